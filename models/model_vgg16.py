@@ -1,0 +1,35 @@
+"""VGG-16 (Simonyan and Zisserman 2014, https://arxiv.org/abs/1409.1556), without its fully connected layers.
+
+Departure from the paper: none in the convolutions; `pooling` may be `avg`, as Gatys et al. 2015 found better for
+style transfer, instead of the `max` it was trained with. ReLUs follow every convolution; any ReLU or pooling may be
+tapped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from models import vgg
+from models.spec import ModelSpec
+
+BLOCKS = ((64,) * 2, (128,) * 2, (256,) * 3, (512,) * 3, (512,) * 3)
+
+SPEC = ModelSpec(
+    name="vgg16",
+    title="VGG-16",
+    taps=vgg.taps(BLOCKS),
+    parameters=vgg.parameters(BLOCKS),
+    pixels=vgg.PIXELS,
+    pooling="max",
+    weights_file="vgg16.params",
+    how_to_get="put an MXNet file of VGG-16 there, or name one with the config key `weights`; README.md says where from",
+    licence=vgg.LICENCE,
+    source="https://www.robots.ox.ac.uk/~vgg/research/very_deep/",
+    style_layers=vgg.STYLE_LAYERS,
+    content_layers=vgg.CONTENT_LAYERS,
+)
+
+
+def get_symbol(style_layers: Iterable[str], content_layers: Iterable[str], pooling: str | None = None) -> tuple:
+    """(style group, content group) of the tapped layers, inputs `data` (1, 3, H, W) and the parameters of the SPEC."""
+    return vgg.get_symbol(BLOCKS, style_layers, content_layers, pooling or SPEC.pooling)

@@ -1,0 +1,82 @@
+"""What is known about a network without building it: its layers, its pixel convention, its weights.
+
+A :class:`ModelSpec` is plain data, so that a config can be checked where MXNet is not installed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+WEIGHTS_FOLDER = Path(__file__).resolve().parent / "weights"
+
+
+@dataclass(frozen=True)
+class Tap:
+    """One layer whose output may be used as content or style: every ReLU and every pooling of a network.
+
+    `kernel`, `stride`, `pad` and `ceil` are the window between the tap before and this one; together they give the
+    shape, stride and receptive field of every tap.
+    """
+
+    name: str
+    channels: int
+    kernel: int
+    stride: int = 1
+    pad: int = 0
+    ceil: bool = False  # an incomplete window at the right or bottom edge still yields a value (Caffe pooling)
+
+    def output_length(self, length: int) -> int:
+        """Values along one side, for `length` values before; at most 0 when the window does not fit."""
+        span = length + 2 * self.pad - self.kernel
+        if span < 0:
+            return 0
+        return (-(-span // self.stride) if self.ceil else span // self.stride) + 1
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """The facts about one network."""
+
+    name: str
+    title: str
+    taps: tuple[Tap, ...]  # from the image on, in order
+    parameters: Mapping[str, tuple[int, ...]]  # every convolution's weight and bias
+    pixels: str  # the pixel convention its weights expect, a key of styletransfer.pixels.SPACES
+    pooling: str  # the pooling it was trained with, used unless a config says otherwise
+    weights_file: str  # inside models/weights
+    how_to_get: str  # what a user without the weights should do
+    licence: str
+    source: str
+    style_layers: Mapping[str, float]  # the layers and weights used where a config names none
+    content_layers: Mapping[str, float]
+    ignored_prefixes: tuple[str, ...] = ("fc",)  # parameters of published files that are no part of the network here
+
+    @property
+    def weights_path(self) -> Path:
+        """Where the weights lie once they are bundled or fetched."""
+        return WEIGHTS_FOLDER / self.weights_file
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        return tuple(tap.name for tap in self.taps)
+
+    def deepest(self, layers: Iterable[str]) -> str:
+        """The one of `layers` that lies furthest from the image."""
+        return max(layers, key=self.layer_names.index)
+
+    def output_shape(self, layer: str, height: int, width: int) -> tuple[int, int, int]:
+        """(channels, height, width) of a tap for an image of that size; 0 where the image is too small."""
+        for tap in self.taps:
+            height, width = tap.output_length(height), tap.output_length(width)
+            if tap.name == layer:
+                return tap.channels, height, width
+        raise KeyError(layer)
+
+    def smallest_side(self, layer: str) -> int:
+        """The shortest side of an image, in pixels, for which the tap `layer` has at least one value."""
+        side = 1
+        while min(self.output_shape(layer, side, side)[1:]) < 1:
+            side += 1
+        return side

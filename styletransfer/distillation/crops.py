@@ -1,0 +1,94 @@
+"""Random crops of photographs and paintings, varied in scale, orientation, colour and noise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+_ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
+
+
+def picture_files(places: Iterable[Path], leave_out: Sequence[str] = ()) -> list[Path]:
+    """The picture files in the given folders (and the given files), sorted by name, without those left out."""
+    files: list[Path] = []
+    for place in places:
+        files += [place] if place.is_file() else [file for file in place.iterdir() if file.suffix.lower() in _ENDINGS]
+    return sorted((file for file in files if file.name not in leave_out), key=lambda file: file.name)
+
+
+def load(files: Iterable[Path], longest: int = 640) -> list[Image.Image]:
+    """Read RGB pictures, made smaller where their long edge exceeds `longest`."""
+    pictures = []
+    for file in files:
+        picture = Image.open(file).convert("RGB")
+        picture.thumbnail((longest, longest), Image.Resampling.LANCZOS)
+        pictures.append(picture)
+    return pictures
+
+
+class Crops:
+    """An endless source of random square crops.
+
+    Parameters
+    ----------
+    groups : sequence of (probability, pictures)
+        A group is drawn first, then one of its pictures.
+    side : int
+        Side of a crop in pixels.
+    generator : numpy Generator
+        All randomness comes from here.
+    """
+
+    def __init__(
+        self, groups: Sequence[tuple[float, Sequence[Image.Image]]], side: int, generator: np.random.Generator
+    ) -> None:
+        self.groups = [(weight, pictures) for weight, pictures in groups if pictures]
+        self.side = side
+        self.generator = generator
+
+    def batch(self, count: int, varied: bool = True) -> NDArray[np.float32]:
+        """`count` crops, (count, 3, side, side), RGB, 0..255."""
+        return np.stack([self._crop(varied) for _ in range(count)])
+
+    def _crop(self, varied: bool) -> NDArray[np.float32]:
+        draw = self.generator
+        weights = np.array([weight for weight, _ in self.groups])
+        pictures = self.groups[draw.choice(len(self.groups), p=weights / weights.sum())][1]
+        picture = pictures[draw.integers(len(pictures))]
+        scale = np.exp(draw.uniform(np.log(0.6), np.log(1.8))) if varied else 1.0
+        window = min(self.side * scale, *picture.size)
+        left, top = draw.uniform(0, picture.width - window), draw.uniform(0, picture.height - window)
+        crop = picture.resize(
+            (self.side, self.side), Image.Resampling.BILINEAR, box=(left, top, left + window, top + window)
+        )
+        if varied and draw.random() < 0.1:
+            crop = crop.filter(ImageFilter.GaussianBlur(float(draw.uniform(0.5, 2.0))))
+        values = np.asarray(crop, dtype=np.float32)
+        if varied:
+            values = self._vary(values)
+        return np.ascontiguousarray(values.transpose(2, 0, 1))
+
+    def _vary(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        draw = self.generator
+        if draw.random() < 0.5:
+            values = values[:, ::-1]
+        if draw.random() < 0.2:
+            values = values[::-1]
+        if draw.random() < 0.2:
+            values = values.transpose(1, 0, 2)
+        if draw.random() < 0.3:
+            values = values[..., draw.permutation(3)]
+        if draw.random() < 0.7:  # contrast, brightness and colour cast
+            middle = values.mean()
+            values = (values - middle) * np.float32(draw.uniform(0.6, 1.5)) + middle
+            values = values + np.float32(draw.uniform(-40, 40)) + draw.uniform(-20, 20, 3).astype(np.float32)
+        if draw.random() < 0.3:  # noise of some grain
+            grain = int(draw.choice([1, 1, 2, 4]))
+            cells = -(-self.side // grain)
+            noise = draw.normal(0, draw.uniform(2, 40), (cells, cells, 3)).astype(np.float32)
+            values = values + noise.repeat(grain, 0).repeat(grain, 1)[: self.side, : self.side]
+        return np.clip(values, 0, 255)

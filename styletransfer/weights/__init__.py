@@ -1,0 +1,102 @@
+"""Weights of the networks: read from files, checked against the network's SPEC, written as `.params`.
+
+A file that cannot be used is a :class:`UserError` that names the file and the parameter.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.spec import ModelSpec
+from styletransfer.errors import UserError
+from styletransfer.files import written_whole
+from styletransfer.weights import deep_compression, mxnet_params
+
+Parameters = dict[str, NDArray[np.float32]]
+
+
+def load(spec: ModelSpec, path: str | os.PathLike[str] | None = None) -> Parameters:
+    """Read the parameters of a network, in its native pixel convention.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    path : path, optional
+        A file in a supported format; the network's own weights where none is given.
+
+    Raises
+    ------
+    UserError
+        If the file is absent, damaged or of another network.
+    """
+    file = Path(path) if path is not None else spec.weights_path
+    if not file.is_file():
+        hint = f": {spec.how_to_get}" if path is None else ""
+        raise UserError(f"weights of {spec.name} not found at {file}{hint}")
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            arrays = mxnet_params.read(stream, size)
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read weights {file}: {error}") from None
+    return check(spec, arrays, file)
+
+
+def check(spec: ModelSpec, arrays: dict[str, NDArray], file: Path) -> Parameters:
+    """`arrays` as float32, in the order of the SPEC, after comparing names and shapes with it.
+
+    Raises
+    ------
+    UserError
+        If a parameter is missing, unknown, of the wrong shape or not finite.
+    """
+    for name in arrays:
+        if name not in spec.parameters and not name.startswith(spec.ignored_prefixes):
+            raise UserError(f"weights {file}: {name} is no parameter of {spec.name}")
+    for name, shape in spec.parameters.items():
+        if name not in arrays:
+            raise UserError(f"weights {file}: {name} of {spec.name} is missing")
+        if arrays[name].shape != shape:
+            raise UserError(f"weights {file}: {name} has the shape {arrays[name].shape}, expected {shape}")
+        if arrays[name].dtype.kind != "f" or not np.isfinite(arrays[name]).all():
+            raise UserError(f"weights {file}: {name} holds values that are no finite numbers")
+    return {name: np.ascontiguousarray(arrays[name], dtype=np.float32) for name in spec.parameters}
+
+
+def load_deep_compression(spec: ModelSpec, path: str | os.PathLike[str]) -> Parameters:
+    """Read the Deep Compression file of SqueezeNet.
+
+    Raises
+    ------
+    UserError
+        If the file is absent or damaged.
+    """
+    file = Path(path)
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            arrays = deep_compression.read(stream, size, spec.parameters)
+    except (OSError, ValueError) as error:
+        raise UserError(f"cannot read weights {file}: {error}") from None
+    return check(spec, dict(arrays), file)
+
+
+def save(path: str | os.PathLike[str], parameters: Parameters) -> None:
+    """Write parameters as an MXNet `.params` file, whole or not at all."""
+    with written_whole(path) as stream:
+        mxnet_params.write(stream, parameters)
+
+
+def random(spec: ModelSpec, seed: int) -> Parameters:
+    """Random weights of a useful scale (He et al. 2015: variance 2 / fan-in), biases zero; for tests and benchmarks."""
+    generator = np.random.default_rng(seed)
+    return {
+        name: (generator.standard_normal(shape) * np.sqrt(2.0 / np.prod(shape[1:]))).astype(np.float32)
+        if len(shape) > 1
+        else np.zeros(shape, np.float32)
+        for name, shape in spec.parameters.items()
+    }

@@ -1,0 +1,63 @@
+"""The 0.66 MB SqueezeNet of Deep Compression (Han, Mao, Dally 2015, https://arxiv.org/abs/1510.00149).
+
+The file holds, for each of the 26 convolutions, which weights are not zero (as 4-bit gaps) and which of 256 shared
+values each of these takes:
+
+- uint32 number of stored codes, for all 26 convolutions;
+- then for each convolution: float32[256] shared values, float32[filters] bias, uint8[codes] the value of each code,
+  uint8[ceil(codes / 2)] of 4-bit gaps, the low half first. Code k sits at position ``sum(gap + 1) - 1`` of the
+  flattened (filters, channels, height, width) weight; everything between is zero, and so is shared value 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SHARED_VALUES = 256
+
+
+def read(stream: BinaryIO, size: int, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[np.float32]]:
+    """Decode the file.
+
+    Parameters
+    ----------
+    stream, size
+        The open file and its length in bytes.
+    shapes
+        The parameters of SqueezeNet in the order of its layers, ``*_weight`` before ``*_bias``.
+
+    Raises
+    ------
+    ValueError
+        If the file is truncated, too long, or stores a weight beyond the end of its layer.
+    """
+
+    def take(dtype: type, count: int) -> NDArray:
+        dtype_ = np.dtype(dtype).newbyteorder("<")
+        if count * dtype_.itemsize > size - stream.tell():
+            raise ValueError("it ends too early")
+        return np.frombuffer(stream.read(count * dtype_.itemsize), dtype_)
+
+    layers = [name[: -len("_weight")] for name in shapes if name.endswith("_weight")]
+    parameters: dict[str, NDArray[np.float32]] = {}
+    for layer, codes in zip(layers, take(np.uint32, len(layers)).tolist()):
+        shape = shapes[layer + "_weight"]
+        shared = take(np.float32, _SHARED_VALUES).astype(np.float32)
+        bias = take(np.float32, shape[0]).astype(np.float32)
+        values = take(np.uint8, codes)
+        packed = take(np.uint8, -(-codes // 2))
+        gaps = np.stack([packed & 0x0F, packed >> 4], axis=1).ravel()[:codes]
+        positions = np.cumsum(gaps.astype(np.int64) + 1) - 1
+        weight = np.zeros(int(np.prod(shape)), np.float32)
+        if codes and positions[-1] >= weight.size:
+            raise ValueError(f"a weight of {layer} lies beyond its end")
+        weight[positions] = shared[values]
+        parameters[layer + "_weight"] = weight.reshape(shape)
+        parameters[layer + "_bias"] = bias
+    if stream.tell() != size:
+        raise ValueError("it goes on after its end")
+    return parameters
