@@ -31,6 +31,7 @@ def load_mxnet() -> ModuleType:
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
     os.environ.setdefault("MXNET_SUBGRAPH_BACKEND", "NONE")
+    os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")  # it would say so at every binding
     if _ask_for_amx():
         os.environ.setdefault("DNNL_MAX_CPU_ISA", "AVX512_CORE_AMX")
     importlib.import_module("setuptools")

@@ -1,0 +1,375 @@
+"""The config of a run: its schema with all defaults, reading, overriding, and resolving against the model.
+
+A config is read from YAML, every key is checked, and what the user left out is filled in. Nothing here needs MXNet.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+import models
+from models.spec import ModelSpec
+from styletransfer.conventions import CONVENTIONS
+from styletransfer.errors import UserError, nearest
+from styletransfer.pixels import SPACES
+
+PROJECT_FOLDER = Path(__file__).resolve().parents[1]
+_LARGEST_FILE = 1_000_000  # bytes
+
+Positive = Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, le=1e30, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Finite = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+Side = Annotated[int, Field(ge=1, le=20_000)]
+Count = Annotated[int, Field(ge=0, le=10_000_000)]
+Layers = dict[str, Positive]
+
+
+def _check_device(name: str) -> str:
+    if not re.fullmatch(r"cpu|gpu:\d{1,2}", name):
+        raise ValueError(f"{name!r} is not allowed; expected cpu or gpu:0, gpu:1, ...")
+    return name
+
+
+Device = Annotated[str, pydantic.AfterValidator(_check_device)]
+
+
+def _key(names: Sequence[str]) -> Any:
+    """A key that takes one of `names`."""
+    return Literal[tuple(names)]  # type: ignore[valid-type]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, validate_default=True)
+
+
+class Content(_Section):
+    image: str | None = Field(None, description="the photograph; may be left out where the weight is 0")
+    weight: NotNegative = Field(1.0, description="weight of the content losses")
+    layers: Layers | None = Field(None, description="layers and their weights; null: the model's own")
+
+
+class Style(_Section):
+    images: dict[str, Positive] | None = Field(
+        None, description="one or several pictures, with weights that blend their Gram matrices"
+    )
+    weight: NotNegative = Field(30.0, description="weight of the style losses")
+    layers: Layers | None = Field(None, description="layers and their weights; null: the model's own")
+    size: Side | Literal["match"] | None = Field(
+        None, description="long edge of the style pictures; null: as the picture; match: warped to the content's shape"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_or_several(cls, values: Any) -> Any:
+        """A single file name or a list of them stands for equal weights."""
+        if isinstance(values, Mapping) and isinstance(values.get("images"), (str, list)):
+            images = values["images"]
+            names = [images] if isinstance(images, str) else images
+            return {**values, "images": {name: 1.0 for name in names}}
+        return values
+
+
+class TV(_Section):
+    kind: Literal["laplacian", "squared", "none"] = Field("laplacian", description="which total variation")
+    weight: NotNegative = Field(0.05, description="its weight; 0 switches it off")
+
+
+class Init(_Section):
+    kind: Literal["noise", "uniform", "content", "blend", "image"] = Field(
+        "content", description="what the image starts as"
+    )
+    deviation: NotNegative = Field(20.0, description="noise: standard deviation, in values of `pixels`")
+    low: Finite = Field(-20.0, description="uniform and blend: lowest value of the noise, in values of `pixels`")
+    high: Finite = Field(20.0, description="uniform and blend: highest value of the noise")
+    noise_share: Share = Field(0.6, description="blend: share of the noise; the rest is the content picture")
+    image: str | None = Field(None, description="image: the picture to start from")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Init:
+        if self.low > self.high:
+            raise ValueError(f"low ({self.low:g}) must not exceed high ({self.high:g})")
+        if (self.kind == "image") != (self.image is not None):
+            raise ValueError("`image` goes with kind: image" if self.image else "kind: image needs `image`, a picture file")
+        return self
+
+
+class Schedule(_Section):
+    step: Annotated[int, Field(ge=1, le=10_000_000)] = Field(80, description="the rate falls every so many steps")
+    factor: Annotated[float, Field(gt=0, le=1)] = Field(0.9, description="and is multiplied by this")
+
+
+class OptimizerSettings(_Section):
+    name: Literal["sgd"] = Field("sgd", description="the method")
+    learning_rate: Positive = Field(20.0, description="step length")
+    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="sgd: momentum")
+    weight_decay: NotNegative = Field(0.0, description="sgd: pull towards the zero of `pixels`, the mean colour")
+    clip_norm: Positive | Literal["elements"] | None = Field(
+        None, description="largest gradient norm, before TV is added; elements: the number of values in the image"
+    )
+    schedule: Schedule | None = Field(None, description="how the learning rate falls; null: it does not")
+
+
+class Stop(_Section):
+    max_iterations: Count = Field(300, description="steps at most")
+    relative_change: NotNegative = Field(
+        0.0, description="stop when |x - previous x| / |x| falls below this; 0: never"
+    )
+
+
+class Output(_Section):
+    folder: str = Field("output/mine", description="where the results go; one folder a run")
+    save_every: Count = Field(50, description="steps between intermediate pictures; 0: none")
+    checkpoint_every: Count = Field(50, description="steps between states from which --resume goes on; 0: only when stopped")
+    denoise: NotNegative = Field(0.0, description="weight of the Chambolle noise removal of the pictures saved; 0: none")
+
+
+class Config(_Section):
+    """A run, as the user describes it."""
+
+    model: _key(models.names()) = Field("vgg_slim", description="the network")  # type: ignore[valid-type]
+    weights: str | None = Field(None, description="a weights file; null: the model's own")
+    pooling: Literal["avg", "max"] | None = Field(None, description="null: the model's own")
+    pixels: _key(tuple(SPACES)) = Field("rgb255", description="the space in which the image is trained")  # type: ignore[valid-type]
+    convention: _key(tuple(CONVENTIONS)) = Field("balanced", description="norms of the losses")  # type: ignore[valid-type]
+    content: Content = Content()
+    style: Style = Style()
+    tv: TV = TV()
+    size: Side = Field(512, description="long edge of the result, pixels")
+    init: Init = Init()
+    optimizer: OptimizerSettings = OptimizerSettings()
+    stop: Stop = Stop()
+    output: Output = Output()
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="of everything random")
+    device: Device = Field("cpu", description="cpu or gpu:0")
+    made_with: dict[str, Any] | None = Field(None, description="written into saved configs: versions and weights; not read")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Config:
+        if self.content.weight == 0 and self.style.weight == 0:
+            raise ValueError("content.weight and style.weight are both 0: there is nothing to optimise")
+        if self.content.image is None and (self.content.weight > 0 or self.init.kind in ("content", "blend")):
+            raise ValueError("content.image is missing: name a photograph")
+        if self.style.weight > 0 and not self.style.images:
+            raise ValueError("style.images is missing: name at least one picture")
+        return self
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The facts about the network."""
+        return models.load(self.model).SPEC
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice, and aliases, whose expansion has no bound."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.constructor.ConstructorError(None, None, "aliases (*name) are not allowed", self.peek_event().start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is no text", key_node.start_mark)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+# YAML 1.1 reads 1e-3 as text; people who write configs mean a number.
+_UniqueKeys.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
+)
+
+
+def read_yaml(text: str, where: str) -> Any:
+    """Parse YAML.
+
+    Raises
+    ------
+    UserError
+        If it is no YAML; `where` (a file or an option) opens the message.
+    """
+    try:
+        return yaml.load(text, Loader=_UniqueKeys)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error)
+        raise UserError(f"{where}{line}: not valid YAML: {' '.join(problem.split())}") from None
+    except (ValueError, RecursionError) as error:  # dates out of range, nesting without end
+        raise UserError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def read_file(path: str | Path) -> dict[str, Any]:
+    """The values of a config file, unchecked.
+
+    Raises
+    ------
+    UserError
+        If the file is absent, unreadable, too large or no YAML mapping.
+    """
+    try:
+        with open(path, "rb") as stream:
+            raw = stream.read(_LARGEST_FILE + 1)
+        if len(raw) > _LARGEST_FILE:
+            raise UserError(f"config {path}: larger than {_LARGEST_FILE} bytes, this is no config")
+        text = raw.decode("utf-8")
+    except OSError as error:
+        raise UserError(f"config {path}: {error.strerror or error}") from None
+    except (UnicodeDecodeError, ValueError):
+        raise UserError(f"config {path}: not a text file in UTF-8") from None
+    values = read_yaml(text, f"config {path}")
+    if not isinstance(values, dict):
+        raise UserError(f"config {path}: expected keys and values, found {type(values).__name__}")
+    return values
+
+
+def override(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """`values` with ``style.weight=500`` and the like put in; the values are YAML.
+
+    Raises
+    ------
+    UserError
+        If an assignment has no ``=`` or reaches into something that is no section.
+    """
+    result = dict(values)
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        where = f"--set {assignment}"
+        if not equals or not name:
+            raise UserError(f"{where}: expected KEY=VALUE, such as style.weight=500")
+        result = put(result, name.split("."), read_yaml(text, where), where)
+    return result
+
+
+def put(values: Mapping[str, Any], keys: Sequence[str], value: Any, where: str) -> dict[str, Any]:
+    """`values` with one key, given as the names of its sections and its own, set.
+
+    Raises
+    ------
+    UserError
+        If one of the sections is none; `where` opens the message.
+    """
+    first, *rest = keys
+    if not rest:
+        return {**values, first: value}
+    inner = values.get(first)
+    if inner is not None and not isinstance(inner, Mapping):
+        raise UserError(f"{where}: {first} is no section")
+    return {**values, first: put(inner or {}, rest, value, where)}
+
+
+def parse(values: Mapping[str, Any], where: str) -> Config:
+    """Check values and fill in the defaults.
+
+    Parameters
+    ----------
+    values : mapping
+        From a file, with overrides.
+    where : str
+        Opens error messages: the file they come from.
+
+    Raises
+    ------
+    UserError
+        If a key is unknown, a value is not allowed, or a layer does not exist in the model; one line.
+    """
+    try:
+        config = Config.model_validate(values)
+    except pydantic.ValidationError as error:
+        raise UserError(f"{where}: {_first_problem(error)}") from None
+    for section in ("content", "style"):
+        for layer in getattr(config, section).layers or {}:
+            _check_layer(config, section, layer, where)
+    return _resolve(config)
+
+
+def _check_layer(config: Config, section: str, layer: str, where: str) -> None:
+    names = config.spec.layer_names
+    if layer not in names:
+        raise UserError(f"{where}: {section}.layers: {config.model} has no layer {layer!r}; {nearest(layer, names)}")
+
+
+def _resolve(config: Config) -> Config:
+    """Write out what the model decides where the user said nothing."""
+    spec = config.spec
+    style = config.style.model_copy(update={"layers": config.style.layers or dict(spec.style_layers)})
+    content = config.content.model_copy(update={"layers": config.content.layers or dict(spec.content_layers)})
+    return config.model_copy(update={"style": style, "content": content, "pooling": config.pooling or spec.pooling})
+
+
+def _first_problem(error: pydantic.ValidationError) -> str:
+    """The first problem in one line: key, value, what was expected, the nearest valid name."""
+    problems = error.errors(include_url=False)
+    locations = [[str(part) for part in problem["loc"] if not _is_branch(str(part))] for problem in problems]
+    problem, location = problems[0], locations[0]
+    key = ".".join(location)
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {key!r}; {nearest(location[-1], _keys_at(location[:-1]))}"
+    if problem["type"] == "value_error":
+        return f"{key}: {problem['ctx']['error']}" if key else str(problem["ctx"]["error"])
+    given = repr(problem["input"])
+    given = given if len(given) <= 60 else given[:57] + "..."
+    branches = [other for other, where in zip(problems, locations) if where == location]
+    names = [name for other in branches if other["type"] == "literal_error" for name in _literals(other)]
+    close = difflib.get_close_matches(str(problem["input"]), names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{key}: {given} is not allowed; expected {' or '.join(map(_expectation, branches))}{hint}"
+
+
+def _literals(problem: Mapping[str, Any]) -> list[str]:
+    return re.findall(r"'([^']*)'", problem["ctx"]["expected"])
+
+
+def _expectation(problem: Mapping[str, Any]) -> str:
+    """What a value should have been, after pydantic's words for it."""
+    if problem["type"] == "literal_error":
+        return str(problem["ctx"]["expected"])
+    if problem["type"] in ("model_type", "dict_type"):
+        return "a section of keys and values"
+    return re.sub(r"^.* should (be |match )?", "", problem["msg"]).partition(", ")[0]
+
+
+def _is_branch(part: str) -> bool:
+    """Whether a part of pydantic's location names a branch of a union and no key of the user's."""
+    return part.startswith(("literal[", "constrained-", "function-", "nullable")) or part in ("float", "int", "str")
+
+
+def _keys_at(location: Sequence[str]) -> list[str]:
+    section: Any = Config
+    for name in location:
+        section = _section_of(section.model_fields[name].annotation)
+    return list(section.model_fields)
+
+
+def _section_of(annotation: Any) -> Any:
+    """The section class in an annotation such as ``Schedule | None``."""
+    choices = getattr(annotation, "__args__", (annotation,))
+    return next(choice for choice in choices if isinstance(choice, type) and issubclass(choice, BaseModel))
+
+
+def find_input(name: str) -> Path:
+    """The file a config names: as given, or else inside the project, so that its own configs run from anywhere."""
+    path = Path(name).expanduser()
+    inside = PROJECT_FOLDER / path
+    return inside if not path.exists() and inside.exists() else path
+
+
+def dump(config: Config, made_with: Mapping[str, Any]) -> str:
+    """The resolved config as YAML that runs again."""
+    values = config.model_dump(mode="json")
+    values["made_with"] = dict(made_with)
+    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)

@@ -1,0 +1,136 @@
+"""Pictures as people have them: reading, resizing, noise removal and writing.
+
+A picture is a float array (H, W, 3), RGB, values 0..1.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+
+from styletransfer.errors import UserError
+from styletransfer.files import written_whole
+
+LOGGER = logging.getLogger(__name__)
+Picture = NDArray[np.floating]
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "MPO")
+_LARGEST_16_BIT = 65535.0
+_JPEG_QUALITY = 95
+
+
+def read(path: str | os.PathLike[str]) -> Picture:
+    """Read a picture file.
+
+    JPEG, PNG, WebP, TIFF, BMP, GIF (first frame) and PPM are understood, in grey, palette, RGB, CMYK and with 16 bits.
+    The camera's orientation (EXIF) is applied. Transparency is composited on white, which is said in the log.
+
+    Raises
+    ------
+    UserError
+        If the file is absent, no picture, damaged, or too large to be one (decompression bomb).
+    """
+    path = Path(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.filterwarnings("ignore", category=UserWarning)
+            with Image.open(path, formats=_FORMATS) as image:
+                image.load()
+                return _to_rgb(ImageOps.exif_transpose(image), path)
+    except FileNotFoundError:
+        raise UserError(f"picture {path}: no such file") from None
+    except UnidentifiedImageError:
+        raise UserError(f"picture {path}: not a picture in a known format ({', '.join(_FORMATS[:4])})") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise UserError(f"picture {path}: more than {Image.MAX_IMAGE_PIXELS:,} pixels, too large to read") from None
+    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, OverflowError, IndexError, TypeError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or "damaged"
+        raise UserError(f"picture {path}: cannot be read: {reason}") from None
+
+
+def _to_rgb(image: Image.Image, path: Path) -> Picture:
+    if image.mode.startswith("I"):  # 16 bits of grey
+        grey = np.asarray(image, dtype=np.float64) / _LARGEST_16_BIT
+        return np.repeat(np.clip(grey, 0, 1)[..., None], 3, axis=2).astype(np.float32)
+    if image.mode == "F":
+        grey = np.asarray(image, dtype=np.float64)
+        if not np.isfinite(grey).all() or grey.min() < 0 or grey.max() > 1:
+            raise ValueError("floating-point pixels outside 0..1")
+        return np.repeat(grey[..., None], 3, axis=2).astype(np.float32)
+    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        if image.getchannel("A").getextrema()[0] < 255:  # type: ignore[operator]
+            LOGGER.info("%s has transparent parts: they are shown on white", path)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    elif image.mode == "CMYK":
+        image = _cmyk_to_rgb(image)
+    return np.asarray(image.convert("RGB"), dtype=np.float32) / 255
+
+
+def _cmyk_to_rgb(image: Image.Image) -> Image.Image:
+    """By the picture's own colour profile where it carries a usable one, else by Pillow's simple formula."""
+    profile = image.info.get("icc_profile")
+    if profile:
+        import io
+
+        try:
+            converted = ImageCms.profileToProfile(
+                image, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), outputMode="RGB"
+            )
+            if converted is not None:
+                return converted
+        except ImageCms.PyCMSError:
+            pass
+    return image.convert("RGB")
+
+
+def fit(height: int, width: int, long_edge: int) -> tuple[int, int]:
+    """(height, width) with the same proportions (the short side rounded down, at least 1) and that long edge."""
+    longest = max(height, width)
+    return max(1, height * long_edge // longest), max(1, width * long_edge // longest)
+
+
+def resize(picture: Picture, height: int, width: int) -> Picture:
+    """Resize, smoothing first where the picture gets smaller, so that fine patterns do not alias."""
+    if picture.shape[:2] == (height, width):
+        return picture
+    from skimage import transform
+
+    return np.clip(transform.resize(picture, (height, width), order=1, mode="reflect", anti_aliasing=True), 0, 1)
+
+
+def denoise(picture: Picture, weight: float) -> Picture:
+    """Remove noise by total variation (Chambolle 2004); a larger weight removes more, 0 nothing."""
+    if weight == 0:
+        return picture
+    from skimage.restoration import denoise_tv_chambolle
+
+    return denoise_tv_chambolle(picture, weight=weight, channel_axis=-1)
+
+
+def to_bytes(picture: Picture) -> NDArray[np.uint8]:
+    """(H, W, 3) of 0..255, rounded."""
+    return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
+
+
+def write(path: str | os.PathLike[str], picture: Picture) -> None:
+    """Write a picture as the ending of `path` says (.png, .jpg), whole or not at all.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    image = Image.fromarray(to_bytes(picture))
+    with written_whole(path) as stream:
+        if Path(path).suffix.lower() in (".jpg", ".jpeg"):
+            image.save(stream, format="JPEG", quality=_JPEG_QUALITY, subsampling=0)
+        else:
+            image.save(stream, format="PNG")

@@ -1,0 +1,41 @@
+"""The losses of Gatys et al. 2015 as MXNet symbols: raw sums of squares, to be scaled by head gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from models.runtime import load_mxnet
+
+# The negative 4-neighbour Laplacian over 8, as in the MXNet example.
+LAPLACIAN = ((0.0, -1 / 8, 0.0), (-1 / 8, 4 / 8, -1 / 8), (0.0, -1 / 8, 0.0))
+
+
+def gram(features: Any, channels: int) -> Any:
+    """The raw Gram matrix G = F F^T, (channels, channels), of features (1, channels, height, width)."""
+    mx = load_mxnet()
+    flat = mx.sym.Reshape(features, shape=(-3, -1))
+    return mx.sym.FullyConnected(flat, flat, no_bias=True, num_hidden=channels)
+
+
+def squared_distance(value: Any, target: Any) -> Any:
+    """S = sum (value - target)^2, shape (1,): the raw content loss of features, the raw style loss of Gram matrices."""
+    mx = load_mxnet()
+    return mx.sym.sum(mx.sym.square(value - target))
+
+
+def laplacian(image: Any) -> Any:
+    """K x: the Laplacian of every channel of an image (1, 3, H, W), with zeros beyond its border.
+
+    It is the gradient of the energy 1/2 <x, K x>. The fixed kernel is the argument ``laplacian_kernel`` of the symbol,
+    (3, 1, 3, 3); fill it with `LAPLACIAN`.
+    """
+    mx = load_mxnet()
+    return mx.sym.Convolution(
+        image,
+        mx.sym.Variable("laplacian_kernel", shape=(3, 1, 3, 3)),
+        kernel=(3, 3),
+        pad=(1, 1),
+        num_filter=3,
+        num_group=3,
+        no_bias=True,
+    )

@@ -1,0 +1,192 @@
+"""From a config to all that the optimisation loop needs: pictures, targets, objective, optimiser, starting image."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.runtime import load_mxnet
+from models.spec import ModelSpec
+from styletransfer import images, pixels, starts, total_variation, weights
+from styletransfer.config import Config, find_input
+from styletransfer.conventions import CONVENTIONS
+from styletransfer.errors import UserError
+from styletransfer.images import Picture
+from styletransfer.network import parameters_for
+from styletransfer.objective import Objective, Source, Weights, find_targets
+from styletransfer.optimizers import OPTIMIZERS, Optimizer
+
+LOGGER = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The pictures of a run, (H, W, 3) RGB 0..1: content and start at the size of the result, styles at theirs."""
+
+    height: int
+    width: int
+    content: Picture | None
+    styles: tuple[tuple[float, Picture], ...]  # with blending weights that sum to 1
+    start: Picture | None
+
+
+@dataclass
+class Prepared:
+    """A run, ready to be optimised."""
+
+    image: Any  # NDArray (1, 3, H, W) in the space of the config
+    objective: Objective
+    optimizer: Optimizer
+    generator: np.random.Generator
+
+
+def read_pictures(config: Config) -> Pictures:
+    """Read and resize the pictures that a config names, and check that every layer exists at their sizes.
+
+    Raises
+    ------
+    UserError
+        If a file cannot be read or a size is too small for a layer.
+    """
+    content = images.read(find_input(config.content.image)) if config.content.image else None
+    styles = (
+        [(name, weight, images.read(find_input(name))) for name, weight in (config.style.images or {}).items()]
+        if config.style.weight > 0
+        else []
+    )
+    shape_giver = content if content is not None else styles[0][2]
+    height, width = images.fit(*shape_giver.shape[:2], config.size)
+    layers = _used_layers(config)
+    _check_size(config.spec, layers["content"] + layers["style"], height, width, f"size: {config.size}")
+    total = sum(weight for _, weight, _ in styles)
+    resized = []
+    for name, weight, style in styles:
+        style_height, style_width = _style_size(config, style, height, width)
+        _check_size(config.spec, layers["style"], style_height, style_width, f"style picture {name}")
+        resized.append((weight / total, images.resize(style, style_height, style_width)))
+    start = images.read(find_input(config.init.image)) if config.init.image else None
+    return Pictures(
+        height,
+        width,
+        None if content is None else images.resize(content, height, width),
+        tuple(resized),
+        None if start is None else images.resize(start, height, width),
+    )
+
+
+def _used_layers(config: Config) -> dict[str, list[str]]:
+    """The layers whose losses count; a group of weight 0 has none."""
+    groups = {"content": config.content, "style": config.style}
+    return {name: list(group.layers or {}) if group.weight > 0 else [] for name, group in groups.items()}
+
+
+def _style_size(config: Config, style: Picture, height: int, width: int) -> tuple[int, int]:
+    if config.style.size == "match":
+        return height, width
+    return images.fit(*style.shape[:2], config.style.size or config.size)
+
+
+def _check_size(spec: ModelSpec, layers: list[str], height: int, width: int, what: str) -> None:
+    if not layers:
+        return
+    deepest = spec.deepest(layers)
+    if min(spec.output_shape(deepest, height, width)[1:]) < 1:
+        raise UserError(
+            f"{what} gives {width} x {height} pixels, too small for the layer {deepest} of {spec.name}, "
+            f"which needs {spec.smallest_side(deepest)} on either side"
+        )
+
+
+def load_parameters(config: Config) -> weights.Parameters:
+    """The network's weights, in its native space.
+
+    Raises
+    ------
+    UserError
+        If they are absent or unusable.
+    """
+    return weights.load(config.spec, find_input(config.weights) if config.weights else None)
+
+
+def context_of(device: str) -> Any:
+    """The MXNet context of ``cpu`` or ``gpu:N``.
+
+    Raises
+    ------
+    UserError
+        If there is no such device.
+    """
+    mx = load_mxnet()
+    if device == "cpu":
+        return mx.cpu()
+    number = int(device.partition(":")[2])
+    try:
+        present = mx.context.num_gpus()
+    except mx.MXNetError:
+        present = 0
+    if number >= present:
+        raise UserError(
+            f"device: {device} is not there; this MXNet sees {present} GPUs (the mxnet package is built without CUDA; "
+            "README.md says which one has it)"
+        )
+    return mx.gpu(number)
+
+
+def prepare(config: Config, pictures: Pictures, parameters: weights.Parameters) -> Prepared:
+    """Bind everything for one run.
+
+    Parameters
+    ----------
+    config : Config
+    pictures : from :func:`read_pictures`
+    parameters : in the network's native space
+    """
+    mx = load_mxnet()
+    context = context_of(config.device)
+    source = Source(
+        config.model, config.pooling or config.spec.pooling, parameters_for(config.model, parameters, config.pixels), context
+    )
+    layers = _used_layers(config)
+
+    def enter(picture: Picture) -> Any:
+        return mx.nd.array(pixels.from_picture(picture, config.pixels), ctx=context)
+
+    content = None if pictures.content is None else enter(pictures.content)
+    styles = [(weight, enter(style)) for weight, style in pictures.styles]
+    targets = find_targets(source, content, styles, layers["content"], layers["style"], pictures.height, pictures.width)
+    shape = (1, 3, pictures.height, pictures.width)
+    convention = CONVENTIONS[config.convention]
+    tv, tv_unit = None, 1.0
+    if config.tv.kind != "none" and config.tv.weight > 0:
+        tv = total_variation.KINDS[config.tv.kind](shape, context)
+        if convention.relative:
+            unit_picture = pictures.content
+            if unit_picture is None:
+                unit_picture = images.resize(pictures.styles[0][1], pictures.height, pictures.width)
+            tv_unit = tv.energy_and_gradient(enter(unit_picture))[0] or 1.0
+    objective = Objective(
+        source,
+        targets,
+        convention,
+        Weights(
+            config.content.weight, config.content.layers or {}, config.style.weight, config.style.layers or {}, config.tv.weight
+        ),
+        tv,
+        tv_unit,
+        pictures.height,
+        pictures.width,
+    )
+    generator = np.random.default_rng(config.seed)
+    image = mx.nd.array(_start(config, pictures, shape, generator), ctx=context)
+    return Prepared(image, objective, OPTIMIZERS[config.optimizer.name](config.optimizer, image), generator)
+
+
+def _start(config: Config, pictures: Pictures, shape: tuple[int, ...], generator: np.random.Generator) -> NDArray:
+    content, picture = (
+        None if found is None else pixels.from_picture(found, config.pixels) for found in (pictures.content, pictures.start)
+    )
+    return starts.start(config.init, shape, content, picture, generator)

@@ -1,0 +1,66 @@
+"""Total variation: what an image (1, 3, H, W) pays for neighbouring values that differ."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from models.runtime import load_mxnet
+from styletransfer import losses
+
+
+class TotalVariation(Protocol):
+    """An energy of the image and its gradient."""
+
+    def energy_and_gradient(self, image: Any) -> tuple[float, Any]:
+        """The energy and its gradient, an array of the shape of the image, valid until the next call."""
+
+
+class Laplacian:
+    """1/2 <x, K x> with the Laplacian kernel K of the MXNet example, whose gradient is K x.
+
+    The example itself only adds K x to the gradient; the energy is what that descends.
+    """
+
+    def __init__(self, image_shape: tuple[int, ...], context: Any) -> None:
+        mx = load_mxnet()
+        symbol = losses.laplacian(mx.sym.Variable("image"))
+        self._executor = symbol.simple_bind(context, grad_req="null", image=image_shape)
+        self._executor.arg_dict["laplacian_kernel"][:] = np.broadcast_to(losses.LAPLACIAN, (3, 1, 3, 3))
+
+    def energy_and_gradient(self, image: Any) -> tuple[float, Any]:
+        image.copyto(self._executor.arg_dict["image"])
+        (gradient,) = self._executor.forward(is_train=False)
+        return 0.5 * float((image * gradient).sum().asscalar()), gradient
+
+
+class Squared:
+    """The sum of the squared differences of neighbours, in both directions."""
+
+    def __init__(self, image_shape: tuple[int, ...], context: Any) -> None:
+        mx = load_mxnet()
+        self._gradient = mx.nd.zeros(image_shape, ctx=context)
+
+    def energy_and_gradient(self, image: Any) -> tuple[float, Any]:
+        energy = 0.0
+        self._gradient[:] = 0
+        for axis in (2, 3):
+            length = image.shape[axis]
+            difference = image.slice_axis(axis, 1, length) - image.slice_axis(axis, 0, length - 1)
+            energy += float((difference * difference).sum().asscalar())
+            _add_along(self._gradient, axis, 2 * difference)
+        return energy, self._gradient
+
+
+def _add_along(gradient: Any, axis: int, derivative: Any) -> None:
+    """Add the derivative of a neighbour difference to both neighbours."""
+    if axis == 2:
+        gradient[:, :, 1:] += derivative
+        gradient[:, :, :-1] -= derivative
+    else:
+        gradient[:, :, :, 1:] += derivative
+        gradient[:, :, :, :-1] -= derivative
+
+
+KINDS = {"laplacian": Laplacian, "squared": Squared}
