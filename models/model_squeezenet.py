@@ -104,7 +104,10 @@ def build(wanted: Iterable[str], pooling: str) -> dict[str, Any]:
         if not missing:
             break
         squeezed = tap(name + "_squeeze", relu(name + "_squeeze1x1", symbol, squeeze, 1))
-        branches = (relu(name + "_expand1x1", squeezed, expand, 1), relu(name + "_expand3x3", squeezed, expand, 3, pad=(1, 1)))
+        branches = (
+            relu(name + "_expand1x1", squeezed, expand, 1),
+            relu(name + "_expand3x3", squeezed, expand, 3, pad=(1, 1)),
+        )
         symbol = tap(name, mx.sym.Concat(*branches, name=name))
         if name in POOLED and missing:
             symbol = pool(POOLED[name], symbol)

@@ -23,15 +23,16 @@ _ARCH_REQ_XCOMP_PERM = 0x1023
 _XFEATURE_XTILEDATA = 18
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def load_mxnet() -> ModuleType:
     """Import MXNet, prepared, and return it; later calls return the same module.
 
     Settings that the user has put into the environment (``OMP_NUM_THREADS`` and the like) are kept.
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
-    os.environ.setdefault("MXNET_SUBGRAPH_BACKEND", "NONE")
-    os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")  # it would say so at every binding
+    # The backend that fuses nothing unless told to. NONE would do as well, but says so at every binding.
+    os.environ.setdefault("MXNET_SUBGRAPH_BACKEND", "default")
+    os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
     if _ask_for_amx():
         os.environ.setdefault("DNNL_MAX_CPU_ISA", "AVX512_CORE_AMX")
     importlib.import_module("setuptools")

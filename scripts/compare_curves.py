@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compare two loss curves: print their first difference and exit 1, or exit 0.
 
-    python scripts/compare_curves.py output/a/curve.csv output/b/curve.csv --rtol 1e-4 --plot both.png
+python scripts/compare_curves.py output/a/curve.csv output/b/curve.csv --rtol 1e-4 --plot both.png
 """
 
 from __future__ import annotations

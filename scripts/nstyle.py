@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Neural style transfer: the content of a photograph in the style of a painting.
 
-    python scripts/nstyle.py --config configs/starry.yaml --set style.weight=50
-    python scripts/nstyle.py --content photo.jpg --style painting.jpg --output output/mine
+python scripts/nstyle.py --config configs/starry.yaml --set style.weight=50
+python scripts/nstyle.py --content photo.jpg --style painting.jpg --output output/mine
 """
 
 from __future__ import annotations
@@ -28,7 +28,12 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--output", metavar="FOLDER", help="where the results go (output.folder)")
     parser.add_argument(
-        "--set", metavar="KEY=VALUE", action="append", default=[], dest="assignments", help="override a key, style.weight=50"
+        "--set",
+        metavar="KEY=VALUE",
+        action="append",
+        default=[],
+        dest="assignments",
+        help="override a key, style.weight=50",
     )
     parser.add_argument("--force", action="store_true", help="overwrite a finished output folder")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder")
@@ -43,7 +48,11 @@ def main(arguments: list[str] | None = None) -> int:
 
     def transfer() -> int:
         values = config.read_file(options.config) if options.config else {}
-        named = {"content": {"image": options.content}, "style": {"images": options.style}, "output": {"folder": options.output}}
+        named = {
+            "content": {"image": options.content},
+            "style": {"images": options.style},
+            "output": {"folder": options.output},
+        }
         for section, keys in named.items():
             for key, value in keys.items():
                 if value is not None:

@@ -74,7 +74,7 @@ class Style(_Section):
         if isinstance(values, Mapping) and isinstance(values.get("images"), (str, list)):
             images = values["images"]
             names = [images] if isinstance(images, str) else images
-            return {**values, "images": {name: 1.0 for name in names}}
+            return {**values, "images": dict.fromkeys(names, 1.0)}
         return values
 
 
@@ -98,7 +98,9 @@ class Init(_Section):
         if self.low > self.high:
             raise ValueError(f"low ({self.low:g}) must not exceed high ({self.high:g})")
         if (self.kind == "image") != (self.image is not None):
-            raise ValueError("`image` goes with kind: image" if self.image else "kind: image needs `image`, a picture file")
+            raise ValueError(
+                "`image` goes with kind: image" if self.image else "kind: image needs `image`, a picture file"
+            )
         return self
 
 
@@ -120,16 +122,18 @@ class OptimizerSettings(_Section):
 
 class Stop(_Section):
     max_iterations: Count = Field(300, description="steps at most")
-    relative_change: NotNegative = Field(
-        0.0, description="stop when |x - previous x| / |x| falls below this; 0: never"
-    )
+    relative_change: NotNegative = Field(0.0, description="stop when |x - previous x| / |x| falls below this; 0: never")
 
 
 class Output(_Section):
     folder: str = Field("output/mine", description="where the results go; one folder a run")
     save_every: Count = Field(50, description="steps between intermediate pictures; 0: none")
-    checkpoint_every: Count = Field(50, description="steps between states from which --resume goes on; 0: only when stopped")
-    denoise: NotNegative = Field(0.0, description="weight of the Chambolle noise removal of the pictures saved; 0: none")
+    checkpoint_every: Count = Field(
+        50, description="steps between states from which --resume goes on; 0: only when stopped"
+    )
+    denoise: NotNegative = Field(
+        0.0, description="weight of the Chambolle noise removal of the pictures saved; 0: none"
+    )
 
 
 class Config(_Section):
@@ -150,7 +154,9 @@ class Config(_Section):
     output: Output = Output()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="of everything random")
     device: Device = Field("cpu", description="cpu or gpu:0")
-    made_with: dict[str, Any] | None = Field(None, description="written into saved configs: versions and weights; not read")
+    made_with: dict[str, Any] | None = Field(
+        None, description="written into saved configs: versions and weights; not read"
+    )
 
     @model_validator(mode="after")
     def _complete(self) -> Config:
@@ -173,7 +179,9 @@ class _UniqueKeys(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.constructor.ConstructorError(None, None, "aliases (*name) are not allowed", self.peek_event().start_mark)
+            raise yaml.constructor.ConstructorError(
+                None, None, "aliases (*name) are not allowed", self.peek_event().start_mark
+            )
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict:
@@ -183,7 +191,9 @@ class _UniqueKeys(yaml.SafeLoader):
             if not isinstance(key, str):
                 raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is no text", key_node.start_mark)
             if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is given twice", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is given twice", key_node.start_mark
+                )
             seen.add(key)
         return super().construct_mapping(node, deep)
 

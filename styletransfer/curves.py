@@ -91,7 +91,11 @@ def read(path: str | Path) -> Curve:
 
 
 def first_difference(
-    first: Curve, second: Curve, relative: float, absolute: float = 0.0, names: tuple[str, str] = ("the first", "the second")
+    first: Curve,
+    second: Curve,
+    relative: float,
+    absolute: float = 0.0,
+    names: tuple[str, str] = ("the first", "the second"),
 ) -> str | None:
     """One sentence about where two curves first differ by more than the tolerances, or None.
 
@@ -107,7 +111,7 @@ def first_difference(
     for number, (row, other) in enumerate(zip(first.rows, second.rows)):
         for column in compared:
             a, b = row[first.columns.index(column)], other[second.columns.index(column)]
-            if math.isnan(a) and math.isnan(b) or a == b:
+            if (math.isnan(a) and math.isnan(b)) or a == b:
                 continue
             if not abs(a - b) <= absolute + relative * max(abs(a), abs(b)):
                 distance = abs(a - b) / max(abs(a), abs(b))

@@ -11,7 +11,9 @@ from styletransfer import pixels
 from styletransfer.weights import Parameters
 
 
-def tapped(model: str, style_layers: Iterable[str], content_layers: Iterable[str], pooling: str) -> tuple[list[str], Any]:
+def tapped(
+    model: str, style_layers: Iterable[str], content_layers: Iterable[str], pooling: str
+) -> tuple[list[str], Any]:
     """The names of the tapped layers, each once, and one symbol with as many outputs."""
     mx = load_mxnet()
     style, content = list(style_layers), list(content_layers)
@@ -43,7 +45,14 @@ class Network:
     """
 
     def __init__(
-        self, names: list[str], symbol: Any, parameters: Parameters, height: int, width: int, context: Any, trainable: bool
+        self,
+        names: list[str],
+        symbol: Any,
+        parameters: Parameters,
+        height: int,
+        width: int,
+        context: Any,
+        trainable: bool,
     ) -> None:
         self.names = names
         self._trainable = trainable

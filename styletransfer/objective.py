@@ -152,7 +152,9 @@ class LossExecutor:
         mx = load_mxnet()
         variables = {layer: mx.sym.Variable(f"feature_{layer}") for layer in network.names}
         arguments = {f"feature_{layer}": network.features[layer] for layer in network.names}
-        self.head_gradients = {layer: mx.nd.zeros(network.features[layer].shape, ctx=context) for layer in network.names}
+        self.head_gradients = {
+            layer: mx.nd.zeros(network.features[layer].shape, ctx=context) for layer in network.names
+        }
         symbols = []
         self.names: list[str] = []
         self.facts: dict[str, LayerFacts] = {}

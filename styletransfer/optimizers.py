@@ -25,9 +25,7 @@ class Move:
 class Optimizer(Protocol):
     """Moves an image in place."""
 
-    def advance(
-        self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]
-    ) -> Iterator[Move]:
+    def advance(self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]) -> Iterator[Move]:
         """Move `image`, whose evaluation is given, and yield every new evaluation."""
 
     def state(self) -> dict[str, NDArray]:

@@ -148,7 +148,10 @@ def prepare(config: Config, pictures: Pictures, parameters: weights.Parameters) 
     mx = load_mxnet()
     context = context_of(config.device)
     source = Source(
-        config.model, config.pooling or config.spec.pooling, parameters_for(config.model, parameters, config.pixels), context
+        config.model,
+        config.pooling or config.spec.pooling,
+        parameters_for(config.model, parameters, config.pixels),
+        context,
     )
     layers = _used_layers(config)
 
@@ -173,7 +176,11 @@ def prepare(config: Config, pictures: Pictures, parameters: weights.Parameters) 
         targets,
         convention,
         Weights(
-            config.content.weight, config.content.layers or {}, config.style.weight, config.style.layers or {}, config.tv.weight
+            config.content.weight,
+            config.content.layers or {},
+            config.style.weight,
+            config.style.layers or {},
+            config.tv.weight,
         ),
         tv,
         tv_unit,
@@ -187,6 +194,7 @@ def prepare(config: Config, pictures: Pictures, parameters: weights.Parameters) 
 
 def _start(config: Config, pictures: Pictures, shape: tuple[int, ...], generator: np.random.Generator) -> NDArray:
     content, picture = (
-        None if found is None else pixels.from_picture(found, config.pixels) for found in (pictures.content, pictures.start)
+        None if found is None else pixels.from_picture(found, config.pixels)
+        for found in (pictures.content, pictures.start)
     )
     return starts.start(config.init, shape, content, picture, generator)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from styletransfer import config as configs
-from styletransfer import images, pixels, pipeline
+from styletransfer import images, pipeline, pixels
 from styletransfer.config import Config
 from styletransfer.errors import Diverged, Interrupted, UserError
 from styletransfer.files import written_whole
@@ -99,7 +99,9 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
         for recorder in recorders:
             stack.callback(recorder.close)
         stopped = stack.enter_context(_signals())
-        steps = optimize(prepared.image, prepared.objective, prepared.optimizer, config.stop, after=done, elapsed=elapsed)
+        steps = optimize(
+            prepared.image, prepared.objective, prepared.optimizer, config.stop, after=done, elapsed=elapsed
+        )
         try:
             for record in steps:
                 for recorder in recorders:
@@ -108,7 +110,9 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
                 if stopped or (every and record.step and record.step % every == 0):
                     save_checkpoint(record)
                 if stopped:
-                    raise Interrupted(f"interrupted at step {record.step}, state saved: run again with --resume to go on")
+                    raise Interrupted(
+                        f"interrupted at step {record.step}, state saved: run again with --resume to go on"
+                    )
                 if record.step % 10 == 0:
                     good = record.image.asnumpy()
         except Diverged:
@@ -177,7 +181,10 @@ def _write_config(folder: Path, config: Config) -> None:
     made_with = {
         "python": platform.python_version(),
         **{package: metadata.version(package) for package in _PACKAGES},
-        "weights": {"file": path.name, "sha256": hashlib.sha256(configs.find_input(str(path)).read_bytes()).hexdigest()},
+        "weights": {
+            "file": path.name,
+            "sha256": hashlib.sha256(configs.find_input(str(path)).read_bytes()).hexdigest(),
+        },
     }
     with written_whole(folder / "config.yaml") as stream:
         stream.write(configs.dump(config, made_with).encode())

@@ -9,7 +9,11 @@ from styletransfer.config import Init
 
 
 def start(
-    settings: Init, shape: tuple[int, ...], content: NDArray | None, picture: NDArray | None, generator: np.random.Generator
+    settings: Init,
+    shape: tuple[int, ...],
+    content: NDArray | None,
+    picture: NDArray | None,
+    generator: np.random.Generator,
 ) -> NDArray[np.float32]:
     """The starting image.
 

@@ -64,7 +64,9 @@ def teacher_symbol(crop: int) -> Any:
         ]
         side_by_side = mx.sym.Concat(*inner) if len(inner) > 1 else inner[0]
         outputs.append(
-            mx.sym.BatchNorm(side_by_side, use_global_stats=True, fix_gamma=True, eps=1e-12, name=f"standard{scale.stride}")
+            mx.sym.BatchNorm(
+                side_by_side, use_global_stats=True, fix_gamma=True, eps=1e-12, name=f"standard{scale.stride}"
+            )
         )
     return mx.sym.Group(outputs)
 

@@ -59,7 +59,9 @@ class Teacher:
         for name, array in self.executor.arg_dict.items():
             if name in parameters:
                 array[:] = parameters[name]
-        self.set_standard({name: np.full(array.shape, name.endswith("var"), np.float32) for name, array in self._standard()})
+        self.set_standard(
+            {name: np.full(array.shape, name.endswith("var"), np.float32) for name, array in self._standard()}
+        )
 
     def _standard(self) -> list[tuple[str, Any]]:
         return list(self.executor.aux_dict.items())
@@ -117,7 +119,9 @@ class Student:
             fan_in = np.prod(array.shape[1:])
             gain = 1.0 if name.startswith("adapter") else 2.0
             array[:] = generator.standard_normal(array.shape) * np.sqrt(gain / fan_in) if array.ndim > 1 else 0.0
-        self.moments = {name: (mx.nd.zeros(array.shape), mx.nd.zeros(array.shape)) for name, array in self.arrays.items()}
+        self.moments = {
+            name: (mx.nd.zeros(array.shape), mx.nd.zeros(array.shape)) for name, array in self.arrays.items()
+        }
 
     def predict(self, batch: NDArray, targets: Sequence[Any], train: bool) -> list[Any]:
         """Predict the targets for crops (n, 3, crop, crop), RGB 0..255; with `train` also find the gradient."""
@@ -172,7 +176,9 @@ def run(settings: Settings) -> None:
     paintings = crops.load(crops.picture_files(settings.paintings, settings.leave_out))
     held_out, photos = photos[::25], [photo for number, photo in enumerate(photos) if number % 25]
     made = crops.load(crops.picture_files([settings.work / "made"])) if (settings.work / "made").is_dir() else []
-    LOGGER.info("%d photographs, %d held out, %d paintings, %d made", len(photos), len(held_out), len(paintings), len(made))
+    LOGGER.info(
+        "%d photographs, %d held out, %d paintings, %d made", len(photos), len(held_out), len(paintings), len(made)
+    )
     side = settings.crop + student.LEAD + student.TRAIL
     source = crops.Crops([(0.5, photos), (0.25, paintings), (0.4, made)], side, generator)
     teacher, pupil, step = Teacher(settings), Student(settings), 0
