@@ -24,12 +24,14 @@ POOLED = {"fire4": "pool4", "fire8": "pool8"}
 
 
 def _taps() -> tuple[Tap, ...]:
-    pool = dict(kernel=3, stride=2, ceil=True)
-    taps = [Tap("relu_conv1", 96, kernel=7, stride=2), Tap("pool1", 96, **pool)]
+    def pool(name: str, channels: int) -> Tap:
+        return Tap(name, channels, kernel=3, stride=2, ceil=True)
+
+    taps = [Tap("relu_conv1", 96, kernel=7, stride=2), pool("pool1", 96)]
     for name, squeeze, expand in FIRES:
         taps += [Tap(name + "_squeeze", squeeze, kernel=1), Tap(name, 2 * expand, kernel=3, pad=1)]
         if name in POOLED:
-            taps.append(Tap(POOLED[name], 2 * expand, **pool))
+            taps.append(pool(POOLED[name], 2 * expand))
     return (*taps, Tap("relu_conv10", 1000, kernel=1))
 
 

@@ -32,9 +32,12 @@ def _layers(blocks: Blocks) -> Iterator[tuple[str, str, int]]:
 
 def taps(blocks: Blocks) -> tuple[Tap, ...]:
     """Every ReLU (behind its convolution) and every pooling."""
-    windows = {"relu": dict(kernel=3, stride=1, pad=1), "pool": dict(kernel=2, stride=2)}
     return tuple(
-        Tap(kind + suffix, channels, **windows[kind]) for kind, suffix, channels in _layers(blocks) if kind in windows
+        Tap(kind + suffix, channels, kernel=3, pad=1)
+        if kind == "relu"
+        else Tap(kind + suffix, channels, kernel=2, stride=2)
+        for kind, suffix, channels in _layers(blocks)
+        if kind != "conv"
     )
 
 

@@ -20,7 +20,8 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         If the folder cannot be written or the disk is full; nothing is left behind.
     """
     path = Path(path)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
+    temporary = Path(name)
     try:
         with open(descriptor, "wb") as stream:
             yield cast(BinaryIO, stream)
@@ -28,9 +29,8 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             os.fsync(stream.fileno())
         umask = os.umask(0)
         os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
     except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         raise

@@ -5,6 +5,7 @@ A picture is a float array (H, W, 3), RGB, values 0..1.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import warnings
@@ -78,8 +79,6 @@ def _cmyk_to_rgb(image: Image.Image) -> Image.Image:
     """By the picture's own colour profile where it carries a usable one, else by Pillow's simple formula."""
     profile = image.info.get("icc_profile")
     if profile:
-        import io
-
         try:
             converted = ImageCms.profileToProfile(
                 image, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), outputMode="RGB"

@@ -59,7 +59,7 @@ def read_pictures(config: Config) -> Pictures:
         else []
     )
     shape_giver = content if content is not None else styles[0][2]
-    height, width = images.fit(*shape_giver.shape[:2], config.size)
+    height, width = images.fit(shape_giver.shape[0], shape_giver.shape[1], config.size)
     layers = _used_layers(config)
     _check_size(config.spec, layers["content"] + layers["style"], height, width, f"size: {config.size}")
     total = sum(weight for _, weight, _ in styles)
@@ -80,14 +80,17 @@ def read_pictures(config: Config) -> Pictures:
 
 def _used_layers(config: Config) -> dict[str, list[str]]:
     """The layers whose losses count; a group of weight 0 has none."""
-    groups = {"content": config.content, "style": config.style}
-    return {name: list(group.layers or {}) if group.weight > 0 else [] for name, group in groups.items()}
+    content, style = config.content, config.style
+    return {
+        "content": list(content.layers or {}) if content.weight > 0 else [],
+        "style": list(style.layers or {}) if style.weight > 0 else [],
+    }
 
 
 def _style_size(config: Config, style: Picture, height: int, width: int) -> tuple[int, int]:
     if config.style.size == "match":
         return height, width
-    return images.fit(*style.shape[:2], config.style.size or config.size)
+    return images.fit(style.shape[0], style.shape[1], config.style.size or config.size)
 
 
 def _check_size(spec: ModelSpec, layers: list[str], height: int, width: int, what: str) -> None:

@@ -140,7 +140,7 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(other, handler)
         LOGGER.info("stopping after this step")
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in map(int, (signal.SIGINT, signal.SIGTERM)):
         before[number] = signal.signal(number, receive)
     try:
         yield received

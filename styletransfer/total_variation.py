@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -63,4 +64,4 @@ def _add_along(gradient: Any, axis: int, derivative: Any) -> None:
         gradient[:, :, :, :-1] -= derivative
 
 
-KINDS = {"laplacian": Laplacian, "squared": Squared}
+KINDS: Mapping[str, Callable[[tuple[int, ...], Any], TotalVariation]] = {"laplacian": Laplacian, "squared": Squared}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +31,21 @@ def load(files: Iterable[Path], longest: int = 640) -> list[Image.Image]:
     return pictures
 
 
+@dataclass
+class Group:
+    """Pictures that are drawn with a weight, and whether their crops are varied in scale, colour and noise."""
+
+    weight: float
+    pictures: list[Image.Image]
+    varied: bool = True
+
+
 class Crops:
     """An endless source of random square crops.
 
     Parameters
     ----------
-    groups : sequence of (probability, pictures)
+    groups : sequence of Group
         A group is drawn first, then one of its pictures.
     side : int
         Side of a crop in pixels.
@@ -43,22 +53,20 @@ class Crops:
         All randomness comes from here.
     """
 
-    def __init__(
-        self, groups: Sequence[tuple[float, Sequence[Image.Image]]], side: int, generator: np.random.Generator
-    ) -> None:
-        self.groups = [(weight, pictures) for weight, pictures in groups if pictures]
+    def __init__(self, groups: Sequence[Group], side: int, generator: np.random.Generator) -> None:
+        self.groups = groups
         self.side = side
         self.generator = generator
 
-    def batch(self, count: int, varied: bool = True) -> NDArray[np.float32]:
+    def batch(self, count: int) -> NDArray[np.float32]:
         """`count` crops, (count, 3, side, side), RGB, 0..255."""
-        return np.stack([self._crop(varied) for _ in range(count)])
+        return np.stack([self._crop() for _ in range(count)])
 
-    def _crop(self, varied: bool) -> NDArray[np.float32]:
+    def _crop(self) -> NDArray[np.float32]:
         draw = self.generator
-        weights = np.array([weight for weight, _ in self.groups])
-        pictures = self.groups[draw.choice(len(self.groups), p=weights / weights.sum())][1]
-        picture = pictures[draw.integers(len(pictures))]
+        weights = np.array([group.weight if group.pictures else 0.0 for group in self.groups])
+        group = self.groups[draw.choice(len(self.groups), p=weights / weights.sum())]
+        picture, varied = group.pictures[draw.integers(len(group.pictures))], group.varied
         scale = np.exp(draw.uniform(np.log(0.6), np.log(1.8))) if varied else 1.0
         window = min(self.side * scale, *picture.size)
         left, top = draw.uniform(0, picture.width - window), draw.uniform(0, picture.height - window)
@@ -68,11 +76,12 @@ class Crops:
         if varied and draw.random() < 0.1:
             crop = crop.filter(ImageFilter.GaussianBlur(float(draw.uniform(0.5, 2.0))))
         values = np.asarray(crop, dtype=np.float32)
+        values = self._turn(values)
         if varied:
             values = self._vary(values)
         return np.ascontiguousarray(values.transpose(2, 0, 1))
 
-    def _vary(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _turn(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         draw = self.generator
         if draw.random() < 0.5:
             values = values[:, ::-1]
@@ -80,6 +89,10 @@ class Crops:
             values = values[::-1]
         if draw.random() < 0.2:
             values = values.transpose(1, 0, 2)
+        return values
+
+    def _vary(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        draw = self.generator
         if draw.random() < 0.3:
             values = values[..., draw.permutation(3)]
         if draw.random() < 0.7:  # contrast, brightness and colour cast

@@ -93,7 +93,7 @@ def student_symbol(blocks: vgg.Blocks) -> Any:
 
 
 def errors(predictions: Sequence[NDArray], targets: Sequence[NDArray]) -> dict[str, float]:
-    """The mean squared error of every prediction, named ``relu3_1>fire2``; 1 is about what predicting the mean gives."""
+    """The mean squared error of every prediction, named ``relu3_1>fire2``; predicting the mean gives about 1."""
     found: dict[str, float] = {}
     outputs = iter(predictions)
     for scale, target in zip(SCALES, targets):

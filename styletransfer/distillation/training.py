@@ -18,12 +18,15 @@ from numpy.typing import NDArray
 from models import model_squeezenet, model_vgg_slim
 from models.runtime import load_mxnet
 from styletransfer import pixels, weights
-from styletransfer.distillation import crops, student
+from styletransfer.distillation import crops, made, student
 from styletransfer.files import written_whole
 
 LOGGER = logging.getLogger(__name__)
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 _REPORT_EVERY, _SAVE_EVERY = 100, 500
+INPUT_SCALE = np.float32(64.0)  # the student learns on values / 64, so that its first layer starts at the right scale
+_HELD_OUT_EVERY = 25  # photographs
+_MADE_KEPT = 240  # made pictures that are learned from, the newest
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Settings:
     crop: int
     learning_rate: float
     seed: int
+    made: int
+    made_every: int
 
 
 class Teacher:
@@ -164,23 +169,45 @@ class Student:
                 moment[:] = arrays[kind + name]
 
 
-INPUT_SCALE = np.float32(64.0)  # the student learns on values / 64, so that its first layer starts at the right scale
+class Pictures:
+    """What is learned from, and what is held out to examine on."""
+
+    def __init__(self, settings: Settings, generator: np.random.Generator) -> None:
+        self._folder = settings.work / "made"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._generator = generator
+        photos = crops.load(crops.picture_files([settings.photos], settings.leave_out))
+        self._photos = [photo for number, photo in enumerate(photos) if number % _HELD_OUT_EVERY]
+        self._paintings = crops.load(crops.picture_files(settings.paintings, settings.leave_out))
+        self._made = crops.Group(0.4, crops.load(crops.picture_files([self._folder]))[-_MADE_KEPT:], varied=False)
+        side = settings.crop + student.LEAD + student.TRAIL
+        groups = [crops.Group(0.4, self._photos), crops.Group(0.2, self._paintings), self._made]
+        self.source = crops.Crops(groups, side, generator)
+        held_out = crops.Group(1.0, photos[::_HELD_OUT_EVERY], varied=False)
+        examiner = crops.Crops([held_out], side, np.random.default_rng(1))
+        self.examination = [examiner.batch(settings.batch) for _ in range(10)]
+        LOGGER.info(
+            "%d photographs, %d held out, %d paintings, %d made",
+            len(self._photos), len(held_out.pictures), len(self._paintings), len(self._made.pictures),
+        )  # fmt: skip
+
+    def make(self, parameters: weights.Parameters, step: int, count: int) -> None:
+        """Make pictures with the student to learn from, unless those of this step are there."""
+        if (self._folder / f"{step:06d}_000.png").exists():
+            return
+        styles = [*self._paintings, *self._photos[::4]]
+        for number, picture in enumerate(made.make(parameters, self._photos, styles, count, self._generator)):
+            picture.save(self._folder / f"{step:06d}_{number:03d}.png")
+            self._made.pictures.append(picture)
+        del self._made.pictures[:-_MADE_KEPT]
+        LOGGER.info("%d made pictures to learn from", len(self._made.pictures))
 
 
 def run(settings: Settings) -> None:
     """Train, or go on with, a student; write its weights and curve to the work folder."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    settings.work.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(settings.seed)
-    photos = crops.load(crops.picture_files([settings.photos], settings.leave_out))
-    paintings = crops.load(crops.picture_files(settings.paintings, settings.leave_out))
-    held_out, photos = photos[::25], [photo for number, photo in enumerate(photos) if number % 25]
-    made = crops.load(crops.picture_files([settings.work / "made"])) if (settings.work / "made").is_dir() else []
-    LOGGER.info(
-        "%d photographs, %d held out, %d paintings, %d made", len(photos), len(held_out), len(paintings), len(made)
-    )
-    side = settings.crop + student.LEAD + student.TRAIL
-    source = crops.Crops([(0.5, photos), (0.25, paintings), (0.4, made)], side, generator)
+    pictures = Pictures(settings, generator)
     teacher, pupil, step = Teacher(settings), Student(settings), 0
     checkpoint = settings.work / "checkpoint.npz"
     if checkpoint.exists():
@@ -190,8 +217,7 @@ def run(settings: Settings) -> None:
             pupil.restore(saved)
             teacher.set_standard(saved)
     else:
-        teacher.learn_standard(source, 25, settings.batch)
-    examination = _examination(settings, side, held_out)
+        teacher.learn_standard(pictures.source, 25, settings.batch)
 
     def save() -> None:
         with written_whole(checkpoint) as stream:
@@ -201,7 +227,9 @@ def run(settings: Settings) -> None:
 
     started, first = time.monotonic(), step
     while step < settings.steps:
-        batch = source.batch(settings.batch)
+        if settings.made and step and step % settings.made_every == 0:
+            pictures.make(pupil.parameters(), step, settings.made)
+        batch = pictures.source.batch(settings.batch)
         targets = teacher(batch)
         predictions = pupil.predict(_inner(batch, settings.crop), targets, train=True)
         pupil.update(step + 1, settings.learning_rate * _schedule(step / settings.steps))
@@ -211,7 +239,7 @@ def run(settings: Settings) -> None:
             LOGGER.info("step %d  %.3f s a step  %s", step, seconds, _readable(_errors(predictions, targets)))
         if step % _SAVE_EVERY == 0 or step == settings.steps:
             save()
-            found = _examine(teacher, pupil, examination, settings.crop)
+            found = _examine(teacher, pupil, pictures.examination, settings.crop)
             _record(settings.work / "curve.csv", step, found)
             LOGGER.info("held out: %s", _readable(found))
 
@@ -232,11 +260,6 @@ def _schedule(progress: float) -> float:
 def _inner(batch: NDArray, crop: int) -> NDArray:
     """The student's part of the teacher's crops."""
     return batch[:, :, student.LEAD : student.LEAD + crop, student.LEAD : student.LEAD + crop]
-
-
-def _examination(settings: Settings, side: int, held_out: list) -> list[NDArray]:
-    source = crops.Crops([(1.0, held_out)], side, np.random.default_rng(1))
-    return [source.batch(settings.batch, varied=False) for _ in range(5)]
 
 
 def _examine(teacher: Teacher, pupil: Student, batches: list[NDArray], crop: int) -> dict[str, float]:

@@ -6,7 +6,9 @@ A file that cannot be used is a :class:`UserError` that names the file and the p
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,13 +39,18 @@ def load(spec: ModelSpec, path: str | os.PathLike[str] | None = None) -> Paramet
     if not file.is_file():
         hint = f": {spec.how_to_get}" if path is None else ""
         raise UserError(f"weights of {spec.name} not found at {file}{hint}")
+    return check(spec, _read(file, mxnet_params.read), file)
+
+
+def _read(file: Path, reader: Callable[[BinaryIO, int], dict[str, NDArray]]) -> dict[str, NDArray]:
+    """The arrays that `reader`, given the open file and its size, finds in a file; UserError where it finds none."""
     try:
-        size = file.stat().st_size
         with file.open("rb") as stream:
-            arrays = mxnet_params.read(stream, size)
-    except (OSError, ValueError) as error:
+            return reader(stream, os.fstat(stream.fileno()).st_size)
+    except OSError as error:
+        raise UserError(f"cannot read weights {file}: {error.strerror or error}") from None
+    except ValueError as error:
         raise UserError(f"cannot read weights {file}: {error}") from None
-    return check(spec, arrays, file)
 
 
 def check(spec: ModelSpec, arrays: dict[str, NDArray], file: Path) -> Parameters:
@@ -57,14 +64,20 @@ def check(spec: ModelSpec, arrays: dict[str, NDArray], file: Path) -> Parameters
     for name in arrays:
         if name not in spec.parameters and not name.startswith(spec.ignored_prefixes):
             raise UserError(f"weights {file}: {name} is no parameter of {spec.name}")
+    checked: Parameters = {}
     for name, shape in spec.parameters.items():
         if name not in arrays:
             raise UserError(f"weights {file}: {name} of {spec.name} is missing")
-        if arrays[name].shape != shape:
-            raise UserError(f"weights {file}: {name} has the shape {arrays[name].shape}, expected {shape}")
-        if arrays[name].dtype.kind != "f" or not np.isfinite(arrays[name]).all():
-            raise UserError(f"weights {file}: {name} holds values that are no finite numbers")
-    return {name: np.ascontiguousarray(arrays[name], dtype=np.float32) for name in spec.parameters}
+        array = arrays[name]
+        if array.shape != shape:
+            raise UserError(f"weights {file}: {name} has the shape {array.shape}, expected {shape}")
+        if array.dtype.kind != "f":
+            raise UserError(f"weights {file}: {name} is of type {array.dtype}, expected floating-point numbers")
+        with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold becomes infinite, and is refused
+            checked[name] = np.ascontiguousarray(array, dtype=np.float32)
+        if not np.isfinite(checked[name]).all():
+            raise UserError(f"weights {file}: {name} holds values that are no finite numbers of 32 bits")
+    return checked
 
 
 def load_deep_compression(spec: ModelSpec, path: str | os.PathLike[str]) -> Parameters:
@@ -76,13 +89,7 @@ def load_deep_compression(spec: ModelSpec, path: str | os.PathLike[str]) -> Para
         If the file is absent or damaged.
     """
     file = Path(path)
-    try:
-        size = file.stat().st_size
-        with file.open("rb") as stream:
-            arrays = deep_compression.read(stream, size, spec.parameters)
-    except (OSError, ValueError) as error:
-        raise UserError(f"cannot read weights {file}: {error}") from None
-    return check(spec, dict(arrays), file)
+    return check(spec, _read(file, lambda stream, size: deep_compression.read(stream, size, spec.parameters)), file)
 
 
 def save(path: str | os.PathLike[str], parameters: Parameters) -> None:

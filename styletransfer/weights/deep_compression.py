@@ -36,23 +36,26 @@ def read(stream: BinaryIO, size: int, shapes: Mapping[str, tuple[int, ...]]) -> 
         If the file is truncated, too long, or stores a weight beyond the end of its layer.
     """
 
-    def take(dtype: type, count: int) -> NDArray:
-        dtype_ = np.dtype(dtype).newbyteorder("<")
-        if count * dtype_.itemsize > size - stream.tell():
+    def take(dtype: str, count: int) -> NDArray:
+        length = count * np.dtype(dtype).itemsize
+        taken = stream.read(length) if length <= size - stream.tell() else b""
+        if len(taken) != length:
             raise ValueError("it ends too early")
-        return np.frombuffer(stream.read(count * dtype_.itemsize), dtype_)
+        return np.frombuffer(taken, dtype)
 
     layers = [name[: -len("_weight")] for name in shapes if name.endswith("_weight")]
     parameters: dict[str, NDArray[np.float32]] = {}
-    for layer, codes in zip(layers, take(np.uint32, len(layers)).tolist()):
+    for layer, codes in zip(layers, take("<u4", len(layers)).tolist()):
         shape = shapes[layer + "_weight"]
-        shared = take(np.float32, _SHARED_VALUES).astype(np.float32)
-        bias = take(np.float32, shape[0]).astype(np.float32)
-        values = take(np.uint8, codes)
-        packed = take(np.uint8, -(-codes // 2))
+        weight = np.zeros(int(np.prod(shape)), np.float32)
+        if codes > weight.size:
+            raise ValueError(f"{layer} has more stored weights than weights")
+        shared = take("<f4", _SHARED_VALUES).astype(np.float32)
+        bias = take("<f4", shape[0]).astype(np.float32)
+        values = take("u1", codes)
+        packed = take("u1", -(-codes // 2))
         gaps = np.stack([packed & 0x0F, packed >> 4], axis=1).ravel()[:codes]
         positions = np.cumsum(gaps.astype(np.int64) + 1) - 1
-        weight = np.zeros(int(np.prod(shape)), np.float32)
         if codes and positions[-1] >= weight.size:
             raise ValueError(f"a weight of {layer} lies beyond its end")
         weight[positions] = shared[values]

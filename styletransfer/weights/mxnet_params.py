@@ -1,7 +1,7 @@
 """MXNet's `.params` files, read and written without MXNet, so that a damaged file cannot bring the process down.
 
 The layout is that of ``NDArray::Save`` in MXNet (src/ndarray/ndarray.cc): a list header, the arrays, then their names.
-Three generations of array headers exist; the VGG-19 file of the MXNet neural-style example is of the oldest.
+Four generations of array headers exist; the VGG-19 file of the MXNet neural-style example is of the oldest.
 """
 
 from __future__ import annotations
@@ -15,9 +15,13 @@ from numpy.typing import NDArray
 
 MAGIC = struct.pack("<Q", 0x112)
 _MAGIC_V1, _MAGIC_V2, _MAGIC_V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
-_TYPES = {0: np.float32, 1: np.float64, 2: np.float16, 3: np.uint8, 4: np.int32, 5: np.int8, 6: np.int64}
+_TYPES = {
+    flag: np.dtype(code) for flag, code in enumerate(("<f4", "<f8", "<f2", "u1", "<i4", "i1", "<i8"))
+}  # as numbered in mshadow/base.h
 _DENSE, _CPU = 0, 1
 _MOST_DIMENSIONS = 32
+_LONGEST_NAME = 256
+_PREFIXES = ("arg:", "aux:")
 
 
 def read(stream: BinaryIO, size: int) -> dict[str, NDArray]:
@@ -33,9 +37,10 @@ def read(stream: BinaryIO, size: int) -> dict[str, NDArray]:
         return struct.unpack("<" + layout, take_bytes(struct.calcsize("<" + layout)))
 
     def take_bytes(count: int) -> bytes:
-        if not 0 <= count <= size - stream.tell():
+        taken = stream.read(count) if 0 <= count <= size - stream.tell() else b""
+        if len(taken) != count:
             raise ValueError("it ends too early")
-        return stream.read(count)
+        return taken
 
     def take_shape(dimensions: int, kind: str) -> tuple[int, ...]:
         if not 0 <= dimensions <= _MOST_DIMENSIONS:
@@ -47,37 +52,55 @@ def read(stream: BinaryIO, size: int) -> dict[str, NDArray]:
         if magic in (_MAGIC_V2, _MAGIC_V3) and take("i") != (_DENSE,):
             raise ValueError("it holds a sparse array")
         shape = take_shape(take("I")[0], "q") if magic in (_MAGIC_V1, _MAGIC_V2, _MAGIC_V3) else take_shape(magic, "I")
-        if not shape:
-            return np.zeros((), np.float32)
+        if not shape and magic != _MAGIC_V3:  # only the third generation has scalars; before, this meant no array
+            raise ValueError("an array is empty")
         take("ii")  # the device it was saved from
         (type_flag,) = take("i")
         if type_flag not in _TYPES:
             raise ValueError("an array has an unknown type")
-        dtype = np.dtype(_TYPES[type_flag])
-        if min(shape) < 0:
-            raise ValueError("an array has an impossible shape")
+        dtype = _TYPES[type_flag]
         count = 1
         for side in shape:
+            if side < 1:
+                raise ValueError("an array is empty")
             count *= side
         return np.frombuffer(take_bytes(count * dtype.itemsize), dtype).reshape(shape)
+
+    def take_name() -> str:
+        (length,) = take("Q")
+        if length > _LONGEST_NAME:
+            raise ValueError("an array has an impossibly long name")
+        try:
+            name = take_bytes(length).decode("utf-8")
+        except UnicodeDecodeError:
+            raise ValueError("an array has an unreadable name") from None
+        for prefix in _PREFIXES:
+            if name.startswith(prefix):
+                return name[len(prefix) :]
+        return name
 
     if take_bytes(16)[: len(MAGIC)] != MAGIC:
         raise ValueError("it is no MXNet parameter file")
     (count,) = take("Q")
-    arrays = [take_array() for _ in range(min(count, size))]
+    unnamed = [take_array() for _ in range(min(count, size))]
     (named,) = take("Q")
     if named != count:
         raise ValueError("its arrays have no names")
-    names = [take_bytes(take("Q")[0]).decode("utf-8") for _ in range(count)]
+    arrays: dict[str, NDArray] = {}
+    for array in unnamed:
+        name = take_name()
+        if name in arrays:
+            raise ValueError(f"two of its arrays have the name {name}")
+        arrays[name] = array
     if stream.tell() != size:
         raise ValueError("it goes on after its end")
-    return {name.split(":", 1)[-1]: array for name, array in zip(names, arrays)}
+    return arrays
 
 
 def write(stream: BinaryIO, arrays: Mapping[str, NDArray]) -> None:
-    """Write arrays as ``arg:<name>``, readable by ``mxnet.nd.load``."""
+    """Write arrays, none of them empty or a scalar, as ``arg:<name>``, readable by ``mxnet.nd.load``."""
     stream.write(MAGIC + struct.pack("<QQ", 0, len(arrays)))
-    flags = {np.dtype(dtype): flag for flag, dtype in _TYPES.items()}
+    flags = {dtype: flag for flag, dtype in _TYPES.items()}
     for array in arrays.values():
         stream.write(struct.pack("<IiI", _MAGIC_V2, _DENSE, array.ndim))
         stream.write(struct.pack(f"<{array.ndim}q", *array.shape))
