@@ -1,0 +1,39 @@
+# make starry   the environment, then the first picture, to output/starry/image.png
+# make test     the tests        make lint   style and types        make bench   time and memory
+SHELL := /bin/bash
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+
+# The first of these that runs here and that MXNet 1.9.1 works on; PYTHON3=... chooses another.
+PYTHON3 ?= $(firstword $(foreach name,python3.11 python3.12 python3.10 python3,$(shell \
+  $(name) -c 'import sys, venv; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null && echo $(name))))
+
+.PHONY: starry test lint bench clean
+starry: $(VENV)/installed
+	$(PYTHON) scripts/nstyle.py --config configs/starry.yaml --force
+
+test: $(VENV)/installed-dev
+	$(PYTHON) -m pytest
+
+lint: $(VENV)/installed-dev
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+
+bench: $(VENV)/installed
+	$(PYTHON) scripts/bench.py
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON3)" || { echo "error: Python 3.10, 3.11 or 3.12 with venv is needed (on Debian: apt install python3-venv)" >&2; exit 2; }
+	$(PYTHON3) -m venv $(VENV)
+
+$(VENV)/installed: requirements.txt | $(VENV)/bin/python
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
