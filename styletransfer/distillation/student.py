@@ -42,8 +42,8 @@ class Scale:
 SCALES = (
     Scale(2, ("relu_conv1",), ("relu2_1", "relu2_2"), skipped=2, border=3, weight=2),
     Scale(4, ("fire2", "fire3", "fire4"), ("relu3_1", "relu3_2"), skipped=1, border=2, weight=2),
-    Scale(8, ("fire5", "fire6", "fire7", "fire8"), ("relu4_1", "relu4_2"), skipped=0, border=1, weight=2),
-    Scale(16, ("fire9",), ("relu5_1", "relu5_2"), skipped=0, border=1),
+    Scale(8, ("fire5", "fire6", "fire7", "fire8"), ("relu4_1", "relu4_2"), skipped=0, border=1, weight=3),
+    Scale(16, ("fire9",), ("relu5_1", "relu5_2"), skipped=0, border=1, weight=4),
 )
 
 

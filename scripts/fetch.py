@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+"""Download, verify and convert pretrained weights and the classic example images.
+
+python scripts/fetch.py squeezenet
+python scripts/fetch.py vgg19 --source dmlc
+python scripts/fetch.py vgg19 --from ~/Downloads/vgg19.params
+python scripts/fetch.py --list
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description="Download, verify and convert pretrained weights and the classic example images.",
+        epilog="Exit status: 0 done, or there already; 2 not possible, and why is on standard error. "
+        "A download that broke goes on when the command is given again.",
+    )
+    parser.add_argument("name", nargs="?", help="squeezenet, vgg19 or images; --list shows all")
+    parser.add_argument("--list", action="store_true", help="show what can be fetched, and what is there already")
+    parser.add_argument("--source", metavar="NAME", help="use only this source (default: each in turn)")
+    parser.add_argument(
+        "--from", "--file", metavar="FILE", type=Path, dest="file", help="convert a file downloaded in another way"
+    )
+    parser.add_argument("--force", action="store_true", help="replace what is there")
+    options = parser.parse_args(arguments)
+
+    from styletransfer import commands, downloads, sources
+    from styletransfer.errors import UserError
+
+    def fetch() -> int:
+        table = sources.catalogue()
+        say = functools.partial(print, flush=True)
+        if options.list:
+            say(downloads.listing(table))
+        elif options.name is None:
+            raise UserError(f"no name given; expected one of: {', '.join(table)}")
+        elif options.file is not None:
+            downloads.convert(options.name, table, options.file, say, options.source, options.force)
+        else:
+            downloads.fetch(options.name, table, say, options.source, options.force)
+        return 0
+
+    return commands.guarded(fetch)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
