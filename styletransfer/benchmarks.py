@@ -44,7 +44,8 @@ def machine() -> str:
 def table(model_names: Sequence[str], sizes: Sequence[int], repeats: int, steps: int) -> Iterator[str]:
     """The lines of the table, as they are measured."""
     stacks = ["mxnet", "torch"] if importlib.util.find_spec("torch") else ["mxnet"]
-    yield f"{'network':10} {'size':>9} {'s / step':>9} {'peak MB':>8} {'torch s':>9} {'torch MB':>9} {'time ratio':>11} {'memory':>7}"
+    headings = ("network", "size", "s / step", "peak MB", "torch s", "torch MB", "time ratio", "memory")
+    yield _row(headings[: 4 if len(stacks) == 1 else None])
     for model in model_names:
         for size in sizes:
             found: dict[str, list[tuple[float, float]]] = {stack: [] for stack in stacks}
@@ -53,13 +54,20 @@ def table(model_names: Sequence[str], sizes: Sequence[int], repeats: int, steps:
                     found[stack].append(_in_process(stack, model, size, steps))
             seconds = {stack: statistics.median(second for second, _ in values) for stack, values in found.items()}
             memory = {stack: statistics.median(peak for _, peak in values) for stack, values in found.items()}
-            line = f"{model:10} {size:4} x {size:<4} {seconds['mxnet']:7.3f} {memory['mxnet']:8.0f}"
+            cells = [model, f"{size} x {size}", f"{seconds['mxnet']:.3f}", f"{memory['mxnet']:.0f}"]
             if "torch" in found:
-                ratio = statistics.median(a / b for (a, _), (b, _) in zip(found["mxnet"], found["torch"]))
-                line += f" {seconds['torch']:9.3f} {memory['torch']:9.0f} {ratio:11.2f} {memory['mxnet'] / memory['torch']:7.2f}"
-            yield line
+                ratio = statistics.median(
+                    ours / theirs for (ours, _), (theirs, _) in zip(found["mxnet"], found["torch"])
+                )
+                cells += [f"{seconds['torch']:.3f}", f"{memory['torch']:.0f}", f"{ratio:.2f}"]
+                cells.append(f"{memory['mxnet'] / memory['torch']:.2f}")
+            yield _row(cells)
     if "torch" not in stacks:
         yield "(PyTorch is not installed here: pip install -r requirements-dev.txt for the comparison)"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"{cells[0]:10}" + "".join(f"{cell:>12}" for cell in cells[1:])
 
 
 def _in_process(stack: str, model: str, size: int, steps: int) -> tuple[float, float]:
@@ -141,11 +149,11 @@ def torch_step(model: str, size: int) -> Callable[[], None]:
     def step() -> None:
         image.grad = None
         found = features(image)
-        loss = sum(
+        shares = [
             (found[layer] - target).square().sum() / target.square().sum() for layer, target in content_targets.items()
-        )
-        loss += sum((gram(found[layer]) - a).square().sum() / a.square().sum() for layer, a in style_targets.items())
-        loss.backward()
+        ]
+        shares += [(gram(found[layer]) - a).square().sum() / a.square().sum() for layer, a in style_targets.items()]
+        torch.stack(shares).sum().backward()
 
     return step
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticKnownError
 
 import models
 from models.spec import ModelSpec
@@ -22,24 +23,43 @@ from styletransfer.errors import UserError, nearest
 from styletransfer.pixels import SPACES
 
 PROJECT_FOLDER = Path(__file__).resolve().parents[1]
-_LARGEST_FILE = 1_000_000  # bytes
+_LARGEST_FILE = 100_000  # bytes
 
-Positive = Annotated[float, Field(gt=0, le=1e30, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, le=1e30, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-Finite = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
-Side = Annotated[int, Field(ge=1, le=20_000)]
-Count = Annotated[int, Field(ge=0, le=10_000_000)]
-Layers = dict[str, Positive]
+
+def _check_whole(value: Any) -> Any:
+    """Refuse what pydantic would take for a whole number as well: ``yes`` and ``"3"``; 1e3 is one."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise PydanticKnownError("int_type")
+    return value
+
+
+def _check_file_name(name: str) -> str:
+    if not name or "\0" in name:
+        raise ValueError(f"{name!r} is no file name")
+    try:
+        Path(name).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{name!r} names a user who is not known") from None
+    return name
 
 
 def _check_device(name: str) -> str:
-    if not re.fullmatch(r"cpu|gpu:\d{1,2}", name):
+    if not re.fullmatch(r"cpu|gpu:[0-9]{1,2}", name):
         raise ValueError(f"{name!r} is not allowed; expected cpu or gpu:0, gpu:1, ...")
     return name
 
 
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Positive = Annotated[Number, Field(gt=0, le=1e30)]
+NotNegative = Annotated[Number, Field(ge=0, le=1e30)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+Finite = Annotated[Number, Field(ge=-1e6, le=1e6)]
+_WHOLE = pydantic.BeforeValidator(_check_whole)
+Side = Annotated[int, Field(ge=1, le=20_000), _WHOLE]
+Count = Annotated[int, Field(ge=0, le=10_000_000), _WHOLE]
+FileName = Annotated[str, pydantic.AfterValidator(_check_file_name)]
 Device = Annotated[str, pydantic.AfterValidator(_check_device)]
+Layers = Annotated[dict[str, Positive], Field(min_length=1)]
 
 
 def _key(names: Sequence[str]) -> Any:
@@ -52,13 +72,13 @@ class _Section(BaseModel):
 
 
 class Content(_Section):
-    image: str | None = Field(None, description="the photograph; may be left out where the weight is 0")
+    image: FileName | None = Field(None, description="the photograph; may be left out where the weight is 0")
     weight: NotNegative = Field(1.0, description="weight of the content losses")
     layers: Layers | None = Field(None, description="layers and their weights; null: the model's own")
 
 
 class Style(_Section):
-    images: dict[str, Positive] | None = Field(
+    images: dict[FileName, Positive] | None = Field(
         None, description="one or several pictures, with weights that blend their Gram matrices"
     )
     weight: NotNegative = Field(30.0, description="weight of the style losses")
@@ -71,15 +91,15 @@ class Style(_Section):
     @classmethod
     def _one_or_several(cls, values: Any) -> Any:
         """A single file name or a list of them stands for equal weights."""
-        if isinstance(values, Mapping) and isinstance(values.get("images"), (str, list)):
-            images = values["images"]
-            names = [images] if isinstance(images, str) else images
+        images = values.get("images") if isinstance(values, Mapping) else None
+        names = [images] if isinstance(images, str) else images
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
             return {**values, "images": dict.fromkeys(names, 1.0)}
         return values
 
 
 class TV(_Section):
-    kind: Literal["laplacian", "squared", "none"] = Field("laplacian", description="which total variation")
+    kind: Literal["laplacian", "squared", "power", "none"] = Field("laplacian", description="which total variation")
     weight: NotNegative = Field(0.05, description="its weight; 0 switches it off")
 
 
@@ -91,7 +111,7 @@ class Init(_Section):
     low: Finite = Field(-20.0, description="uniform and blend: lowest value of the noise, in values of `pixels`")
     high: Finite = Field(20.0, description="uniform and blend: highest value of the noise")
     noise_share: Share = Field(0.6, description="blend: share of the noise; the rest is the content picture")
-    image: str | None = Field(None, description="image: the picture to start from")
+    image: FileName | None = Field(None, description="image: the picture to start from")
 
     @model_validator(mode="after")
     def _ordered(self) -> Init:
@@ -105,17 +125,29 @@ class Init(_Section):
 
 
 class Schedule(_Section):
-    step: Annotated[int, Field(ge=1, le=10_000_000)] = Field(80, description="the rate falls every so many steps")
-    factor: Annotated[float, Field(gt=0, le=1)] = Field(0.9, description="and is multiplied by this")
+    step: Annotated[int, Field(ge=1, le=10_000_000), _WHOLE] = Field(
+        80, description="the rate falls every so many steps"
+    )
+    factor: Annotated[Number, Field(gt=0, le=1)] = Field(0.9, description="and is multiplied by this")
 
 
 class OptimizerSettings(_Section):
-    name: Literal["sgd"] = Field("sgd", description="the method")
+    name: Literal["sgd", "adam", "lbfgs", "accept_reject"] = Field("sgd", description="the method")
     learning_rate: Positive = Field(20.0, description="step length")
-    momentum: Annotated[float, Field(ge=0, lt=1)] = Field(0.9, description="sgd: momentum")
-    weight_decay: NotNegative = Field(0.0, description="sgd: pull towards the zero of `pixels`, the mean colour")
+    momentum: Annotated[Number, Field(ge=0, lt=1)] = Field(0.9, description="sgd: momentum")
+    weight_decay: NotNegative = Field(
+        0.0, description="sgd and adam: pull towards the zero of `pixels`, the mean colour"
+    )
     clip_norm: Positive | Literal["elements"] | None = Field(
         None, description="largest gradient norm, before TV is added; elements: the number of values in the image"
+    )
+    beta1: Annotated[Number, Field(ge=0, lt=1)] = Field(0.9, description="adam: memory of the gradient")
+    beta2: Annotated[Number, Field(ge=0, lt=1)] = Field(0.999, description="adam: memory of its square")
+    epsilon: Positive = Field(1e-8, description="adam: least size of a gradient")
+    evaluations: Annotated[int, Field(ge=1, le=100_000), _WHOLE] = Field(20, description="lbfgs: in a round, about")
+    history: Annotated[int, Field(ge=1, le=1000), _WHOLE] = Field(10, description="lbfgs: steps remembered in a round")
+    rounds: Annotated[int, Field(ge=1, le=1_000_000), _WHOLE] | None = Field(
+        None, description="lbfgs: rounds at most; null: as stop allows"
     )
     schedule: Schedule | None = Field(None, description="how the learning rate falls; null: it does not")
 
@@ -126,7 +158,7 @@ class Stop(_Section):
 
 
 class Output(_Section):
-    folder: str = Field("output/mine", description="where the results go; one folder a run")
+    folder: FileName = Field("output/mine", description="where the results go; one folder a run")
     save_every: Count = Field(50, description="steps between intermediate pictures; 0: none")
     checkpoint_every: Count = Field(
         50, description="steps between states from which --resume goes on; 0: only when stopped"
@@ -140,7 +172,7 @@ class Config(_Section):
     """A run, as the user describes it."""
 
     model: _key(models.names()) = Field("vgg_slim", description="the network")  # type: ignore[valid-type]
-    weights: str | None = Field(None, description="a weights file; null: the model's own")
+    weights: FileName | None = Field(None, description="a weights file; null: the model's own")
     pooling: Literal["avg", "max"] | None = Field(None, description="null: the model's own")
     pixels: _key(tuple(SPACES)) = Field("rgb255", description="the space in which the image is trained")  # type: ignore[valid-type]
     convention: _key(tuple(CONVENTIONS)) = Field("balanced", description="norms of the losses")  # type: ignore[valid-type]
@@ -148,11 +180,14 @@ class Config(_Section):
     style: Style = Style()
     tv: TV = TV()
     size: Side = Field(512, description="long edge of the result, pixels")
+    shape: tuple[Side, Side] | None = Field(
+        None, description="height and width of the result, to which the content is warped; null: its proportions, by `size`"
+    )
     init: Init = Init()
     optimizer: OptimizerSettings = OptimizerSettings()
     stop: Stop = Stop()
     output: Output = Output()
-    seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(0, description="of everything random")
+    seed: Annotated[int, Field(ge=0, lt=2**32), _WHOLE] = Field(0, description="of everything random")
     device: Device = Field("cpu", description="cpu or gpu:0")
     made_with: dict[str, Any] | None = Field(
         None, description="written into saved configs: versions and weights; not read"
@@ -162,8 +197,10 @@ class Config(_Section):
     def _complete(self) -> Config:
         if self.content.weight == 0 and self.style.weight == 0:
             raise ValueError("content.weight and style.weight are both 0: there is nothing to optimise")
-        if self.content.image is None and (self.content.weight > 0 or self.init.kind in ("content", "blend")):
+        if self.content.image is None and self.content.weight > 0:
             raise ValueError("content.image is missing: name a photograph")
+        if self.content.image is None and self.init.kind in ("content", "blend"):
+            raise ValueError(f"content.image is missing: init.kind {self.init.kind} starts from it")
         if self.style.weight > 0 and not self.style.images:
             raise ValueError("style.images is missing: name at least one picture")
         return self
@@ -198,10 +235,15 @@ class _UniqueKeys(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes what :class:`_UniqueKeys` would read as a number."""
+
+
 # YAML 1.1 reads 1e-3 as text; people who write configs mean a number.
-_UniqueKeys.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
-)
+for _class in (_UniqueKeys, _Dumper):
+    _class.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
+    )
 
 
 def read_yaml(text: str, where: str) -> Any:
@@ -219,7 +261,8 @@ def read_yaml(text: str, where: str) -> Any:
         line = f" line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error)
         raise UserError(f"{where}{line}: not valid YAML: {' '.join(problem.split())}") from None
-    except (ValueError, RecursionError) as error:  # dates out of range, nesting without end
+    except (ValueError, LookupError, AttributeError, RecursionError) as error:
+        # dates out of range, tags that do not fit their values, nesting without end
         raise UserError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
@@ -300,7 +343,7 @@ def parse(values: Mapping[str, Any], where: str) -> Config:
     try:
         config = Config.model_validate(values)
     except pydantic.ValidationError as error:
-        raise UserError(f"{where}: {_first_problem(error)}") from None
+        raise UserError(f"{where}: {_first_problem(error, values)}") from None
     for section in ("content", "style"):
         for layer in getattr(config, section).layers or {}:
             _check_layer(config, section, layer, where)
@@ -321,10 +364,10 @@ def _resolve(config: Config) -> Config:
     return config.model_copy(update={"style": style, "content": content, "pooling": config.pooling or spec.pooling})
 
 
-def _first_problem(error: pydantic.ValidationError) -> str:
+def _first_problem(error: pydantic.ValidationError, values: Any) -> str:
     """The first problem in one line: key, value, what was expected, the nearest valid name."""
     problems = error.errors(include_url=False)
-    locations = [[str(part) for part in problem["loc"] if not _is_branch(str(part))] for problem in problems]
+    locations = [_keys_in(values, problem["loc"]) for problem in problems]
     problem, location = problems[0], locations[0]
     key = ".".join(location)
     if problem["type"] == "extra_forbidden":
@@ -340,22 +383,31 @@ def _first_problem(error: pydantic.ValidationError) -> str:
     return f"{key}: {given} is not allowed; expected {' or '.join(map(_expectation, branches))}{hint}"
 
 
+def _keys_in(values: Any, location: Sequence[int | str]) -> list[str]:
+    """The user's keys in a location of pydantic's, which also names branches of unions."""
+    keys = []
+    for part in location:
+        if isinstance(values, Mapping) and part in values:
+            values = values[part]
+            keys.append(str(part))
+    return keys
+
+
 def _literals(problem: Mapping[str, Any]) -> list[str]:
     return re.findall(r"'([^']*)'", problem["ctx"]["expected"])
 
 
 def _expectation(problem: Mapping[str, Any]) -> str:
     """What a value should have been, after pydantic's words for it."""
-    if problem["type"] == "literal_error":
-        return str(problem["ctx"]["expected"])
-    if problem["type"] in ("model_type", "dict_type"):
-        return "a section of keys and values"
-    return re.sub(r"^.* should (be |match )?", "", problem["msg"]).partition(", ")[0]
-
-
-def _is_branch(part: str) -> bool:
-    """Whether a part of pydantic's location names a branch of a union and no key of the user's."""
-    return part.startswith(("literal[", "constrained-", "function-", "nullable")) or part in ("float", "int", "str")
+    special = {
+        "literal_error": str(problem.get("ctx", {}).get("expected")),
+        "model_type": "a section of keys and values",
+        "dict_type": "a section of keys and values",
+        "too_short": "at least one entry",
+        "int_parsing_size": "a smaller whole number",
+    }
+    words = re.sub(r"^.* should (be |match )?", "", problem["msg"]).partition(", ")[0]
+    return special.get(problem["type"], words)
 
 
 def _keys_at(location: Sequence[str]) -> list[str]:
@@ -380,6 +432,6 @@ def find_input(name: str) -> Path:
 
 def dump(config: Config, made_with: Mapping[str, Any]) -> str:
     """The resolved config as YAML that runs again."""
-    values = config.model_dump(mode="json")
+    values = config.model_dump(mode="json", exclude={"made_with"})
     values["made_with"] = dict(made_with)
-    return yaml.safe_dump(values, sort_keys=False, allow_unicode=True)
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)

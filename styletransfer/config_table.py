@@ -27,7 +27,9 @@ def _fields(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, s
                 yield prefix + name, "`null`", field.description or ""
             yield from _fields(inner, f"{prefix}{name}.")
             continue
-        choices = [value for part in _parts(field.annotation) if get_origin(part) is Literal for value in get_args(part)]
+        choices = [
+            value for part in _parts(field.annotation) if get_origin(part) is Literal for value in get_args(part)
+        ]
         only_choices = all(get_origin(part) is Literal or part is type(None) for part in _parts(field.annotation))
         allowed = f" ({', '.join(f'`{choice}`' for choice in choices)})" if choices and only_choices else ""
         yield prefix + name, f"`{_written(field.default)}`", f"{field.description or ''}{allowed}"

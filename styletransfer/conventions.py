@@ -52,4 +52,29 @@ CONVENTIONS: Mapping[str, Convention] = {
         content=lambda facts: 1.0,
         style=lambda facts: 1 / (facts.channels * facts.values),
     ),
+    "gatys": Convention(
+        "Gatys, Ecker, Bethge 2015, https://arxiv.org/abs/1508.06576, equations 1 and 4",
+        content=lambda facts: 1 / 2,
+        style=lambda facts: 1 / (4 * facts.values**2),
+    ),
+    "keras": Convention(
+        "the neural_style_transfer example of Keras 1.1; it takes the image's size and 3 channels for every layer",
+        content=lambda facts: 1.0,
+        style=lambda facts: 1 / (4 * 3**2 * facts.pixels**2),
+    ),
+    "coursera": Convention(
+        "the art generation exercise of the Coursera course on convolutional networks",
+        content=lambda facts: 1 / (4 * facts.values),
+        style=lambda facts: 1 / (4 * facts.values**2),
+    ),
+    "pytorch": Convention(
+        "the PyTorch colour-style code: mean squares, of raw Gram matrices over N M",
+        content=lambda facts: 1 / facts.values,
+        style=lambda facts: 1 / (facts.channels**2 * facts.values),
+    ),
+    "srcmini": Convention(
+        "the TensorFlow code of srcmini: half the mean square; mean squares of raw Gram matrices",
+        content=lambda facts: 1 / (2 * facts.values),
+        style=lambda facts: 1 / facts.channels**2,
+    ),
 }

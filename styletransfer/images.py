@@ -21,8 +21,8 @@ from styletransfer.files import written_whole
 LOGGER = logging.getLogger(__name__)
 Picture = NDArray[np.floating]
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "MPO")
-_LARGEST_16_BIT = 65535.0
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
+_WHITE_16_BIT = 65535.0
 _JPEG_QUALITY = 95
 
 
@@ -51,19 +51,17 @@ def read(path: str | os.PathLike[str]) -> Picture:
         raise UserError(f"picture {path}: not a picture in a known format ({', '.join(_FORMATS[:4])})") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise UserError(f"picture {path}: more than {Image.MAX_IMAGE_PIXELS:,} pixels, too large to read") from None
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, OverflowError, IndexError, TypeError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or "damaged"
+    except Exception as error:  # a decoder may raise anything at all on a damaged file
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"picture {path}: cannot be read: {reason}") from None
 
 
 def _to_rgb(image: Image.Image, path: Path) -> Picture:
-    if image.mode.startswith("I"):  # 16 bits of grey
-        grey = np.asarray(image, dtype=np.float64) / _LARGEST_16_BIT
-        return np.repeat(np.clip(grey, 0, 1)[..., None], 3, axis=2).astype(np.float32)
-    if image.mode == "F":
-        grey = np.asarray(image, dtype=np.float64)
-        if not np.isfinite(grey).all() or grey.min() < 0 or grey.max() > 1:
-            raise ValueError("floating-point pixels outside 0..1")
+    if image.mode.startswith(("I", "F")):  # grey: whole numbers of 16 bits, or floating-point numbers
+        white = 1.0 if image.mode == "F" else _WHITE_16_BIT
+        grey = np.asarray(image, dtype=np.float64) / white
+        if not (grey.min() >= 0 and grey.max() <= 1):
+            raise ValueError(f"grey values outside 0..{white:g}")
         return np.repeat(grey[..., None], 3, axis=2).astype(np.float32)
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = image.convert("RGBA")
@@ -71,11 +69,11 @@ def _to_rgb(image: Image.Image, path: Path) -> Picture:
             LOGGER.info("%s has transparent parts: they are shown on white", path)
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     elif image.mode == "CMYK":
-        image = _cmyk_to_rgb(image)
+        image = _cmyk_to_rgb(image, path)
     return np.asarray(image.convert("RGB"), dtype=np.float32) / 255
 
 
-def _cmyk_to_rgb(image: Image.Image) -> Image.Image:
+def _cmyk_to_rgb(image: Image.Image, path: Path) -> Image.Image:
     """By the picture's own colour profile where it carries a usable one, else by Pillow's simple formula."""
     profile = image.info.get("icc_profile")
     if profile:
@@ -85,8 +83,8 @@ def _cmyk_to_rgb(image: Image.Image) -> Image.Image:
             )
             if converted is not None:
                 return converted
-        except ImageCms.PyCMSError:
-            pass
+        except (ImageCms.PyCMSError, OSError):
+            LOGGER.info("%s: its colour profile is not usable and left aside", path)
     return image.convert("RGB")
 
 

@@ -52,6 +52,12 @@ class Evaluation:
     losses: Losses
     gradient: Any
     tv_gradient: Any | None
+    gain: float = 1.0  # the gradients are those of the total times this
+
+    @property
+    def scaled_total(self) -> float:
+        """The number whose gradient the two gradients add up to."""
+        return self.losses.total * self.gain
 
 
 @dataclass(frozen=True)
@@ -256,7 +262,7 @@ class Objective:
         layers = {
             name: self._coefficients[name] * float(value.asscalar()) for name, value in zip(self._losses.names, raw)
         }
-        return Evaluation(Losses(layers, tv_energy), self._network.gradient, tv_gradient)
+        return Evaluation(Losses(layers, tv_energy), self._network.gradient, tv_gradient, self._gain)
 
 
 def _coefficient(name: str, facts: LayerFacts, convention: Convention, weights: Weights) -> float:

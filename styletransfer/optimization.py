@@ -37,7 +37,7 @@ def optimize(
     after: int | None = None,
     elapsed: float = 0.0,
 ) -> Iterator[Record]:
-    """Move `image` in place until the stopping rule holds.
+    """Move `image` in place until the stopping rule holds, or the optimiser makes no more moves.
 
     Parameters
     ----------
@@ -69,9 +69,11 @@ def optimize(
     step = after or 0
     if after is None:
         yield record(0, math.nan, math.nan)
-    while step < stop.max_iterations:
+    moved = True
+    while moved and step < stop.max_iterations:
+        moved = False
         for move in optimizer.advance(image, evaluation, objective):
-            evaluation = move.evaluation
+            evaluation, moved = move.evaluation, True
             step += 1
             change = relative_change(image, previous)
             image.copyto(previous)

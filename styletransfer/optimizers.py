@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.runtime import load_mxnet
+from styletransfer import pixels
 from styletransfer.config import OptimizerSettings, Schedule
 from styletransfer.objective import Evaluation
 
@@ -62,6 +65,12 @@ def norm_limit(settings: OptimizerSettings, values: int) -> float | None:
     return float(values) if settings.clip_norm == "elements" else settings.clip_norm  # type: ignore[return-value]
 
 
+def descent_direction(evaluation: Evaluation, limit: float | None) -> Any:
+    """The gradient of content and style, clipped to the norm `limit`, plus that of TV."""
+    gradient = clipped(evaluation.gradient, limit)
+    return gradient if evaluation.tv_gradient is None else gradient + evaluation.tv_gradient
+
+
 class SGD:
     """Gradient descent with momentum and weight decay, as ``mxnet.optimizer.SGD``.
 
@@ -77,9 +86,7 @@ class SGD:
 
     def advance(self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]) -> Iterator[Move]:
         mx = load_mxnet()
-        gradient = clipped(evaluation.gradient, self._limit)
-        if evaluation.tv_gradient is not None:
-            gradient = gradient + evaluation.tv_gradient
+        gradient = descent_direction(evaluation, self._limit)
         self._updates += 1
         rate = scheduled_rate(self._settings.learning_rate, self._settings.schedule, self._updates)
         mx.nd.sgd_mom_update(
@@ -101,4 +108,195 @@ class SGD:
         self._updates = int(state["updates"])
 
 
-OPTIMIZERS: Mapping[str, Callable[[OptimizerSettings, Any], Optimizer]] = {"sgd": SGD}
+class Adam:
+    """Adam (Kingma and Ba 2014, algorithm 1, in the form at the end of its section 2, as TensorFlow has it)."""
+
+    def __init__(self, settings: OptimizerSettings, image: Any) -> None:
+        self._settings = settings
+        self._mean, self._variance = image.zeros_like(), image.zeros_like()
+        self._limit = norm_limit(settings, image.size)
+        self._updates = 0
+
+    def advance(self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]) -> Iterator[Move]:
+        mx = load_mxnet()
+        settings = self._settings
+        gradient = descent_direction(evaluation, self._limit)
+        self._updates += 1
+        rate = scheduled_rate(settings.learning_rate, settings.schedule, self._updates)
+        correction = (1 - settings.beta2**self._updates) ** 0.5 / (1 - settings.beta1**self._updates)
+        mx.nd.adam_update(
+            image,
+            gradient,
+            self._mean,
+            self._variance,
+            out=image,
+            lr=rate * correction,
+            beta1=settings.beta1,
+            beta2=settings.beta2,
+            epsilon=settings.epsilon,
+            wd=settings.weight_decay,
+        )
+        yield Move(objective(image), rate)
+
+    def state(self) -> dict[str, NDArray]:
+        return {
+            "mean": self._mean.asnumpy(),
+            "variance": self._variance.asnumpy(),
+            "updates": np.array(self._updates),
+        }
+
+    def restore(self, state: Mapping[str, NDArray]) -> None:
+        self._mean[:] = state["mean"]
+        self._variance[:] = state["variance"]
+        self._updates = int(state["updates"])
+
+
+class AcceptReject:
+    """Plain gradient steps, kept for each value on its own only where it stays displayable."""
+
+    def __init__(self, settings: OptimizerSettings, image: Any, space: str) -> None:
+        mx = load_mxnet()
+        self._settings = settings
+        self._limit = norm_limit(settings, image.size)
+        self._low, self._high = (mx.nd.array(limit, ctx=image.context) for limit in pixels.displayable_range(space))
+        self._updates = 0
+
+    def advance(self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]) -> Iterator[Move]:
+        mx = load_mxnet()
+        self._updates += 1
+        rate = scheduled_rate(self._settings.learning_rate, self._settings.schedule, self._updates)
+        proposed = image - rate * descent_direction(evaluation, self._limit)
+        accepted = mx.nd.broadcast_greater_equal(proposed, self._low) * mx.nd.broadcast_lesser_equal(
+            proposed, self._high
+        )
+        mx.nd.where(accepted, proposed, image).copyto(image)
+        yield Move(objective(image), rate)
+
+    def state(self) -> dict[str, NDArray]:
+        return {"updates": np.array(self._updates)}
+
+    def restore(self, state: Mapping[str, NDArray]) -> None:
+        self._updates = int(state["updates"])
+
+
+class LBFGS:
+    """SciPy's L-BFGS-B in rounds of so many evaluations, each with a fresh history, as the Keras example does it.
+
+    Every evaluation is a move, the trials of line searches too; a round ends at the best point that SciPy found.
+    SciPy keeps its history to itself, so the state is where the round began and how many evaluations it has made:
+    restored, the round is gone through again, silently, to the same point.
+    """
+
+    def __init__(self, settings: OptimizerSettings, image: Any) -> None:
+        self._settings = settings
+        self._rounds = 0
+        self._round_start = image.asnumpy()
+        self._evaluations = 0  # of the round that is under way
+        self._to_repeat = 0
+
+    def advance(self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]) -> Iterator[Move]:
+        if self._settings.rounds is not None and self._rounds >= self._settings.rounds:
+            return
+        if self._to_repeat:
+            image[:] = self._round_start
+        self._round_start = image.asnumpy()
+        evaluation = objective(image)  # the last evaluation may be that of a trial elsewhere
+        self._evaluations = 0
+        search = _Search(self._round_start, self._settings.evaluations, self._settings.history)
+        try:
+            point = search.first()
+            value, gradient = _value_and_gradient(evaluation)
+            while (point := search.tell(value, gradient)) is not None:
+                image[:] = point
+                evaluation = objective(image)
+                value, gradient = _value_and_gradient(evaluation)
+                self._evaluations += 1
+                if self._to_repeat:
+                    self._to_repeat -= 1
+                else:
+                    yield Move(evaluation, float("nan"))
+        finally:
+            search.close()
+        image[:] = search.result
+        self._rounds += 1
+        self._evaluations = 0
+        self._round_start = image.asnumpy()
+
+    def state(self) -> dict[str, NDArray]:
+        return {
+            "rounds": np.array(self._rounds),
+            "round_start": self._round_start,
+            "evaluations": np.array(self._evaluations),
+        }
+
+    def restore(self, state: Mapping[str, NDArray]) -> None:
+        self._rounds = int(state["rounds"])
+        self._round_start = state["round_start"]
+        self._to_repeat = int(state["evaluations"])
+
+
+def _value_and_gradient(evaluation: Evaluation) -> tuple[float, NDArray[np.float64]]:
+    """The total and its gradient, flat, in double precision."""
+    return evaluation.scaled_total, descent_direction(evaluation, None).asnumpy().astype(np.float64).ravel()
+
+
+class _Search:
+    """One call of SciPy's L-BFGS-B, turned inside out: it hands out points and is told their values.
+
+    SciPy calls a function of ours and cannot be left in the middle, so it runs in a thread of its own, which only ever
+    works while the caller waits for it.
+    """
+
+    def __init__(self, start: NDArray, evaluations: int, history: int) -> None:
+        self._points: queue.Queue[NDArray | None] = queue.Queue()
+        self._values: queue.Queue[tuple[float, NDArray] | None] = queue.Queue()
+        self._shape = start.shape
+        self.result: NDArray = start
+        self._thread = threading.Thread(
+            target=self._run, args=(start.astype(np.float64).ravel(), evaluations, history), daemon=True
+        )
+
+    def first(self) -> NDArray | None:
+        """The starting point."""
+        self._thread.start()
+        return self._points.get()
+
+    def tell(self, value: float, gradient: NDArray) -> NDArray | None:
+        """The next point, after the value and gradient of the last; None when the search has ended."""
+        self._values.put((value, gradient))
+        return self._points.get()
+
+    def close(self) -> None:
+        """End the search, wherever it is."""
+        self._values.put(None)
+        self._thread.join()
+
+    def _run(self, start: NDArray, evaluations: int, history: int) -> None:
+        from scipy.optimize import fmin_l_bfgs_b
+
+        try:
+            found, _, _ = fmin_l_bfgs_b(self._evaluate, start, maxfun=evaluations, m=history)
+            self.result = found.astype(np.float32).reshape(self._shape)
+        except _Closed:
+            pass
+        finally:
+            self._points.put(None)
+
+    def _evaluate(self, point: NDArray) -> tuple[float, NDArray]:
+        self._points.put(point.astype(np.float32).reshape(self._shape))
+        answer = self._values.get()
+        if answer is None:
+            raise _Closed
+        return answer
+
+
+class _Closed(Exception):
+    """The search was closed."""
+
+
+def create(settings: OptimizerSettings, image: Any, space: str) -> Optimizer:
+    """The optimiser that the settings name, for an image in a pixel space."""
+    if settings.name == "accept_reject":
+        return AcceptReject(settings, image, space)
+    optimizers: Mapping[str, Callable[[OptimizerSettings, Any], Optimizer]] = {"sgd": SGD, "adam": Adam, "lbfgs": LBFGS}
+    return optimizers[settings.name](settings, image)

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from models.runtime import load_mxnet
 from models.spec import ModelSpec
-from styletransfer import images, pixels, starts, total_variation, weights
+from styletransfer import images, optimizers, pixels, starts, total_variation, weights
 from styletransfer.config import Config, find_input
 from styletransfer.conventions import CONVENTIONS
 from styletransfer.errors import UserError
 from styletransfer.images import Picture
 from styletransfer.network import parameters_for
 from styletransfer.objective import Objective, Source, Weights, find_targets
-from styletransfer.optimizers import OPTIMIZERS, Optimizer
+from styletransfer.optimizers import Optimizer
 
 LOGGER = logging.getLogger(__name__)
 
@@ -59,9 +59,9 @@ def read_pictures(config: Config) -> Pictures:
         else []
     )
     shape_giver = content if content is not None else styles[0][2]
-    height, width = images.fit(shape_giver.shape[0], shape_giver.shape[1], config.size)
+    height, width = config.shape or images.fit(shape_giver.shape[0], shape_giver.shape[1], config.size)
     layers = _used_layers(config)
-    _check_size(config.spec, layers["content"] + layers["style"], height, width, f"size: {config.size}")
+    _check_size(config.spec, layers["content"] + layers["style"], height, width, f"shape: {list(config.shape)}" if config.shape else f"size: {config.size}")
     total = sum(weight for _, weight, _ in styles)
     resized = []
     for name, weight, style in styles:
@@ -192,7 +192,7 @@ def prepare(config: Config, pictures: Pictures, parameters: weights.Parameters) 
     )
     generator = np.random.default_rng(config.seed)
     image = mx.nd.array(_start(config, pictures, shape, generator), ctx=context)
-    return Prepared(image, objective, OPTIMIZERS[config.optimizer.name](config.optimizer, image), generator)
+    return Prepared(image, objective, optimizers.create(config.optimizer, image, config.pixels), generator)
 
 
 def _start(config: Config, pictures: Pictures, shape: tuple[int, ...], generator: np.random.Generator) -> NDArray:

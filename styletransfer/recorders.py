@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from styletransfer import curves, images, pixels
+from styletransfer.errors import UserError
 from styletransfer.optimization import Record
 
 LOGGER = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ class CurveRecorder:
     def resume(self, step: int) -> float:
         """Take over the rows up to `step` of the curve in the folder; returns the seconds that they took."""
         curve = curves.read(self._folder / "curve.csv")
+        if curve.columns != self._columns:
+            raise UserError(f"--resume: {self._folder / 'curve.csv'} is not the curve of this run")
         integers = {"step", "scale"}
         for row in curve.rows:
             values = {name: int(value) if name in integers else value for name, value in zip(curve.columns, row)}

@@ -7,7 +7,6 @@ import hashlib
 import json
 import logging
 import platform
-import shutil
 import signal
 from collections.abc import Iterator
 from importlib import metadata
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from models.runtime import load_mxnet
 from styletransfer import config as configs
 from styletransfer import images, pipeline, pixels
 from styletransfer.config import Config
@@ -25,8 +25,8 @@ from styletransfer.optimization import Record, optimize
 from styletransfer.recorders import CurveRecorder, PictureRecorder, ProgressRecorder, Recorder
 
 LOGGER = logging.getLogger(__name__)
-_RESULTS = ("image.png", "curve.csv", "curve.png", "config.yaml", "checkpoint.npz", "steps")
-_PACKAGES = ("mxnet", "numpy", "scikit-image", "scipy", "pillow")
+_RESULTS = ("image.png", "curve.csv", "curve.png", "config.yaml", "checkpoint.npz", "steps/[0-9]*.jpg")
+_PACKAGES = ("numpy", "scikit-image", "scipy", "pillow")
 
 
 def run(config: Config, force: bool = False, resume: bool = False) -> Path:
@@ -59,7 +59,7 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
     pictures = pipeline.read_pictures(config)
     parameters = pipeline.load_parameters(config)
     pipeline.context_of(config.device)
-    checkpoint = _read_checkpoint(folder, config) if resume else None
+    checkpoint = _read_checkpoint(folder, config, pictures.height, pictures.width) if resume else None
     _clear_folder(folder, keep=resume)
     LOGGER.info("%s, %d x %d pixels, into %s", config.spec.title, pictures.width, pictures.height, folder)
     prepared = pipeline.prepare(config, pictures, parameters)
@@ -73,8 +73,7 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
         prepared.generator.bit_generator.state = json.loads(str(checkpoint["generator"]))
         elapsed = curve.resume(done)
         LOGGER.info("going on after step %d", done)
-    else:
-        _write_config(folder, config)
+    _write_config(folder, config)
     recorders: list[Recorder] = [
         curve,
         PictureRecorder(folder / "steps", config.output.save_every, config.pixels, config.output.denoise),
@@ -157,6 +156,9 @@ def _check_folder(folder: Path, force: bool, resume: bool) -> None:
     if (folder / "image.png").exists() and not force:
         hint = "name another output.folder or add --force"
         raise UserError(f"output.folder: {folder} holds a finished picture; {hint}")
+    if (folder / "checkpoint.npz").exists() and not (resume or force):
+        hint = "add --resume to go on, or --force to start anew"
+        raise UserError(f"output.folder: {folder} holds an unfinished run; {hint}")
 
 
 def _clear_folder(folder: Path, keep: bool) -> None:
@@ -166,12 +168,9 @@ def _clear_folder(folder: Path, keep: bool) -> None:
         with written_whole(folder / "config.yaml") if not keep else contextlib.nullcontext():
             pass
         if not keep:
-            for name in _RESULTS:
-                path = folder / name
-                if path.is_dir():
-                    shutil.rmtree(path)
-                else:
-                    path.unlink(missing_ok=True)
+            for pattern in _RESULTS:
+                for path in folder.glob(pattern):
+                    path.unlink()
     except OSError as error:
         raise UserError(f"output.folder: {folder} cannot be written: {error.strerror or error}") from None
 
@@ -180,6 +179,7 @@ def _write_config(folder: Path, config: Config) -> None:
     path = Path(config.weights or config.spec.weights_path)
     made_with = {
         "python": platform.python_version(),
+        "mxnet": load_mxnet().__version__,  # not that of the package, which has other names where it is built for CUDA
         **{package: metadata.version(package) for package in _PACKAGES},
         "weights": {
             "file": path.name,
@@ -195,17 +195,21 @@ def _comparable(config: Config) -> dict[str, Any]:
     return config.model_dump(mode="json", exclude={"made_with", "output", "stop"})
 
 
-def _read_checkpoint(folder: Path, config: Config) -> dict[str, Any]:
+def _read_checkpoint(folder: Path, config: Config, height: int, width: int) -> dict[str, Any]:
     path = folder / "checkpoint.npz"
     try:
         with np.load(path, allow_pickle=False) as stored:
             checkpoint = {name: stored[name] for name in stored.files}
+        if not {"step", "image", "generator"} <= set(checkpoint):
+            raise ValueError("it is no checkpoint")
         before = json.loads(str(checkpoint["config"]))
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except Exception as error:  # NumPy, zipfile, zlib and json each have their own for a damaged file
         raise UserError(f"--resume: cannot read {path}: {error}") from None
     difference = _first_difference(before, _comparable(config))
     if difference:
         raise UserError(f"--resume: {difference} differs from the run in {folder}; start anew with --force")
+    if checkpoint["image"].shape != (1, 3, height, width):
+        raise UserError(f"--resume: content.image has other proportions than in the run in {folder}")
     return checkpoint
 
 

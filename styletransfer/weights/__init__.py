@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from models.spec import ModelSpec
 from styletransfer.errors import UserError
 from styletransfer.files import written_whole
-from styletransfer.weights import deep_compression, mxnet_params
+from styletransfer.weights import deep_compression, mxnet_params, recognise
 
 Parameters = dict[str, NDArray[np.float32]]
 
@@ -39,7 +39,7 @@ def load(spec: ModelSpec, path: str | os.PathLike[str] | None = None) -> Paramet
     if not file.is_file():
         hint = f": {spec.how_to_get}" if path is None else ""
         raise UserError(f"weights of {spec.name} not found at {file}{hint}")
-    return check(spec, _read(file, mxnet_params.read), file)
+    return check(spec, _read(file, lambda *_: recognise.read_any(file, spec)), file)
 
 
 def _read(file: Path, reader: Callable[[BinaryIO, int], dict[str, NDArray]]) -> dict[str, NDArray]:

@@ -1,0 +1,82 @@
+"""Which of the published forms a weights file is in, told by its content, and one way to read them all."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from numpy.typing import NDArray
+
+from models.spec import ModelSpec
+from styletransfer.weights import gluon, keras_h5, matconvnet, mxnet_params, npz, torchvision_pth
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_READERS: dict[str, Callable[[Path, ModelSpec], dict[str, NDArray]]] = {
+    "keras": keras_h5.read,
+    "matconvnet": matconvnet.read,
+    "torchvision": torchvision_pth.read,
+    "npz": npz.read,
+}
+
+
+def recognise(path: Path) -> str:
+    """The form of a file: ``mxnet``, ``keras``, ``matconvnet``, ``torchvision`` or ``npz``.
+
+    Raises
+    ------
+    ValueError
+        If the file is in none of these forms.
+    OSError
+        If the file cannot be read.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(1024)
+    if head.startswith(mxnet_params.MAGIC):
+        return "mxnet"
+    if head.startswith(_HDF5):
+        return "keras"
+    if head.startswith(b"MATLAB 7.3") or head[512:].startswith(_HDF5):
+        raise ValueError("it is a MATLAB 7.3 file: save it in MATLAB with the option -v7")
+    if head.startswith(b"MATLAB 5.0") and head[126:128] in (b"IM", b"MI"):
+        return "matconvnet"
+    if torchvision_pth.MAGIC in head[:32]:
+        return "torchvision"
+    if head.startswith(b"PK\x03\x04"):
+        return _recognise_zip(path)
+    if head.lstrip()[:1] == b"<":
+        raise ValueError("it is a web page and no weights: download it again")
+    raise ValueError("it is no MXNet .params, Keras .h5, MatConvNet .mat, torchvision .pth or TensorFlow .npz file")
+
+
+def _recognise_zip(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except npz.ZIP_DAMAGE as error:
+        raise ValueError(f"it is a damaged ZIP archive ({error})") from None
+    if any(name.endswith("/data.pkl") for name in names):
+        return "torchvision"
+    if any(name.endswith(".npy") for name in names):
+        return "npz"
+    raise ValueError("it is a ZIP archive without weights")
+
+
+def read_any(path: Path, spec: ModelSpec) -> dict[str, NDArray]:
+    """Read a file of any form, under the names and in the pixel convention of the SPEC.
+
+    Names and shapes are not yet compared with the SPEC: `styletransfer.weights.check` does.
+
+    Raises
+    ------
+    ValueError
+        If the file is in no known form, is damaged or is of another network.
+    OSError
+        If the file cannot be read.
+    """
+    form = recognise(path)
+    if form != "mxnet":
+        return _READERS[form](path, spec)
+    with path.open("rb") as stream:
+        arrays = mxnet_params.read(stream, path.stat().st_size)
+    return gluon.convert(arrays, spec) if gluon.is_numbered(arrays) else arrays
