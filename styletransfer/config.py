@@ -133,7 +133,7 @@ class Schedule(_Section):
 
 class OptimizerSettings(_Section):
     name: Literal["sgd", "adam", "lbfgs", "accept_reject"] = Field("sgd", description="the method")
-    learning_rate: Positive = Field(20.0, description="step length")
+    learning_rate: Positive = Field(1.0, description="step length")
     momentum: Annotated[Number, Field(ge=0, lt=1)] = Field(0.9, description="sgd: momentum")
     weight_decay: NotNegative = Field(
         0.0, description="sgd and adam: pull towards the zero of `pixels`, the mean colour"

@@ -87,6 +87,8 @@ def read(path: str | Path) -> Curve:
         raise UserError(f"curve {path}: not a loss curve (CSV with a header and numbers)") from None
     if "step" not in columns or any(len(row) != len(columns) for row in rows):
         raise UserError(f"curve {path}: not a loss curve: no column `step`, or rows of different lengths")
+    if not rows or len(set(columns)) < len(columns):
+        raise UserError(f"curve {path}: not a loss curve: no rows, or two columns of one name")
     return Curve(columns, rows)
 
 
@@ -113,7 +115,7 @@ def first_difference(
             a, b = row[first.columns.index(column)], other[second.columns.index(column)]
             if (math.isnan(a) and math.isnan(b)) or a == b:
                 continue
-            if not abs(a - b) <= absolute + relative * max(abs(a), abs(b)):
+            if math.isinf(a) or math.isinf(b) or not abs(a - b) <= absolute + relative * max(abs(a), abs(b)):
                 distance = abs(a - b) / max(abs(a), abs(b))
                 step = row[first.columns.index("step")]
                 return (

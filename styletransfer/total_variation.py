@@ -48,6 +48,8 @@ class Squared:
         self._gradient[:] = 0
         for axis in (2, 3):
             length = image.shape[axis]
+            if length < 2:
+                continue
             difference = image.slice_axis(axis, 1, length) - image.slice_axis(axis, 0, length - 1)
             energy += float((difference * difference).sum().asscalar())
             _add_along(self._gradient, axis, 2 * difference)
@@ -74,12 +76,14 @@ class Power:
         self._gradient = mx.nd.zeros(image_shape, ctx=context)
 
     def energy_and_gradient(self, image: Any) -> tuple[float, Any]:
+        self._gradient[:] = 0
+        if min(image.shape[2:]) < 2:
+            return 0.0, self._gradient
         corner = image[:, :, :-1, :-1]
         down, right = corner - image[:, :, 1:, :-1], corner - image[:, :, :-1, 1:]
         squares = down * down + right * right
         slope = (2 * self.EXPONENT) * squares ** (self.EXPONENT - 1)
         down, right = slope * down, slope * right
-        self._gradient[:] = 0
         self._gradient[:, :, :-1, :-1] += down + right
         self._gradient[:, :, 1:, :-1] -= down
         self._gradient[:, :, :-1, 1:] -= right

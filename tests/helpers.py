@@ -1,0 +1,76 @@
+"""What several test modules share: arrays, distances, finite differences, random networks, a quadratic objective."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import models
+from models.runtime import load_mxnet
+from styletransfer import weights
+from styletransfer.objective import Evaluation, Losses
+
+mx = load_mxnet()
+
+
+def to_mx(values: Any) -> Any:
+    """A float32 array of MXNet."""
+    return mx.nd.array(np.asarray(values, dtype=np.float32))
+
+
+def relative_error(found: Any, expected: Any) -> float:
+    """|found - expected| / |expected|, Euclidean norms in float64."""
+    found, expected = (np.asarray(values, dtype=np.float64) for values in (found, expected))
+    assert found.shape == expected.shape
+    return float(np.linalg.norm(found - expected) / np.linalg.norm(expected))
+
+
+def finite_differences(function: Callable[[NDArray], float], point: NDArray, step: float) -> NDArray[np.float64]:
+    """The gradient of `function` at `point` by central differences, one value after the other."""
+    point = np.asarray(point, dtype=np.float64)
+    gradient = np.empty_like(point)
+    for index in np.ndindex(point.shape):
+        shift = np.zeros_like(point)
+        shift[index] = step
+        gradient[index] = (function(point + shift) - function(point - shift)) / (2 * step)
+    return gradient
+
+
+@functools.cache
+def random_parameters(model: str) -> weights.Parameters:
+    """Random weights of a network, and biases that are not zero. Shared by all tests: not to be changed."""
+    parameters = weights.random(models.load(model).SPEC, seed=0)
+    generator = np.random.default_rng(0)
+    for values in parameters.values():
+        if values.ndim == 1:
+            values[:] = generator.normal(0.0, 2.0, values.shape)
+        values.flags.writeable = False
+    return parameters
+
+
+def random_picture(height: int, width: int, seed: int) -> NDArray[np.float64]:
+    """A picture (height, width, 3), 0..1: smooth stripes and some noise."""
+    generator = np.random.default_rng(seed)
+    y, x, channel = np.meshgrid(np.arange(height), np.arange(width), np.arange(3), indexing="ij")
+    frequency = generator.uniform(0.1, 0.5, 2)
+    stripes = 0.5 + 0.3 * np.sin(frequency[0] * x + frequency[1] * y + 2 * channel)
+    return np.clip(stripes + generator.normal(0.0, 0.1, stripes.shape), 0.0, 1.0)
+
+
+class Quadratic:
+    """An objective known by heart: content 1/2 curvature |x - centre|^2 and a TV of 1/2 tv |x|^2."""
+
+    def __init__(self, curvature: float = 1.0, centre: float = 0.0, tv: float | None = None) -> None:
+        self.curvature, self.centre, self.tv = curvature, centre, tv
+
+    def __call__(self, image: Any) -> Evaluation:
+        distance = image - self.centre
+        losses = Losses(
+            {"content.quadratic": 0.5 * self.curvature * float((distance * distance).sum().asscalar())},
+            0.5 * (self.tv or 0.0) * float((image * image).sum().asscalar()),
+        )
+        return Evaluation(losses, distance * self.curvature, None if self.tv is None else image * self.tv)

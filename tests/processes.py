@@ -1,0 +1,32 @@
+"""Python in a process of its own, for what holds only there: imports, the environment, signals, terminals."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parents[1]
+NSTYLE = PROJECT / "scripts" / "nstyle.py"
+
+
+def python(*arguments: Any, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run ``python ARGUMENTS`` in the project folder and wait for it."""
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=PROJECT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def output_of(code: str, **environment: str) -> str:
+    """What a few lines of Python print; they must end well."""
+    done = python("-c", code, **environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()

@@ -1,0 +1,47 @@
+"""Every config of the project through the real pipeline, made small: little pictures, few steps, random weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from helpers import random_parameters
+
+from styletransfer import config as configs
+from styletransfer import curves, pipeline
+from styletransfer.config import Config
+from styletransfer.optimization import optimize
+
+PROJECT = Path(__file__).resolve().parents[1]
+CONFIGS = sorted(path.stem for path in (PROJECT / "configs").glob("*.yaml"))
+STEPS = 6
+# Pictures that come with the project stand in for those that would have to be fetched.
+_STAND_INS = {"input/IMG_4343.jpg": "input/rocket.jpg", "input/starry_night.jpg": "input/night.jpg"}
+
+
+def shrunk(name: str, assignments: Iterable[str] = ()) -> Config:
+    """The config of that name at 67 pixels and `STEPS` steps."""
+    values = configs.read_file(PROJECT / "configs" / f"{name}.yaml")
+    small = {"size": 67, "stop": {**values.get("stop", {}), "max_iterations": STEPS}}
+    if "shape" in values:
+        small["shape"] = [50, 67]
+    values = {**values, **small}
+    for section, key in (("content", "image"), ("style", "images")):
+        chosen = values[section].get(key)
+        if chosen:
+            values[section] = {**values[section], key: _STAND_INS.get(chosen, chosen)}
+    return configs.parse(configs.override(values, assignments), name)
+
+
+def curve_of(config: Config) -> curves.Curve:
+    """Run a config in memory; the curve, with random weights for all networks but the bundled one."""
+    parameters = (
+        pipeline.load_parameters(config) if config.model == "vgg_slim" else random_parameters(config.model)
+    )
+    prepared = pipeline.prepare(config, pipeline.read_pictures(config), parameters)
+    rows: list[dict[str, Any]] = [
+        curves.row_of(record) for record in optimize(prepared.image, prepared.objective, prepared.optimizer, config.stop)
+    ]
+    columns = curves.columns_for(prepared.objective.loss_names)
+    return curves.Curve(columns, tuple(tuple(float(row[column]) for column in columns) for row in rows))

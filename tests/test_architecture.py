@@ -1,0 +1,111 @@
+"""The shape of the house: dependencies point one way, and much works where MXNet is not installed."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+from processes import NSTYLE, PROJECT, output_of, python
+
+FOLDERS = ("scripts", "styletransfer", "models")
+FILES = sorted(path for folder in FOLDERS for path in (PROJECT / folder).rglob("*.py"))
+every_file = pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(PROJECT)) for path in FILES])
+
+WITHOUT_MXNET = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "mxnet":
+            raise ModuleNotFoundError("No module named 'mxnet'", name="mxnet")
+
+sys.meta_path.insert(0, Refuse())
+"""
+
+
+def imported(path):
+    """The modules that a file imports, wherever in it, with the names taken from them."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            package = path.relative_to(PROJECT).parts[0] if node.level else node.module
+            found |= {f"{package}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in (
+            "import_module",
+            "__import__",
+        ):
+            found |= {argument.value for argument in node.args if isinstance(argument, ast.Constant)}
+    return found
+
+
+def packages(path):
+    return {name.partition(".")[0] for name in imported(path)}
+
+
+def test_there_are_files_to_look_at():
+    assert {path.relative_to(PROJECT).parts[0] for path in FILES} == set(FOLDERS)
+    assert "mxnet" in packages(PROJECT / "models" / "runtime.py")
+    assert "styletransfer" in packages(NSTYLE)
+
+
+@every_file
+def test_dependencies_point_one_way(path):
+    folder = path.relative_to(PROJECT).parts[0]
+    allowed = {
+        "scripts": {"styletransfer", "models"},
+        "styletransfer": {"styletransfer", "models"},
+        "models": {"models"},
+    }
+    assert packages(path) & {"scripts", "styletransfer", "models", "tests"} <= allowed[folder]
+
+
+@every_file
+def test_one_module_imports_mxnet(path):
+    assert ("mxnet" in packages(path)) == (path == PROJECT / "models" / "runtime.py")
+
+
+@every_file
+def test_nothing_imports_a_script(path):
+    scripts = {script.stem for script in (PROJECT / "scripts").glob("*.py")}
+    assert not packages(path) & scripts
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "scripts").glob("*.py")), ids=lambda path: path.name)
+def test_scripts_only_define_and_do_nothing_when_imported(path):
+    """What stands at the top level: docstring, imports, the path, constants, functions, and the call of main."""
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            assert ast.unparse(node.value).startswith("sys.path.insert(0, ")
+        elif isinstance(node, ast.If):
+            assert ast.unparse(node) == "if __name__ == '__main__':\n    sys.exit(main())"
+        else:
+            assert isinstance(
+                node, (ast.Expr, ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
+            )
+
+
+def test_much_works_without_mxnet():
+    modules = ("config", "images", "curves", "errors", "weights", "commands", "files", "pixels", "conventions")
+    code = "".join(f"import styletransfer.{module}\n" for module in modules)
+    code += "from styletransfer import config\n"
+    code += "for name in __import__('models').names():\n"
+    code += "    config.parse({'model': name, 'content': {'image': 'a'}, 'style': {'images': 'b'}}, 'x').spec\n"
+    assert output_of(WITHOUT_MXNET + code + "print('mxnet' in sys.modules)") == "False"
+
+
+def test_the_refusal_refuses():
+    code = (
+        "from models.runtime import load_mxnet\ntry:\n    load_mxnet()\nexcept ModuleNotFoundError as e:\n    print(e)"
+    )
+    assert output_of(WITHOUT_MXNET + code) == "No module named 'mxnet'"
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "scripts").glob("*.py")), ids=lambda path: path.name)
+def test_help_needs_nothing_but_python(path):
+    done = python("-X", "importtime", path, "--help")
+    assert done.returncode == 0 and done.stdout.startswith("usage: ")
+    loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "argparse" in loaded
+    assert not loaded & {"mxnet", "numpy", "pydantic", "PIL", "matplotlib", "yaml"}

@@ -1,0 +1,110 @@
+"""How commands end: every error that we know is one line on standard error and has its exit status."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from processes import PROJECT
+
+from styletransfer import errors
+from styletransfer.commands import guarded
+
+
+def raises(error):
+    def command():
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize("status", [0, 1, 7])
+def test_a_status_is_handed_on(capsys, status):
+    assert guarded(lambda: status) == status
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (errors.StyleTransferError, 1),
+        (errors.UserError, 2),
+        (errors.Diverged, 3),
+        (errors.Interrupted, 75),
+    ],
+)
+def test_an_error_of_ours_is_one_line(capsys, error, status):
+    assert guarded(raises(error("what happened"))) == status
+    assert capsys.readouterr() == ("", "error: what happened\n")
+
+
+def test_an_interruption_is_one_line(capsys):
+    assert guarded(raises(KeyboardInterrupt())) == 130
+    assert capsys.readouterr() == ("", "interrupted\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (OSError(28, "No space left on device", "a/b.png"), "a/b.png: No space left on device"),
+        (OSError(5, "Input/output error"), "Input/output error"),
+        (OSError("odd"), "odd"),
+        (FileNotFoundError(2, "No such file or directory", b"a"), "b'a': No such file or directory"),
+    ],
+)
+def test_an_error_of_the_system_is_one_line(capsys, error, line):
+    assert guarded(raises(error)) == 2
+    assert capsys.readouterr() == ("", f"error: {line}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a\nb\r\n  c\td", "a b c d"),
+        ("a\x1b[31mred\x07", "a?[31mred?"),
+        ("\u202eevil\u2028x", "?evil x"),
+        ("绘画 🎨 é", "绘画 🎨 é"),
+    ],
+)
+def test_line_breaks_and_control_characters_are_not_shown(capsys, text, line):
+    guarded(raises(errors.UserError(text)))
+    assert capsys.readouterr().err == f"error: {line}\n"
+
+
+@pytest.mark.parametrize("error", [ValueError("a mistake of ours"), ZeroDivisionError(), SystemExit(4)])
+def test_other_errors_are_not_hidden(error):
+    with pytest.raises(type(error)):
+        guarded(raises(error))
+
+
+@pytest.mark.parametrize("count", [1, 100_000])
+def test_nobody_reading_on_is_no_complaint(count):
+    """Whether the lines break the pipe at once or, being few, only when they are flushed."""
+    command = f"guarded(lambda: print('x\\n' * {count}) or 0)"
+    code = f"import sys; from styletransfer.commands import guarded; sys.exit({command})"
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT, stdout=pipe, stderr=pipe, text=True)
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait(60) == 141
+
+
+def test_every_status_is_its_own():
+    found = [
+        error.status for error in (errors.StyleTransferError, errors.UserError, errors.Diverged, errors.Interrupted)
+    ]
+    assert len(set(found)) == len(found) and 0 not in found
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("relu3_3", "did you mean 'relu3_1'?"),
+        ("zebra", "expected one of: relu3_1, pool2"),
+        ("", "expected one of: relu3_1, pool2"),
+    ],
+)
+def test_the_nearest_name_is_suggested_or_all_are_listed(name, words):
+    assert errors.nearest(name, ("relu3_1", "pool2")) == words

@@ -1,0 +1,568 @@
+"""The config: what is taken, what is refused and in which words, and that a dumped config is the config."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import os
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from processes import PROJECT, output_of
+
+import models
+from styletransfer import config as configs
+from styletransfer.config import Config
+from styletransfer.errors import UserError
+
+MINIMAL = {"content": {"image": "photo.jpg"}, "style": {"images": "painting.jpg"}}
+SCHEMA = Config.model_json_schema()
+
+
+# The schema as JSON Schema describes it: which keys there are, and what they take.
+
+
+def resolved(schema):
+    """A schema in place of a reference to it."""
+    return SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+
+
+def choices(schema):
+    """The alternatives of a schema, itself where it has none."""
+    return [choice for option in schema.get("anyOf", [schema]) for choice in [resolved(option)]]
+
+
+def walk(schema=SCHEMA, keys=()):
+    """Every key, as the names of its sections and its own, with its schema; tables have one made-up entry."""
+    for name, value in schema.get("properties", {}).items():
+        here = (*keys, name)
+        yield here, value
+        for choice in choices(value):
+            yield from walk(choice, here)
+            if isinstance(choice.get("additionalProperties"), dict):
+                yield (*here, "relu1_1"), choice["additionalProperties"]
+
+
+KEYS = [(keys, schema) for keys, schema in walk() if keys[0] != "made_with"]
+SECTIONS = sorted({keys[:-1] for keys, _ in KEYS if keys[-1] != "relu1_1"})
+NUMBERS = [
+    (keys, choice) for keys, schema in KEYS for choice in choices(schema) if choice.get("type") in ("number", "integer")
+]
+FREE_TEXTS = [
+    keys
+    for keys, schema in KEYS
+    if any(choice.get("type") == "string" and not {"enum", "const"} & choice.keys() for choice in choices(schema))
+]
+
+
+def dotted(keys):
+    return ".".join(keys)
+
+
+def with_key(keys, value, values=MINIMAL):
+    """The minimal config with one key set."""
+    if keys[:2] == ("style", "images"):
+        values = {**values, "style": {}}
+    return configs.put(values, keys, value, "test")
+
+
+def parsed(values=MINIMAL):
+    return configs.parse(values, "here.yaml")
+
+
+def refused(values):
+    """The message with which values are refused: one line that opens with where they come from."""
+    with pytest.raises(UserError) as caught:
+        parsed(values)
+    message = str(caught.value)
+    assert message.startswith("here.yaml: ") and len(message.splitlines()) == 1
+    return message.removeprefix("here.yaml: ")
+
+
+# Defaults and documented keys.
+
+
+def test_two_pictures_are_enough():
+    config = parsed()
+    assert config.content.image == "photo.jpg" and config.style.images == {"painting.jpg": 1.0}
+    assert config.model == "vgg_slim" and config.pixels == "rgb255" and config.convention == "balanced"
+    assert config.device == "cpu" and config.seed == 0
+    assert config.output.folder == "output/mine"
+
+
+def test_what_the_model_decides_is_written_out():
+    for name in models.names():
+        spec = models.load(name).SPEC
+        config = parsed({**MINIMAL, "model": name})
+        assert config.style.layers == spec.style_layers and config.content.layers == spec.content_layers
+        assert config.pooling == spec.pooling
+        assert config.spec is spec
+
+
+def test_what_the_user_decides_stays():
+    values = {
+        "model": "vgg19",
+        "weights": "w.params",
+        "pooling": "max",
+        "pixels": "bgr255",
+        "convention": "mxnet",
+        "content": {"image": "a.png", "weight": 2, "layers": {"relu3_1": 1, "pool4": 0.5}},
+        "style": {"images": {"b.png": 1, "c.png": 3}, "weight": 7.5, "layers": {"relu2_2": 2}, "size": 300},
+        "tv": {"kind": "squared", "weight": 0.25},
+        "size": 123,
+        "init": {"kind": "uniform", "low": -1, "high": 2},
+        "optimizer": {
+            "name": "sgd",
+            "learning_rate": 0.5,
+            "momentum": 0,
+            "weight_decay": 0.1,
+            "clip_norm": "elements",
+            "schedule": {"step": 10, "factor": 0.5},
+        },
+        "stop": {"max_iterations": 7, "relative_change": 0.005},
+        "output": {"folder": "here", "save_every": 3, "checkpoint_every": 4, "denoise": 0.02},
+        "seed": 5,
+        "device": "gpu:1",
+    }
+    found = parsed(values).model_dump(exclude_unset=True)
+    assert found == values
+
+
+@pytest.mark.parametrize("images", ["a.jpg", ["a.jpg"], {"a.jpg": 1}])
+def test_one_style_is_given_as_a_name_a_list_or_a_table(images):
+    assert parsed(with_key(("style", "images"), images)).style.images == {"a.jpg": 1.0}
+
+
+def test_several_styles_given_as_a_list_weigh_the_same():
+    assert parsed(with_key(("style", "images"), ["a.jpg", "b.jpg"])).style.images == {"a.jpg": 1.0, "b.jpg": 1.0}
+
+
+def test_every_key_is_described():
+    for keys, schema in KEYS:
+        is_section = any("properties" in choice for choice in choices(schema))
+        assert is_section or keys[-1] == "relu1_1" or schema.get("description"), dotted(keys)
+
+
+def test_a_config_cannot_be_changed():
+    with pytest.raises(Exception, match="frozen"):
+        parsed().size = 3
+
+
+# Keys that do not exist.
+
+
+@pytest.mark.parametrize("section", SECTIONS, ids=dotted)
+def test_an_unknown_key_is_refused_at_every_level(section):
+    assert f"unknown key {dotted((*section, 'zzz'))!r}; expected one of: " in refused(with_key((*section, "zzz"), 1))
+
+
+@pytest.mark.parametrize("keys", [keys for keys, _ in KEYS if keys[-1] != "relu1_1"], ids=dotted)
+def test_a_misspelt_key_gets_the_right_one_suggested(keys):
+    *section, name = keys
+    message = refused(with_key((*section, name + "x"), 1))
+    assert message == f"unknown key {dotted(keys) + 'x'!r}; did you mean {name!r}?"
+
+
+@pytest.mark.parametrize("name", ["float", "int", "str", "nullable", "function-x", "literal['a']", ""])
+def test_unknown_keys_may_be_called_anything(name):
+    assert refused({**MINIMAL, name: 1}).startswith(f"unknown key {name!r}; ")
+
+
+@pytest.mark.parametrize("section", [keys for keys in SECTIONS if keys], ids=dotted)
+@pytest.mark.parametrize("value", [3, "text", [1], True])
+def test_a_section_takes_nothing_but_keys_and_values(section, value):
+    assert refused(with_key(section, value)) == (
+        f"{dotted(section)}: {value!r} is not allowed; expected a section of keys and values"
+    )
+
+
+# Values that are not allowed.
+
+
+def test_numbers_are_found_in_the_schema():
+    names = {dotted(keys) for keys, _ in NUMBERS}
+    assert {"size", "seed", "style.size", "optimizer.clip_norm", "style.layers.relu1_1", "init.low"} <= names
+
+
+@pytest.mark.parametrize(("keys", "schema"), NUMBERS, ids=[dotted(keys) for keys, _ in NUMBERS])
+def test_every_number_has_its_limits_and_is_refused_beyond_them(keys, schema):
+    lowest = schema.get("minimum", schema.get("exclusiveMinimum"))
+    highest = schema.get("maximum", schema.get("exclusiveMaximum"))
+    allowed = [limit for limit in (schema.get("minimum"), schema.get("maximum")) if limit is not None]
+    for value in allowed:
+        parsed(with_key(keys, value, {**MINIMAL, "init": {"low": -1e6, "high": 1e6}}))
+    step = 1 if schema["type"] == "integer" else abs(lowest) * 0.01 or 1e-3
+    beyond = [
+        lowest - step,
+        highest + max(1, highest * 0.01),
+        -math.inf,
+        math.inf,
+        math.nan,
+        10**400,
+        -(10**400),
+        1e300,
+    ]
+    for value in beyond:
+        assert refused(with_key(keys, value)).startswith(f"{dotted(keys)}: "), value
+
+
+@pytest.mark.parametrize(("keys", "schema"), NUMBERS, ids=[dotted(keys) for keys, _ in NUMBERS])
+@pytest.mark.parametrize("value", ["3", "abc", True, False, [1], {"a": 1}, b"3"])
+def test_what_is_no_number_is_refused(keys, schema, value):
+    message = refused(with_key(keys, value))
+    assert message.startswith(f"{dotted(keys)}: {value!r} is not allowed; expected a valid ")
+
+
+@pytest.mark.parametrize(
+    "keys", [keys for keys, schema in NUMBERS if schema["type"] == "integer"], ids=lambda keys: dotted(keys)
+)
+def test_whole_numbers_may_be_written_in_any_way_but_have_no_fraction(keys):
+    assert parsed(with_key(keys, 1e3)) == parsed(with_key(keys, 1000))
+    assert "valid integer" in refused(with_key(keys, 10.5))
+
+
+@pytest.mark.parametrize("keys", FREE_TEXTS, ids=dotted)
+@pytest.mark.parametrize("value", [3, 1.5, True, {"a": 1}, [[1]], [{"a": 1}]])
+def test_what_is_no_text_is_refused(keys, value):
+    assert refused(with_key(keys, value)).startswith(f"{dotted(keys)}: ")
+
+
+@pytest.mark.parametrize("keys", FREE_TEXTS, ids=dotted)
+@pytest.mark.parametrize("value", ["", "a\0b", "~nobody_of_that_name/a"])
+def test_what_cannot_be_a_file_name_is_refused(keys, value):
+    assert refused(with_key(keys, value)).startswith(f"{dotted(keys)}: ")
+
+
+@pytest.mark.parametrize("value", ["", "a\0b"])
+def test_what_cannot_be_a_file_name_is_refused_as_the_name_of_a_style(value):
+    assert f"{value!r} is no file name" in refused(with_key(("style", "images"), {value: 1}))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "suggestion"),
+    [
+        ("model", "vgg91", "vgg19"),
+        ("model", "squeezenett", "squeezenet"),
+        ("convention", "mxent", "mxnet"),
+        ("pixels", "rgb_255", "rgb255"),
+        ("pooling", "avgg", "avg"),
+        ("tv.kind", "laplace", "laplacian"),
+        ("init.kind", "nois", "noise"),
+        ("style.size", "macth", "match"),
+        ("optimizer.clip_norm", "element", "elements"),
+    ],
+)
+def test_a_misspelt_name_gets_the_right_one_suggested(key, value, suggestion):
+    message = refused(with_key(tuple(key.split(".")), value))
+    assert message.startswith(f"{key}: {value!r} is not allowed; expected ")
+    assert message.endswith(f"; did you mean {suggestion!r}?")
+
+
+@pytest.mark.parametrize("model", models.names())
+@pytest.mark.parametrize("section", ["content", "style"])
+def test_a_misspelt_layer_gets_the_right_one_suggested(model, section):
+    layer = models.load(model).SPEC.layer_names[3]
+    values = with_key((section, "layers"), {layer + "x": 1}, {**MINIMAL, "model": model})
+    assert refused(values) == f"{section}.layers: {model} has no layer {layer + 'x'!r}; did you mean {layer!r}?"
+
+
+@pytest.mark.parametrize("section", ["content", "style"])
+def test_layers_that_are_named_are_at_least_one(section):
+    assert f"{section}.layers: {{}} is not allowed" in refused(with_key((section, "layers"), {}))
+
+
+@pytest.mark.parametrize("device", ["gpu", "GPU:0", "gpu:", "gpu:-1", "gpu:100", "cpu:0", "gpu:٣", "", "cpu\n"])
+def test_a_device_is_the_cpu_or_a_gpu_with_its_number(device):
+    assert refused({**MINIMAL, "device": device}) == (
+        f"device: {device!r} is not allowed; expected cpu or gpu:0, gpu:1, ..."
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({}, "content.image is missing"),
+        ({"content": {"image": "a"}}, "style.images is missing"),
+        ({"content": {"image": "a"}, "style": {"images": []}}, "style.images is missing"),
+        ({"style": {"images": "a"}, "content": {"weight": 0}}, "content.image is missing: init.kind content starts"),
+        ({**MINIMAL, "content": {"weight": 0}, "style": {"weight": 0}}, "both 0: there is nothing to optimise"),
+        ({**MINIMAL, "init": {"kind": "image"}}, "kind: image needs `image`"),
+        ({**MINIMAL, "init": {"image": "a.png"}}, "`image` goes with kind: image"),
+        ({**MINIMAL, "init": {"low": 3, "high": 2}}, "low (3) must not exceed high (2)"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(values, words):
+    assert words in refused(values)
+
+
+def test_a_group_of_weight_0_needs_no_picture():
+    texture = {"content": {"weight": 0}, "style": {"images": "a"}, "init": {"kind": "noise"}}
+    assert parsed(texture).content.image is None
+    assert parsed({"content": {"image": "a"}, "style": {"weight": 0}}).style.images is None
+
+
+YAML_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.dates(),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=2), inner, max_size=2),
+    max_leaves=3,
+)
+
+
+@given(keys=st.sampled_from([keys for keys, _ in KEYS]), value=YAML_VALUES)
+def test_any_value_is_taken_or_refused_in_one_line(keys, value):
+    values = with_key(keys, value)
+    try:
+        parsed(values)
+    except UserError:
+        refused(values)
+
+
+# Overrides.
+
+
+def overridden(*assignments, values=MINIMAL):
+    return configs.override(values, assignments)
+
+
+def test_overrides_are_yaml_and_the_last_one_holds():
+    config = parsed(overridden("style.weight=500", "style.weight=1e-3", "style.images={a.jpg: 2}", "weights=null"))
+    assert config.style.weight == 1e-3
+    assert config.style.images == {"a.jpg": 2.0}
+    assert config.weights is None
+
+
+def test_an_override_makes_the_sections_it_needs_and_leaves_the_others():
+    assert overridden("optimizer.schedule.step=5", values={"optimizer": {"momentum": 0.5}, "size": 3}) == {
+        "optimizer": {"momentum": 0.5, "schedule": {"step": 5}},
+        "size": 3,
+    }
+    assert overridden("tv.kind=none", values={"tv": None}) == {"tv": {"kind": "none"}}
+
+
+def test_overriding_leaves_the_values_given_alone():
+    values = {"style": {"weight": 1}}
+    overridden("style.weight=2", values=values)
+    assert values == {"style": {"weight": 1}}
+
+
+@pytest.mark.parametrize("number", ["1e3", "1E+3", "1.e3", "1000", "1_000", "1.0e3", "+1e3"])
+def test_numbers_in_every_spelling_are_numbers(number):
+    assert overridden(f"size={number}", values={}) == {"size": 1000}
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("style.weight", "expected KEY=VALUE"),
+        ("", "expected KEY=VALUE"),
+        ("=3", "expected KEY=VALUE"),
+        ("style.weight: 3", "expected KEY=VALUE"),
+        ("style=[1", "not valid YAML"),
+        ("style={a: 1, a: 2}", "'a' is given twice"),
+        ("style=*x", "aliases"),
+        ("size=!!python/object/apply:os.system [false]", "python/object/apply"),
+        ("content.image.x=3", "image is no section"),
+        ("size=" + "9" * 5000, "not valid YAML"),
+    ],
+    ids=lambda value: repr(value[:20]),
+)
+def test_a_malformed_override_is_refused(assignment, words):
+    with pytest.raises(UserError, match=r"^--set ") as caught:
+        overridden(assignment)
+    assert words in str(caught.value) and str(caught.value).startswith(f"--set {assignment}")
+
+
+@pytest.mark.parametrize("assignment", ["a.=3", ".a=3", "style..weight=3", "a b=3", "<<=1"])
+def test_an_override_of_no_key_is_an_unknown_key(assignment):
+    assert refused(overridden(assignment)).startswith("unknown key ")
+
+
+# Files.
+
+
+def file_of(tmp_path, content):
+    path = tmp_path / "c.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return path
+
+
+def unreadable(path):
+    """The message with which a config file is refused."""
+    with pytest.raises(UserError) as caught:
+        configs.read_file(path)
+    message = str(caught.value)
+    assert message.startswith(f"config {path}") and len(message.splitlines()) == 1
+    return message
+
+
+def test_a_file_is_read(tmp_path):
+    text = "\ufeffsize: 300  # pixels\r\nstyle:\r\n  weight: 1e-3\r\n  images: [\u30d5, 'b c.jpg']\r\n"
+    assert configs.read_file(file_of(tmp_path, text)) == {
+        "size": 300,
+        "style": {"weight": 1e-3, "images": ["\u30d5", "b c.jpg"]},
+    }
+
+
+BOMB = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}, *{a}]\n" for a, b in itertools.pairwise("abcdefghijklmnop"))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("size: 1\ntv:\n  weight: 1\nsize: 2\n", " line 4: not valid YAML: the key 'size' is given twice"),
+        ("style: {weight: 1, weight: 1}", " line 1: not valid YAML: the key 'weight' is given twice"),
+        (BOMB, " line 2: not valid YAML: aliases"),
+        ("model: !!python/object/apply:os.system ['touch pwned']", "python/object/apply:os.system"),
+        ("model: !!python/name:os.system", "python/name"),
+        ("size: !!int ''", "not valid YAML"),
+        ("size: !!bool x", "not valid YAML"),
+        ("size: !!timestamp x", "not valid YAML"),
+        ("size: 2099-99-99", "not valid YAML"),
+        ("size: 0x_", "not valid YAML"),
+        ("1: 2", "the key 1 is no text"),
+        ("style: {yes: 1}", "the key True is no text"),
+        ("? [a]\n: 2", "the key ['a'] is no text"),
+        ("a: 1\n--- \nb: 2", "not valid YAML"),
+        ("a: {", "not valid YAML"),
+        ("[" * 1_000, "not valid YAML"),
+        ("a: \x00", "not valid YAML"),
+        ("\tsize: 3", "not valid YAML"),
+        ("size: Größe".encode("latin-1"), "not a text file in UTF-8"),
+        ("size: 3".encode("utf-16"), "not a text file in UTF-8"),
+        ("- size: 3", "expected keys and values, found list"),
+        ("size", "expected keys and values, found str"),
+        ("", "expected keys and values, found NoneType"),
+        ("# nothing\n", "expected keys and values, found NoneType"),
+        (b"size: 3\n" + b"#" * 200_000, "larger than"),
+    ],
+    ids=lambda value: repr(value[:20]),
+)
+def test_what_is_no_config_is_refused(tmp_path, monkeypatch, content, words):
+    monkeypatch.chdir(tmp_path)
+    assert words in unreadable(file_of(tmp_path, content))
+    assert [path.name for path in tmp_path.iterdir()] == ["c.yaml"]
+
+
+def test_a_file_that_is_absent_or_none_is_refused(tmp_path):
+    assert "No such file" in unreadable(tmp_path / "none.yaml")
+    assert "Is a directory" in unreadable(tmp_path)
+    assert "Not a directory" in unreadable(file_of(tmp_path, "size: 3") / "x.yaml")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_refused(tmp_path):
+    path = file_of(tmp_path, "size: 3")
+    path.chmod(0)
+    assert "Permission denied" in unreadable(path)
+
+
+@given(
+    st.text(alphabet=st.characters(codec="utf-8"), max_size=40)
+    | st.text(alphabet="{}[]:,-&*!?|>'\"%@` \n\tab1.", max_size=40)
+)
+def test_any_text_is_yaml_or_refused(text):
+    try:
+        configs.read_yaml(text, "here")
+    except UserError as error:
+        assert str(error).startswith("here") and len(str(error).splitlines()) == 1
+
+
+def test_a_file_is_looked_for_in_the_project_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert configs.find_input("scripts/nstyle.py") == PROJECT / "scripts" / "nstyle.py"
+    assert str(configs.find_input("nowhere.jpg")) == "nowhere.jpg"
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "nstyle.py").touch()
+    assert str(configs.find_input("scripts/nstyle.py")) == "scripts/nstyle.py"
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert configs.find_input("~/a.jpg") == tmp_path / "a.jpg"
+
+
+# A dumped config is the config.
+
+# File names may hold nearly anything; PyYAML itself loses U+0085, an old line break.
+FILE_NAMES = st.text(min_size=1, max_size=100).filter(lambda name: name[0] != "~" and not {"\0", "\x85"} & set(name))
+AWKWARD_NAMES = st.sampled_from(
+    ["1e3", "1e-3", ".5", "yes", "null", "~", "0x10", "1:30", "2020-01-01", "a: b", "#a", " a ", "a  b", "*a", "="]
+)
+
+
+def values_of(schema):
+    """Everything that a key of that schema takes."""
+    if "anyOf" in schema:
+        return st.one_of(map(values_of, schema["anyOf"]))
+    schema = resolved(schema)
+    kind = schema.get("type")
+    if "enum" in schema or "const" in schema:
+        return st.sampled_from(schema.get("enum") or [schema["const"]])
+    if kind == "null":
+        return st.none()
+    if kind == "integer":
+        highest = schema.get("maximum", schema.get("exclusiveMaximum", 0) - 1)
+        return st.integers(schema["minimum"], highest)
+    if kind == "number":
+        return st.floats(
+            schema.get("minimum", schema.get("exclusiveMinimum")),
+            schema.get("maximum", schema.get("exclusiveMaximum")),
+            exclude_min="exclusiveMinimum" in schema,
+            exclude_max="exclusiveMaximum" in schema,
+        )
+    if kind == "string":
+        return FILE_NAMES | AWKWARD_NAMES
+    if "properties" in schema:
+        return st.fixed_dictionaries({}, optional={k: values_of(v) for k, v in schema["properties"].items()})
+    table = values_of(schema["additionalProperties"])
+    return st.dictionaries(FILE_NAMES | AWKWARD_NAMES, table, min_size=1, max_size=3)
+
+
+LAYERS = st.dictionaries(st.sampled_from(["relu1_1", "relu3_1", "pool2"]), st.floats(0.01, 100), min_size=1)
+
+
+@st.composite
+def valid_configs(draw):
+    sections = {
+        key: value for key, value in SCHEMA["properties"].items() if key not in ("made_with", "model", "device")
+    }
+    values = draw(values_of({"properties": sections}))
+    values["model"] = draw(st.sampled_from(["vgg16", "vgg19", "vgg_slim"]))
+    values["device"] = draw(st.sampled_from(["cpu", "gpu:0", "gpu:17"]))
+    for section in ("content", "style"):
+        values[section] = {"weight": draw(st.floats(0, 1e30)), **values.get(section, {}), "layers": draw(LAYERS)}
+    values["content"]["image"] = draw(FILE_NAMES | AWKWARD_NAMES)
+    values["style"]["weight"] = draw(st.floats(0.1, 9))
+    values["style"]["images"] = draw(st.dictionaries(FILE_NAMES | AWKWARD_NAMES, st.floats(0.1, 9), min_size=1))
+    init = values.setdefault("init", {})
+    init["low"], init["high"] = sorted([init.get("low", -20.0), init.get("high", 20.0)])
+    init["image"] = draw(FILE_NAMES | AWKWARD_NAMES) if init.get("kind") == "image" else None
+    return values
+
+
+@given(valid_configs(), st.dictionaries(FILE_NAMES, FILE_NAMES | st.integers(), max_size=3))
+def test_a_dumped_config_reads_back_as_the_same(values, made_with):
+    config = parsed(values)
+    text = configs.dump(config, made_with)
+    read = configs.read_yaml(text, "dumped")
+    again = configs.parse(read, "dumped")
+    assert again.model_dump(exclude={"made_with"}) == config.model_dump(exclude={"made_with"})
+    assert again.made_with == made_with
+    assert configs.dump(again, made_with) == text
+
+
+def test_a_dumped_config_holds_every_key_and_no_alias():
+    text = configs.dump(parsed(), {"weights": {"file": "a"}})
+    assert yaml.safe_load(text).keys() == SCHEMA["properties"].keys()
+    assert yaml.safe_load(text)["made_with"] == {"weights": {"file": "a"}}
+    assert "&" not in text and "*" not in text
+
+
+def test_configs_are_checked_without_mxnet():
+    assert (
+        output_of(
+            "import sys; from styletransfer import config;"
+            "c = config.parse({'content': {'image': 'a'}, 'style': {'images': 'b'}}, 'x'); c.spec; config.dump(c, {});"
+            "print('mxnet' in sys.modules, 'skimage' in sys.modules, 'PIL' in sys.modules)"
+        )
+        == "False False False"
+    )

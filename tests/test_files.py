@@ -1,0 +1,114 @@
+"""Files appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+import pytest
+from processes import output_of
+
+from styletransfer.files import written_whole
+
+
+def write(path, content=b"new"):
+    with written_whole(path) as stream:
+        stream.write(content)
+
+
+def names_in(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_there_once_the_block_has_ended(tmp_path):
+    path = tmp_path / "a.txt"
+    with written_whole(path) as stream:
+        stream.write(b"one ")
+        assert not path.exists()
+        stream.write(b"two")
+    assert path.read_bytes() == b"one two"
+    assert names_in(tmp_path) == ["a.txt"]
+
+
+def test_a_file_takes_the_place_of_another(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"before")
+    with written_whole(str(path)) as stream:
+        stream.write(b"after")
+        stream.flush()
+        assert path.read_bytes() == b"before"
+    assert path.read_bytes() == b"after"
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
+def test_a_block_that_fails_leaves_nothing_behind(tmp_path, error):
+    (tmp_path / "old").write_bytes(b"before")
+    for name in ("new", "old"):
+        with pytest.raises(error), written_whole(tmp_path / name) as stream:
+            stream.write(b"half")
+            raise error
+    assert names_in(tmp_path) == ["old"]
+    assert (tmp_path / "old").read_bytes() == b"before"
+
+
+@pytest.mark.parametrize("call", ["fsync", "chmod", "replace"])
+def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch, call):
+    (tmp_path / "a").write_bytes(b"before")
+
+    def fail(*arguments, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(OSError, match="No space left"):
+        write(tmp_path / "a")
+    monkeypatch.undo()
+    assert names_in(tmp_path) == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"before"
+
+
+def test_a_disk_that_is_full_while_writing_leaves_nothing_behind(tmp_path):
+    """A limit on the size of files stands for the full disk."""
+    found = output_of(
+        "import pathlib, resource, signal, sys\n"
+        "from styletransfer.files import written_whole\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        f"folder = pathlib.Path({str(tmp_path)!r})\n"
+        "for size in (1000, 1001, 1_000_000):\n"
+        "    try:\n"
+        "        with written_whole(folder / f'{size}') as stream:\n"
+        "            stream.write(bytes(size))\n"
+        "    except OSError as error:\n"
+        "        print(error.strerror)\n"
+    )
+    assert found.splitlines() == ["File too large"] * 2
+    assert names_in(tmp_path) == ["1000"]
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_permissions_follow_the_umask(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        write(tmp_path / "a")
+        assert os.umask(umask) == umask
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o666 & ~umask
+
+
+def test_a_folder_that_is_absent_or_none_is_an_error(tmp_path):
+    (tmp_path / "file").touch()
+    for folder in ("absent", "file"):
+        with pytest.raises(OSError):
+            write(tmp_path / folder / "a")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError):
+        write(tmp_path / "folder")
+    assert names_in(tmp_path) == ["file", "folder"]
+
+
+@pytest.mark.parametrize("name", ["a b", "-a", "ü" * 60, "a.b.c", ".hidden"])
+def test_any_name(tmp_path, name):
+    write(tmp_path / name)
+    assert names_in(tmp_path) == [name]

@@ -1,0 +1,56 @@
+"""Golden loss curves: every config of the project, shrunk, gives the curve that was written down."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from shrunk import CONFIGS, curve_of, shrunk
+
+from styletransfer import curves
+
+FOLDER = Path(__file__).resolve().parent / "goldens"
+
+
+def golden(name: str) -> tuple[curves.Curve, float]:
+    """The golden curve of a config and its tolerance; a missing one fails."""
+    path = FOLDER / f"{name}.csv"
+    assert path.is_file(), f"no golden curve for configs/{name}.yaml: python tests/goldens/renew.py {name}"
+    found = re.search(r"^# rtol (\S+)$", path.read_text(), re.MULTILINE)
+    assert found, f"{path} states no tolerance"
+    return curves.read(path), float(found.group(1))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_every_config_gives_its_golden_curve(name: str) -> None:
+    expected, tolerance = golden(name)
+    assert curves.first_difference(expected, curve_of(shrunk(name)), tolerance, names=("the golden", "this run")) is None
+
+
+def test_every_golden_belongs_to_a_config() -> None:
+    assert sorted(path.stem for path in FOLDER.glob("*.csv")) == CONFIGS
+
+
+@pytest.mark.parametrize("name", ["starry", "starry_mxnet", "coursera_vgg19"])
+@pytest.mark.parametrize("key", ["optimizer.learning_rate", "style.weight", "content.weight"])
+def test_a_change_of_one_percent_is_noticed(name: str, key: str) -> None:
+    expected, tolerance = golden(name)
+    section, last = key.split(".")
+    value = getattr(getattr(shrunk(name), section), last)
+    changed = curve_of(shrunk(name, [f"{key}={value * 1.01!r}"]))
+    assert curves.first_difference(expected, changed, tolerance) is not None
+
+
+@pytest.mark.parametrize("name", ["gatys", "keras_vgg16"])
+def test_a_change_of_one_percent_is_noticed_by_lbfgs_at_the_first_step(name: str) -> None:
+    expected, _ = golden(name)
+    weight = shrunk(name).style.weight
+    changed = curve_of(shrunk(name, [f"style.weight={weight * 1.01!r}", "stop.max_iterations=0"]))
+    first = curves.Curve(expected.columns, expected.rows[:1])
+    assert "style" in (curves.first_difference(first, changed, 1e-3) or "")
+
+
+def test_two_runs_are_the_same_to_the_last_digit() -> None:
+    config = shrunk("starry")
+    assert curves.first_difference(curve_of(config), curve_of(config), 0.0) is None

@@ -1,0 +1,479 @@
+"""Pictures as people have them: every kind is read as RGB, whatever is none is refused, and files are written whole."""
+
+from __future__ import annotations
+
+import functools
+import io
+import logging
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageCms
+
+from styletransfer import images
+from styletransfer.errors import UserError
+
+GREY = (np.arange(12 * 17).reshape(12, 17) % 251).astype(np.uint8)
+SMOOTH = np.stack(np.broadcast_arrays(np.arange(24)[:, None] * 8, np.arange(32) * 7, 90), axis=-1).astype(np.uint8)
+ORIENTATION = 0x112
+
+
+def encoded(image, kind, **options):
+    """The bytes of a picture file."""
+    stream = io.BytesIO()
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(stream, kind, **options)
+    return stream.getvalue()
+
+
+@pytest.fixture
+def read(tmp_path):
+    """Reads a picture from its bytes."""
+
+    def read_bytes(content, name="picture"):
+        path = tmp_path / name
+        path.write_bytes(content)
+        return images.read(path)
+
+    return read_bytes
+
+
+def assert_shows(picture, expected, tolerance=0.0):
+    """That a picture is float, RGB, 0..1, and within `tolerance` of 255 grey levels of the expected values."""
+    expected = np.asarray(expected, dtype=np.float64)
+    expected = np.repeat(expected[..., None], 3, axis=2) if expected.ndim == 2 else expected
+    assert picture.dtype == np.float32 and picture.shape == expected.shape
+    assert picture.min() >= 0 and picture.max() <= 1
+    np.testing.assert_allclose(picture * 255.0, expected, atol=tolerance + 1e-4)
+
+
+# Kinds of pictures.
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "tolerance"),
+    [
+        ("PNG", {}, 0),
+        ("BMP", {}, 0),
+        ("TIFF", {}, 0),
+        ("TIFF", {"compression": "tiff_lzw"}, 0),
+        ("PPM", {}, 0),
+        ("WEBP", {"lossless": True}, 0),
+        ("WEBP", {"quality": 95}, 12),
+        ("JPEG", {"quality": 95, "subsampling": 0}, 6),
+        ("JPEG", {"quality": 95, "progressive": True}, 12),
+    ],
+)
+def test_formats(read, kind, options, tolerance):
+    assert_shows(read(encoded(SMOOTH, kind, **options)), SMOOTH, tolerance)
+
+
+def test_the_ending_of_a_name_does_not_matter(read):
+    assert_shows(read(encoded(SMOOTH, "PNG"), "picture.jpg"), SMOOTH)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP", "GIF", "PPM"])
+def test_grey(read, kind):
+    assert_shows(read(encoded(GREY, kind)), GREY)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "BMP", "GIF"])
+def test_black_and_white(read, kind):
+    assert_shows(read(encoded(Image.fromarray(GREY > 99), kind)), 255 * (GREY > 99))
+
+
+def test_palette(read):
+    image = Image.fromarray(GREY).quantize(16)
+    assert_shows(read(encoded(image, "PNG")), np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "PPM"])
+def test_grey_of_16_bits(read, kind):
+    grey = np.arange(0, 65536, 257 * 5, dtype=np.uint16).reshape(4, 13)
+    assert_shows(read(encoded(grey, kind)), grey / 257)
+
+
+def test_grey_of_16_bits_keeps_them_all(read):
+    picture = read(encoded(np.array([[30_000, 30_001]], np.uint16), "PNG"))
+    assert picture[0, 0, 0] < picture[0, 1, 0]
+
+
+def png_of_16_bits(colours):
+    """A PNG of (H, W, 3) uint16, which Pillow cannot write."""
+    height, width = colours.shape[:2]
+    lines = b"".join(b"\0" + line.astype(">u2").tobytes() for line in colours)
+    chunks = ((b"IHDR", struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)), (b"IDAT", zlib.compress(lines)))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in (*chunks, (b"IEND", b""))
+    )
+
+
+def tiff_of_16_bits(colours):
+    """A TIFF of (H, W, 3) uint16, which Pillow cannot write."""
+    height, width = colours.shape[:2]
+    pixels = colours.astype("<u2").tobytes()
+    tags = (
+        (256, width),
+        (257, height),
+        (258, 3),
+        (259, 1),
+        (262, 2),
+        (273, 8),
+        (277, 3),
+        (278, height),
+        (279, len(pixels)),
+    )
+    bits_at = 8 + len(pixels)
+    entries = b"".join(
+        struct.pack("<HHII", tag, 3, 3, bits_at) if tag == 258 else struct.pack("<HHII", tag, 4, 1, value)
+        for tag, value in tags
+    )
+    header = struct.pack("<2sHI", b"II", 42, bits_at + 6)
+    return header + pixels + struct.pack("<HHH", 16, 16, 16) + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+@pytest.mark.parametrize("encode", [png_of_16_bits, tiff_of_16_bits])
+def test_colours_of_16_bits(read, encode):
+    assert_shows(read(encode(SMOOTH.astype(np.uint16) * 257)), SMOOTH)
+
+
+def test_floating_point_grey(read):
+    values = np.linspace(0, 1, 60, dtype=np.float32).reshape(6, 10)
+    assert_shows(read(encoded(values, "TIFF")), values * 255)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5, np.nan, np.inf])
+def test_floating_point_grey_has_to_lie_between_black_and_white(read, value):
+    with pytest.raises(UserError, match=r"grey values outside 0\.\.1"):
+        read(encoded(np.full((3, 4), value, np.float32), "TIFF"))
+
+
+@pytest.mark.parametrize("value", [-1, 65536])
+def test_grey_of_32_bits_has_to_fit_into_16(read, value):
+    with pytest.raises(UserError, match=r"grey values outside 0\.\.65535"):
+        read(encoded(np.full((3, 4), value, np.int32), "TIFF"))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_cmyk(read, kind):
+    """Pillow writes CMYK JPEGs as Adobe does, inverted and marked so."""
+    content = encoded(Image.new("CMYK", (16, 8), (255, 0, 0, 0)), kind)
+    assert (b"Adobe" in content) == (kind == "JPEG")
+    assert_shows(read(content), np.broadcast_to([0, 255, 255], (8, 16, 3)), tolerance=2)
+
+
+@pytest.mark.parametrize(
+    "profile", [b"damaged" * 50, ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()]
+)
+def test_cmyk_with_an_unusable_profile_is_read_without_it(read, caplog, profile):
+    caplog.set_level(logging.INFO)
+    image = Image.new("CMYK", (16, 8), (0, 255, 0, 0))
+    plain = read(encoded(image, "JPEG"))
+    assert not caplog.messages
+    np.testing.assert_array_equal(read(encoded(image, "JPEG", icc_profile=profile)), plain)
+    assert "its colour profile is not usable" in caplog.text
+
+
+# Transparency.
+
+ALPHA = np.linspace(0, 255, GREY.size).astype(np.uint8).reshape(GREY.shape)
+
+
+def on_white(colours, alpha):
+    """`colours` (H, W, 3) of 0..255 on white."""
+    share = alpha[..., None] / 255.0
+    return np.asarray(colours, dtype=np.float64) * share + 255 * (1 - share)
+
+
+def rgba(mode="RGBA"):
+    return Image.merge("RGBA", [Image.fromarray(band) for band in (GREY, GREY // 2, 255 - GREY, ALPHA)]).convert(mode)
+
+
+@pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True, "exact": True})])
+def test_transparent_parts_are_shown_on_white_and_the_log_says_so(read, caplog, kind, options):
+    caplog.set_level(logging.INFO)
+    picture = read(encoded(rgba(), kind, **options))
+    assert_shows(picture, on_white(np.stack([GREY, GREY // 2, 255 - GREY], axis=-1), ALPHA), tolerance=1)
+    (message,) = caplog.messages
+    assert message.endswith("picture has transparent parts: they are shown on white")
+
+
+def test_grey_with_transparency(read):
+    image = Image.merge("LA", [Image.fromarray(GREY), Image.fromarray(ALPHA)])
+    assert_shows(read(encoded(image, "PNG")), on_white(np.stack([GREY] * 3, axis=-1), ALPHA), tolerance=1)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF"])
+def test_a_transparent_colour_of_a_palette(read, kind):
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    image.putdata([0, 1])
+    assert_shows(read(encoded(image, kind, transparency=0)), [[[255, 255, 255], [200, 100, 50]]])
+
+
+@pytest.mark.parametrize(("mode", "colour"), [("L", 7), ("RGB", (7, 8, 9))])
+def test_one_transparent_colour(read, mode, colour):
+    assert_shows(read(encoded(Image.new(mode, (3, 2), colour), "PNG", transparency=colour)), np.full((2, 3), 255))
+
+
+def test_nothing_is_said_where_nothing_is_transparent(read, caplog):
+    caplog.set_level(logging.INFO)
+    image = Image.fromarray(SMOOTH).convert("RGBA")
+    assert_shows(read(encoded(image, "PNG")), SMOOTH)
+    assert not caplog.messages
+
+
+# Orientation, frames, names.
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize(
+    ("orientation", "turn_back"),
+    [
+        (1, None),
+        (2, Image.Transpose.FLIP_LEFT_RIGHT),
+        (3, Image.Transpose.ROTATE_180),
+        (4, Image.Transpose.FLIP_TOP_BOTTOM),
+        (5, Image.Transpose.TRANSPOSE),
+        (6, Image.Transpose.ROTATE_90),
+        (7, Image.Transpose.TRANSVERSE),
+        (8, Image.Transpose.ROTATE_270),
+    ],
+)
+def test_the_orientation_of_the_camera_is_applied(read, kind, orientation, turn_back):
+    upright = Image.fromarray(SMOOTH)
+    stored = upright if turn_back is None else upright.transpose(turn_back)
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    assert_shows(read(encoded(stored, kind, exif=exif)), SMOOTH, tolerance={"JPEG": 12, "WEBP": 12}.get(kind, 0))
+
+
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_of_several_frames_the_first_is_read(read, kind):
+    frames = [Image.new("RGB", (6, 4), colour) for colour in ("red", "blue", "green")]
+    options = {"lossless": True} if kind == "WEBP" else {}
+    content = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
+    assert_shows(read(content), np.broadcast_to([255, 0, 0], (4, 6, 3)))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 30), (30, 1)])
+def test_tiny_pictures(read, shape):
+    assert_shows(read(encoded(np.full(shape, 77, np.uint8), "PNG")), np.full(shape, 77))
+
+
+@pytest.mark.parametrize(
+    "name", ["a b.png", "a'b\".png", "a\nb.png", "绘画🎨.png", "-x.png", "100%s{}.png", "\udcff.png"]
+)
+def test_any_file_name(read, name):
+    assert_shows(read(encoded(SMOOTH, "PNG"), name), SMOOTH)
+
+
+# What is no picture.
+
+
+def refused(path):
+    """The message with which a file is refused."""
+    with pytest.raises(UserError) as caught:
+        images.read(path)
+    message = str(caught.value)
+    assert message.startswith(f"picture {path}: ")
+    return message.removeprefix(f"picture {path}: ")
+
+
+def test_a_file_that_is_absent_or_none(tmp_path):
+    assert refused(tmp_path / "none.png") == "no such file"
+    assert refused(tmp_path) == "cannot be read: Is a directory"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\0",
+        b"no picture\n",
+        b"<svg/>",
+        b"\xff\xd8",
+        b"\x89PNG\r\n\x1a\n",
+        b"GIF89a",
+        b"II*\0",
+        b"P6 0 5 255\n",
+        b"%!PS",
+    ],
+)
+def test_what_is_no_picture(tmp_path, content):
+    path = tmp_path / "picture.jpg"
+    path.write_bytes(content)
+    assert refused(path)
+
+
+def test_a_text_is_told_which_formats_are_known(tmp_path):
+    (tmp_path / "a.txt").write_text("hello")
+    assert refused(tmp_path / "a.txt") == "not a picture in a known format (JPEG, PNG, WEBP, TIFF)"
+
+
+def test_a_truncated_picture(tmp_path):
+    content = encoded(SMOOTH, "JPEG")
+    (tmp_path / "a.jpg").write_bytes(content[: len(content) // 2])
+    assert "truncated" in refused(tmp_path / "a.jpg").lower()
+
+
+@pytest.mark.parametrize("side", [12_000, 60_000])
+def test_a_decompression_bomb_is_refused_before_it_is_unpacked(tmp_path, side):
+    content = bytearray(encoded(SMOOTH, "PNG"))
+    content[16:24] = struct.pack(">II", side, side)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    (tmp_path / "bomb.png").write_bytes(content)
+    assert "too large to read" in refused(tmp_path / "bomb.png")
+
+
+def exif_of_a_camera():
+    exif = Image.Exif()
+    exif[ORIENTATION], exif[0x10F] = 6, "maker"
+    return exif
+
+
+@functools.cache
+def whole_files():
+    exif = exif_of_a_camera()
+    return {
+        "png": encoded(SMOOTH, "PNG", exif=exif),
+        "palette png": encoded(Image.fromarray(SMOOTH).quantize(8), "PNG", transparency=3),
+        "grey png": encoded(np.arange(60, dtype=np.uint16).reshape(6, 10), "PNG"),
+        "jpeg": encoded(SMOOTH, "JPEG", exif=exif),
+        "cmyk": encoded(Image.fromarray(SMOOTH).convert("CMYK"), "JPEG"),
+        "webp": encoded(SMOOTH, "WEBP", exif=exif),
+        "tiff": encoded(SMOOTH, "TIFF", exif=exif),
+        "lzw": encoded(SMOOTH, "TIFF", compression="tiff_lzw"),
+        "float": encoded(np.zeros((5, 6), np.float32), "TIFF"),
+        "gif": encoded(SMOOTH, "GIF"),
+        "bmp": encoded(SMOOTH, "BMP"),
+    }
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    kind=st.sampled_from(sorted(whole_files())),
+    kept=st.floats(0, 1) | st.just(1.0),
+    changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 7)), max_size=4),
+)
+@example(kind="png", kept=0.0, changes=[])
+def test_a_damaged_file_is_a_picture_or_refused(read, monkeypatch, kind, kept, changes):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100_000)  # a damaged size may be large, which only takes time
+    content = bytearray(whole_files()[kind])
+    for position, bit in changes:
+        content[int(position * len(content))] ^= 1 << bit
+    try:
+        picture = read(content[: round(kept * len(content))])
+    except UserError as error:
+        assert len(str(error).splitlines()) == 1
+    else:
+        assert picture.ndim == 3 and picture.shape[2] == 3 and picture.size
+        assert picture.min() >= 0 and picture.max() <= 1
+
+
+# Sizes.
+
+
+@given(height=st.integers(1, 20_000), width=st.integers(1, 20_000), long_edge=st.integers(1, 20_000))
+@example(height=450, width=300, long_edge=450)
+@example(height=49, width=1, long_edge=49)
+def test_fit_keeps_the_proportions_and_rounds_down(height, width, long_edge):
+    found = images.fit(height, width, long_edge)
+    assert max(found) == long_edge and min(found) >= 1
+    assert found == tuple(max(1, int(side * long_edge / max(height, width))) for side in (height, width))
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (7, 9), (64, 48)])
+@pytest.mark.parametrize("size", [(1, 1), (5, 8), (23, 61)])
+def test_resizing_leaves_one_colour_as_it_is(shape, size):
+    picture = np.broadcast_to(np.float32([0.1, 0.5, 1.0]), (*shape, 3))
+    found = images.resize(picture, *size)
+    assert found.shape == (*size, 3)
+    np.testing.assert_allclose(found, np.broadcast_to([0.1, 0.5, 1.0], found.shape), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(6, 8), (12, 17), (40, 60)])
+def test_resizing_stays_in_range_and_keeps_the_mean(size):
+    picture = np.random.default_rng(1).random((12, 17, 3)).astype(np.float32)
+    found = images.resize(picture, *size)
+    assert found.min() >= 0 and found.max() <= 1
+    np.testing.assert_allclose(found.mean((0, 1)), picture.mean((0, 1)), atol=0.03)
+
+
+def test_resizing_to_the_same_size_changes_nothing():
+    picture = np.random.default_rng(1).random((5, 6, 3))
+    np.testing.assert_array_equal(images.resize(picture, 5, 6), picture)
+
+
+def test_resizing_keeps_top_and_left():
+    picture = np.zeros((20, 30, 3))
+    picture[:10, :15, 0] = 1
+    found = images.resize(picture, 10, 16)
+    assert found[1, 1, 0] > 0.95 and found[8, 1, 0] < 0.05 and found[1, 14, 0] < 0.05 and not found[..., 1:].any()
+
+
+def test_a_pattern_finer_than_a_pixel_becomes_grey():
+    stripes = np.zeros((64, 64, 3))
+    stripes[:, ::2] = 1
+    np.testing.assert_allclose(images.resize(stripes, 16, 16)[2:-2, 2:-2], 0.5, atol=0.02)
+
+
+# Noise removal.
+
+
+def test_removing_no_noise_changes_nothing():
+    picture = np.random.default_rng(1).random((5, 6, 3))
+    np.testing.assert_array_equal(images.denoise(picture, 0), picture)
+
+
+def test_a_larger_weight_removes_more_noise():
+    noise = 0.5 + np.random.default_rng(1).normal(0, 0.1, (24, 32, 3))
+    rest = [images.denoise(noise, weight).std() for weight in (0, 0.02, 0.1, 0.5)]
+    assert rest == sorted(rest, reverse=True) and rest[-1] < 0.3 * rest[0]
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 9, 3), (9, 1, 3)])
+def test_noise_is_removed_from_pictures_of_any_shape(shape):
+    np.testing.assert_allclose(images.denoise(np.full(shape, 0.4), 0.1), 0.4, atol=1e-6)
+
+
+# Writing.
+
+
+def test_bytes_are_rounded_and_clipped():
+    values = np.array([-1, 0, 0.4 / 255, 0.6 / 255, 1.4 / 255, 254.6 / 255, 1, 7])
+    assert images.to_bytes(values).tolist() == [0, 0, 0, 1, 1, 255, 255, 255]
+
+
+def test_bytes_read_and_written_are_the_same(tmp_path, read):
+    picture = read(encoded(SMOOTH, "PNG"))
+    images.write(tmp_path / "a.png", picture)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), SMOOTH)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("a.png", "PNG"), ("a.PNG", "PNG"), ("a.jpg", "JPEG"), ("a.JPEG", "JPEG")])
+def test_the_ending_says_the_format(tmp_path, name, kind):
+    images.write(tmp_path / name, SMOOTH / 255)
+    with Image.open(tmp_path / name) as written:
+        assert written.format == kind and written.mode == "RGB" and written.size == (32, 24)
+    assert_shows(images.read(tmp_path / name), SMOOTH, tolerance=6)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_a_picture_is_written_whole_or_not_at_all(tmp_path, monkeypatch, name):
+    (tmp_path / name).write_bytes(b"before")
+    monkeypatch.setattr(Image.Image, "save", fails_half_way)
+    with pytest.raises(OSError, match="No space left"):
+        images.write(tmp_path / name, SMOOTH / 255)
+    assert (tmp_path / name).read_bytes() == b"before"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def fails_half_way(image, stream, **options):
+    stream.write(b"half")
+    raise OSError(28, "No space left on device")

@@ -1,0 +1,247 @@
+"""The objective against the independent reference: losses, gradients, targets, and finite differences."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+
+import numpy as np
+import pytest
+from helpers import mx, random_parameters, random_picture, relative_error, to_mx
+from reference import formulas, numpy_vgg
+
+import models
+from models.vgg import CONTENT_LAYERS, STYLE_LAYERS
+from styletransfer import config, pipeline, pixels, weights
+from styletransfer.network import Network, parameters_for, tapped
+from styletransfer.objective import Losses
+
+SIZE = (29, 38)  # halves to odd sides on the way down
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A style transfer with random weights between random pictures."""
+
+    model: str = "vgg_slim"
+    convention: str = "balanced"
+    pooling: str = "avg"
+    pixels: str = "rgb255"
+    size: tuple[int, int] = SIZE
+    styles: tuple[tuple[float, tuple[int, int]], ...] = ((1.0, SIZE),)  # blending weights and sizes
+    content: tuple[float, dict] = (2.0, CONTENT_LAYERS)  # weight, layers
+    style: tuple[float, dict] = (30.0, STYLE_LAYERS)
+    tv: tuple[str, float] = ("none", 0.0)
+
+
+UNEVEN_STYLE = {"relu1_1": 0.5, "relu2_1": 1.0, "pool2": 0.25, "relu4_1": 2.0}
+BLENDED = ((0.25, SIZE), (0.6, (23, 37)), (0.15, (40, 19)))
+CASES = {
+    "plain": Case(),
+    "one style of another size": Case(styles=((1.0, (40, 19)),)),
+    "blended styles": Case(styles=BLENDED),
+    "layer weights": Case(content=(0.5, {"relu2_2": 3.0, "pool3": 0.5}), style=(7.0, UNEVEN_STYLE)),
+    "shared layers": Case(content=(2.0, {"relu3_1": 1.0, "relu1_1": 0.5}), styles=BLENDED),
+    "max pooling": Case(pooling="max"),
+    "no style": Case(style=(0.0, STYLE_LAYERS), content=(1.0, {"relu2_1": 1.0, "relu3_2": 2.0})),
+    "no content": Case(content=(0.0, CONTENT_LAYERS)),
+    "laplacian": Case(tv=("laplacian", 0.3)),
+    "squared": Case(tv=("squared", 0.3), styles=BLENDED),
+    "tv beside a single group": Case(content=(0.0, CONTENT_LAYERS), tv=("laplacian", 0.05)),
+    "another space": Case(pixels="torchvision"),
+    "vgg19": Case(model="vgg19", size=(33, 41), styles=((0.7, (33, 41)), (0.3, (21, 35))), tv=("laplacian", 0.01)),
+}
+
+every_case = pytest.mark.parametrize("name", CASES)
+every_convention = pytest.mark.parametrize("convention", ["balanced", "mxnet"])
+
+
+@functools.cache
+def picture_of(size, seed):
+    return random_picture(*size, seed)
+
+
+def prepared(case, parameters=None, with_content=True):
+    """The library's run of a case: the real pipeline, behind the reading of files."""
+    (content_weight, content_layers), (style_weight, style_layers) = case.content, case.style
+    settings = config.parse(
+        {
+            "model": case.model,
+            "convention": case.convention,
+            "pooling": case.pooling,
+            "pixels": case.pixels,
+            "content": {"image": "content", "weight": content_weight, "layers": content_layers},
+            "style": {"images": "style", "weight": style_weight, "layers": style_layers},
+            "tv": {"kind": case.tv[0], "weight": case.tv[1]},
+            "init": {"kind": "noise", "deviation": 1 if case.pixels == "torchvision" else 50},
+        },
+        "test",
+    )
+    styles = tuple((share, picture_of(size, 10 + number)) for number, (share, size) in enumerate(case.styles))
+    content = picture_of(case.size, 1) if with_content else None
+    pictures = pipeline.Pictures(*case.size, content, styles if style_weight > 0 else (), None)
+    return pipeline.prepare(settings, pictures, parameters or random_parameters(case.model))
+
+
+def network_of(case):
+    """The arguments that the reference networks take before the image."""
+    parameters = parameters_for(case.model, random_parameters(case.model), case.pixels)
+    return models.load(case.model).BLOCKS, parameters, case.pooling
+
+
+def problem_of(case):
+    """The same case for the reference."""
+
+    def enter(picture):
+        return pixels.from_picture(picture, case.pixels)[0].astype(np.float64)
+
+    styles = [(share, enter(picture_of(size, 10 + number))) for number, (share, size) in enumerate(case.styles)]
+    content = enter(picture_of(case.size, 1))
+    return formulas.Problem(case.convention, content, styles, *case.content, *case.style, *case.tv)
+
+
+def reference_losses(case, image):
+    network = network_of(case)
+    return formulas.weighted_losses(problem_of(case), image, lambda picture: numpy_vgg.see(*network, picture))
+
+
+def image_of(run):
+    return run.image.asnumpy()[0].astype(np.float64)
+
+
+@every_convention
+@every_case
+def test_the_losses_are_those_of_the_reference(name, convention):
+    case = dataclasses.replace(CASES[name], convention=convention)
+    run = prepared(case)
+    found = run.objective(run.image).losses
+    expected = reference_losses(case, image_of(run))
+    assert found.tv == pytest.approx(expected.pop("tv"), rel=2e-5)
+    assert found.layers == pytest.approx(expected, rel=2e-5)
+    assert set(run.objective.loss_names) == set(expected)
+    assert found.total == pytest.approx(sum(expected.values()) + found.tv, rel=2e-5)
+
+
+@every_convention
+@every_case
+def test_the_gradient_is_that_of_the_reference(name, convention):
+    pytest.importorskip("torch")
+    from reference import torch_vgg
+
+    case = dataclasses.replace(CASES[name], convention=convention)
+    run = prepared(case)
+    found = run.objective(run.image)
+    expected, expected_tv = torch_vgg.gradients(problem_of(case), network_of(case), image_of(run))
+    assert relative_error(found.gradient.asnumpy()[0], expected) < 3e-4
+    if case.tv[0] == "none":
+        assert found.tv_gradient is None
+    else:
+        assert relative_error(found.tv_gradient.asnumpy()[0], expected_tv) < 1e-5
+
+
+@every_convention
+@pytest.mark.parametrize("pooling", ["avg", "max"])
+def test_the_gradient_is_that_of_finite_differences(pooling, convention):
+    case = Case(convention=convention, pooling=pooling, styles=BLENDED, tv=("squared", 0.3))
+    run = prepared(case)
+    found = run.objective(run.image)
+    # Under a relative convention the gradient is handed out times the number of values in the image.
+    factor = run.image.size if convention == "balanced" else 1.0
+    gradient = (found.gradient + found.tv_gradient).asnumpy().astype(np.float64) / factor
+    generator = np.random.default_rng(8)
+    image = image_of(run)[None]
+    for _ in range(3):
+        noise = generator.normal(size=image.shape)
+        direction = noise / np.linalg.norm(noise) + gradient / np.linalg.norm(gradient)
+        step = 0.2 if pooling == "avg" else 0.05  # the maximum has a kink nearby everywhere
+        there, back = (run.objective(to_mx(image + sign * step * direction)).losses.total for sign in (1, -1))
+        assert (there - back) / (2 * step) == pytest.approx(np.sum(gradient * direction), rel=2e-3)
+
+
+@every_convention
+def test_at_the_content_picture_the_content_loss_is_zero(convention):
+    run = prepared(Case(convention=convention, style=(0.0, STYLE_LAYERS)))
+    start = run.objective(run.image).losses.total
+    evaluation = run.objective(to_mx(pixels.from_picture(picture_of(SIZE, 1), "rgb255")))
+    assert evaluation.losses.total < 1e-9 * start
+
+
+@every_convention
+def test_at_the_style_picture_the_style_loss_is_zero(convention):
+    run = prepared(Case(convention=convention, content=(0.0, CONTENT_LAYERS)))
+    start = run.objective(run.image).losses.total
+    evaluation = run.objective(to_mx(pixels.from_picture(picture_of(SIZE, 10), "rgb255")))
+    assert evaluation.losses.total < 1e-9 * start
+
+
+def test_under_balanced_the_content_picture_has_the_tv_of_its_weight():
+    for kind in ("laplacian", "squared"):
+        run = prepared(Case(tv=(kind, 0.3)))
+        content = to_mx(pixels.from_picture(picture_of(SIZE, 1), "rgb255"))
+        assert run.objective(content).losses.tv == pytest.approx(0.3, rel=1e-6)
+
+
+def test_without_a_content_picture_the_first_style_has_the_tv_of_its_weight():
+    case = Case(content=(0.0, CONTENT_LAYERS), tv=("squared", 0.3))
+    run = prepared(case, with_content=False)
+    style = to_mx(pixels.from_picture(picture_of(SIZE, 10), "rgb255"))
+    assert run.objective(style).losses.tv == pytest.approx(0.3, rel=1e-6)
+
+
+def test_under_balanced_an_image_without_features_costs_the_weights():
+    """It is as far from each target as the target is large."""
+    without_biases = weights.random(models.load("vgg_slim").SPEC, seed=0)
+    case = Case(content=(2.0, {"relu2_2": 3.0, "pool3": 0.5}), style=(30.0, UNEVEN_STYLE))
+    run = prepared(case, without_biases)
+    losses = run.objective(mx.nd.zeros(run.image.shape)).losses
+    assert losses.content == pytest.approx(2.0, rel=1e-6)
+    assert losses.style == pytest.approx(30.0, rel=1e-6)
+    assert losses.layers["content.relu2_2"] == pytest.approx(2.0 * 3.0 / 3.5, rel=1e-6)
+    assert losses.layers["style.relu4_1"] == pytest.approx(30.0 * 2.0 / 3.75, rel=1e-6)
+
+
+@every_convention
+def test_weights_scale_losses_and_gradients(convention):
+    one = Case(convention=convention, content=(0.0, CONTENT_LAYERS), style=(1.0, STYLE_LAYERS), tv=("laplacian", 1.0))
+    seven = dataclasses.replace(one, style=(7.0, STYLE_LAYERS), tv=("laplacian", 3.0))
+    first, second = (run.objective(run.image) for run in map(prepared, (one, seven)))
+    assert second.losses.style == pytest.approx(7 * first.losses.style, rel=1e-6)
+    assert second.losses.tv == pytest.approx(3 * first.losses.tv, rel=1e-6)
+    assert relative_error(second.gradient.asnumpy(), 7 * first.gradient.asnumpy()) < 1e-5
+    assert relative_error(second.tv_gradient.asnumpy(), 3 * first.tv_gradient.asnumpy()) < 1e-6
+
+
+def test_an_evaluation_depends_on_its_image_alone():
+    case = Case(tv=("laplacian", 0.3))
+    run = prepared(case)
+    other = to_mx(np.random.default_rng(9).normal(0, 40, run.image.shape))
+    expected = run.objective(run.image)
+    losses, gradient, tv_gradient = expected.losses, expected.gradient.asnumpy(), expected.tv_gradient.asnumpy()
+    image = run.image.asnumpy()
+    run.objective(other)
+    again = run.objective(run.image)
+    assert again.losses == losses
+    np.testing.assert_array_equal(again.gradient.asnumpy(), gradient)
+    np.testing.assert_array_equal(again.tv_gradient.asnumpy(), tv_gradient)
+    np.testing.assert_array_equal(run.image.asnumpy(), image)
+
+
+@pytest.mark.parametrize("pooling", ["avg", "max"])
+@pytest.mark.parametrize("model", models.names())
+def test_a_forward_only_network_sees_what_the_trainable_one_sees(model, pooling):
+    layers = models.load(model).SPEC.layer_names
+    names, symbol = tapped(model, layers, [], pooling)
+    image = to_mx(np.random.default_rng(2).normal(0, 60, (1, 3, 33, 47)))
+    seen = []
+    for trainable in (False, True):
+        network = Network(names, symbol, random_parameters(model), 33, 47, mx.cpu(), trainable)
+        network.image[:] = image
+        network.forward()
+        seen.append({layer: features.asnumpy() for layer, features in network.features.items()})
+    for layer in names:
+        assert relative_error(seen[0][layer], seen[1][layer]) < 1e-5, layer
+
+
+def test_the_sums_of_losses_are_the_sums_of_their_layers():
+    losses = Losses({"content.relu4_2": 1.0, "style.relu1_1": 2.0, "style.relu2_1": 4.0}, 8.0)
+    assert (losses.content, losses.style, losses.tv, losses.total) == (1.0, 6.0, 8.0, 15.0)

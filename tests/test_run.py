@@ -1,0 +1,584 @@
+"""Whole runs, tiny but real: what is in the output folder, going on after an interruption, and every way to end."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import signal
+import struct
+import subprocess
+import sys
+import termios
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from helpers import mx, random_parameters, random_picture
+from PIL import Image
+from processes import NSTYLE
+
+import models
+from models import spec
+from scripts.nstyle import main
+from styletransfer import curves, images, weights
+
+STEPS = 30
+LAYERS = ["content.relu4_2", *(f"style.relu{block}_1" for block in range(1, 6))]
+COLUMNS = ["step", "scale", "total", "content", "style", "tv", *LAYERS]
+COLUMNS += ["relative_change", "gradient_norm", "learning_rate", "seconds"]
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    """A folder with a photograph, paintings and the weights of a random network."""
+    folder = tmp_path_factory.mktemp("studio")
+    weights.save(folder / "random.params", random_parameters("vgg_slim"))
+    images.write(folder / "photo.png", random_picture(40, 56, seed=1))
+    images.write(folder / "photo.jpg", random_picture(40, 56, seed=1))
+    images.write(folder / "painting.jpg", random_picture(50, 44, seed=2))
+    images.write(folder / "other.png", random_picture(48, 64, seed=3))
+    Image.open(folder / "other.png").convert("L").save(folder / "grey.png")
+    (folder / "broken.jpg").write_bytes((folder / "photo.jpg").read_bytes()[:900])
+    (folder / "garbage.params").write_bytes(b"no weights" * 99)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def in_the_studio(studio, monkeypatch):
+    """Works in the studio, and without curve.png, which takes longer than all else; `finished` has one."""
+    monkeypatch.chdir(studio)
+    monkeypatch.setattr(curves, "plot", lambda *arguments: None)
+
+
+def command(folder, *changes, content="photo.png", style="painting.jpg"):
+    """The arguments of a tiny run; `changes` are ``key=value`` or options."""
+    arguments = ["--output", str(folder)]
+    arguments += ["--content", content] if content else []
+    for name in filter(None, [style] if isinstance(style, str) or style is None else style):
+        arguments += ["--style", name]
+    tiny = (
+        "size=48",
+        "weights=random.params",
+        "optimizer.learning_rate=1",
+        "stop.max_iterations=4",
+        "output.save_every=2",
+    )
+    for change in (*tiny, *changes):
+        arguments += [change] if change.startswith("--") else ["--set", change]
+    return arguments
+
+
+def made(folder, *changes, **options):
+    """Make a picture and return its output folder."""
+    assert main(command(folder, *changes, **options)) == 0
+    return folder
+
+
+def curve_of(folder):
+    return curves.read(folder / "curve.csv")
+
+
+def assert_same_run(first, second):
+    """That two runs gave the same numbers, all but the seconds, and the same picture, byte for byte."""
+    assert curves.first_difference(curve_of(first), curve_of(second), relative=0.0) is None
+    assert (first / "image.png").read_bytes() == (second / "image.png").read_bytes()
+
+
+def contents(folder):
+    """Every file below a folder with its bytes and time."""
+    return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in Path(folder).rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def finished(studio, tmp_path_factory):
+    """The output folder of a run of several steps; look, but do not touch."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(studio)
+        return made(tmp_path_factory.mktemp("finished") / "run", f"stop.max_iterations={STEPS}", "output.save_every=7")
+
+
+# The output folder.
+
+
+def test_the_output_folder_holds_what_it_should(finished):
+    pictures = [f"steps/{step:06d}.jpg" for step in range(7, STEPS + 1, 7)]
+    found = sorted(str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file())
+    assert found == sorted(["image.png", "curve.csv", "curve.png", "config.yaml", *pictures])
+    for name, kind in (("image.png", "PNG"), ("curve.png", "PNG"), (pictures[0], "JPEG")):
+        with Image.open(finished / name) as picture:
+            assert picture.format == kind and (name == "curve.png" or picture.size == (48, 34))
+
+
+def test_the_curve_is_as_the_contract_says(finished):
+    curve = curve_of(finished)
+    assert list(curve.columns) == COLUMNS
+    assert curve.column("step") == list(range(STEPS + 1))
+    assert set(curve.column("scale")) == {0}
+    first = dict(zip(curve.columns, curve.rows[0]))
+    assert np.isnan(first["relative_change"]) and np.isnan(first["learning_rate"])
+    assert curve.column("learning_rate")[1:] == [1.0] * STEPS
+    assert curve.column("seconds") == sorted(curve.column("seconds"))
+    for row in curve.rows:
+        values = dict(zip(curve.columns, row))
+        assert values["total"] == values["content"] + values["style"] + values["tv"]
+        for group in ("content", "style"):
+            layers = [value for name, value in values.items() if name.startswith(group + ".")]
+            assert values[group] == pytest.approx(sum(layers), rel=1e-12)
+
+
+def test_the_losses_fall(finished):
+    total = curve_of(finished).column("total")
+    assert total[-1] < 0.7 * total[0]
+
+
+def test_the_curve_starts_where_the_picture_does(finished):
+    """Starting from the content picture, nothing of it is lost yet and its TV is the unit."""
+    first = dict(zip(COLUMNS, curve_of(finished).rows[0]))
+    assert first["content"] < 1e-6 and first["tv"] == pytest.approx(0.05, rel=1e-5)
+
+
+def test_the_saved_config_says_how_it_was_made(finished):
+    made_with = yaml.safe_load((finished / "config.yaml").read_text())["made_with"]
+    assert made_with["mxnet"] == mx.__version__ and made_with["numpy"] == np.__version__
+    assert made_with["weights"]["file"] == "random.params" and re.fullmatch(
+        "[0-9a-f]{64}", made_with["weights"]["sha256"]
+    )
+
+
+def test_the_saved_config_runs_again_and_gives_the_same(finished, tmp_path):
+    assert main(["--config", str(finished / "config.yaml"), "--output", str(tmp_path / "again")]) == 0
+    assert_same_run(finished, tmp_path / "again")
+    before, after = (yaml.safe_load((folder / "config.yaml").read_text()) for folder in (finished, tmp_path / "again"))
+    assert before.pop("output") != after.pop("output")
+    assert before == after
+
+
+def test_the_path_of_the_picture_is_printed(tmp_path, capsys):
+    made(tmp_path / "run")
+    assert capsys.readouterr().out == f"{tmp_path / 'run' / 'image.png'}\n"
+
+
+def test_pictures_are_saved_only_where_asked_for(tmp_path):
+    made(tmp_path / "run", "output.save_every=0", "output.checkpoint_every=2")
+    assert not (tmp_path / "run" / "steps").exists()
+    assert (tmp_path / "run" / "checkpoint.npz").exists()
+
+
+def test_noise_is_removed_from_what_is_saved_and_not_from_what_is_trained(tmp_path):
+    plain, clean = made(tmp_path / "plain"), made(tmp_path / "clean", "output.denoise=0.1")
+    assert curves.first_difference(curve_of(plain), curve_of(clean), relative=0.0) is None
+    for name in ("image.png", "steps/000004.jpg"):
+        rough, smooth = (np.abs(np.diff(images.read(folder / name), axis=1)).mean() for folder in (plain, clean))
+        assert smooth < 0.7 * rough
+
+
+# Overwriting.
+
+
+def test_a_finished_folder_is_only_overwritten_by_force(tmp_path, capsys):
+    folder = made(tmp_path / "run", "stop.max_iterations=5")
+    (folder / "notes.txt").write_text("mine")
+    (folder / "steps" / "mine.jpg").write_text("mine")
+    before = contents(folder)
+    assert main(command(folder, "seed=1")) == 2
+    assert "holds a finished picture" in capsys.readouterr().err
+    assert contents(folder) == before
+    made(folder, "--force", "output.save_every=3")
+    assert len(curve_of(folder).rows) == 5
+    assert sorted(path.name for path in (folder / "steps").iterdir()) == ["000003.jpg", "mine.jpg"]
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
+def unfinished(folder, *changes):
+    """A run that ended between two checkpoints, as if the power had failed; STEPS // 2 steps are in the checkpoint."""
+    made(folder, f"stop.max_iterations={STEPS // 2 + 3}", f"output.checkpoint_every={STEPS // 2}", *changes)
+    (folder / "image.png").unlink()
+    return folder
+
+
+def test_an_unfinished_folder_is_only_overwritten_by_force(tmp_path, capsys):
+    folder = unfinished(tmp_path / "run")
+    before = contents(folder)
+    assert main(command(folder)) == 2
+    assert "holds an unfinished run; add --resume to go on, or --force" in capsys.readouterr().err
+    assert contents(folder) == before
+    made(folder, "--force")
+    assert not (folder / "checkpoint.npz").exists() and len(curve_of(folder).rows) == 5
+
+
+# Going on.
+
+
+def test_a_run_goes_on_from_its_checkpoint_as_if_nothing_had_been(finished, tmp_path):
+    folder = unfinished(tmp_path / "run", "output.save_every=7")
+    made(folder, "--resume", f"stop.max_iterations={STEPS}", "output.save_every=7")
+    assert_same_run(folder, finished)
+    for picture in (finished / "steps").iterdir():
+        assert (folder / "steps" / picture.name).read_bytes() == picture.read_bytes()
+    assert yaml.safe_load((folder / "config.yaml").read_text())["stop"]["max_iterations"] == STEPS
+    seconds = curve_of(folder).column("seconds")
+    assert seconds == sorted(seconds)
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ("style.weight=3", "style.weight"),
+        ("seed=1", "seed"),
+        ("optimizer.schedule={step: 3}", "optimizer.schedule"),
+        ("style.layers={relu1_1: 1}", "style.layers.relu2_1"),
+        ("content.image=other.png", "content.image"),
+        ("style.images=[other.png]", "style.images.painting.jpg"),
+    ],
+)
+def test_a_run_does_not_go_on_as_another(tmp_path_factory, studio, capsys, change, key):
+    folder = tmp_path_factory.getbasetemp() / "goes_on"
+    if not folder.exists():
+        unfinished(folder)
+    before = contents(folder)
+    assert main(command(folder, "--resume", change)) == 2
+    assert f"--resume: {key} differs from the run in {folder}" in capsys.readouterr().err
+    assert contents(folder) == before
+
+
+def test_a_run_goes_on_nowhere_without_a_checkpoint(tmp_path, capsys):
+    assert main(command(tmp_path / "run", "--resume")) == 2
+    assert capsys.readouterr().err == f"error: --resume: there is no checkpoint in {tmp_path / 'run'}\n"
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_finished_run_does_not_go_on_by_accident(tmp_path, capsys):
+    folder = made(tmp_path / "run", "output.checkpoint_every=2")
+    before = contents(folder)
+    assert main(command(folder, "--resume")) == 2
+    assert "holds a finished picture" in capsys.readouterr().err
+    assert contents(folder) == before
+    made(folder, "--resume", "--force", "stop.max_iterations=6")
+    assert len(curve_of(folder).rows) == 7
+
+
+def half(content):
+    return content[: len(content) // 2]
+
+
+def flipped(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize("damage", [half, flipped, lambda content: b"", lambda content: b"PK\3\4" + content[50:]])
+def test_a_damaged_checkpoint_is_refused(tmp_path, capsys, damage):
+    folder = unfinished(tmp_path / "run")
+    path = folder / "checkpoint.npz"
+    path.write_bytes(damage(path.read_bytes()))
+    assert main(command(folder, "--resume")) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: --resume: cannot read {path}: ")
+
+
+def test_what_is_no_checkpoint_is_refused(tmp_path, capsys):
+    folder = unfinished(tmp_path / "run")
+    for save in (np.save, np.savez):
+        with open(folder / "checkpoint.npz", "wb") as stream:
+            save(stream, np.arange(3))
+        assert main(command(folder, "--resume")) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"error: --resume: cannot read {folder / 'checkpoint.npz'}: ")
+
+
+@pytest.mark.parametrize("damage", [None, "step,total\n0,1.0\n", "nonsense"])
+def test_a_run_does_not_go_on_without_its_curve(tmp_path, capsys, damage):
+    folder = unfinished(tmp_path / "run")
+    (folder / "curve.csv").unlink() if damage is None else (folder / "curve.csv").write_text(damage)
+    assert main(command(folder, "--resume")) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "curve" in line
+
+
+def test_a_run_does_not_go_on_with_a_photograph_of_another_shape(tmp_path, capsys):
+    Image.open("photo.png").save(tmp_path / "photo.png")
+    folder = unfinished(tmp_path / "run", f"content.image={tmp_path / 'photo.png'}")
+    Image.open("photo.png").rotate(90, expand=True).save(tmp_path / "photo.png")
+    assert main(command(folder, "--resume", f"content.image={tmp_path / 'photo.png'}")) == 2
+    assert "--resume: content.image has other proportions" in capsys.readouterr().err
+
+
+# Interruptions.
+
+
+def interrupted(folder, number):
+    """Start a run without end, send it a signal once it is under way, and return its status and what it said."""
+    arguments = command(folder, "stop.max_iterations=1000000", "output.save_every=7")
+    with subprocess.Popen([sys.executable, str(NSTYLE), *arguments], stderr=subprocess.PIPE, text=True) as process:
+        lines = []
+        for line in process.stderr:
+            lines.append(line.rstrip("\n"))
+            if line.startswith("step 50 of"):
+                process.send_signal(number)
+        return process.wait(60), lines
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path, number):
+    folder = tmp_path / "run"
+    status, lines = interrupted(folder, number)
+    assert status == 75 and not any("Traceback" in line for line in lines), lines
+    last = re.fullmatch(r"error: interrupted at step (\d+), state saved: run again with --resume to go on", lines[-1])
+    assert last and int(last[1]) >= 50
+    assert (folder / "checkpoint.npz").exists() and not (folder / "image.png").exists()
+    assert len(curve_of(folder).rows) == int(last[1]) + 1
+    steps = f"stop.max_iterations={int(last[1]) + 5}"
+    assert_same_run(made(folder, "--resume", steps), made(tmp_path / "whole", steps))
+
+
+# Kinds of runs.
+
+
+def start_of(folder, *changes, **options):
+    """The starting image of a run, as a picture."""
+    return images.read(made(folder, "stop.max_iterations=0", *changes, **options) / "image.png")
+
+
+def test_it_starts_from_the_content_picture(tmp_path):
+    expected = images.resize(images.read("photo.png"), 34, 48)
+    np.testing.assert_allclose(start_of(tmp_path / "run", "init.kind=content"), expected, atol=0.51 / 255)
+
+
+def test_it_starts_from_a_picture(tmp_path):
+    expected = images.resize(images.read("other.png"), 34, 48)
+    found = start_of(tmp_path / "run", "init={kind: image, image: other.png}")
+    np.testing.assert_allclose(found, expected, atol=0.51 / 255)
+
+
+def test_it_starts_from_noise_around_the_mean_colour(tmp_path):
+    found = start_of(tmp_path / "run", "init={kind: noise, deviation: 10}")
+    np.testing.assert_allclose(found.mean((0, 1)) * 255, [123.68, 116.779, 103.939], atol=1)
+    np.testing.assert_allclose(found.std((0, 1)) * 255, 10, atol=1)
+
+
+def test_it_starts_from_uniform_noise(tmp_path):
+    found = start_of(tmp_path / "run", "init={kind: uniform, low: 10, high: 30}")
+    distance = found * 255 - [123.68, 116.779, 103.939]
+    assert 9 < distance.min() < 11 and 29 < distance.max() < 31
+
+
+def test_it_starts_from_a_blend_of_noise_and_content(tmp_path):
+    content = start_of(tmp_path / "content")
+    noise = start_of(tmp_path / "noise", "init={kind: uniform, low: -9, high: 9}")
+    blend = start_of(tmp_path / "blend", "init={kind: blend, low: -9, high: 9, noise_share: 0.25}")
+    np.testing.assert_allclose(blend, 0.25 * noise + 0.75 * content, atol=1.1 / 255)
+
+
+@pytest.mark.parametrize("kind", ["noise", "uniform", "blend"])
+def test_noise_comes_from_the_seed(tmp_path, kind):
+    pictures = [
+        start_of(tmp_path / f"{number}", f"init.kind={kind}", f"seed={seed}") for number, seed in enumerate((1, 1, 2))
+    ]
+    np.testing.assert_array_equal(pictures[0], pictures[1])
+    assert (pictures[0] != pictures[2]).any()
+
+
+def test_two_runs_are_the_same(tmp_path):
+    assert_same_run(*(made(tmp_path / name, "init.kind=noise", "seed=3") for name in "ab"))
+
+
+@pytest.mark.parametrize("kind", ["noise", "uniform"])
+def test_a_texture_needs_no_photograph(tmp_path, kind):
+    folder = made(tmp_path / "run", "content.weight=0", f"init.kind={kind}", content=None)
+    curve = curve_of(folder)
+    assert [name for name in curve.columns if "." in name] == LAYERS[1:]
+    assert set(curve.column("content")) == {0} and curve.column("style")[-1] < curve.column("style")[0]
+    assert images.read(folder / "image.png").shape == (48, 42, 3)  # the proportions of the painting
+
+
+def test_a_photograph_is_found_again_without_a_style(tmp_path):
+    folder = made(tmp_path / "run", "style.weight=0", "init.kind=noise", style=None)
+    curve = curve_of(folder)
+    assert [name for name in curve.columns if "." in name] == LAYERS[:1]
+    assert set(curve.column("style")) == {0} and curve.column("content")[-1] < curve.column("content")[0]
+
+
+def test_styles_are_blended_by_their_weights(tmp_path):
+    """Weights count in proportion, and a style of nearly no weight is as good as absent."""
+    alone = made(tmp_path / "alone")
+    nearly = made(tmp_path / "nearly", "style.images={painting.jpg: 1, other.png: 1e-9}", style=None)
+    assert curves.first_difference(curve_of(alone), curve_of(nearly), relative=1e-4, absolute=1e-6) is None
+    both = made(tmp_path / "both", style=["painting.jpg", "other.png"])
+    doubled = made(tmp_path / "doubled", "style.images={painting.jpg: 2, other.png: 2}", style=None)
+    assert_same_run(both, doubled)
+    assert curves.first_difference(curve_of(alone), curve_of(both), relative=1e-2)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["style.size=match"],
+        ["style.size=40"],
+        ["tv.kind=none"],
+        ["tv.kind=squared"],
+        ["pooling=max"],
+        ["convention=mxnet", "optimizer.learning_rate=1e-9"],
+        ["pixels=torchvision", "optimizer.learning_rate=1e-4"],
+    ],
+)
+def test_other_settings(tmp_path, changes):
+    total = curve_of(made(tmp_path / "run", *changes)).column("total")
+    assert len(total) == 5 and total[-1] < total[0]
+
+
+def test_a_jpeg_in_the_style_of_a_grey_png(tmp_path):
+    made(tmp_path / "run", content="photo.jpg", style="grey.png")
+
+
+def test_it_stops_when_little_changes(tmp_path):
+    changes = curve_of(made(tmp_path / "run", "stop={max_iterations: 20, relative_change: 0.5}")).column(
+        "relative_change"
+    )
+    assert len(changes) == 2 and changes[1] < 0.5
+
+
+def test_settings_come_from_the_file_and_the_command_line_wins(tmp_path):
+    (tmp_path / "c.yaml").write_text("size: 20\nstyle: {weight: 5, images: nowhere.jpg}\noutput: {denoise: 0.5}\n")
+    arguments = ["--config", str(tmp_path / "c.yaml"), *command(tmp_path / "run", "style.layers={relu2_1: 1}")]
+    assert main(arguments) == 0
+    saved = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert (saved["size"], saved["style"]["weight"], saved["output"]["denoise"]) == (48, 5.0, 0.5)
+    assert saved["style"]["images"] == {"painting.jpg": 1.0} and saved["style"]["layers"] == {"relu2_1": 1.0}
+
+
+# Ending badly.
+
+
+def test_divergence_is_one_line_and_saves_a_picture(tmp_path):
+    """In a process of its own, to see all that is said; and piped, so that the progress is plain lines."""
+    arguments = command(tmp_path / "run", "optimizer.learning_rate=1e9", "stop.max_iterations=30")
+    done = subprocess.run([sys.executable, str(NSTYLE), *arguments], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 3 and done.stdout == ""
+    first, *progress, last = done.stderr.splitlines()
+    assert first == f"VGG-slim, 48 x 34 pixels, into {tmp_path / 'run'}"
+    assert progress and all(re.match(r"step \d+ of 30: total \S+, content \S+, style ", line) for line in progress)
+    assert re.fullmatch(r"error: step \d+: the loss is no finite number; try a smaller optimizer.learning_rate", last)
+    assert images.read(tmp_path / "run" / "image.png").shape == (34, 48, 3)
+    assert len(curve_of(tmp_path / "run").rows) == len(progress)
+
+
+NO_GPU = pytest.mark.skipif(mx.context.num_gpus() > 0, reason="there is a GPU")
+
+TOO_SMALL = "gives 15 x 10 pixels, too small for the layer relu5_1 of vgg_slim, which needs 16 on either side"
+MISTAKES = {
+    "content missing": ({"content": "nowhere.jpg"}, "picture nowhere.jpg: no such file"),
+    "style missing": ({"style": "nowhere.jpg"}, "picture nowhere.jpg: no such file"),
+    "content broken": ({"content": "broken.jpg"}, "picture broken.jpg: cannot be read: "),
+    "content no picture": ({"content": "garbage.params"}, "picture garbage.params: not a picture"),
+    "no content": ({"content": None}, "the command line: content.image is missing"),
+    "no style": ({"style": None}, "the command line: style.images is missing"),
+    "both weights 0": (["style.weight=0", "content.weight=0"], "style.weight are both 0"),
+    "unknown key": (["stlye.weight=3"], "the command line: unknown key 'stlye'; did you mean 'style'?"),
+    "unknown layer": (["style.layers={relu1_9: 1}"], "vgg_slim has no layer 'relu1_9'; did you mean 'relu1_"),
+    "unknown model": (["model=vgg20"], "did you mean 'vgg1"),
+    "unknown config": (["--config=nowhere.yaml"], "config nowhere.yaml: No such file or directory"),
+    "no value": (["seed"], "--set seed: expected KEY=VALUE"),
+    "too small": (["size=15"], f"size: 15 {TOO_SMALL}"),
+    "style too small": (["style.size=15"], "style picture painting.jpg gives 13 x 15 pixels, too small for the layer"),
+    "no weights": (["weights=nowhere.params"], "weights of vgg_slim not found at nowhere.params"),
+    "weights garbage": (["weights=garbage.params"], "weights garbage.params: "),
+    "weights of another": (["model=vgg19"], "weights random.params: "),
+    "start missing": (["init={kind: image, image: nowhere.png}"], "picture nowhere.png: no such file"),
+    "not finite": (["style.weight=.nan"], "style.weight: nan is not allowed"),
+}  # fmt: skip
+
+
+def mistaken(folder, mistake):
+    return command(folder, *mistake) if isinstance(mistake, list) else command(folder, **mistake)
+
+
+@pytest.mark.parametrize(("mistake", "words"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_one_line_and_nothing_is_written(tmp_path, capsys, mistake, words):
+    folder = tmp_path / "run"
+    assert main(mistaken(folder, mistake)) == 2
+    output, said = capsys.readouterr()
+    assert output == "" and said.startswith("error: ") and said.count("\n") == 1 and words in said
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("mistake", [mistake for mistake, _ in MISTAKES.values()], ids=MISTAKES)
+def test_a_mistake_leaves_a_finished_folder_untouched_even_by_force(finished, capsys, mistake):
+    before = contents(finished)
+    assert main([*mistaken(finished, mistake), "--force"]) == 2
+    assert contents(finished) == before
+
+
+@NO_GPU
+def test_a_gpu_that_is_not_there(tmp_path, capsys):
+    assert main(command(tmp_path / "run", "device=gpu:0")) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: device: gpu:0 is not there") and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("model", models.names())
+def test_absent_weights_come_with_the_way_to_get_them(tmp_path, monkeypatch, capsys, model):
+    monkeypatch.setattr(spec, "WEIGHTS_FOLDER", tmp_path)
+    assert main(command(tmp_path / "run", f"model={model}", "weights=null")) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert f"weights of {model} not found" in line and line.endswith(models.load(model).SPEC.how_to_get)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_output_folder_that_cannot_be(tmp_path, capsys):
+    (tmp_path / "file").write_text("mine")
+    for folder, words in (("file", "is a file; name a folder"), ("file/below", "cannot be written: Not a directory")):
+        assert main(command(tmp_path / folder)) == 2
+        assert capsys.readouterr().err == f"error: output.folder: {tmp_path / folder} {words}\n"
+    assert (tmp_path / "file").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_an_output_folder_that_may_not_be_written(tmp_path, capsys):
+    (tmp_path / "run").mkdir(0o500)
+    assert main(command(tmp_path / "run")) == 2
+    assert capsys.readouterr().err.endswith("cannot be written: Permission denied\n")
+
+
+def test_a_mistake_on_top_of_a_file_names_both(tmp_path, capsys):
+    (tmp_path / "c.yaml").write_text("size: 20\n")
+    assert main(["--config", str(tmp_path / "c.yaml"), "--set", "siez=3"]) == 2
+    assert (
+        capsys.readouterr().err
+        == f"error: {tmp_path / 'c.yaml'} with --set: unknown key 'siez'; did you mean 'size'?\n"
+    )
+
+
+def test_a_mistake_is_all_that_is_said(tmp_path):
+    """In a process of its own, to see standard error as it is."""
+    arguments = command(tmp_path / "run", content="no\nwhere.jpg")
+    done = subprocess.run([sys.executable, str(NSTYLE), *arguments], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: picture no where.jpg: no such file\n"
+
+
+# Progress.
+
+
+def test_a_terminal_shows_a_bar_with_the_loss_and_the_time_left(tmp_path):
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    arguments = command(tmp_path / "run", f"stop.max_iterations={STEPS}")
+    process = subprocess.Popen([sys.executable, str(NSTYLE), *arguments], stdout=subprocess.PIPE, stderr=theirs)
+    os.close(theirs)
+    said = b""
+    while True:
+        try:
+            said += (more := os.read(ours, 4096))
+        except OSError:  # Linux says so when the other side is closed
+            break
+        if not more:
+            break
+    os.close(ours)
+    assert process.communicate(timeout=60)[0].decode() == f"{tmp_path / 'run' / 'image.png'}\n"
+    assert process.returncode == 0
+    text = said.decode()
+    assert re.search(rf"100%\|█+\| {STEPS}/{STEPS} \[\d\d:\d\d<\d\d:\d\d, .*loss [\d.e+-]+\]", text)
+    assert not re.search(r"step \d+ of", text)

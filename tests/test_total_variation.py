@@ -1,0 +1,98 @@
+"""Total variation: energies and gradients against closed forms and finite differences."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers import finite_differences, mx, relative_error, to_mx
+from hypothesis import given
+from hypothesis import strategies as st
+from reference import formulas
+
+from styletransfer import total_variation
+
+KERNEL = np.array([[0, -1, 0], [-1, 4, -1], [0, -1, 0]]) / 8
+ENERGIES = {"laplacian": formulas.laplacian_energy, "squared": formulas.squared_energy}
+sides = st.integers(2, 9)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def drawn(height, width, seed):
+    return np.random.default_rng(seed).normal(0.0, 50.0, (3, height, width)).astype(np.float32)
+
+
+def energy_and_gradient(kind, image):
+    energy, gradient = total_variation.KINDS[kind]((1, *image.shape), mx.cpu()).energy_and_gradient(to_mx(image[None]))
+    return energy, gradient.asnumpy()[0]
+
+
+def filtered(image):
+    """K x, one channel and one value after the other, with zeros beyond the border."""
+    padded = np.pad(image.astype(np.float64), ((0, 0), (1, 1), (1, 1)))
+    result = np.empty(image.shape)
+    for channel, y, x in np.ndindex(image.shape):
+        result[channel, y, x] = np.sum(KERNEL * padded[channel, y : y + 3, x : x + 3])
+    return result
+
+
+@pytest.mark.parametrize("kind", ENERGIES)
+@given(height=sides, width=sides, seed=seeds)
+def test_energies_have_their_closed_forms(kind, height, width, seed):
+    image = drawn(height, width, seed)
+    energy, _ = energy_and_gradient(kind, image)
+    assert energy == pytest.approx(ENERGIES[kind](image.astype(np.float64)), rel=1e-5)
+
+
+@given(height=sides, width=sides, seed=seeds)
+def test_the_laplacian_gradient_is_the_filtered_image(height, width, seed):
+    image = drawn(height, width, seed)
+    energy, gradient = energy_and_gradient("laplacian", image)
+    assert relative_error(gradient, filtered(image)) < 1e-6
+    assert energy == pytest.approx(0.5 * np.sum(image * filtered(image)), rel=1e-5)
+
+
+@given(height=sides, width=sides, seed=seeds)
+def test_the_squared_gradient_is_sixteen_laplacians_inside(height, width, seed):
+    image = drawn(height, width, seed)
+    _, gradient = energy_and_gradient("squared", image)
+    inside = np.s_[:, 1:-1, 1:-1]
+    np.testing.assert_allclose(gradient[inside], 16 * filtered(image)[inside], rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", ENERGIES)
+def test_gradients_are_those_of_finite_differences(kind):
+    image = drawn(3, 4, seed=3)
+    variation = total_variation.KINDS[kind]((1, *image.shape), mx.cpu())
+    expected = finite_differences(
+        lambda x: variation.energy_and_gradient(to_mx(x[None]))[0],
+        image,
+        step=10.0,  # exact for a square
+    )
+    assert relative_error(energy_and_gradient(kind, image)[1], expected) < 1e-3
+
+
+def test_a_grey_picture_costs_nothing_but_the_laplacian_border():
+    grey = np.full((3, 6, 7), 10.0, np.float32)
+    assert energy_and_gradient("squared", grey)[0] == 0
+    # Every border value has one zero beyond it, a corner two: 2 x (6 + 7) a channel.
+    assert energy_and_gradient("laplacian", grey)[0] == pytest.approx(3 * 26 * 10.0**2 / 16)
+
+
+@pytest.mark.parametrize("kind", ENERGIES)
+def test_a_second_call_forgets_the_first(kind):
+    variation = total_variation.KINDS[kind]((1, 3, 4, 5), mx.cpu())
+    first, second = drawn(4, 5, seed=1), drawn(4, 5, seed=2)
+    variation.energy_and_gradient(to_mx(first[None]))
+    energy, gradient = variation.energy_and_gradient(to_mx(second[None]))
+    expected_energy, expected_gradient = energy_and_gradient(kind, second)
+    assert energy == expected_energy
+    np.testing.assert_array_equal(gradient.asnumpy()[0], expected_gradient)
+
+
+@pytest.mark.parametrize("kind", ["laplacian", "squared", "power"])
+@pytest.mark.parametrize("shape", [(1, 6), (6, 1), (1, 1)])
+def test_one_row_or_column_will_do(kind, shape):
+    image = drawn(*shape, seed=4)
+    energy, gradient = energy_and_gradient(kind, image)
+    assert energy == pytest.approx(ENERGIES[kind](image.astype(np.float64)), rel=1e-5)
+    assert gradient.shape == image.shape
