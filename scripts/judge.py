@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
             options.output,
         )
         print(
-            f"{'style':28} {'style distance':>14} {'(photograph)':>13} {'content distance':>17} {'steps':>6} {'seconds':>8}"
+            f"{'style':28} {'style distance':>14} {'(photograph)':>13} {'content distance':>17} {'steps':>6} {'s':>8}"
         )
         for verdict in verdicts:
             print(

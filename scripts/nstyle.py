@@ -42,7 +42,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
+    logging.getLogger("styletransfer").setLevel(logging.INFO)
 
     from styletransfer import commands, config
 
@@ -58,6 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
                 if value is not None:
                     values = config.put(values, [section, key], value, f"--{section}")
         where = options.config or "the command line"
+        if options.config and options.assignments:
+            where += " with --set"
         settings = config.parse(config.override(values, options.assignments), where)
 
         from styletransfer import run

@@ -89,8 +89,8 @@ def pictures(size: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArr
     return content, style, image
 
 
-def mxnet_step(model: str, size: int) -> Callable[[], None]:
-    """A step of ours, ready to be timed."""
+def mxnet_step(model: str, size: int) -> Callable[[], NDArray[np.float32]]:
+    """A step of ours, ready to be timed; it returns the gradient."""
     mx = runtime.load_mxnet()
     from styletransfer import weights
     from styletransfer.conventions import CONVENTIONS
@@ -103,13 +103,13 @@ def mxnet_step(model: str, size: int) -> Callable[[], None]:
     shares = Weights(1.0, dict.fromkeys(CONTENT, 1.0), 1.0, dict.fromkeys(STYLE, 1.0), 0.0)
     objective = Objective(source, targets, CONVENTIONS["balanced"], shares, None, 1.0, size, size)
 
-    def step() -> None:
-        objective(image).gradient.wait_to_read()
+    def step() -> NDArray[np.float32]:
+        return objective(image).gradient.asnumpy() / image.size  # a relative convention multiplies by the size
 
     return step
 
 
-def torch_step(model: str, size: int) -> Callable[[], None]:
+def torch_step(model: str, size: int) -> Callable[[], NDArray[np.float32]]:
     """The same step in PyTorch, float32, channels first, as the PyTorch programs do it."""
     import torch
     from torch.nn import functional
@@ -146,14 +146,15 @@ def torch_step(model: str, size: int) -> Callable[[], None]:
         style_targets = {layer: gram(value) for layer, value in features(style).items() if layer in STYLE}
     image.requires_grad_(True)
 
-    def step() -> None:
+    def step() -> NDArray[np.float32]:
         image.grad = None
         found = features(image)
         shares = [
             (found[layer] - target).square().sum() / target.square().sum() for layer, target in content_targets.items()
         ]
         shares += [(gram(found[layer]) - a).square().sum() / a.square().sum() for layer, a in style_targets.items()]
-        torch.stack(shares).sum().backward()
+        torch.stack([shares[0], *(share / len(STYLE) for share in shares[1:])]).sum().backward()
+        return image.grad.numpy()  # type: ignore[attr-defined]
 
     return step
 

@@ -181,7 +181,7 @@ class Config(_Section):
     tv: TV = TV()
     size: Side = Field(512, description="long edge of the result, pixels")
     shape: tuple[Side, Side] | None = Field(
-        None, description="height and width of the result, to which the content is warped; null: its proportions, by `size`"
+        None, description="height and width to which the content is warped; null: its own proportions, by `size`"
     )
     init: Init = Init()
     optimizer: OptimizerSettings = OptimizerSettings()

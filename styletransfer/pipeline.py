@@ -60,8 +60,9 @@ def read_pictures(config: Config) -> Pictures:
     )
     shape_giver = content if content is not None else styles[0][2]
     height, width = config.shape or images.fit(shape_giver.shape[0], shape_giver.shape[1], config.size)
+    asked = f"shape: {list(config.shape)}" if config.shape else f"size: {config.size}"
     layers = _used_layers(config)
-    _check_size(config.spec, layers["content"] + layers["style"], height, width, f"shape: {list(config.shape)}" if config.shape else f"size: {config.size}")
+    _check_size(config.spec, layers["content"] + layers["style"], height, width, asked)
     total = sum(weight for _, weight, _ in styles)
     resized = []
     for name, weight, style in styles:

@@ -36,12 +36,11 @@ def shrunk(name: str, assignments: Iterable[str] = ()) -> Config:
 
 def curve_of(config: Config) -> curves.Curve:
     """Run a config in memory; the curve, with random weights for all networks but the bundled one."""
-    parameters = (
-        pipeline.load_parameters(config) if config.model == "vgg_slim" else random_parameters(config.model)
-    )
+    parameters = pipeline.load_parameters(config) if config.model == "vgg_slim" else random_parameters(config.model)
     prepared = pipeline.prepare(config, pipeline.read_pictures(config), parameters)
     rows: list[dict[str, Any]] = [
-        curves.row_of(record) for record in optimize(prepared.image, prepared.objective, prepared.optimizer, config.stop)
+        curves.row_of(record)
+        for record in optimize(prepared.image, prepared.objective, prepared.optimizer, config.stop)
     ]
     columns = curves.columns_for(prepared.objective.loss_names)
     return curves.Curve(columns, tuple(tuple(float(row[column]) for column in columns) for row in rows))

@@ -25,7 +25,9 @@ def golden(name: str) -> tuple[curves.Curve, float]:
 @pytest.mark.parametrize("name", CONFIGS)
 def test_every_config_gives_its_golden_curve(name: str) -> None:
     expected, tolerance = golden(name)
-    assert curves.first_difference(expected, curve_of(shrunk(name)), tolerance, names=("the golden", "this run")) is None
+    assert (
+        curves.first_difference(expected, curve_of(shrunk(name)), tolerance, names=("the golden", "this run")) is None
+    )
 
 
 def test_every_golden_belongs_to_a_config() -> None:
