@@ -245,6 +245,8 @@ def _fetch_target(name: str, target: Target, sources: Sequence[Source], patience
 def _fetch_from(target: Target, source: Source, part: Path, patience: Patience, say: Say) -> None:
     complete = part.exists() and source.checksum is not None and _matches(part, source.checksum)
     if not complete:
+        if source.checksum is None:
+            say(f"no checksum of {source.url} is published: only its form can be checked, not that it is unaltered")
         download(source, part, patience, say)
     try:
         if source.checksum is not None and not _matches(part, source.checksum):

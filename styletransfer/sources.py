@@ -13,7 +13,10 @@ from pathlib import Path
 from typing import Literal
 
 import models
+from models.spec import ModelSpec
 from styletransfer import weights
+from styletransfer.errors import UserError
+from styletransfer.weights import recognise
 
 ROOT = Path(__file__).resolve().parents[1]
 Kind = Literal["sha256", "sha256 beginning", "md5", "git blob sha1"]
@@ -26,6 +29,7 @@ _DIGITS = {
     "git blob sha1": range(40, 41),
 }
 _LARGEST = 1_000_000_000
+_KERAS = "https://github.com/fchollet/deep-learning-models/releases/download/v0.1"
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Target:
 
 def catalogue() -> dict[str, tuple[Target, ...]]:
     """Everything that can be fetched: for each name the files that belong to it."""
-    squeezenet, vgg19 = (models.load(name).SPEC for name in ("squeezenet", "vgg19"))
+    squeezenet, vgg16, vgg19 = (models.load(name).SPEC for name in ("squeezenet", "vgg16", "vgg19"))
     return {
         "squeezenet": (
             Target(
@@ -99,17 +103,72 @@ def catalogue() -> dict[str, tuple[Target, ...]]:
             Target(
                 vgg19.weights_path,
                 (
-                    Source(
+                    _vgg(
+                        vgg19,
                         "dmlc",
+                        "mxnet",
                         "https://github.com/dmlc/web-data/raw/master/mxnet/neural-style/model/vgg19.params",
                         80_100_000,
                         Checksum("git blob sha1", "9dfbe2ed44e0e8914f9551888bf763e14c09c778"),
-                        vgg19.licence,
-                        f"{vgg19.source}, converted for the MXNet neural-style example",
-                        partial(weights.load, vgg19),
+                        "converted for the MXNet neural-style example",
                     ),
+                    _vgg(
+                        vgg19,
+                        "keras",
+                        "keras",
+                        f"{_KERAS}/vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
+                        80_134_624,
+                        Checksum("md5", "253f8cb515780f3b799900260a226db6"),
+                        "converted for Keras by F. Chollet",
+                    ),
+                    _vgg(
+                        vgg19,
+                        "matconvnet",
+                        "matconvnet",
+                        "https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.mat",
+                        534_904_783,
+                        Checksum("md5", "106118b7cf60435e6d8e04f6a6dc3657"),
+                        "converted for MatConvNet",
+                    ),
+                    _torchvision(vgg19, "vgg19-dcbb9e9d.pth", 574_673_361, "dcbb9e9d"),
                 ),
                 partial(weights.load, vgg19),
+            ),
+        ),
+        "vgg16": (
+            Target(
+                vgg16.weights_path,
+                (
+                    _vgg(
+                        vgg16,
+                        "keras",
+                        "keras",
+                        f"{_KERAS}/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
+                        58_889_256,
+                        Checksum("md5", "6d6bbae143d832006294945121d1f1fc"),
+                        "converted for Keras by F. Chollet",
+                    ),
+                    _vgg(
+                        vgg16,
+                        "matconvnet",
+                        "matconvnet",
+                        "https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-16.mat",
+                        520_000_000,  # not stated; packed as well as VGG-19's it has 515 MB
+                        Checksum("md5", "f72d927587ca4c97fbd165ec9cb9997f"),
+                        "converted for MatConvNet",
+                    ),
+                    _torchvision(vgg16, "vgg16-397923af.pth", 553_433_881, "397923af"),
+                    _vgg(
+                        vgg16,
+                        "npz",
+                        "npz",
+                        "https://www.cs.toronto.edu/~frossard/vgg16/vgg16_weights.npz",
+                        553_436_134,
+                        None,
+                        "converted for TensorFlow by D. Frossard",
+                    ),
+                ),
+                partial(weights.load, vgg16),
             ),
         ),
         "images": (
@@ -129,6 +188,36 @@ def catalogue() -> dict[str, tuple[Target, ...]]:
             ),
         ),
     }
+
+
+def _vgg(
+    spec: ModelSpec, name: str, form: str, url: str, size: int, checksum: Checksum | None, conversion: str
+) -> Source:
+    """Oxford's own weights, as somebody else converted and published them."""
+    credit = f"K. Simonyan and A. Zisserman, {spec.source}, {conversion}"
+    return Source(name, url, size, checksum, spec.licence, credit, partial(_read, spec, form))
+
+
+def _torchvision(spec: ModelSpec, file: str, size: int, digits: str) -> Source:
+    """The same network, but trained anew, so that neither the numbers nor the licence are Oxford's."""
+    return Source(
+        "torchvision",
+        f"https://download.pytorch.org/models/{file}",
+        size,
+        Checksum("sha256 beginning", digits),
+        "BSD 3-Clause, as torchvision; none is stated for the weights alone",
+        f"torchvision, https://github.com/pytorch/vision, {spec.title} trained from scratch",
+        partial(_read, spec, "torchvision"),
+    )
+
+
+def _read(spec: ModelSpec, form: str, path: Path) -> weights.Parameters:
+    """Read a file of that form only: one source's file, damaged, is not to pass as that of another without checksum."""
+    parameters = weights.load(spec, path)
+    found = recognise.recognise(path)
+    if found != form:
+        raise UserError(f"weights {path}: a file of the form {found}, expected {form}")
+    return parameters
 
 
 def _picture(file: str, size: int, sha256: str, licence: str, credit: str) -> Target:

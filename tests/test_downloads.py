@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import functools
 import hashlib
@@ -17,10 +18,12 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from test_weight_formats import SMALL, WRITERS, some_weights
 
 import models
 from models.spec import ModelSpec, Tap
@@ -48,6 +51,7 @@ SPEC = ModelSpec(
 )
 LICENCE, CREDIT = "the licence of the net", "the makers of the net"
 REFUSING = "http://127.0.0.1:1"  # nobody listens there
+CATALOGUE = sources.catalogue  # the real one, which `Command` puts its own table in place of
 
 
 @functools.cache
@@ -569,7 +573,8 @@ def test_a_source_without_checksum_is_said_to_be_so_and_is_never_resumed(server:
     command.assert_refused(command.run("net"), "bytes too early")
     assert command.run("net") == 0
     command.assert_in_place()
-    assert "not verified: no checksum of this file is published" in command.out
+    warning = command.out.index(f"no checksum of {url} is published: only its form can be checked")
+    assert warning < command.out.index("downloading") < command.out.index("not verified: no checksum of this file")
     assert server.requests == [("/net", None), ("/net", None)]
 
 
@@ -806,9 +811,8 @@ def test_no_name_is_one_line(command: Command) -> None:
 
 def test_a_network_without_sources_says_what_to_do(command: Command) -> None:
     command.use_url(f"{REFUSING}/net")
-    for name in ("vgg16", "vgg_slim"):
-        code = command.run(name)
-        command.assert_refused(code, f"nothing to fetch for {name}", models.load(name).SPEC.how_to_get)
+    code = command.run("vgg_slim")
+    command.assert_refused(code, "nothing to fetch for vgg_slim", models.load("vgg_slim").SPEC.how_to_get)
 
 
 def test_the_list_shows_every_source_and_whether_the_file_is_there(server: Server, command: Command) -> None:
@@ -827,7 +831,7 @@ def test_the_list_shows_every_source_and_whether_the_file_is_there(server: Serve
 
 def test_the_table_is_sound() -> None:
     table = sources.catalogue()
-    assert {"squeezenet", "vgg19", "images"} <= set(table)
+    assert set(table) == {"squeezenet", "vgg19", "vgg16", "images"}
     paths = [target.path for targets in table.values() for target in targets]
     assert len(set(paths)) == len(paths)
     for name, targets in table.items():
@@ -835,18 +839,211 @@ def test_the_table_is_sound() -> None:
             (target,) = targets
             assert target.path == models.load(name).SPEC.weights_path
             assert target.reader is not None
+            assert f"`python scripts/fetch.py {name}`" in models.load(name).SPEC.how_to_get
         for target in targets:
             assert target.path.is_relative_to(ROOT)
             names = [s.name for s in target.sources]
             assert names
             assert len(set(names)) == len(names)
             for s in target.sources:
-                assert s.url.startswith("https://") or s.checksum is not None
+                assert s.url.startswith("https://")
                 assert 1000 < s.size < s.limit <= 1_000_000_000
                 assert s.licence
                 assert s.credit
                 assert (s.reader is None) == (target.reader is None)
                 assert s.checksum or s.reader
+
+
+DMLC = "github.com/dmlc/web-data/raw/master/mxnet/neural-style"
+KERAS = "github.com/fchollet/deep-learning-models/releases/download/v0.1"
+PUBLISHED = [  # name, source, address, what is published of the contents; the smallest first
+    (
+        "squeezenet",
+        "songhan",
+        "raw.githubusercontent.com/songhan/SqueezeNet-Deep-Compression/master/compressed_SqueezeNet.net",
+        "sha256 e4ab6960ae8cd81505e1c2136921201507e930966c53deaf15862a395b3a3261",
+    ),
+    ("vgg19", "dmlc", f"{DMLC}/model/vgg19.params", "git blob sha1 9dfbe2ed44e0e8914f9551888bf763e14c09c778"),
+    (
+        "vgg19",
+        "keras",
+        f"{KERAS}/vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        "md5 253f8cb515780f3b799900260a226db6",
+    ),
+    (
+        "vgg19",
+        "matconvnet",
+        "www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.mat",
+        "md5 106118b7cf60435e6d8e04f6a6dc3657",
+    ),
+    ("vgg19", "torchvision", "download.pytorch.org/models/vgg19-dcbb9e9d.pth", "sha256 beginning dcbb9e9d"),
+    (
+        "vgg16",
+        "keras",
+        f"{KERAS}/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        "md5 6d6bbae143d832006294945121d1f1fc",
+    ),
+    (
+        "vgg16",
+        "matconvnet",
+        "www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-16.mat",
+        "md5 f72d927587ca4c97fbd165ec9cb9997f",
+    ),
+    ("vgg16", "torchvision", "download.pytorch.org/models/vgg16-397923af.pth", "sha256 beginning 397923af"),
+    ("vgg16", "npz", "www.cs.toronto.edu/~frossard/vgg16/vgg16_weights.npz", "None"),
+    (
+        "images",
+        "dmlc",
+        f"{DMLC}/input/IMG_4343.jpg",
+        "sha256 f030b5f903509865604e9ec823dc509883619a16fdc0a2d5c0fff70cb8b83fcf",
+    ),
+    (
+        "images",
+        "dmlc",
+        f"{DMLC}/input/starry_night.jpg",
+        "sha256 0592ab0f7b51b3ce72608a95e53880bd93971e5b48f93a0ce8dfd3cbccf3d098",
+    ),
+]
+
+
+def test_the_table_says_what_is_published() -> None:
+    found = [
+        (name, s.name, s.url.removeprefix("https://"), str(s.checksum))
+        for name, targets in sources.catalogue().items()
+        for target in targets
+        for s in target.sources
+    ]
+    assert found == PUBLISHED
+
+
+def test_only_what_is_of_oxford_is_credited_to_oxford() -> None:
+    """torchvision trained the networks anew."""
+    for name in ("vgg16", "vgg19"):
+        (target,) = sources.catalogue()[name]
+        for s in target.sources:
+            oxford = s.name != "torchvision"
+            assert ("CC BY 4.0" in s.licence) == oxford
+            assert ("University of Oxford" in s.licence) == oxford
+            assert ("K. Simonyan and A. Zisserman" in s.credit) == oxford
+
+
+FORMS = {  # of the file that each source publishes, as test_weight_formats.py writes it
+    "dmlc": "params",
+    "keras": "keras-2016",
+    "matconvnet": "matconvnet",
+    "torchvision": "torch-legacy",
+    "npz": "npz",
+}
+
+
+def checksum_of(kind: sources.Kind, body: bytes) -> Checksum:
+    if kind == "md5":
+        return Checksum(kind, hashlib.md5(body).hexdigest())
+    if kind == "git blob sha1":
+        return Checksum(kind, hashlib.sha1(b"blob " + str(len(body)).encode() + b"\0" + body).hexdigest())
+    return Checksum(kind, hashlib.sha256(body).hexdigest()[: 8 if kind == "sha256 beginning" else 64])
+
+
+def serve(name: str, bodies: dict[str, bytes], server: Server, command: Command) -> None:
+    """The catalogue's `name` with every source on the server, under the published file's name, where it has a body."""
+    (target,) = CATALOGUE()[name]
+    moved = []
+    for s in target.sources:
+        file = "/" + s.url.rsplit("/", 1)[-1]
+        body = bodies.get(s.name)
+        if body is None:
+            moved.append(dataclasses.replace(s, url=REFUSING + file))
+        else:
+            checksum = s.checksum and checksum_of(s.checksum.kind, body)
+            url = server.add(file, whole(body))
+            moved.append(dataclasses.replace(s, url=url, size=len(body), checksum=checksum))
+    command.table[name] = (Target(command.folder / target.path.name, tuple(moved), target.reader),)
+
+
+def vgg_file(form: str, spec: ModelSpec, folder: Path) -> bytes:
+    """A file of random weights as it would be published."""
+    path = folder / "published"
+    WRITERS[form][1](path, some_weights(spec))
+    contents = path.read_bytes()
+    path.unlink()
+    return contents
+
+
+@pytest.fixture
+def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """VGG-16 and VGG-19 with few and narrow layers."""
+    specs = {name: models.load(name).SPEC for name in models.names()}
+    for name in ("vgg16", "vgg19"):
+        specs[name] = dataclasses.replace(specs[name], parameters=SMALL.parameters)
+    monkeypatch.setattr(models, "load", lambda name: SimpleNamespace(SPEC=specs[name]))
+
+
+def assert_fetched(name: str, from_: str, server: Server, command: Command, tmp_path: Path) -> None:
+    """Serve random weights as `from_` publishes them, fetch them and compare what is in place with them."""
+    spec = models.load(name).SPEC
+    serve(name, {from_: vgg_file(FORMS[from_], spec, tmp_path)}, server, command)
+    (published,) = (s for s in CATALOGUE()[name][0].sources if s.name == from_)
+    assert command.run(name, "--source", from_) == 0
+    assert command.err == ""
+    assert command.files() == [f"{name}.params"]
+    assert server.requests == [("/" + published.url.rsplit("/", 1)[-1], None)]
+    assert ("\nverified: " in command.out) == (published.checksum is not None)
+    for told in (f"licence: {published.licence}", f"from: {published.credit}"):
+        assert told in command.out
+    written, expected = weights.load(spec, command.folder / f"{name}.params"), some_weights(spec)
+    assert list(written) == list(expected)
+    for parameter, array in expected.items():
+        if from_ == "torchvision" and parameter.startswith("conv1_1"):  # its scale is folded into these, and rounded
+            np.testing.assert_allclose(written[parameter], array, rtol=2e-6, atol=2e-6)
+        else:
+            np.testing.assert_array_equal(written[parameter], array)
+
+
+@pytest.mark.parametrize(("name", "from_"), [row[:2] for row in PUBLISHED if row[0].startswith("vgg")])
+def test_the_file_of_every_source_is_fetched_and_converted(
+    name: str, from_: str, small_networks: None, server: Server, command: Command, tmp_path: Path
+) -> None:
+    assert_fetched(name, from_, server, command, tmp_path)
+
+
+@pytest.mark.parametrize(("name", "from_"), [("vgg19", "dmlc"), ("vgg16", "keras")])
+def test_networks_in_full_size_are_fetched_and_converted(
+    name: str, from_: str, server: Server, command: Command, tmp_path: Path
+) -> None:
+    assert_fetched(name, from_, server, command, tmp_path)
+    (command.folder / f"{name}.params").unlink()
+
+
+def test_the_next_form_is_used_where_one_is_not_to_be_had(
+    small_networks: None, server: Server, command: Command, tmp_path: Path
+) -> None:
+    spec = models.load("vgg16").SPEC
+    serve("vgg16", {"npz": vgg_file("npz", spec, tmp_path)}, server, command)
+    assert command.run("vgg16") == 0
+    for name in ("keras", "matconvnet", "torchvision"):
+        assert f"{name} (127.0.0.1): Connection refused; trying the next source" in command.out
+    assert "not verified: no checksum of this file is published" in command.out
+    assert command.files() == ["vgg16.params"]
+
+
+def test_a_file_at_hand_that_is_altered_is_not_taken_for_the_one_without_checksum(
+    small_networks: None, server: Server, command: Command, tmp_path: Path
+) -> None:
+    """An HDF5 file has no sums of its own: this one can be read, and is refused all the same."""
+    spec = models.load("vgg16").SPEC
+    body = vgg_file("keras-2016", spec, tmp_path)
+    serve("vgg16", {"keras": body}, server, command)
+    number = some_weights(spec)["conv2_1_bias"].tobytes()
+    file = tmp_path / "altered.h5"
+    file.write_bytes(body.replace(number, number[::-1]))
+    changed = weights.load(spec, file)["conv2_1_bias"]
+    assert not np.array_equal(changed, some_weights(spec)["conv2_1_bias"])
+    command.assert_refused(
+        command.run("vgg16", "--from", file), hashlib.md5(file.read_bytes()).hexdigest(), "of the form keras"
+    )
+    file.write_bytes(body)
+    assert command.run("vgg16", "--from", file) == 0
+    assert "verified: md5" in command.out
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from shrunk import shrunk
+from test_weight_formats import WRITERS, some_weights
 
 import models
 from models.runtime import load_mxnet
 from models.spec import ModelSpec, Tap
-from styletransfer import images, pixels, weights
+from styletransfer import images, pipeline, pixels, weights
 from styletransfer.errors import UserError
+from styletransfer.optimization import optimize
 from styletransfer.weights import deep_compression, mxnet_params
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -135,6 +138,31 @@ def test_load_ignores_fully_connected_layers(tmp_path: Path) -> None:
     file = tmp_path / "w.params"
     file.write_bytes(by_hand({**example(), "fc6_weight": np.ones((2, 2), np.float32)}))
     assert_same(weights.load(SPEC, file), example())
+
+
+def losses(file: Path) -> NDArray:
+    """All losses of the start and of two steps with the config key `weights`, VGG-16 up to its last block."""
+    small = ("shape=[30, 40]", "stop.max_iterations=2", "optimizer={name: adam, learning_rate: 5}", f"weights={file}")
+    config = shrunk("keras_vgg16", small)
+    prepared = pipeline.prepare(config, pipeline.read_pictures(config), pipeline.load_parameters(config))
+    records = optimize(prepared.image, prepared.objective, prepared.optimizer, config.stop)
+    return np.array([[*record.losses.layers.values(), record.losses.tv, record.gradient_norm] for record in records])
+
+
+def test_every_published_form_gives_the_same_curve(tmp_path: Path) -> None:
+    """Where the scale of the pixels is folded into the first convolution, the difference is about 6e-7, else none."""
+    arrays = some_weights(models.load("vgg16").SPEC)
+    file = tmp_path / "weights of some kind"
+    curves = {}
+    for form in ("params", "gluon", "keras-2016", "matconvnet-old", "torch-legacy", "npz"):  # the fastest of each kind
+        WRITERS[form][1](file, arrays)
+        curves[form] = losses(file)
+    file.unlink()
+    expected = curves["params"]
+    assert expected.shape == (3, 8)
+    assert (np.abs(np.diff(expected[:, :6], axis=0)) > 1e-3 * expected[0, :6]).any(axis=0).all()  # every layer moves
+    for form, found in curves.items():
+        np.testing.assert_allclose(found, expected, rtol=1e-5, err_msg=form)
 
 
 def changed(name: str, array: NDArray | None) -> bytes:

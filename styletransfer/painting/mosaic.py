@@ -28,7 +28,19 @@ TURQUOISE, AQUA = (18, 140, 150), (120, 212, 204)
 EMERALD, LEAF, LIME = (10, 92, 60), (40, 146, 62), (160, 200, 50)
 
 BACKGROUND = [  # row after row around the shapes
-    LAPIS, TURQUOISE, COBALT, GOLD, COBALT, LAPIS, SKY, TURQUOISE, LAPIS, COBALT, GOLD, LAPIS, AQUA,
+    LAPIS,
+    TURQUOISE,
+    COBALT,
+    GOLD,
+    COBALT,
+    LAPIS,
+    SKY,
+    TURQUOISE,
+    LAPIS,
+    COBALT,
+    GOLD,
+    LAPIS,
+    AQUA,
     TURQUOISE,
 ]
 ROW = 13  # units, the width of one
@@ -51,12 +63,18 @@ ROSETTES = [
 ]
 SUN = (180, 170, 160)  # x, y, radius
 VINES = [  # x, y of the spiral, its radius, its turns (below 0: the other way), and where its stem comes from
-    (590, 320, 52, 2.0, (560, 520)), (385, 395, 46, -1.8, (420, 560)),
-    (820, 215, 50, 1.8, (700, 300)), (400, 85, 60, -2.0, (600, 150)),
-    (610, 40, 44, 1.7, (720, 230)), (390, 715, 48, 1.8, (300, 640)),
-    (150, 620, 34, -1.7, (260, 640)), (690, 560, 46, 2.0, (620, 650)),
-    (910, 490, 40, -1.7, (830, 560)), (930, 730, 44, 1.8, (860, 620)),
-    (590, 180, 34, 1.7, (540, 300)), (60, 545, 36, 1.8, (160, 560)),
+    (590, 320, 52, 2.0, (560, 520)),
+    (385, 395, 46, -1.8, (420, 560)),
+    (820, 215, 50, 1.8, (700, 300)),
+    (400, 85, 60, -2.0, (600, 150)),
+    (610, 40, 44, 1.7, (720, 230)),
+    (390, 715, 48, 1.8, (300, 640)),
+    (150, 620, 34, -1.7, (260, 640)),
+    (690, 560, 46, 2.0, (620, 650)),
+    (910, 490, 40, -1.7, (830, 560)),
+    (930, 730, 44, 1.8, (860, 620)),
+    (590, 180, 34, 1.7, (540, 300)),
+    (60, 545, 36, 1.8, (160, 560)),
 ]
 
 
@@ -143,9 +161,7 @@ def _design(height: int, width: int) -> tuple[NDArray[np.int_], NDArray]:
     return shapes, np.array(colours)
 
 
-def _rosette(
-    cartoon: Cartoon, x: float, y: float, radius: float, petals: int, colours: tuple[Colour, ...]
-) -> None:
+def _rosette(cartoon: Cartoon, x: float, y: float, radius: float, petals: int, colours: tuple[Colour, ...]) -> None:
     eye, ring, inner, outer, tip = colours
     circle = np.linspace(0, 2 * np.pi, 60)
     for k in range(petals):
@@ -173,9 +189,7 @@ def _sun(cartoon: Cartoon, x: float, y: float, radius: float) -> None:
         cartoon.add(_polar(x, y, reach * radius, circle), colour)
 
 
-def _vine(
-    cartoon: Cartoon, x: float, y: float, radius: float, turns: float, stem: tuple[float, float]
-) -> None:
+def _vine(cartoon: Cartoon, x: float, y: float, radius: float, turns: float, stem: tuple[float, float]) -> None:
     share = np.linspace(0, 1, 120)
     towards = np.arctan2(stem[1] - y, stem[0] - x) + 1.2 * np.sign(turns)
     winding = _polar(x, y, radius * (1 - 0.85 * share), towards + 2 * np.pi * turns * share)
@@ -237,9 +251,7 @@ def _outlines(shapes: NDArray[np.int_]) -> NDArray[np.bool_]:
     return edge
 
 
-def _lay(
-    shapes: NDArray[np.int_], colours: NDArray, tiles: Tiles, rng: np.random.Generator
-) -> NDArray[np.uint8]:
+def _lay(shapes: NDArray[np.int_], colours: NDArray, tiles: Tiles, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Set the tiles in grout and light them from the upper left, on a grid twice as fine as the picture."""
     height, width = shapes.shape
     fine = 2

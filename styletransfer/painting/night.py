@@ -14,11 +14,22 @@ from PIL import Image, ImageDraw
 from .strokes import Canvas, Map, blend, grid, noise, smear, smooth_step, unit_of
 
 SKY = [
-    (4, 8, 26), (10, 26, 74), (24, 58, 142), (34, 92, 182), (58, 138, 202), (116, 190, 214), (206, 228, 196),
+    (4, 8, 26),
+    (10, 26, 74),
+    (24, 58, 142),
+    (34, 92, 182),
+    (58, 138, 202),
+    (116, 190, 214),
+    (206, 228, 196),
 ]
 BAND = [(30, 74, 150), (80, 150, 196), (150, 200, 190), (224, 222, 130), (250, 234, 120), (255, 248, 200)]
 STAR = [
-    (46, 108, 178), (96, 168, 190), (176, 206, 150), (226, 206, 70), (250, 220, 70), (255, 246, 170),
+    (46, 108, 178),
+    (96, 168, 190),
+    (176, 206, 150),
+    (226, 206, 70),
+    (250, 220, 70),
+    (255, 246, 170),
     (255, 255, 236),
 ]
 MOON = [(110, 160, 150), (200, 190, 80), (246, 206, 50), (255, 176, 10), (255, 150, 0)]
@@ -30,14 +41,24 @@ WALL = [(8, 18, 40), (30, 70, 110), (90, 140, 160), (190, 206, 180)]
 WINDOW = [(230, 150, 10), (255, 200, 40), (255, 236, 120)]
 
 STARS = [  # u, v, radius of the core, and how warm it is, from 0 white to 1 golden
-    (0.225, 0.075, 17, 0.9), (0.318, 0.285, 11, 0.8), (0.030, 0.445, 10, 0.2), (0.113, 0.480, 13, 0.9),
-    (0.345, 0.550, 30, 0.1), (0.712, 0.155, 18, 0.4), (0.620, 0.010, 15, 0.6), (0.060, 0.140, 9, 0.5),
-    (0.830, 0.390, 9, 0.3), (0.450, 0.045, 8, 0.5),
+    (0.225, 0.075, 17, 0.9),
+    (0.318, 0.285, 11, 0.8),
+    (0.030, 0.445, 10, 0.2),
+    (0.113, 0.480, 13, 0.9),
+    (0.345, 0.550, 30, 0.1),
+    (0.712, 0.155, 18, 0.4),
+    (0.620, 0.010, 15, 0.6),
+    (0.060, 0.140, 9, 0.5),
+    (0.830, 0.390, 9, 0.3),
+    (0.450, 0.045, 8, 0.5),
 ]
 MOON_AT = (0.915, 0.120, 44)  # u, v, radius
 SWIRLS = [(0.475, 0.300, 150, 0.34), (0.685, 0.500, 84, 0.30)]  # u, v, radius, how openly the arms wind
 BUSHES = [  # v, radius, how many, and how many houses behind; from far to near
-    (0.815, 17, 26, 0), (0.855, 21, 24, 2), (0.90, 26, 22, 5), (0.955, 34, 20, 8),
+    (0.815, 17, 26, 0),
+    (0.855, 21, 24, 2),
+    (0.90, 26, 22, 5),
+    (0.955, 34, 20, 8),
 ]
 CHURCH = [  # palette, tone, lean of the strokes (radians), corners (units to the right and up)
     (WALL, 0.5, 1.57, [(14, -20), (66, -20), (66, 26), (14, 26)]),
@@ -50,9 +71,15 @@ CHURCH = [  # palette, tone, lean of the strokes (radians), corners (units to th
     (ROOF, 0.25, 1.65, [(4, 68), (20, 68), (1, 205)]),
 ]
 TONGUES = [  # of the cypress: u of the foot, u and v of the tip, half a width as a share, phase of the sway
-    (0.150, 0.142, 0.28, 0.034, 0.4), (0.290, 0.262, 0.60, 0.034, 2.0), (0.085, 0.118, 0.66, 0.030, 5.2),
-    (0.330, 0.415, 0.84, 0.026, 1.4), (0.190, 0.182, -0.06, 0.066, 0.0), (0.240, 0.240, 0.40, 0.042, 1.1),
-    (0.110, 0.128, 0.52, 0.034, 2.6), (0.180, 0.170, 0.46, 0.062, 3.4), (0.260, 0.285, 0.70, 0.060, 4.2),
+    (0.150, 0.142, 0.28, 0.034, 0.4),
+    (0.290, 0.262, 0.60, 0.034, 2.0),
+    (0.085, 0.118, 0.66, 0.030, 5.2),
+    (0.330, 0.415, 0.84, 0.026, 1.4),
+    (0.190, 0.182, -0.06, 0.066, 0.0),
+    (0.240, 0.240, 0.40, 0.042, 1.1),
+    (0.110, 0.128, 0.52, 0.034, 2.6),
+    (0.180, 0.170, 0.46, 0.062, 3.4),
+    (0.260, 0.285, 0.70, 0.060, 4.2),
     (0.150, 0.160, 0.72, 0.060, 1.9),
 ]
 
@@ -130,8 +157,18 @@ def _stars(canvas: Canvas) -> None:
         around = (angle + np.pi / 2).astype(np.float32)
         share = distance / radius
         glow = 1.02 - 0.20 * share - 0.16 * warmth * np.exp(-(((share - 1.2) / 0.7) ** 2))
-        canvas.strokes(around, STAR, glow, width=5, length=22, coverage=2.2, spread=0.15, stray=0.2,
-                       density=0.8 * smooth_step(share, 3.9, 1.5), mask=share < 4)
+        canvas.strokes(
+            around,
+            STAR,
+            glow,
+            width=5,
+            length=22,
+            coverage=2.2,
+            spread=0.15,
+            stray=0.2,
+            density=0.8 * smooth_step(share, 3.9, 1.5),
+            mask=share < 4,
+        )
         core = share < 0.9
         canvas.strokes(around, STAR, 0.98, width=4.5, length=9, coverage=3, spread=0.06, mask=core)
         if warmth > 0.5:
@@ -140,13 +177,22 @@ def _stars(canvas: Canvas) -> None:
     distance, angle = _polar(canvas, at_u, at_v)
     share = distance / radius
     around = (angle + np.pi / 2).astype(np.float32)
-    canvas.strokes(around, STAR, 1.04 - 0.21 * share, width=7, length=34, coverage=2.6, spread=0.14,
-                   stray=0.15, density=smooth_step(share, 3.6, 1.7), mask=share < 3.6)
+    canvas.strokes(
+        around,
+        STAR,
+        1.04 - 0.21 * share,
+        width=7,
+        length=34,
+        coverage=2.6,
+        spread=0.14,
+        stray=0.15,
+        density=smooth_step(share, 3.6, 1.7),
+        mask=share < 3.6,
+    )
     bite, _ = _polar(canvas, at_u + 0.016, at_v - 0.012)
     disc = share < 1
     canvas.strokes(around, STAR, 0.76, width=5.5, length=18, coverage=5, spread=0.07, mask=disc)
-    canvas.strokes(around, MOON, 0.88, width=6, length=26, coverage=5, spread=0.12,
-                   mask=disc & (bite > 0.74 * radius))
+    canvas.strokes(around, MOON, 0.88, width=6, length=26, coverage=5, spread=0.12, mask=disc & (bite > 0.74 * radius))
 
 
 def _hills(canvas: Canvas) -> None:
@@ -154,7 +200,8 @@ def _hills(canvas: Canvas) -> None:
     u, v = grid(height, width)
     crest = _crest(u)
     ridges = [
-        (crest, 0.50, 0.25), (crest + 0.05 + 0.03 * np.sin(8 * u + 4), 0.40, 0.5),
+        (crest, 0.50, 0.25),
+        (crest + 0.05 + 0.03 * np.sin(8 * u + 4), 0.40, 0.5),
         (0.86 - 0.05 * u + 0.02 * np.sin(13 * u), 0.40, -0.3),
     ]
     for ridge, light, lean in ridges:
@@ -166,8 +213,7 @@ def _hills(canvas: Canvas) -> None:
         tone = light + 0.16 * streams - 0.3 * smooth_step(v - ridge, 0.02, 0.10)
         canvas.strokes(falling, HILL, tone, width=7, length=34, coverage=2.6, spread=0.10, mask=below)
         canvas.strokes(falling, HILL, tone + 0.25, width=4, length=26, coverage=0.5, spread=0.12, mask=below)
-        canvas.strokes(along, HILL, 0.04, width=6, length=46, coverage=3, spread=0.05,
-                       mask=np.abs(v - ridge) < 0.005)
+        canvas.strokes(along, HILL, 0.04, width=6, length=46, coverage=3, spread=0.05, mask=np.abs(v - ridge) < 0.005)
 
 
 def _village(canvas: Canvas) -> None:
@@ -230,7 +276,10 @@ def _house(canvas: Canvas, x: float, y: float, size: float) -> None:
     _shape(canvas, wall, WALL, rng.uniform(0.3, 0.9), np.pi / 2)
     eaves, ridge = y - tall, y - 2 * tall
     roof = [
-        (x - 1.2 * half, eaves), (x + 1.2 * half, eaves), (x + 0.7 * half, ridge), (x - 0.8 * half, ridge),
+        (x - 1.2 * half, eaves),
+        (x + 1.2 * half, eaves),
+        (x + 0.7 * half, ridge),
+        (x - 0.8 * half, ridge),
     ]
     _shape(canvas, roof, ROOF, rng.uniform(0.4, 0.9), 0.1)
     if rng.random() < 0.75:
@@ -255,7 +304,8 @@ def _cypress(canvas: Canvas) -> None:
         lock = np.sin(5 * across + 9 * v + phase)  # locks of foliage, dark between
         tone = 0.24 + 0.16 * lock - 0.18 * smooth_step(np.abs(across), 0.6, 1.0)
         canvas.strokes(climb, CYPRESS, tone, width=6.5, length=50, coverage=3.5, spread=0.11, mask=inside)
-        canvas.strokes(climb, CYPRESS, 0.08, width=4, length=50, coverage=2.5, spread=0.08,
-                       mask=inside & (np.abs(across) > 0.75))
+        canvas.strokes(
+            climb, CYPRESS, 0.08, width=4, length=50, coverage=2.5, spread=0.08, mask=inside & (np.abs(across) > 0.75)
+        )
         canvas.strokes(climb, CYPRESS, 0.85, width=3, length=26, coverage=0.16, spread=0.15, mask=inside)
         canvas.strokes(climb, CYPRESS, 0.55, width=3.5, length=44, coverage=0.20, spread=0.08, mask=inside)

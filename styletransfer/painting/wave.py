@@ -37,7 +37,12 @@ SHADED = 0.38 * np.sqrt(np.linspace(0, 1, 19))
 
 SUN = (815, 185, 108)  # x, y, radius
 MIST = [  # x, y, length
-    (690, 120, 300), (560, 275, 330), (860, 320, 260), (930, 70, 220), (60, 60, 300), (20, 250, 200),
+    (690, 120, 300),
+    (560, 275, 330),
+    (860, 320, 260),
+    (930, 70, 220),
+    (60, 60, 300),
+    (20, 250, 200),
     (180, 20, 200),
 ]
 SUMMIT = (575, 425)
@@ -62,10 +67,18 @@ class Breaker(NamedTuple):
 
 
 SEA: list[Swell | Breaker] = [  # from back to front
-    Swell(520), Swell(556), Breaker(950, 570, 190, -1), Breaker(690, 590, 80, 1),
-    Swell(590), Breaker(280, 600, 510, 1),
-    Swell(640), Breaker(800, 700, 260, -1),
-    Swell(700), Breaker(430, 770, 150, 1), Breaker(90, 770, 200, 1), Breaker(980, 800, 150, -1),
+    Swell(520),
+    Swell(556),
+    Breaker(950, 570, 190, -1),
+    Breaker(690, 590, 80, 1),
+    Swell(590),
+    Breaker(280, 600, 510, 1),
+    Swell(640),
+    Breaker(800, 700, 260, -1),
+    Swell(700),
+    Breaker(430, 770, 150, 1),
+    Breaker(90, 770, 200, 1),
+    Breaker(980, 800, 150, -1),
 ]
 
 
@@ -174,7 +187,16 @@ def _mountain(block: Block, rng: np.random.Generator) -> None:
     block.fill(ribbon(outline, 5), INK)
     block.fill(outline, NAVY)
     snow = [
-        (-12, 0), (10, 0), (58, 42), (42, 38), (36, 62), (20, 32), (4, 72), (-8, 34), (-26, 64), (-30, 34),
+        (-12, 0),
+        (10, 0),
+        (58, 42),
+        (42, 38),
+        (36, 62),
+        (20, 32),
+        (4, 72),
+        (-8, 34),
+        (-26, 64),
+        (-30, 34),
         (-56, 44),
     ]
     block.fill(place(snow), WHITE)
@@ -218,9 +240,7 @@ class Finger(NamedTuple):
     widths: NDArray[np.float64]
 
 
-def _claw(
-    start: Points, angle: float, length: float, curl: float, detail: float, depth: int = 2
-) -> list[Finger]:
+def _claw(start: Points, angle: float, length: float, curl: float, detail: float, depth: int = 2) -> list[Finger]:
     """A finger of foam with smaller ones on its outer side, and so on to `depth`.
 
     It sets out from `start` towards `angle`, and turns by `curl` up to its tip, ever faster. Fingers
@@ -256,10 +276,32 @@ def _breaker(block: Block, breaker: Breaker, rng: np.random.Generator) -> None:
     x, y, size, facing = breaker
     count = 160
     # From the foot to the lip, in sizes to the front and up.
-    back = curve([(-1.55, -0.35), (-1.15, 0.02), (-0.75, 0.40), (-0.35, 0.78), (0.05, 0.98), (0.42, 0.98),
-                  (0.68, 0.80), (0.74, 0.58)], count)
-    face = curve([(1.30, -0.35), (0.62, -0.12), (0.30, 0.10), (0.16, 0.36), (0.22, 0.60), (0.42, 0.72),
-                  (0.60, 0.68), (0.72, 0.56)], count)
+    back = curve(
+        [
+            (-1.55, -0.35),
+            (-1.15, 0.02),
+            (-0.75, 0.40),
+            (-0.35, 0.78),
+            (0.05, 0.98),
+            (0.42, 0.98),
+            (0.68, 0.80),
+            (0.74, 0.58),
+        ],
+        count,
+    )
+    face = curve(
+        [
+            (1.30, -0.35),
+            (0.62, -0.12),
+            (0.30, 0.10),
+            (0.16, 0.36),
+            (0.22, 0.60),
+            (0.42, 0.72),
+            (0.60, 0.68),
+            (0.72, 0.56),
+        ],
+        count,
+    )
 
     def between(share: NDArray | float) -> Points:
         """The line `share` of the way from the back to the face; share (count,) may vary along it."""
