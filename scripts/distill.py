@@ -30,6 +30,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="of Adam, at the start; falls as a cosine")
     parser.add_argument("--made", type=int, default=16, help="pictures made with the student each time; 0: none")
     parser.add_argument("--made-every", type=int, default=1000, help="steps between makings")
+    parser.add_argument("--revive-at", type=int, nargs="*", default=[], help="steps at which dead filters start anew")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args(arguments)
 

@@ -72,6 +72,7 @@ def settings(tmp_path: Path) -> training.Settings:
         seed=0,
         made=0,
         made_every=1000,
+        revive_at=[],
     )
 
 

@@ -20,12 +20,15 @@ from models.runtime import load_mxnet
 from styletransfer import pixels, weights
 from styletransfer.distillation import crops, made, student
 from styletransfer.files import written_whole
+from styletransfer.network import Network, tapped
 
 LOGGER = logging.getLogger(__name__)
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 _REPORT_EVERY, _SAVE_EVERY = 100, 500
 INPUT_SCALE = np.float32(64.0)  # the student learns on values / 64, so that its first layer starts at the right scale
 _HELD_OUT_EVERY = 25  # photographs
+_DEAD_BELOW = 1e-3  # share of positions at which a filter must fire to count as alive
+_SAMPLED = 80  # crops on which that is found out
 _MADE_KEPT = 240  # made pictures that are learned from, the newest
 
 
@@ -45,6 +48,7 @@ class Settings:
     seed: int
     made: int
     made_every: int
+    revive_at: list[int]
 
 
 class Teacher:
@@ -149,6 +153,53 @@ class Student:
                 array, gradient, mean, variance, out=array, lr=rate, beta1=_BETA1, beta2=_BETA2, epsilon=_EPSILON
             )
 
+    def revive(self, crops: NDArray, generator: np.random.Generator) -> int:
+        """Start filters anew that hardly ever fire; returns how many.
+
+        Such a filter gets no gradient and would stay as it is. It takes random weights of the size of the living ones
+        of its layer, and its readers listen to it a little.
+
+        Parameters
+        ----------
+        crops : (n, 3, h, w), RGB 0..255
+            What a filter must fire on somewhere.
+        """
+        spec = model_vgg_slim.SPEC
+        relus = [layer for layer in spec.layer_names if layer.startswith("relu")]
+        names, symbol = tapped(spec.name, relus, [], spec.pooling)
+        height, width = crops.shape[2:]
+        network = Network(names, symbol, self.parameters(), height, width, load_mxnet().cpu(), trainable=False)
+        activity = {layer: np.zeros(value.shape[1]) for layer, value in network.features.items()}
+        for crop in crops:
+            network.image[:] = _enter(crop[None], spec.pixels)
+            network.forward()
+            for layer, value in network.features.items():
+                activity[layer] += (value.asnumpy() > 0).mean(axis=(0, 2, 3)) / len(crops)
+        revived = 0
+        for layer, active in activity.items():
+            dead = active < _DEAD_BELOW
+            if not dead.any():
+                continue
+            revived += int(dead.sum())
+            convolution = layer.replace("relu", "conv")
+            fresh = {name: self.arrays[name].asnumpy() for name in (f"{convolution}_weight", f"{convolution}_bias")}
+            weight, bias = fresh.values()
+            noise = generator.standard_normal(weight[dead].shape)
+            weight[dead] = noise * np.sqrt(np.square(weight[~dead]).mean())
+            bias[dead] = 0.0
+            for name, values in fresh.items():
+                self.arrays[name][:] = values
+                for moment in self.moments[name]:  # those of the living, so that the first step is none too long
+                    values = moment.asnumpy()
+                    values[dead] = 0.0 if moment is self.moments[name][0] else values[~dead].mean()
+                    moment[:] = values
+            adapter = f"adapter_{layer}_weight"
+            if adapter in self.arrays:
+                values = self.arrays[adapter].asnumpy()
+                values[:, dead] *= 0.1
+                self.arrays[adapter][:] = values
+        return revived
+
     def parameters(self) -> weights.Parameters:
         """The student's weights for rgb255 images, without the adapters."""
         found = {name: self.arrays[name].asnumpy() for name in model_vgg_slim.SPEC.parameters}
@@ -229,6 +280,9 @@ def run(settings: Settings) -> None:
     while step < settings.steps:
         if settings.made and step and step % settings.made_every == 0:
             pictures.make(pupil.parameters(), step, settings.made)
+        if step in settings.revive_at:
+            sample = np.concatenate([pictures.source.batch(settings.batch) for _ in range(_SAMPLED // settings.batch)])
+            LOGGER.info("%d filters start anew", pupil.revive(sample, generator))
         batch = pictures.source.batch(settings.batch)
         targets = teacher(batch)
         predictions = pupil.predict(_inner(batch, settings.crop), targets, train=True)
