@@ -380,7 +380,7 @@ def _first_problem(error: pydantic.ValidationError, values: Any) -> str:
     names = [name for other in branches if other["type"] == "literal_error" for name in _literals(other)]
     close = difflib.get_close_matches(str(problem["input"]), names, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else ""
-    return f"{key}: {given} is not allowed; expected {' or '.join(map(_expectation, branches))}{hint}"
+    return f"{key}: {given} is not allowed; expected {' or '.join(dict.fromkeys(map(_expectation, branches)))}{hint}"
 
 
 def _keys_in(values: Any, location: Sequence[int | str]) -> list[str]:
@@ -403,7 +403,10 @@ def _expectation(problem: Mapping[str, Any]) -> str:
         "literal_error": str(problem.get("ctx", {}).get("expected")),
         "model_type": "a section of keys and values",
         "dict_type": "a section of keys and values",
+        "tuple_type": "a list",
+        "missing": "more entries",
         "too_short": "at least one entry",
+        "too_long": f"at most {problem.get('ctx', {}).get('max_length')} entries",
         "int_parsing_size": "a smaller whole number",
     }
     words = re.sub(r"^.* should (be |match )?", "", problem["msg"]).partition(", ")[0]

@@ -36,6 +36,7 @@ def optimize(
     scale: int = 0,
     after: int | None = None,
     elapsed: float = 0.0,
+    last_change: float = math.nan,
 ) -> Iterator[Record]:
     """Move `image` in place until the stopping rule holds, or the optimiser makes no more moves.
 
@@ -50,6 +51,8 @@ def optimize(
         it is step 0, the image as it is.
     elapsed : float
         Seconds spent before.
+    last_change : float
+        The relative change of the step `after`, at which the run may have been about to end.
 
     Raises
     ------
@@ -69,7 +72,7 @@ def optimize(
     step = after or 0
     if after is None:
         yield record(0, math.nan, math.nan)
-    moved = True
+    moved = not last_change < stop.relative_change
     while moved and step < stop.max_iterations:
         moved = False
         for move in optimizer.advance(image, evaluation, objective):

@@ -202,6 +202,7 @@ class LBFGS:
         self._round_start = image.asnumpy()
         evaluation = objective(image)  # the last evaluation may be that of a trial elsewhere
         self._evaluations = 0
+        left_at_end = bool(self._to_repeat)
         search = _Search(self._round_start, self._settings.evaluations, self._settings.history)
         try:
             point = search.first()
@@ -214,6 +215,7 @@ class LBFGS:
                 if self._to_repeat:
                     self._to_repeat -= 1
                 else:
+                    left_at_end = False
                     yield Move(evaluation, float("nan"))
         finally:
             search.close()
@@ -221,6 +223,8 @@ class LBFGS:
         self._rounds += 1
         self._evaluations = 0
         self._round_start = image.asnumpy()
+        if left_at_end:
+            yield from self.advance(image, evaluation, objective)
 
     def state(self) -> dict[str, NDArray]:
         return {

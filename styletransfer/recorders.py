@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -32,8 +32,8 @@ class CurveRecorder:
         self._columns = curves.columns_for(loss_names)
         self._rows: list[dict[str, float]] = []
 
-    def resume(self, step: int) -> float:
-        """Take over the rows up to `step` of the curve in the folder; returns the seconds that they took."""
+    def resume(self, step: int) -> Mapping[str, float]:
+        """Take over the rows up to `step` of the curve in the folder; returns the last of them."""
         curve = curves.read(self._folder / "curve.csv")
         if curve.columns != self._columns:
             raise UserError(f"--resume: {self._folder / 'curve.csv'} is not the curve of this run")
@@ -42,7 +42,9 @@ class CurveRecorder:
             values = {name: int(value) if name in integers else value for name, value in zip(curve.columns, row)}
             if values["step"] <= step:
                 self._rows.append(values)
-        return self._rows[-1]["seconds"] if self._rows else 0.0
+        if not self._rows or self._rows[-1]["step"] != step:
+            raise UserError(f"--resume: {self._folder / 'curve.csv'} does not reach step {step}")
+        return self._rows[-1]
 
     def record(self, record: Record) -> None:
         self._rows.append(curves.row_of(record))

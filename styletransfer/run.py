@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import logging
+import math
 import platform
 import signal
 from collections.abc import Iterator
@@ -65,13 +66,14 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
     prepared = pipeline.prepare(config, pictures, parameters)
 
     curve = CurveRecorder(folder, prepared.objective.loss_names)
-    done, elapsed = None, 0.0
+    done, elapsed, last_change = None, 0.0, math.nan
     if checkpoint is not None:
         done = int(checkpoint["step"])
         prepared.image[:] = checkpoint["image"]
         prepared.optimizer.restore(_unprefixed(checkpoint, "optimizer."))
         prepared.generator.bit_generator.state = json.loads(str(checkpoint["generator"]))
-        elapsed = curve.resume(done)
+        last = curve.resume(done)
+        elapsed, last_change = last["seconds"], last["relative_change"]
         LOGGER.info("going on after step %d", done)
     _write_config(folder, config)
     recorders: list[Recorder] = [
@@ -99,7 +101,13 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
             stack.callback(recorder.close)
         stopped = stack.enter_context(_signals())
         steps = optimize(
-            prepared.image, prepared.objective, prepared.optimizer, config.stop, after=done, elapsed=elapsed
+            prepared.image,
+            prepared.objective,
+            prepared.optimizer,
+            config.stop,
+            after=done,
+            elapsed=elapsed,
+            last_change=last_change,
         )
         try:
             for record in steps:

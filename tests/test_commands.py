@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -84,7 +85,10 @@ def test_nobody_reading_on_is_no_complaint(count):
     command = f"guarded(lambda: print('x\\n' * {count}) or 0)"
     code = f"import sys; from styletransfer.commands import guarded; sys.exit({command})"
     pipe = subprocess.PIPE
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT, stdout=pipe, stderr=pipe, text=True)
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=PROJECT, env=buffered, stdout=pipe, stderr=pipe, text=True
+    )
     process.stdout.close()
     assert process.stderr.read() == ""
     process.stderr.close()

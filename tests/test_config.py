@@ -50,6 +50,9 @@ SECTIONS = sorted({keys[:-1] for keys, _ in KEYS if keys[-1] != "relu1_1"})
 NUMBERS = [
     (keys, choice) for keys, schema in KEYS for choice in choices(schema) if choice.get("type") in ("number", "integer")
 ]
+LISTS = [
+    (keys, choice["prefixItems"]) for keys, schema in KEYS for choice in choices(schema) if "prefixItems" in choice
+]
 FREE_TEXTS = [
     keys
     for keys, schema in KEYS
@@ -186,26 +189,40 @@ def test_numbers_are_found_in_the_schema():
     assert {"size", "seed", "style.size", "optimizer.clip_norm", "style.layers.relu1_1", "init.low"} <= names
 
 
-@pytest.mark.parametrize(("keys", "schema"), NUMBERS, ids=[dotted(keys) for keys, _ in NUMBERS])
-def test_every_number_has_its_limits_and_is_refused_beyond_them(keys, schema):
+def limits(schema):
+    """The lowest and the highest value of a number, where these are allowed themselves."""
+    return [schema[limit] for limit in ("minimum", "maximum") if limit in schema]
+
+
+def beyond(schema):
+    """Values beyond the limits, which every number must have."""
     lowest = schema.get("minimum", schema.get("exclusiveMinimum"))
     highest = schema.get("maximum", schema.get("exclusiveMaximum"))
-    allowed = [limit for limit in (schema.get("minimum"), schema.get("maximum")) if limit is not None]
-    for value in allowed:
-        parsed(with_key(keys, value, {**MINIMAL, "init": {"low": -1e6, "high": 1e6}}))
     step = 1 if schema["type"] == "integer" else abs(lowest) * 0.01 or 1e-3
-    beyond = [
-        lowest - step,
-        highest + max(1, highest * 0.01),
-        -math.inf,
-        math.inf,
-        math.nan,
-        10**400,
-        -(10**400),
-        1e300,
-    ]
-    for value in beyond:
+    near = [lowest - step, highest + max(1, highest * 0.01)]
+    return [*near, -math.inf, math.inf, math.nan, 10**400, -(10**400), 1e300]
+
+
+@pytest.mark.parametrize(("keys", "schema"), NUMBERS, ids=[dotted(keys) for keys, _ in NUMBERS])
+def test_every_number_has_its_limits_and_is_refused_beyond_them(keys, schema):
+    for value in limits(schema):
+        parsed(with_key(keys, value, {**MINIMAL, "init": {"low": -1e6, "high": 1e6}}))
+    for value in beyond(schema):
         assert refused(with_key(keys, value)).startswith(f"{dotted(keys)}: "), value
+
+
+@pytest.mark.parametrize(("keys", "items"), LISTS, ids=[dotted(keys) for keys, _ in LISTS])
+def test_every_number_in_a_list_has_its_limits_and_a_list_its_length(keys, items):
+    good = [limits(item)[0] for item in items]
+    parsed(with_key(keys, good))
+    bad = [good[:-1], [*good, good[0]], [], 3, "ab", {"a": 1}]
+    bad += [[value, *good[1:]] for value in (*beyond(items[0]), "3", True, None, [1])]
+    bad += [[*good[:-1], value] for value in beyond(items[-1])]
+    for value in bad:
+        assert refused(with_key(keys, value)).startswith(f"{dotted(keys)}: "), value
+    assert refused(with_key(keys, good[:-1])).endswith("; expected more entries")
+    assert refused(with_key(keys, [*good, 1])).endswith(f"; expected at most {len(good)} entries")
+    assert refused(with_key(keys, 3)).endswith(" 3 is not allowed; expected a list")
 
 
 @pytest.mark.parametrize(("keys", "schema"), NUMBERS, ids=[dotted(keys) for keys, _ in NUMBERS])
@@ -511,6 +528,9 @@ def values_of(schema):
         )
     if kind == "string":
         return FILE_NAMES | AWKWARD_NAMES
+    if kind == "array":
+        fixed = st.tuples(*map(values_of, schema.get("prefixItems", []))).map(list)
+        return st.lists(values_of(schema["items"]), min_size=1, max_size=3) if "items" in schema else fixed
     if "properties" in schema:
         return st.fixed_dictionaries({}, optional={k: values_of(v) for k, v in schema["properties"].items()})
     table = values_of(schema["additionalProperties"])

@@ -1,15 +1,29 @@
-"""SGD against hand computation and against MXNet's own optimiser; its state."""
+"""The optimisers against the reference, hand computation, MXNet, PyTorch and SciPy; their states."""
 
 from __future__ import annotations
 
 import math
+import threading
 
 import numpy as np
 import pytest
 from helpers import Quadratic, mx, relative_error, to_mx
+from reference import descent, formulas, spaces
 
-from styletransfer.config import OptimizerSettings, Schedule
-from styletransfer.optimizers import SGD, clipped, gradient_norm, norm_limit, scheduled_rate
+from styletransfer.config import OptimizerSettings, Schedule, Stop
+from styletransfer.objective import Evaluation, Losses
+from styletransfer.optimization import optimize
+from styletransfer.optimizers import (
+    LBFGS,
+    SGD,
+    AcceptReject,
+    Adam,
+    clipped,
+    create,
+    gradient_norm,
+    norm_limit,
+    scheduled_rate,
+)
 
 SHAPE = (1, 3, 4, 5)
 START = np.random.default_rng(1).normal(0.0, 10.0, SHAPE)
@@ -32,26 +46,19 @@ def steps(optimizer, image, objective, count):
     return move
 
 
-def by_hand(x, objective, chosen, count):
-    """The image after so many steps, in NumPy float64."""
-    velocity = np.zeros_like(x)
-    for update in range(1, count + 1):
+def exactly(objective):
+    """What a quadratic objective says, in float64, for the reference."""
+
+    def evaluate(x):
         gradient = objective.curvature * (x - objective.centre)
-        norm = math.sqrt(np.sum(gradient**2))
-        if chosen.clip_norm is not None and norm > chosen.clip_norm:
-            gradient *= chosen.clip_norm / norm
-        gradient += (objective.tv or 0.0) * x
-        rate = chosen.learning_rate
-        if chosen.schedule is not None:
-            for past in range(1, update):  # it falls behind every update that is a multiple of the step
-                rate *= chosen.schedule.factor if past % chosen.schedule.step == 0 else 1.0
-        velocity = chosen.momentum * velocity - rate * (gradient + chosen.weight_decay * x)
-        x = x + velocity
-    return x
+        return formulas.Evaluation({}, math.nan, gradient, (objective.tv or 0.0) * x)
+
+    return evaluate
 
 
 @pytest.mark.parametrize("count", [1, 2, 10])
 @pytest.mark.parametrize("tv", [None, 0.2])
+@pytest.mark.parametrize("name", ["sgd", "adam", "accept_reject"])
 @pytest.mark.parametrize(
     "chosen",
     [
@@ -60,16 +67,21 @@ def by_hand(x, objective, chosen, count):
         settings(weight_decay=0.3),
         settings(clip_norm=20.0),
         settings(schedule=Schedule(step=3, factor=0.5)),
+        settings(beta1=0.5, beta2=0.9),
         SETTINGS,
     ],
-    ids=["plain", "momentum", "weight decay", "clipping", "schedule", "everything"],
+    ids=["plain", "momentum", "weight decay", "clipping", "schedule", "memory", "everything"],
 )
-def test_steps_are_those_made_by_hand(chosen, tv, count):
-    objective = Quadratic(1.5, centre=3.0, tv=tv)
+def test_steps_are_those_of_the_reference(chosen, name, tv, count):
+    if name == "adam":
+        pytest.importorskip("torch")
+    chosen = chosen.model_copy(update={"name": name})
+    objective = Quadratic(1.5, centre=300.0, tv=tv)  # beyond white, so that some values come to be rejected
     image = to_mx(START)
-    steps(SGD(chosen, image), image, objective, count)
-    expected = by_hand(START, objective, chosen, count)
-    assert relative_error(image.asnumpy() - START, expected - START) < 1e-5
+    steps(create(chosen, image, "bgr255"), image, objective, count)
+    own = {**chosen.model_dump(), "displayable": spaces.displayable("bgr255")}
+    expected, _ = descent.descend(own, exactly(objective), START[0], count)[-1]
+    assert relative_error(image.asnumpy()[0] - START[0], expected - START[0]) < 1e-5
 
 
 def test_the_first_step_in_numbers():
@@ -79,6 +91,48 @@ def test_the_first_step_in_numbers():
     np.testing.assert_allclose(image.asnumpy(), 2.0 - 0.1 * (1.0 + 0.25 * 2.0), rtol=1e-6)  # 1.85
     steps(optimizer, image, Quadratic(1.0, centre=1.0), 1)
     np.testing.assert_allclose(image.asnumpy(), 1.85 + 0.5 * -0.15 - 0.1 * (0.85 + 0.25 * 1.85), rtol=1e-6)
+
+
+def test_the_first_step_of_adam_in_numbers():
+    image = mx.nd.full((1, 3, 1, 1), 2.0)
+    chosen = settings(learning_rate=0.1, beta1=0.5, beta2=0.75, epsilon=0.5)
+    steps(Adam(chosen, image), image, Quadratic(1.0, centre=1.0), 1)
+    # The mean is 0.5, the variance 0.25; epsilon joins its root before the correction sqrt(1 - 0.75) / (1 - 0.5) = 1.
+    np.testing.assert_allclose(image.asnumpy(), 2.0 - 0.1 * 0.5 / (0.5 + 0.5), rtol=1e-6)
+
+
+def test_the_constants_of_adam_are_those_of_pytorch():
+    pytest.importorskip("torch")
+    image = to_mx(START)
+    steps(Adam(OptimizerSettings(learning_rate=0.1), image), image, Quadratic(1.5, centre=3.0), 5)
+    expected, _ = descent.adam(exactly(Quadratic(1.5, centre=3.0)), START, 5, learning_rate=0.1)[-1]
+    assert relative_error(image.asnumpy() - START, expected - START) < 1e-5
+
+
+@pytest.mark.parametrize("space", ["rgb255", "rgb256", "bgr255", "torchvision"])
+def test_each_value_is_accepted_or_rejected_on_its_own(space):
+    black, white = spaces.displayable(space)
+    #        outside, inside, across, inside, outside
+    before = np.array([0.004, 0.004, 0.5, 0.996, 0.996])
+    change = np.array([-0.008, 0.008, -0.3, -0.008, 0.008])
+    expected = np.where([False, True, True, True, False], before + change, before)
+    before, expected = (black + (white - black) * shares.reshape(1, 1, 5) for shares in (before, expected))
+    image, gradient = to_mx(before[None]), to_mx(-(white - black) * change.reshape(1, 1, 5))[None]
+    optimizer = AcceptReject(settings(learning_rate=1.0), image, space)
+    steps(optimizer, image, lambda _: Evaluation(Losses({}, 0.0), gradient, None), 1)
+    np.testing.assert_allclose(image.asnumpy()[0], expected, rtol=1e-5)
+
+
+def test_black_and_white_are_displayable():
+    image = mx.nd.zeros((1, 3, 2, 1))
+    gradient = -to_mx(np.stack(spaces.displayable("rgb255"), axis=1)).reshape((1, 3, 2, 1))
+    steps(
+        AcceptReject(settings(learning_rate=1.0), image, "rgb255"),
+        image,
+        lambda _: Evaluation(Losses({}, 0.0), gradient, None),
+        1,
+    )
+    np.testing.assert_array_equal(image.asnumpy(), -gradient.asnumpy())
 
 
 def test_sixty_steps_are_those_of_mxnet():
@@ -144,17 +198,22 @@ def test_the_gradient_of_the_tv_is_added_after_clipping():
     assert relative_error(image.asnumpy() - START, expected) < 1e-5
 
 
-def test_a_restored_optimizer_goes_on_bit_by_bit(tmp_path):
+each_stepwise = pytest.mark.parametrize("name", ["sgd", "adam", "accept_reject"])
+
+
+@each_stepwise
+def test_a_restored_optimizer_goes_on_bit_by_bit(name, tmp_path):
+    chosen = SETTINGS.model_copy(update={"name": name})
     objective = Quadratic(1.5, centre=3.0, tv=0.2)
     image = to_mx(START)
-    optimizer = SGD(SETTINGS, image)
+    optimizer = create(chosen, image, "rgb255")
     steps(optimizer, image, objective, 4)
     middle = image.asnumpy()
     np.savez(tmp_path / "state.npz", **optimizer.state())
     expected_move = steps(optimizer, image, objective, 5)
 
     again = to_mx(middle)
-    restored = SGD(SETTINGS, again)
+    restored = create(chosen, again, "rgb255")
     with np.load(tmp_path / "state.npz", allow_pickle=False) as state:
         restored.restore(state)
     move = steps(restored, again, objective, 5)
@@ -163,12 +222,125 @@ def test_a_restored_optimizer_goes_on_bit_by_bit(tmp_path):
     assert move.evaluation.losses == expected_move.evaluation.losses
 
 
-def test_a_saved_state_does_not_move_with_the_optimizer():
+@each_stepwise
+def test_a_saved_state_does_not_move_with_the_optimizer(name):
     image = to_mx(START)
-    optimizer = SGD(SETTINGS, image)
+    optimizer = create(SETTINGS.model_copy(update={"name": name}), image, "rgb255")
     steps(optimizer, image, Quadratic(), 2)
     state = optimizer.state()
     before = {key: np.array(values) for key, values in state.items()}
     steps(optimizer, image, Quadratic(), 2)
     for key, values in before.items():
         np.testing.assert_array_equal(state[key], values)
+
+
+ROUNDS = settings(name="lbfgs", evaluations=5, history=3, rounds=3)
+
+
+def valley(image):
+    """Steep one way and flat the other: sum of c x^2 / 2 + x^4 / 100, and 0.1 x^2 / 2 as TV; float64 inside."""
+    x = image.asnumpy().astype(np.float64)
+    steepness = np.geomspace(0.1, 100.0, x.size).reshape(x.shape)
+    losses = Losses({"content.valley": float(np.sum(steepness * x**2 / 2 + x**4 / 100))}, float(np.sum(x**2)) / 20)
+    return Evaluation(losses, to_mx(steepness * x + x**3 / 25), to_mx(x / 10))
+
+
+def valley_exactly(x):
+    """The same for the reference, with the same roundings."""
+    found = valley(to_mx(x))
+    gradient = (found.gradient + found.tv_gradient).asnumpy().astype(np.float64)
+    return formulas.Evaluation(found.losses.layers, found.scaled_total, gradient, np.zeros_like(gradient))
+
+
+def course(chosen, stop, restored=None):
+    """What a run of L-BFGS records, with copies of image and state; `restored` is one of these, to go on from."""
+    image = to_mx(START)
+    optimizer = create(chosen, image, "rgb255")
+    after = None
+    if restored is not None:
+        after, _, middle, state = restored
+        image[:] = middle
+        optimizer.restore(state)
+    return [
+        (record.step, record.losses, record.image.asnumpy(), optimizer.state())
+        for record in optimize(image, valley, optimizer, Stop(max_iterations=stop), after=after)
+    ]
+
+
+def test_lbfgs_asks_what_scipy_asks():
+    expected = descent.descend(ROUNDS.model_dump(), valley_exactly, START.astype(np.float32).astype(np.float64), 100)
+    found = course(ROUNDS, 100)
+    assert len(found) == len(expected) > 3 * ROUNDS.evaluations
+    for (step, losses, image, state), (point, evaluation) in zip(found, expected):
+        if state["rounds"] == 0:
+            np.testing.assert_array_equal(image, point.astype(np.float32), err_msg=f"step {step}")
+        # Between rounds the image is rounded to float32.
+        assert relative_error(image, point) < 1e-5
+        assert losses.layers == pytest.approx(evaluation.losses, rel=1e-4)
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_lbfgs_ends_behind_its_rounds(rounds):
+    found = course(ROUNDS.model_copy(update={"rounds": rounds}), 100)
+    assert int(found[-1][3]["rounds"]) == rounds - 1
+    assert len(found) < len(course(ROUNDS, 100))
+    image = to_mx(START)
+    optimizer = LBFGS(ROUNDS.model_copy(update={"rounds": rounds}), image)
+    for _ in range(rounds):
+        assert list(optimizer.advance(image, valley(image), valley))
+    assert not list(optimizer.advance(image, valley(image), valley))
+
+
+def test_a_round_of_lbfgs_ends_where_scipy_does():
+    """Behind a line search that fails, because the gradient points the wrong way, that is the start of the search."""
+    image = mx.nd.zeros(SHAPE)
+    optimizer = LBFGS(ROUNDS, image)
+
+    def misleading(image):
+        return Evaluation(Quadratic()(image).losses, mx.nd.ones(SHAPE), None)
+
+    visited = [image.asnumpy() for _ in optimizer.advance(image, misleading(image), misleading)]
+    assert visited[-1].any()
+    assert not image.asnumpy().any()
+
+
+LENGTH = 12  # of ROUNDS, into the third round
+
+
+@pytest.mark.parametrize("done", range(LENGTH))
+def test_lbfgs_restored_anywhere_goes_on_bit_by_bit(done):
+    expected = course(ROUNDS, LENGTH)
+    found = course(ROUNDS, LENGTH, restored=expected[done])
+    assert [step for step, *_ in found] == list(range(done + 1, LENGTH + 1))
+    for (_, losses, image, state), (_, expected_losses, expected_image, expected_state) in zip(
+        found, expected[done + 1 :]
+    ):
+        assert losses == expected_losses
+        np.testing.assert_array_equal(image, expected_image)
+        np.testing.assert_equal(state, expected_state)
+
+
+def test_lbfgs_left_in_the_middle_leaves_no_thread():
+    before = threading.active_count()
+    image = to_mx(START)
+    moves = LBFGS(ROUNDS, image).advance(image, valley(image), valley)
+    next(moves)
+    assert threading.active_count() == before + 1
+    moves.close()
+    assert threading.active_count() == before
+
+
+def test_lbfgs_leaves_no_thread_behind_an_objective_that_fails():
+    before = threading.active_count()
+    asked = []
+
+    def failing(image):
+        asked.append(image)
+        if len(asked) == 3:
+            raise ArithmeticError
+        return valley(image)
+
+    image = to_mx(START)
+    with pytest.raises(ArithmeticError):
+        list(LBFGS(ROUNDS, image).advance(image, valley(image), failing))
+    assert threading.active_count() == before

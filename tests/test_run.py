@@ -12,6 +12,7 @@ import subprocess
 import sys
 import termios
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -23,7 +24,8 @@ from processes import NSTYLE
 import models
 from models import spec
 from scripts.nstyle import main
-from styletransfer import curves, images, weights
+from styletransfer import curves, images, recorders, weights
+from styletransfer.config import OptimizerSettings
 
 STEPS = 30
 LAYERS = ["content.relu4_2", *(f"style.relu{block}_1" for block in range(1, 6))]
@@ -223,6 +225,15 @@ def test_a_run_goes_on_from_its_checkpoint_as_if_nothing_had_been(finished, tmp_
     assert seconds == sorted(seconds)
 
 
+@pytest.mark.parametrize("name", get_args(OptimizerSettings.model_fields["name"].annotation))
+def test_every_optimizer_goes_on_as_if_nothing_had_been(tmp_path, name):
+    settings = (f"optimizer.name={name}", "init.kind=noise", "optimizer.evaluations=4")
+    whole = made(tmp_path / "whole", "stop.max_iterations=12", *settings)
+    parts = made(tmp_path / "parts", "stop.max_iterations=7", "output.checkpoint_every=6", *settings)
+    made(parts, "--resume", "--force", "stop.max_iterations=12", *settings)
+    assert_same_run(parts, whole)
+
+
 @pytest.mark.parametrize(
     ("change", "key"),
     [
@@ -306,12 +317,18 @@ def test_a_run_does_not_go_on_with_a_photograph_of_another_shape(tmp_path, capsy
     assert "--resume: content.image has other proportions" in capsys.readouterr().err
 
 
+def test_a_checkpoint_comes_with_its_curve(tmp_path, monkeypatch):
+    """What is written at the end of a run is not there when the power fails."""
+    monkeypatch.setattr(recorders.CurveRecorder, "close", lambda recorder: None)
+    assert curve_of(made(tmp_path / "run", "output.checkpoint_every=3")).column("step") == [0, 1, 2, 3]
+
+
 # Interruptions.
 
 
 def interrupted(folder, number):
-    """Start a run without end, send it a signal once it is under way, and return its status and what it said."""
-    arguments = command(folder, "stop.max_iterations=1000000", "output.save_every=7")
+    """Start a long run, send it a signal once it is under way, and return its status and what it said."""
+    arguments = command(folder, "stop.max_iterations=3000", "output.checkpoint_every=0")
     with subprocess.Popen([sys.executable, str(NSTYLE), *arguments], stderr=subprocess.PIPE, text=True) as process:
         lines = []
         for line in process.stderr:

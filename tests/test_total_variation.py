@@ -12,7 +12,11 @@ from reference import formulas
 from styletransfer import total_variation
 
 KERNEL = np.array([[0, -1, 0], [-1, 4, -1], [0, -1, 0]]) / 8
-ENERGIES = {"laplacian": formulas.laplacian_energy, "squared": formulas.squared_energy}
+ENERGIES = {
+    "laplacian": formulas.laplacian_energy,
+    "squared": formulas.squared_energy,
+    "power": formulas.power_energy,
+}
 sides = st.integers(2, 9)
 seeds = st.integers(0, 2**32 - 1)
 
@@ -66,14 +70,26 @@ def test_gradients_are_those_of_finite_differences(kind):
     expected = finite_differences(
         lambda x: variation.energy_and_gradient(to_mx(x[None]))[0],
         image,
-        step=10.0,  # exact for a square
+        step=10.0 if kind != "power" else 0.5,  # exact for a square
     )
     assert relative_error(energy_and_gradient(kind, image)[1], expected) < 1e-3
 
 
+def test_the_power_energy_in_numbers():
+    image = np.zeros((3, 2, 2), np.float32)
+    image[1] = [[1.0, 4.0], [5.0, 100.0]]  # 3 to the right, 4 down: 25 to the power of 1.25; the corner has no say
+    energy, gradient = energy_and_gradient("power", image)
+    assert energy == pytest.approx(5**2.5, rel=1e-6)
+    slope = 2.5 * 25**0.25
+    np.testing.assert_allclose(gradient[1], [[-7 * slope, 3 * slope], [4 * slope, 0]], rtol=1e-6)
+    assert not gradient[[0, 2]].any()
+
+
 def test_a_grey_picture_costs_nothing_but_the_laplacian_border():
     grey = np.full((3, 6, 7), 10.0, np.float32)
-    assert energy_and_gradient("squared", grey)[0] == 0
+    for kind in ("squared", "power"):
+        energy, gradient = energy_and_gradient(kind, grey)
+        assert energy == 0 and not gradient.any()
     # Every border value has one zero beyond it, a corner two: 2 x (6 + 7) a channel.
     assert energy_and_gradient("laplacian", grey)[0] == pytest.approx(3 * 26 * 10.0**2 / 16)
 
@@ -89,7 +105,7 @@ def test_a_second_call_forgets_the_first(kind):
     np.testing.assert_array_equal(gradient.asnumpy()[0], expected_gradient)
 
 
-@pytest.mark.parametrize("kind", ["laplacian", "squared", "power"])
+@pytest.mark.parametrize("kind", ENERGIES)
 @pytest.mark.parametrize("shape", [(1, 6), (6, 1), (1, 1)])
 def test_one_row_or_column_will_do(kind, shape):
     image = drawn(*shape, seed=4)

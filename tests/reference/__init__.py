@@ -1,4 +1,5 @@
-"""An independent account of what the losses and gradients are, in float64, written from the papers' formulas.
+"""An independent account of what the source systems compute, in float64, written from their formulas.
 
-It shares no code with the library: `formulas` are the losses, `numpy_vgg` and `torch_vgg` the networks they look at.
+It shares no code with the library: `formulas` are the losses, `numpy_vgg` and `torch_vgg` the networks they look at,
+`spaces` the pixels, `descent` the optimisers.
 """

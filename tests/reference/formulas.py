@@ -11,9 +11,9 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Problem:
-    """A style transfer; pictures are (3, H, W) float64 in the space of the network."""
+    """A style transfer; pictures are (3, H, W) float64 in the space of the image."""
 
-    convention: str  # balanced or mxnet
+    convention: str  # balanced, or a source system
     content: np.ndarray
     styles: Sequence[tuple[float, np.ndarray]]  # with blending weights that sum to 1
     content_weight: float
@@ -22,6 +22,16 @@ class Problem:
     style_layers: Mapping[str, float]
     tv_kind: str = "none"
     tv_weight: float = 0.0
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an optimiser is told of an image; the total and the gradients are multiplied by the convention's factor."""
+
+    losses: Mapping[str, float]
+    total: float
+    gradient: np.ndarray  # of content and style
+    tv_gradient: np.ndarray
 
 
 def gradient_factor(problem: Problem) -> float:
@@ -47,27 +57,47 @@ def weighted_losses(problem: Problem, image: Any, see: Callable[[Any], Mapping[s
             found[f"style.{layer}"] = problem.style_weight * weight * _style(problem, seen[layer], styles)
     found["tv"] = 0.0
     if problem.tv_kind != "none":
-        energy = {"laplacian": laplacian_energy, "squared": squared_energy}[problem.tv_kind]
+        energy = {"laplacian": laplacian_energy, "squared": squared_energy, "power": power_energy}[problem.tv_kind]
         unit = energy(problem.content) if problem.convention == "balanced" else 1.0
         found["tv"] = problem.tv_weight * energy(image) / unit
     return found
 
 
 def _content(problem: Problem, features: Any, target: Any) -> Any:
-    raw = ((features - target) ** 2).sum()
-    if problem.convention == "mxnet":
-        return raw
-    return raw / (target**2).sum() / sum(problem.content_layers.values())
+    square = (features - target) ** 2
+    if problem.convention in ("mxnet", "keras"):
+        return square.sum()
+    if problem.convention == "gatys":
+        return square.sum() / 2
+    if problem.convention == "coursera":
+        return square.mean() / 4
+    if problem.convention == "pytorch":
+        return square.mean()
+    if problem.convention == "srcmini":
+        return square.mean() / 2
+    assert problem.convention == "balanced"
+    return square.sum() / (target**2).sum() / sum(problem.content_layers.values())
 
 
 def _style(problem: Problem, features: Any, styles: Sequence[tuple[float, Any]]) -> Any:
     channels, positions = features.shape[0], features.shape[1] * features.shape[2]
+    if problem.convention == "balanced":
+        target = sum(share * normalised_gram(style) for share, style in styles)
+        distance = ((normalised_gram(features) - target) ** 2).sum() / (target**2).sum()
+        return distance / sum(problem.style_layers.values())
+    target = sum(share * gram(style) * positions / (style.shape[1] * style.shape[2]) for share, style in styles)
+    square = (gram(features) - target) ** 2
     if problem.convention == "mxnet":
-        target = sum(share * gram(style) * positions / (style.shape[1] * style.shape[2]) for share, style in styles)
-        return ((gram(features) - target) ** 2).sum() / (channels * positions * channels)
-    target = sum(share * normalised_gram(style) for share, style in styles)
-    distance = ((normalised_gram(features) - target) ** 2).sum() / (target**2).sum()
-    return distance / sum(problem.style_layers.values())
+        return square.sum() / (channels * positions * channels)
+    if problem.convention in ("gatys", "coursera"):
+        return square.sum() / (2 * channels * positions) ** 2
+    if problem.convention == "keras":  # the image's size and its colours, whatever the layer
+        _, height, width = problem.content.shape
+        return square.sum() / (4 * 3**2 * (height * width) ** 2)
+    if problem.convention == "pytorch":
+        return square.mean() / (channels * positions)
+    assert problem.convention == "srcmini"
+    return square.mean()
 
 
 def gram(features: Any) -> Any:
@@ -97,3 +127,9 @@ def laplacian_energy(image: Any) -> Any:
     """
     border = sum((edge**2).sum() for edge in (image[..., 0, :], image[..., -1, :], image[..., 0], image[..., -1]))
     return (squared_energy(image) + border) / 16
+
+
+def power_energy(image: Any) -> Any:
+    """The sum of (dx^2 + dy^2)^1.25 over all values but those of the last row and column, as in the Keras example."""
+    corner = image[..., :-1, :-1]
+    return (((corner - image[..., 1:, :-1]) ** 2 + (corner - image[..., :-1, 1:]) ** 2) ** 1.25).sum()

@@ -2,30 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-from reference.formulas import Problem, gradient_factor, weighted_losses
+from reference import spaces
+from reference.formulas import Evaluation, Problem, gradient_factor, weighted_losses
 
 
 def see(
-    blocks: Sequence[Sequence[int]], parameters: Mapping[str, np.ndarray], pooling: str, image: Any
+    blocks: Sequence[Sequence[int]],
+    parameters: Mapping[str, np.ndarray],
+    pooling: str,
+    image: Any,
+    space: str = "rgb255",
 ) -> dict[str, torch.Tensor]:
-    """The features of every ReLU and pooling for an image (3, H, W)."""
+    """The features of every ReLU and pooling for an image (3, H, W) in a space; the weights are those for rgb255."""
     pool = functional.avg_pool2d if pooling == "avg" else functional.max_pool2d
     seen = {}
-    values = torch.as_tensor(image)
+    # What lies beyond the border is zero in the space of the image.
+    values = spaces.as_rgb255(functional.pad(torch.as_tensor(image), (1, 1, 1, 1)), space)
+    padding = 0
     for block, filters in enumerate(blocks, start=1):
         for position in range(1, len(filters) + 1):
             weight, bias = (
-                torch.tensor(parameters[f"conv{block}_{position}_{kind}"], dtype=torch.float64)
+                torch.as_tensor(np.asarray(parameters[f"conv{block}_{position}_{kind}"], dtype=np.float64))
                 for kind in ("weight", "bias")
             )
-            values = functional.relu(functional.conv2d(values, weight, bias, padding=1))
+            values = functional.relu(functional.conv2d(values, weight, bias, padding=padding))
+            padding = 1
             seen[f"relu{block}_{position}"] = values
         if min(values.shape[1:]) < 2:
             break
@@ -33,16 +41,33 @@ def see(
     return seen
 
 
-def gradients(problem: Problem, network: tuple, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The gradients (3, H, W) of content and style, and of the TV, as the convention hands them out.
+def evaluator(problem: Problem, network: tuple, space: str = "rgb255") -> Callable[[np.ndarray], Evaluation]:
+    """What says everything about an image (3, H, W). `network` are the first arguments of :func:`see`."""
+    pictures: dict[int, Mapping[str, torch.Tensor]] = {}
 
-    `network` are the first arguments of :func:`see`.
-    """
-    values = torch.tensor(image, requires_grad=True)
-    losses = weighted_losses(problem, values, lambda picture: see(*network, picture))
-    tv = losses.pop("tv")
-    found = []
-    for loss in (sum(losses.values()), tv):
-        gradient = torch.autograd.grad(loss, values)[0] if isinstance(loss, torch.Tensor) else torch.zeros_like(values)
-        found.append(gradient_factor(problem) * gradient.numpy())
-    return found[0], found[1]
+    def look(picture: Any) -> Mapping[str, torch.Tensor]:
+        if isinstance(picture, torch.Tensor):  # the image, another one every time
+            return see(*network, picture, space)
+        if id(picture) not in pictures:
+            pictures[id(picture)] = see(*network, picture, space)
+        return pictures[id(picture)]
+
+    def evaluate(image: np.ndarray) -> Evaluation:
+        values = torch.tensor(image, requires_grad=True)
+        losses = weighted_losses(problem, values, look)
+        factor = gradient_factor(problem)
+        gradients = []
+        for loss in (sum(loss for name, loss in losses.items() if name != "tv"), losses["tv"]):
+            wanted = isinstance(loss, torch.Tensor)
+            found = torch.autograd.grad(loss, values)[0] if wanted else torch.zeros_like(values)
+            gradients.append(factor * found.numpy())
+        numbers = {name: torch.as_tensor(loss).item() for name, loss in losses.items()}
+        return Evaluation(numbers, factor * sum(numbers.values()), *gradients)
+
+    return evaluate
+
+
+def gradients(problem: Problem, network: tuple, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The gradients (3, H, W) of content and style, and of the TV, as the convention hands them out."""
+    found = evaluator(problem, network)(image)
+    return found.gradient, found.tv_gradient

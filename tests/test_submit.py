@@ -1,0 +1,162 @@
+"""The command that runs sweeps: real jobs, tiny, in processes of their own."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from helpers import random_parameters, random_picture
+from PIL import Image
+from processes import PROJECT, output_of
+from test_architecture import WITHOUT_MXNET
+
+from scripts.submit import main
+from styletransfer import images, weights
+
+SUBMIT = PROJECT / "scripts" / "submit.py"
+SWEEP = """
+base:
+  content: {image: photo.png}
+  style: {images: painting.png}
+  weights: random.params
+  size: 40
+  stop: {max_iterations: 2}
+  output: {save_every: 0, checkpoint_every: 1}
+vary:
+  content.image: [photo.png, broken.png, other.png]
+output: out
+"""
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("studio")
+    weights.save(folder / "random.params", random_parameters("vgg_slim"))
+    for seed, name in enumerate(("photo", "painting", "other")):
+        images.write(folder / f"{name}.png", random_picture(40, 56, seed))
+    (folder / "broken.png").write_bytes((folder / "photo.png").read_bytes()[:900])
+    (folder / "sweep.yaml").write_text(SWEEP)
+    return folder
+
+
+def submit(folder, *arguments):
+    return subprocess.run(
+        [sys.executable, str(SUBMIT), *arguments], cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(studio):
+    """A sweep of three jobs, two at a time, of which one fails; it ran where MXNet cannot be imported."""
+    code = f"{WITHOUT_MXNET}\nimport sys\nsys.path.insert(0, {str(PROJECT)!r})\nfrom scripts.submit import main\n"
+    code += "sys.exit(main(['sweep.yaml', '--jobs', '2']))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=studio, capture_output=True, text=True, timeout=120, check=False
+    )
+    return studio / "out", done
+
+
+def test_a_job_that_fails_does_so_alone(finished):
+    folder, done = finished
+    assert done.returncode == 1 and done.stderr == ""
+    lines = done.stdout.splitlines()
+    assert sorted(line.split()[0] for line in lines[:3]) == ["1/3", "2/3", "3/3"]
+    assert lines[3:4] == ["out/contact.png"] and lines[-1] == "2 done, 1 failed"
+    assert lines[-2].startswith("broken: failed: picture broken.png: cannot be read: ")
+    assert (folder / "photo" / "image.png").exists() and (folder / "other" / "image.png").exists()
+    with open(folder / "results.csv", newline="") as stream:
+        rows = {row["job"]: row for row in csv.DictReader(stream)}
+    assert [row["state"] for row in rows.values()] == ["done", "failed", "done"] and rows["photo"]["steps"] == "2"
+    assert float(rows["photo"]["total"]) > 0 and rows["broken"]["reason"].startswith("picture broken.png")
+    assert Image.open(folder / "contact.png").width > 3 * 256
+
+
+def test_what_is_done_is_not_made_again_and_what_failed_is_tried_again(finished, studio):
+    folder, _ = finished
+    before = (folder / "photo" / "image.png").stat().st_mtime_ns
+    status = submit(studio, "sweep.yaml", "--status")
+    assert status.returncode == 0 and status.stdout.splitlines()[-1] == "2 done, 1 failed"
+    assert status.stdout.startswith("photo: done, 2 steps, ")
+    whole, broken = (studio / "photo.png").read_bytes(), (studio / "broken.png").read_bytes()
+    (studio / "broken.png").write_bytes(whole)
+    again = submit(studio, "sweep.yaml")
+    (studio / "broken.png").write_bytes(broken)
+    assert again.returncode == 0 and again.stderr == ""
+    first, second, *_, last = again.stdout.splitlines()
+    assert first == "2 of 3 done already" and second.startswith("3/3 broken: done, 2 steps") and last == "3 done"
+    assert (folder / "photo" / "image.png").stat().st_mtime_ns == before
+
+
+def children_of(process):
+    listing = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+    return [int(child) for child in listing.split()]
+
+
+def test_an_interrupted_sweep_saves_its_states_and_goes_on(studio, tmp_path):
+    arguments = [sys.executable, str(SUBMIT), "sweep.yaml", "--jobs", "2", "--output", str(tmp_path)]
+    endless = [*arguments, "--set", "stop.max_iterations=100000"]
+    with subprocess.Popen(endless, cwd=studio, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while not all((tmp_path / name / "checkpoint.npz").exists() for name in ("photo", "other")):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        children = children_of(process)
+        process.send_signal(signal.SIGINT)
+        output, said = process.communicate(timeout=60)
+    assert process.returncode == 75 and said.startswith("error: interrupted, states saved")
+    assert "stopping 2 running" in output and len(children) == 2
+    for child in children:
+        with pytest.raises(ProcessLookupError):
+            os.kill(child, 0)
+    for name in ("photo", "other"):
+        assert (tmp_path / name / "job.status").read_text() == "75\n"
+    status = submit(studio, "sweep.yaml", "--output", str(tmp_path), "--status")
+    assert status.stdout.splitlines()[-1] == "2 unfinished, 1 failed"
+    steps = max(len((tmp_path / name / "curve.csv").read_text().splitlines()) for name in ("photo", "other"))
+    enough = f"stop.max_iterations={steps + 3}"
+    done = submit(studio, "sweep.yaml", "--output", str(tmp_path), "--set", enough, "--jobs", "2")
+    assert done.stdout.splitlines()[-1] == "2 done, 1 failed", done.stdout
+    assert "going on after step" in (tmp_path / "photo" / "job.log").read_text()
+
+
+def test_a_dry_run_starts_nothing(studio, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(studio)
+    assert main(["sweep.yaml", "--dry-run", "--output", str(tmp_path / "new"), "--set", "seed=1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines] == [[n, str(tmp_path / "new" / n)] for n in ("photo", "broken", "other")]
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nowhere.yaml"], "config nowhere.yaml: No such file or directory"),
+        (["sweep.yaml", "--set", "siez=3"], "sweep sweep.yaml, job photo: unknown key 'siez'; did you mean 'size'?"),
+        (["sweep.yaml", "--set", "seed"], "--set seed: expected KEY=VALUE"),
+        (["sweep.yaml", "--output", "photo.png"], "photo.png"),
+    ],
+)
+def test_a_mistake_is_one_line_and_nothing_starts(studio, monkeypatch, capsys, arguments, words):
+    monkeypatch.chdir(studio)
+    assert main(arguments) == 2
+    output, said = capsys.readouterr()
+    assert output == "" and said.startswith("error: ") and said.count("\n") == 1 and words in said
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "two", "1.5"])
+def test_a_number_of_jobs_that_is_none(capsys, count):
+    with pytest.raises(SystemExit) as caught:
+        main(["sweep.yaml", f"--jobs={count}"])
+    assert caught.value.code == 2 and "no whole number from 1 on" in capsys.readouterr().err
+
+
+def test_checking_needs_no_mxnet():
+    code = f"{WITHOUT_MXNET}from scripts.submit import main\n"
+    code += "main(['configs/sweeps/content_layer.yaml', '--dry-run', '--output', '/nonexistent/x'])"
+    assert len(output_of(code).splitlines()) == 5
