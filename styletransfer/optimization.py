@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -75,14 +76,15 @@ def optimize(
     moved = not last_change < stop.relative_change
     while moved and step < stop.max_iterations:
         moved = False
-        for move in optimizer.advance(image, evaluation, objective):
-            evaluation, moved = move.evaluation, True
-            step += 1
-            change = relative_change(image, previous)
-            image.copyto(previous)
-            yield record(step, change, move.learning_rate)
-            if change < stop.relative_change or step >= stop.max_iterations:
-                return
+        with contextlib.closing(optimizer.advance(image, evaluation, objective)) as moves:
+            for move in moves:
+                evaluation, moved = move.evaluation, True
+                step += 1
+                change = relative_change(image, previous)
+                image.copyto(previous)
+                yield record(step, change, move.learning_rate)
+                if change < stop.relative_change or step >= stop.max_iterations:
+                    return
 
 
 def relative_change(image: Any, previous: Any) -> float:

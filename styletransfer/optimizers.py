@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,7 +28,9 @@ class Move:
 class Optimizer(Protocol):
     """Moves an image in place."""
 
-    def advance(self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]) -> Iterator[Move]:
+    def advance(
+        self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]
+    ) -> Generator[Move, None, None]:
         """Move `image`, whose evaluation is given, and yield every new evaluation."""
 
     def state(self) -> dict[str, NDArray]:
@@ -84,7 +86,9 @@ class SGD:
         self._limit = norm_limit(settings, image.size)
         self._updates = 0
 
-    def advance(self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]) -> Iterator[Move]:
+    def advance(
+        self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]
+    ) -> Generator[Move, None, None]:
         mx = load_mxnet()
         gradient = descent_direction(evaluation, self._limit)
         self._updates += 1
@@ -117,7 +121,9 @@ class Adam:
         self._limit = norm_limit(settings, image.size)
         self._updates = 0
 
-    def advance(self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]) -> Iterator[Move]:
+    def advance(
+        self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]
+    ) -> Generator[Move, None, None]:
         mx = load_mxnet()
         settings = self._settings
         gradient = descent_direction(evaluation, self._limit)
@@ -161,7 +167,9 @@ class AcceptReject:
         self._low, self._high = (mx.nd.array(limit, ctx=image.context) for limit in pixels.displayable_range(space))
         self._updates = 0
 
-    def advance(self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]) -> Iterator[Move]:
+    def advance(
+        self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]
+    ) -> Generator[Move, None, None]:
         mx = load_mxnet()
         self._updates += 1
         rate = scheduled_rate(self._settings.learning_rate, self._settings.schedule, self._updates)
@@ -194,36 +202,39 @@ class LBFGS:
         self._evaluations = 0  # of the round that is under way
         self._to_repeat = 0
 
-    def advance(self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]) -> Iterator[Move]:
+    def advance(
+        self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]
+    ) -> Generator[Move, None, None]:
         if self._settings.rounds is not None and self._rounds >= self._settings.rounds:
             return
-        if self._to_repeat:
+        repeated = self._to_repeat
+        if repeated:
             image[:] = self._round_start
         self._round_start = image.asnumpy()
         evaluation = objective(image)  # the last evaluation may be that of a trial elsewhere
         self._evaluations = 0
-        left_at_end = bool(self._to_repeat)
         search = _Search(self._round_start, self._settings.evaluations, self._settings.history)
+        best_value, best = _value_and_gradient(evaluation)[0], self._round_start
         try:
-            point = search.first()
-            value, gradient = _value_and_gradient(evaluation)
-            while (point := search.tell(value, gradient)) is not None:
+            search.first()
+            while (point := search.tell(*_value_and_gradient(evaluation))) is not None:
                 image[:] = point
                 evaluation = objective(image)
-                value, gradient = _value_and_gradient(evaluation)
                 self._evaluations += 1
+                if evaluation.scaled_total < best_value:
+                    best_value, best = evaluation.scaled_total, point
                 if self._to_repeat:
                     self._to_repeat -= 1
                 else:
-                    left_at_end = False
                     yield Move(evaluation, float("nan"))
-        finally:
+            best = search.result
+        finally:  # a run that stops within a round does not end at a bad trial of a line search
             search.close()
-        image[:] = search.result
+            image[:] = best
         self._rounds += 1
-        self._evaluations = 0
+        made, self._evaluations, self._to_repeat = self._evaluations, 0, 0
         self._round_start = image.asnumpy()
-        if left_at_end:
+        if 0 < made <= repeated:  # saved behind the last evaluation of a round: the next move is that of the next round
             yield from self.advance(image, evaluation, objective)
 
     def state(self) -> dict[str, NDArray]:
@@ -256,6 +267,7 @@ class _Search:
         self._values: queue.Queue[tuple[float, NDArray] | None] = queue.Queue()
         self._shape = start.shape
         self.result: NDArray = start
+        self._error: Exception | None = None
         self._thread = threading.Thread(
             target=self._run, args=(start.astype(np.float64).ravel(), evaluations, history), daemon=True
         )
@@ -263,12 +275,18 @@ class _Search:
     def first(self) -> NDArray | None:
         """The starting point."""
         self._thread.start()
-        return self._points.get()
+        return self._next()
 
     def tell(self, value: float, gradient: NDArray) -> NDArray | None:
         """The next point, after the value and gradient of the last; None when the search has ended."""
         self._values.put((value, gradient))
-        return self._points.get()
+        return self._next()
+
+    def _next(self) -> NDArray | None:
+        point = self._points.get()
+        if self._error is not None:
+            raise self._error
+        return point
 
     def close(self) -> None:
         """End the search, wherever it is."""
@@ -276,13 +294,15 @@ class _Search:
         self._thread.join()
 
     def _run(self, start: NDArray, evaluations: int, history: int) -> None:
-        from scipy.optimize import fmin_l_bfgs_b
-
         try:
+            from scipy.optimize import fmin_l_bfgs_b
+
             found, _, _ = fmin_l_bfgs_b(self._evaluate, start, maxfun=evaluations, m=history)
             self.result = found.astype(np.float32).reshape(self._shape)
         except _Closed:
             pass
+        except Exception as error:  # raised again where the search is asked for its next point
+            self._error = error
         finally:
             self._points.put(None)
 

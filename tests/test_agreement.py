@@ -1,0 +1,128 @@
+"""Every config, shrunk, against the independent reference: losses and gradient at the start, and the first steps.
+
+The reference takes the numbers of the config file and goes its own way, in float64, from the pixels to the optimiser.
+It shares with the library the resized pictures, the starting image and the random weights.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import math
+
+import numpy as np
+import pytest
+import yaml
+from helpers import random_parameters, relative_error
+from shrunk import CONFIGS, PROJECT, shrunk
+
+import models
+from styletransfer import curves, pipeline
+from styletransfer.optimization import optimize
+
+pytest.importorskip("torch")
+from reference import descent, formulas, spaces, torch_vgg
+
+STEPS = 10
+KNOWN = {
+    *("model", "weights", "pooling", "pixels", "convention", "content", "style", "tv"),
+    *("size", "shape", "init", "optimizer", "stop", "output", "seed", "device"),
+}
+# By the name of a case: a config, and what is changed in it.
+CASES = {name: (name, {}) for name in CONFIGS} | {
+    "a falling rate": ("starry_mxnet", {"model": "vgg_slim", "optimizer.schedule": {"step": 3, "factor": 0.5}}),
+    "short rounds": ("keras_vgg16", {"model": "vgg_slim", "optimizer.evaluations": 2}),
+    "accept or reject": ("starry", {"optimizer.name": "accept_reject", "optimizer.learning_rate": 20.0}),
+}
+every_case = pytest.mark.parametrize("case", CASES)
+
+
+def values_of(config, changes):
+    """What a config file says, and the schema's defaults for what it leaves out."""
+    given = yaml.safe_load((PROJECT / "configs" / f"{config}.yaml").read_text())
+    assert set(given) <= KNOWN, "the reference does not know all keys of this config"
+    values = {
+        key: {**default, **given.get(key, {})} if isinstance(default, dict) else given.get(key, default)
+        for key, default in shrunk(config).model_dump().items()
+    }
+    for name, value in changes.items():
+        section, _, key = name.partition(".")
+        values[section] = {**values[section], key: value} if key else value
+    return values
+
+
+def problem_of(values, pictures):
+    """The losses for the reference."""
+    styles = [(share, spaces.enter(style, values["pixels"])) for share, style in pictures.styles]
+    without_content = pictures.content is None  # then the TV is measured by the first style's
+    content = styles[0][1] if without_content else spaces.enter(pictures.content, values["pixels"])
+    groups = [values[group][key] for group in ("content", "style") for key in ("weight", "layers")]
+    return formulas.Problem(
+        values["convention"], content, styles, *groups, values["tv"]["kind"], values["tv"]["weight"]
+    )
+
+
+@functools.cache
+def both(case):
+    """Our curve, our gradients at the start, the images that the reference visits, with evaluations, and its rates."""
+    name, changes = CASES[case]
+    assignments = {**changes, "stop.max_iterations": STEPS, "stop.relative_change": 0}
+    config = shrunk(name, [f"{key}={json.dumps(value)}" for key, value in assignments.items()])
+    pictures = pipeline.read_pictures(config)
+    parameters = random_parameters(config.model)
+    run = pipeline.prepare(config, pictures, parameters)
+    start = run.image.asnumpy()[0].astype(np.float64)
+    found = run.objective(run.image)
+    gradients = [None if found is None else found.asnumpy()[0] for found in (found.gradient, found.tv_gradient)]
+    rows = [curves.row_of(record) for record in optimize(run.image, run.objective, run.optimizer, config.stop)]
+
+    values = values_of(name, changes)
+    exact = {name: array.astype(np.float64) for name, array in parameters.items()}
+    network = (models.load(values["model"]).BLOCKS, exact, values["pooling"])
+    evaluate = torch_vgg.evaluator(problem_of(values, pictures), network, values["pixels"])
+    settings = {**values["optimizer"], "displayable": spaces.displayable(values["pixels"])}
+    visited = descent.descend(settings, evaluate, start, STEPS)
+    rates = itertools.islice(descent.rates(settings["learning_rate"], settings["schedule"]), STEPS)
+    return rows, gradients, visited, [math.nan] * STEPS if settings["name"] == "lbfgs" else list(rates)
+
+
+@every_case
+def test_the_losses_at_the_start_are_those_of_the_reference(case):
+    rows, _, visited, _ = both(case)
+    expected = visited[0][1].losses
+    assert set(expected) == {name for name in rows[0] if "." in name or name == "tv"}
+    for name, value in expected.items():
+        # From the content picture, the content loss starts at zero: float32 makes it a grain of what it becomes.
+        grain = 1e-6 * max(evaluation.losses[name] for _, evaluation in visited)
+        assert rows[0][name] == pytest.approx(value, rel=1e-5, abs=grain), name
+
+
+@every_case
+def test_the_gradient_at_the_start_is_that_of_the_reference(case):
+    _, (gradient, tv_gradient), visited, _ = both(case)
+    expected = visited[0][1]
+    assert relative_error(gradient, expected.gradient) < 1e-5
+    if tv_gradient is None:
+        assert not expected.tv_gradient.any()
+    else:
+        assert relative_error(tv_gradient, expected.tv_gradient) < 1e-5
+
+
+@every_case
+def test_the_first_steps_are_those_of_the_reference(case):
+    rows, _, visited, rates = both(case)
+    assert len(rows) == len(visited) == STEPS + 1
+    # L-BFGS divides small differences of gradients by small differences of images, so that float32 is amplified from
+    # step to step: from 1e-7 to 1e-4 at the tenth.
+    tolerance = 1e-3 if math.isnan(rates[0]) else 2e-4
+    for step, ((before, _), (image, evaluation)) in enumerate(itertools.pairwise(visited), start=1):
+        expected = {
+            **evaluation.losses,
+            "total": sum(evaluation.losses.values()),
+            "gradient_norm": np.linalg.norm(evaluation.gradient),
+            "relative_change": np.linalg.norm(image - before) / np.linalg.norm(image),
+            "learning_rate": rates[step - 1],
+        }
+        found = {name: rows[step][name] for name in expected}
+        assert found == pytest.approx(expected, rel=tolerance, nan_ok=True), step
