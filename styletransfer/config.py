@@ -81,7 +81,7 @@ class Style(_Section):
     images: dict[FileName, Positive] | None = Field(
         None, description="one or several pictures, with weights that blend their Gram matrices"
     )
-    weight: NotNegative = Field(30.0, description="weight of the style losses")
+    weight: NotNegative = Field(60.0, description="weight of the style losses")
     layers: Layers | None = Field(None, description="layers and their weights; null: the model's own")
     size: Side | Literal["match"] | None = Field(
         None, description="long edge of the style pictures; null: as the picture; match: warped to the content's shape"
@@ -132,7 +132,7 @@ class Schedule(_Section):
 
 
 class OptimizerSettings(_Section):
-    name: Literal["sgd", "adam", "lbfgs", "accept_reject"] = Field("sgd", description="the method")
+    name: Literal["sgd", "adam", "lbfgs", "accept_reject"] = Field("lbfgs", description="the method")
     learning_rate: Positive = Field(1.0, description="step length")
     momentum: Annotated[Number, Field(ge=0, lt=1)] = Field(0.9, description="sgd: momentum")
     weight_decay: NotNegative = Field(
@@ -144,7 +144,7 @@ class OptimizerSettings(_Section):
     beta1: Annotated[Number, Field(ge=0, lt=1)] = Field(0.9, description="adam: memory of the gradient")
     beta2: Annotated[Number, Field(ge=0, lt=1)] = Field(0.999, description="adam: memory of its square")
     epsilon: Positive = Field(1e-8, description="adam: least size of a gradient")
-    evaluations: Annotated[int, Field(ge=1, le=100_000), _WHOLE] = Field(20, description="lbfgs: in a round, about")
+    evaluations: Annotated[int, Field(ge=1, le=100_000), _WHOLE] = Field(100, description="lbfgs: in a round, about")
     history: Annotated[int, Field(ge=1, le=1000), _WHOLE] = Field(10, description="lbfgs: steps remembered in a round")
     rounds: Annotated[int, Field(ge=1, le=1_000_000), _WHOLE] | None = Field(
         None, description="lbfgs: rounds at most; null: as stop allows"
@@ -153,7 +153,7 @@ class OptimizerSettings(_Section):
 
 
 class Stop(_Section):
-    max_iterations: Count = Field(300, description="steps at most")
+    max_iterations: Count = Field(150, description="steps at most")
     relative_change: NotNegative = Field(0.0, description="stop when |x - previous x| / |x| falls below this; 0: never")
 
 
