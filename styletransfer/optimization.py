@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +38,7 @@ def optimize(
     after: int | None = None,
     elapsed: float = 0.0,
     last_change: float = math.nan,
-) -> Iterator[Record]:
+) -> Generator[Record, None, None]:
     """Move `image` in place until the stopping rule holds, or the optimiser makes no more moves.
 
     Parameters

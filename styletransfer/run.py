@@ -100,14 +100,18 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
         for recorder in recorders:
             stack.callback(recorder.close)
         stopped = stack.enter_context(_signals())
-        steps = optimize(
-            prepared.image,
-            prepared.objective,
-            prepared.optimizer,
-            config.stop,
-            after=done,
-            elapsed=elapsed,
-            last_change=last_change,
+        steps = stack.enter_context(
+            contextlib.closing(
+                optimize(
+                    prepared.image,
+                    prepared.objective,
+                    prepared.optimizer,
+                    config.stop,
+                    after=done,
+                    elapsed=elapsed,
+                    last_change=last_change,
+                )
+            )
         )
         try:
             for record in steps:

@@ -50,7 +50,7 @@ def test_a_change_of_one_percent_is_noticed_by_lbfgs_at_the_first_step(name: str
     weight = shrunk(name).style.weight
     changed = curve_of(shrunk(name, [f"style.weight={weight * 1.01!r}", "stop.max_iterations=0"]))
     first = curves.Curve(expected.columns, expected.rows[:1])
-    assert "style" in (curves.first_difference(first, changed, 1e-3) or "")
+    assert curves.first_difference(first, changed, 1e-3) is not None
 
 
 def test_two_runs_are_the_same_to_the_last_digit() -> None:

@@ -64,6 +64,7 @@ def command(folder, *changes, content="photo.png", style="painting.jpg"):
     tiny = (
         "size=48",
         "weights=random.params",
+        "optimizer.name=sgd",
         "optimizer.learning_rate=1",
         "stop.max_iterations=4",
         "output.save_every=2",
@@ -326,9 +327,9 @@ def test_a_checkpoint_comes_with_its_curve(tmp_path, monkeypatch):
 # Interruptions.
 
 
-def interrupted(folder, number):
+def interrupted(folder, number, *changes):
     """Start a long run, send it a signal once it is under way, and return its status and what it said."""
-    arguments = command(folder, "stop.max_iterations=3000", "output.checkpoint_every=0")
+    arguments = command(folder, "stop.max_iterations=3000", "output.checkpoint_every=0", *changes)
     with subprocess.Popen([sys.executable, str(NSTYLE), *arguments], stderr=subprocess.PIPE, text=True) as process:
         lines = []
         for line in process.stderr:
@@ -338,17 +339,19 @@ def interrupted(folder, number):
         return process.wait(60), lines
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path, number):
-    folder = tmp_path / "run"
-    status, lines = interrupted(folder, number)
+@pytest.mark.parametrize(
+    ("number", "optimizer"), [(signal.SIGINT, "sgd"), (signal.SIGTERM, "sgd"), (signal.SIGINT, "lbfgs")]
+)
+def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path, number, optimizer):
+    folder, chosen = tmp_path / "run", f"optimizer.name={optimizer}"
+    status, lines = interrupted(folder, number, chosen)
     assert status == 75 and not any("Traceback" in line for line in lines), lines
     last = re.fullmatch(r"error: interrupted at step (\d+), state saved: run again with --resume to go on", lines[-1])
     assert last and int(last[1]) >= 50
     assert (folder / "checkpoint.npz").exists() and not (folder / "image.png").exists()
     assert len(curve_of(folder).rows) == int(last[1]) + 1
     steps = f"stop.max_iterations={int(last[1]) + 5}"
-    assert_same_run(made(folder, "--resume", steps), made(tmp_path / "whole", steps))
+    assert_same_run(made(folder, "--resume", steps, chosen), made(tmp_path / "whole", steps, chosen))
 
 
 # Kinds of runs.
