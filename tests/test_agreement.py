@@ -114,8 +114,8 @@ def test_the_first_steps_are_those_of_the_reference(case):
     rows, _, visited, rates = both(case)
     assert len(rows) == len(visited) == STEPS + 1
     # L-BFGS divides small differences of gradients by small differences of images, so that float32 is amplified from
-    # step to step: from 1e-7 to 1e-4 at the tenth. Accept-or-reject decides by a threshold, on whose other side rounding
-    # may put a value.
+    # step to step: from 1e-7 to 1e-4 at the tenth. Accept-or-reject decides by a threshold, on whose other
+    # side rounding may put a value.
     tolerance = 1e-3 if math.isnan(rates[0]) or case == "accept or reject" else 2e-4
     for step, ((before, _), (image, evaluation)) in enumerate(itertools.pairwise(visited), start=1):
         expected = {
