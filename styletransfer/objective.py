@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import models
 from models.runtime import load_mxnet
 from styletransfer import losses
 from styletransfer.conventions import Convention, LayerFacts
@@ -123,18 +124,13 @@ def find_targets(
         network.forward()
         for layer in style_layers:
             features = network.features[layer]
-            _, channels, *positions = _shape_of(source, layer, height, width)
+            channels, *positions = models.load(source.model).SPEC.output_shape(layer, height, width)
             ratio = positions[0] * positions[1] / (features.shape[2] * features.shape[3])
             value = _gram(features, channels, source.context) * (weight * ratio)
             found_style[layer] = found_style[layer] + value if layer in found_style else value
         mx.nd.waitall()
         del network
     return Targets(found_content, found_style)
-
-
-def _shape_of(source: Source, layer: str, height: int, width: int) -> tuple[int, ...]:
-    _, symbol = tapped(source.model, [layer], [], source.pooling)
-    return symbol.infer_shape(data=(1, 3, height, width))[1][0]
 
 
 def _gram(features: Any, channels: int, context: Any) -> Any:
