@@ -96,9 +96,14 @@ def build(wanted: Iterable[str], pooling: str) -> dict[str, Any]:
         symbol = mx.sym.Convolution(symbol, num_filter=filters, kernel=(kernel, kernel), name=name, **window)
         return mx.sym.Activation(symbol, act_type="relu", name="relu_" + name)
 
+    def windows(symbol: Any, kind: str, **name: str) -> Any:
+        return mx.sym.Pooling(symbol, pool_type=kind, kernel=(3, 3), stride=(2, 2), pooling_convention="full", **name)
+
     def pool(name: str, symbol: Any) -> Any:
-        return tap(name, mx.sym.Pooling(symbol, pool_type=pooling, kernel=(3, 3), stride=(2, 2),
-                                        pooling_convention="full", name=name))  # fmt: skip
+        if pooling == "max":
+            return tap(name, windows(symbol, "max", name=name))
+        # MXNet's own average goes back from an incomplete window as if it were complete.
+        return tap(name, windows(symbol, "sum") / windows(mx.sym.ones_like(symbol), "sum"))
 
     symbol = tap("relu_conv1", relu("conv1", mx.sym.Variable("data"), 96, 7, stride=(2, 2)))
     symbol = pool("pool1", symbol) if missing else symbol

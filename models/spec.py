@@ -36,6 +36,15 @@ class Tap:
 
 
 @dataclass(frozen=True)
+class ReceptiveField:
+    """The pixels on which the values of a tap depend: along each side `size` of them from i * stride - offset on."""
+
+    size: int
+    stride: int
+    offset: int
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """The facts about one network."""
 
@@ -72,6 +81,17 @@ class ModelSpec:
             height, width = tap.output_length(height), tap.output_length(width)
             if tap.name == layer:
                 return tap.channels, height, width
+        raise KeyError(layer)
+
+    def receptive_field(self, layer: str) -> ReceptiveField:
+        """What a value of the tap `layer` sees of the image."""
+        size, stride, offset = 1, 1, 0
+        for tap in self.taps:
+            size += (tap.kernel - 1) * stride
+            offset += tap.pad * stride
+            stride *= tap.stride
+            if tap.name == layer:
+                return ReceptiveField(size, stride, offset)
         raise KeyError(layer)
 
     def smallest_side(self, layer: str) -> int:

@@ -94,7 +94,9 @@ def mxnet_step(model: str, size: int) -> Callable[[], NDArray[np.float32]]:
     mx = runtime.load_mxnet()
     from styletransfer import weights
     from styletransfer.conventions import CONVENTIONS
-    from styletransfer.objective import Objective, Source, Weights, find_targets
+    from styletransfer.network import Source
+    from styletransfer.objective import Objective, Weights
+    from styletransfer.targets import find_targets
 
     spec = models.load(model).SPEC
     content, style, image = (mx.nd.array(picture) for picture in pictures(size))

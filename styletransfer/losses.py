@@ -17,6 +17,17 @@ def gram(features: Any, channels: int) -> Any:
     return mx.sym.FullyConnected(flat, flat, no_bias=True, num_hidden=channels)
 
 
+def gram_gradient(head: Any, features: Any, channels: int) -> Any:
+    """The gradient 2 D F of a loss with respect to features, from its gradient D with respect to their Gram matrix.
+
+    D, (channels, channels), is symmetric, as G - A is (equation 6 of the paper, but for its norm). Written as a 1 x 1
+    convolution, the product takes the features in the layout in which the network's convolutions leave them.
+    """
+    mx = load_mxnet()
+    kernel = mx.sym.Reshape(2 * head, shape=(channels, channels, 1, 1))
+    return mx.sym.Convolution(features, kernel, kernel=(1, 1), num_filter=channels, no_bias=True)
+
+
 def squared_distance(value: Any, target: Any) -> Any:
     """S = sum (value - target)^2, shape (1,): the raw content loss of features, the raw style loss of Gram matrices."""
     mx = load_mxnet()

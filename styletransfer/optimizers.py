@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from models.runtime import load_mxnet
 from styletransfer import pixels
 from styletransfer.config import OptimizerSettings, Schedule
-from styletransfer.objective import Evaluation
+from styletransfer.objective import Evaluation, squared_norm
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,8 @@ def scheduled_rate(base: float, schedule: Schedule | None, update: int) -> float
 
 
 def gradient_norm(gradient: Any) -> float:
-    """The Euclidean norm. MXNet's own ``norm`` sums in float32 and is 1e-4 off on large arrays."""
-    mx = load_mxnet()
-    return float(mx.nd.sum(mx.nd.square(gradient)).asscalar()) ** 0.5
+    """The Euclidean norm."""
+    return squared_norm(gradient) ** 0.5
 
 
 def clipped(gradient: Any, limit: float | None) -> Any:

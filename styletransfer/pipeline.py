@@ -16,9 +16,10 @@ from styletransfer.config import Config, find_input
 from styletransfer.conventions import CONVENTIONS
 from styletransfer.errors import UserError
 from styletransfer.images import Picture
-from styletransfer.network import parameters_for
-from styletransfer.objective import Objective, Source, Weights, find_targets
+from styletransfer.network import Source, parameters_for
+from styletransfer.objective import Objective, Weights
 from styletransfer.optimizers import Optimizer
+from styletransfer.targets import find_targets
 
 LOGGER = logging.getLogger(__name__)
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 import models
 from models.runtime import load_mxnet
-from models.spec import ModelSpec
+from models.spec import ModelSpec, ReceptiveField
 from styletransfer import images, pixels, weights
 from styletransfer.config import PROJECT_FOLDER
 from styletransfer.errors import UserError, nearest
@@ -53,6 +53,12 @@ class Window:
     bottom: int
     right: int
 
+    @classmethod
+    def seen(cls, field: ReceptiveField, row: int, column: int) -> Window:
+        """What the value at (row, column) sees; where that lies at the border, it reaches outside the picture."""
+        top, left = (index * field.stride - field.offset for index in (row, column))
+        return cls(top, left, top + field.size, left + field.size)
+
     def cut(self, height: int, width: int) -> Window:
         """The part that lies inside a picture."""
         return Window(max(self.top, 0), max(self.left, 0), min(self.bottom, height), min(self.right, width))
@@ -60,32 +66,6 @@ class Window:
     def of(self, array: NDArray) -> NDArray:
         """Its pixels of an array (H, W, ...); it must lie inside."""
         return array[self.top : self.bottom, self.left : self.right]
-
-
-@dataclass(frozen=True)
-class ReceptiveField:
-    """The pixels on which the values of a layer depend: i * stride - offset and `size` from there, along each side."""
-
-    size: int
-    stride: int
-    offset: int
-
-    def window(self, row: int, column: int) -> Window:
-        """That of the value at (row, column); where it lies at the border, it reaches outside the picture."""
-        top, left = (index * self.stride - self.offset for index in (row, column))
-        return Window(top, left, top + self.size, left + self.size)
-
-
-def receptive_field(spec: ModelSpec, layer: str) -> ReceptiveField:
-    """The receptive field of the tap `layer`."""
-    size, stride, offset = 1, 1, 0
-    for tap in spec.taps:
-        size += (tap.kernel - 1) * stride
-        offset += tap.pad * stride
-        stride *= tap.stride
-        if tap.name == layer:
-            return ReceptiveField(size, stride, offset)
-    raise KeyError(layer)
 
 
 class Filter:
@@ -180,7 +160,7 @@ def strongest(
     UserError
         If a picture cannot be read, or is too small for the layer.
     """
-    field = receptive_field(spec, layer)
+    field = spec.receptive_field(layer)
     parameters = parameters_for(spec.name, parameters, _SPACE)
     from_one = max(_FROM_ONE_PICTURE, math.ceil(count / len(files)))
     found: list[Patch] = []
@@ -198,7 +178,7 @@ def strongest(
             activation = float(unit.activations[row, column])
             if len(found) == count and activation <= found[-1].activation:
                 break
-            window = field.window(row, column)
+            window = Window.seen(field, row, column)
             inside = window.cut(height, width)
             patch = Patch(file.name, activation, window, inside.of(picture), inside.of(unit.gradient(row, column)))
             found = sorted([*found, patch], key=lambda patch: -patch.activation)[:count]

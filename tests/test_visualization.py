@@ -14,9 +14,10 @@ from processes import PROJECT, python
 
 import models
 from models.runtime import load_mxnet
+from models.spec import ReceptiveField
 from styletransfer import images, pixels, visualization, weights
 from styletransfer.network import Network, parameters_for, tapped
-from styletransfer.visualization import Filter, ReceptiveField, Window, displayed, peaks, receptive_field, strongest
+from styletransfer.visualization import Filter, Window, displayed, peaks, strongest
 
 mx = load_mxnet()
 SCRIPT = PROJECT / "scripts" / "visualize.py"
@@ -44,14 +45,14 @@ def test_receptive_fields_are_what_the_activations_depend_on(model):
     """Noise everywhere outside changes nothing; noise on each of the four border lines inside changes something."""
     spec = models.load(model).SPEC
     for layer in spec.layer_names:
-        field = receptive_field(spec, layer)
+        field = spec.receptive_field(layer)
         height, width = field.size + 3 * field.stride + 1, field.size + 4 * field.stride
         features = features_of(model, (layer,), height, width)
         picture, noise = random_picture(height, width, 0), np.random.default_rng(1).random((height, width, 3))
         values = features(picture)[layer]
         row, column = (length // 2 for length in values.shape[1:])
         before = values[:, row, column]
-        window = field.window(row, column)
+        window = Window.seen(field, row, column)
         assert window == window.cut(height, width), "the picture is too small for this test"
         outside = noise.copy()
         window.of(outside)[:] = window.of(picture)
@@ -77,7 +78,7 @@ def test_receptive_fields_at_the_border(model):
     before = features(picture)
     for layer in ("pool1", spec.layer_names[5], spec.layer_names[-1]):
         for row, column in ((0, 0), tuple(length - 1 for length in before[layer].shape[1:])):
-            window = receptive_field(spec, layer).window(row, column).cut(height, width)
+            window = Window.seen(spec.receptive_field(layer), row, column).cut(height, width)
             outside = noise.copy()
             window.of(outside)[:] = window.of(picture)
             found, expected = features(outside)[layer][:, row, column], before[layer][:, row, column]
@@ -86,13 +87,13 @@ def test_receptive_fields_at_the_border(model):
 
 def test_receptive_fields_known_by_heart():
     vgg19, squeezenet = (models.load(name).SPEC for name in ("vgg19", "squeezenet"))
-    assert receptive_field(vgg19, "relu1_1") == ReceptiveField(size=3, stride=1, offset=1)
-    assert receptive_field(vgg19, "pool1") == ReceptiveField(size=6, stride=2, offset=2)
-    assert receptive_field(vgg19, "pool5").size == 268
-    assert receptive_field(squeezenet, "relu_conv1") == ReceptiveField(size=7, stride=2, offset=0)
-    assert receptive_field(squeezenet, "fire2") == ReceptiveField(size=19, stride=4, offset=4)
+    assert vgg19.receptive_field("relu1_1") == ReceptiveField(size=3, stride=1, offset=1)
+    assert vgg19.receptive_field("pool1") == ReceptiveField(size=6, stride=2, offset=2)
+    assert vgg19.receptive_field("pool5").size == 268
+    assert squeezenet.receptive_field("relu_conv1") == ReceptiveField(size=7, stride=2, offset=0)
+    assert squeezenet.receptive_field("fire2") == ReceptiveField(size=19, stride=4, offset=4)
     with pytest.raises(KeyError):
-        receptive_field(vgg19, "conv1_1")
+        vgg19.receptive_field("conv1_1")
 
 
 def overlap(first: Window, second: Window) -> bool:
@@ -107,7 +108,9 @@ def test_peaks_are_those_of_a_plain_search(field):
     expected: list[tuple[int, int]] = []
     for flat in np.argsort(-activations, axis=None, kind="stable"):
         here = tuple(map(int, np.unravel_index(flat, activations.shape)))
-        if activations[here] > 0 and not any(overlap(field.window(*here), field.window(*there)) for there in expected):
+        if activations[here] > 0 and not any(
+            overlap(Window.seen(field, *here), Window.seen(field, *there)) for there in expected
+        ):
             expected.append(here)
     assert len(expected) > 5
     assert peaks(activations, field, 1000) == expected
@@ -127,7 +130,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.mark.parametrize(("model", "layer"), [("vgg_slim", "relu2_2"), ("squeezenet", "fire2")])
 def test_the_strongest_patches_are_those_of_a_plain_search(files, model, layer):
-    spec, channel, field = models.load(model).SPEC, 7, receptive_field(models.load(model).SPEC, layer)
+    spec, channel, field = models.load(model).SPEC, 7, models.load(model).SPEC.receptive_field(layer)
     features = features_of(model, (layer,), 72, 96)
     values = [features(images.read(file))[layer][channel] for file in files]
     expected = []
@@ -135,9 +138,11 @@ def test_the_strongest_patches_are_those_of_a_plain_search(files, model, layer):
         mine: list[tuple[int, int]] = []
         for flat in np.argsort(-found, axis=None, kind="stable"):
             here = tuple(map(int, np.unravel_index(flat, found.shape)))
-            if len(mine) < 2 and not any(overlap(field.window(*here), field.window(*there)) for there in mine):
+            if len(mine) < 2 and not any(
+                overlap(Window.seen(field, *here), Window.seen(field, *there)) for there in mine
+            ):
                 mine.append(here)
-                expected.append((found[here], file.name, field.window(*here)))
+                expected.append((found[here], file.name, Window.seen(field, *here)))
     expected.sort(key=lambda patch: -patch[0])
     patches = strongest(spec, layer, channel, random_parameters(model), files, 96, 5)
     assert [(patch.picture, patch.window) for patch in patches] == [patch[1:] for patch in expected[:5]]
@@ -167,9 +172,9 @@ def test_the_gradient_is_that_of_finite_differences(model, layer):
     parameters = parameters_for(model, random_parameters(model), "rgb255")
     unit = Filter(spec, layer, 5, parameters, picture)
     features = features_of(model, (layer,), 40, 48)
-    for row, column in peaks(unit.activations, receptive_field(spec, layer), 3)[1:]:
+    for row, column in peaks(unit.activations, spec.receptive_field(layer), 3)[1:]:
         gradient = unit.gradient(row, column)
-        window = receptive_field(spec, layer).window(row, column).cut(40, 48)
+        window = Window.seen(spec.receptive_field(layer), row, column).cut(40, 48)
         outside = gradient.copy()
         window.of(outside)[:] = 0
         assert (outside == 0).all()

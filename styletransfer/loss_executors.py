@@ -1,0 +1,106 @@
+"""Executors between the tapped features and the losses: Gram matrices, raw losses, and the head gradients they give.
+
+The features, Gram matrices and targets are arrays that are bound as they are; nothing is copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from models.runtime import load_mxnet
+from styletransfer import losses
+
+
+class Grams:
+    """The raw Gram matrices of some layers' features, arrays (channels, channels)."""
+
+    def __init__(self, features: Mapping[str, Any], layers: Iterable[str], context: Any) -> None:
+        mx = load_mxnet()
+        self._layers = list(layers)
+        symbols = [losses.gram(mx.sym.Variable(layer), features[layer].shape[1]) for layer in self._layers]
+        arguments = {layer: features[layer] for layer in self._layers}
+        self._executor = mx.sym.Group(symbols).bind(context, arguments, grad_req="null") if symbols else None
+
+    def forward(self) -> dict[str, Any]:
+        """Those of the features as they are now; valid until the next call."""
+        return dict(zip(self._layers, self._executor.forward(is_train=False))) if self._executor else {}
+
+
+class SquaredDistances:
+    """The raw losses S = sum (value - target)^2 of named values, features or Gram matrices, and their gradients.
+
+    Parameters
+    ----------
+    values, targets : dict of arrays
+        With the same names and shapes.
+    context : mxnet Context
+    """
+
+    def __init__(self, values: Mapping[str, Any], targets: Mapping[str, Any], context: Any) -> None:
+        mx = load_mxnet()
+        self.gradients = {name: mx.nd.zeros(value.shape, ctx=context) for name, value in values.items()}
+        if not values:
+            self._executor = None
+            return
+        symbols = [
+            losses.squared_distance(mx.sym.Variable(f"value_{name}"), mx.sym.Variable(f"target_{name}"))
+            for name in values
+        ]
+        arguments = {f"value_{name}": value for name, value in values.items()}
+        arguments |= {f"target_{name}": targets[name] for name in values}
+        self._executor = mx.sym.Group(symbols).bind(
+            context,
+            arguments,
+            args_grad={f"value_{name}": gradient for name, gradient in self.gradients.items()},
+            grad_req={name: "write" if name.startswith("value_") else "null" for name in arguments},
+        )
+
+    def forward(self) -> dict[str, Any]:
+        """The raw losses, arrays (1,)."""
+        return dict(zip(self.gradients, self._executor.forward(is_train=True))) if self._executor else {}
+
+    def backward(self, coefficients: Sequence[Any]) -> None:
+        """Fill `gradients` for the sum of coefficient x S; each coefficient is an array (1,)."""
+        if self._executor:
+            self._executor.backward(list(coefficients))
+
+
+class HeadGradients:
+    """What the network goes back with: for every tapped layer, the gradient of the losses with respect to its features.
+
+    Parameters
+    ----------
+    features : dict of arrays
+        The tapped layers'.
+    of_grams : dict of arrays
+        For the style layers, the gradient with respect to their Gram matrices.
+    of_content : dict of arrays
+        For the content layers, the gradient of the content losses with respect to the features.
+    context : mxnet Context
+    """
+
+    def __init__(
+        self, features: Mapping[str, Any], of_grams: Mapping[str, Any], of_content: Mapping[str, Any], context: Any
+    ) -> None:
+        mx = load_mxnet()
+        self._content = dict(of_content)
+        symbols: list[Any] = []
+        arguments: dict[str, Any] = {}
+        for layer, gradient in of_grams.items():
+            names = {"features": features[layer], "gram": gradient}
+            symbol = losses.gram_gradient(
+                mx.sym.Variable(f"gram_{layer}"), mx.sym.Variable(f"features_{layer}"), features[layer].shape[1]
+            )
+            if layer in of_content:
+                names["content"] = of_content[layer]
+                symbol = symbol + mx.sym.Variable(f"content_{layer}")
+            symbols.append(symbol)
+            arguments |= {f"{kind}_{layer}": value for kind, value in names.items()}
+        self._layers = list(of_grams)
+        self._executor = mx.sym.Group(symbols).bind(context, arguments, grad_req="null") if symbols else None
+
+    def forward(self) -> dict[str, Any]:
+        """The head gradients of the features and gradients as they are now; valid until the next call."""
+        found = self._executor.forward(is_train=True) if self._executor else []
+        return {**self._content, **dict(zip(self._layers, found))}
