@@ -77,13 +77,22 @@ def _cgroup_quota() -> int | None:
 
 def has_amx() -> bool:
     """Whether this processor has the AMX bfloat16 tile instructions."""
+    return _has("amx_tile", "amx_bf16")
+
+
+def has_bfloat16() -> bool:
+    """Whether MXNet's kernels can compute in bfloat16 on this processor; without AMX it is no faster than float32."""
+    return _has("avx512f", "avx512bw", "avx512vl", "avx512dq")
+
+
+def _has(*wanted: str) -> bool:
     if platform.machine() != "x86_64":
         return False
     try:
         flags = Path("/proc/cpuinfo").read_text().split()
     except OSError:
         return False
-    return "amx_tile" in flags and "amx_bf16" in flags
+    return set(wanted) <= set(flags)
 
 
 def _ask_for_amx() -> bool:

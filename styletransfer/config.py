@@ -49,6 +49,25 @@ def _check_device(name: str) -> str:
     return name
 
 
+def bytes_of(memory: str) -> int:
+    """The bytes that ``8GB``, ``512MB`` or ``1.5 TB`` mean, in powers of 1000.
+
+    Raises
+    ------
+    ValueError
+        If the text means none.
+    """
+    match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?([MGT])B?", memory, re.IGNORECASE)
+    if not match or not float(match[1]):
+        raise ValueError(f"{memory!r} is not allowed; expected an amount such as 8GB or 500MB")
+    return int(float(match[1]) * {"M": 10**6, "G": 10**9, "T": 10**12}[match[2].upper()])
+
+
+def _check_memory(memory: str) -> str:
+    bytes_of(memory)
+    return memory
+
+
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Positive = Annotated[Number, Field(gt=0, le=1e30)]
 NotNegative = Annotated[Number, Field(ge=0, le=1e30)]
@@ -59,6 +78,7 @@ Side = Annotated[int, Field(ge=1, le=20_000), _WHOLE]
 Count = Annotated[int, Field(ge=0, le=10_000_000), _WHOLE]
 FileName = Annotated[str, pydantic.AfterValidator(_check_file_name)]
 Device = Annotated[str, pydantic.AfterValidator(_check_device)]
+Memory = Annotated[str, pydantic.AfterValidator(_check_memory)]
 Layers = Annotated[dict[str, Positive], Field(min_length=1)]
 
 
@@ -153,7 +173,9 @@ class OptimizerSettings(_Section):
 
 
 class Stop(_Section):
-    max_iterations: Count = Field(150, description="steps at most")
+    max_iterations: Count | Annotated[list[Count], Field(min_length=1, max_length=16)] = Field(
+        150, description="steps at most, at every scale; a list: one number for each"
+    )
     relative_change: NotNegative = Field(0.0, description="stop when |x - previous x| / |x| falls below this; 0: never")
 
 
@@ -183,12 +205,25 @@ class Config(_Section):
     shape: tuple[Side, Side] | None = Field(
         None, description="height and width to which the content is warped; null: its own proportions, by `size`"
     )
+    scales: Annotated[int, Field(ge=1, le=16), _WHOLE] | Annotated[list[Side], Field(min_length=1, max_length=16)] = (
+        Field(
+            1,
+            description="sizes in which the image is made, each twice the one before; or a list of their long edges",
+        )
+    )
     init: Init = Init()
     optimizer: OptimizerSettings = OptimizerSettings()
     stop: Stop = Stop()
     output: Output = Output()
     seed: Annotated[int, Field(ge=0, lt=2**32), _WHOLE] = Field(0, description="of everything random")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="of the network; auto: bfloat16 where the processor has AMX"
+    )
     device: Device = Field("cpu", description="cpu or gpu:0")
+    tile: Literal["auto", "off"] | Side = Field(
+        "auto", description="longest side of what the network sees at once, pixels; auto: what fits into memory"
+    )
+    memory: Memory | None = Field(None, description="how much may be used, such as 8GB; null: what is free")
     made_with: dict[str, Any] | None = Field(
         None, description="written into saved configs: versions and weights; not read"
     )
@@ -203,7 +238,28 @@ class Config(_Section):
             raise ValueError(f"content.image is missing: init.kind {self.init.kind} starts from it")
         if self.style.weight > 0 and not self.style.images:
             raise ValueError("style.images is missing: name at least one picture")
+        if isinstance(self.scales, list):
+            edge = max(self.shape) if self.shape else self.size
+            if self.scales != sorted(set(self.scales)) or self.scales[-1] != edge:
+                raise ValueError(f"scales: {self.scales} must grow and end with the long edge of the result, {edge}")
+        steps = self.stop.max_iterations
+        if isinstance(steps, list) and len(steps) != len(self.long_edges):
+            raise ValueError(f"stop.max_iterations: {len(steps)} numbers for {len(self.long_edges)} scales")
         return self
+
+    @property
+    def long_edges(self) -> list[int]:
+        """Those of the sizes in which the image is made, the result's last, pixels."""
+        if isinstance(self.scales, list):
+            return list(self.scales)
+        edge = max(self.shape) if self.shape else self.size
+        return [max(1, round(edge / 2**level)) for level in reversed(range(self.scales))]
+
+    @property
+    def steps(self) -> list[int]:
+        """How many steps are made at most at every scale."""
+        steps = self.stop.max_iterations
+        return list(steps) if isinstance(steps, list) else [steps] * len(self.long_edges)
 
     @property
     def spec(self) -> ModelSpec:

@@ -103,6 +103,17 @@ def resize(picture: Picture, height: int, width: int) -> Picture:
     return np.clip(transform.resize(picture, (height, width), order=1, mode="reflect", anti_aliasing=True), 0, 1)
 
 
+def enlarged(array: NDArray, height: int, width: int) -> NDArray[np.float32]:
+    """An array (1, channels, H, W) of any values, brought to another size by bilinear interpolation."""
+    from skimage import transform
+
+    if array.shape[2:] == (height, width):
+        return array
+    values = array[0].transpose(1, 2, 0)
+    resized = transform.resize(values, (height, width), order=1, mode="reflect", preserve_range=True)
+    return resized.transpose(2, 0, 1)[None].astype(np.float32)
+
+
 def denoise(picture: Picture, weight: float) -> Picture:
     """Remove noise by total variation (Chambolle 2004); a larger weight removes more, 0 nothing."""
     if weight == 0:

@@ -22,7 +22,7 @@ from styletransfer import config as configs
 from styletransfer import images, pipeline, pixels, weights
 from styletransfer.images import Picture
 from styletransfer.network import Network, tapped
-from styletransfer.optimization import optimize
+from styletransfer.pyramid import Pyramid
 from styletransfer.weights import Parameters
 
 STYLE_LAYERS = ("relu_conv1", "fire2", "fire4", "fire5", "fire7", "fire9")
@@ -132,8 +132,7 @@ def _make(content: str, style: str, size: int, assignments: Sequence[str]) -> tu
     """The picture, and the steps and seconds it took."""
     values = {"content": {"image": content}, "style": {"images": style}, "size": size}
     config = configs.parse(configs.override(values, assignments), "the command line")
-    prepared = pipeline.prepare(config, pipeline.read_pictures(config), pipeline.load_parameters(config))
-    for record in optimize(prepared.image, prepared.objective, prepared.optimizer, config.stop):
+    for record in Pyramid(config, pipeline.read_pictures(config), pipeline.load_parameters(config)).records():
         last = record
     picture = images.denoise(pixels.to_picture(last.image.asnumpy(), config.pixels), config.output.denoise)
     return images.to_bytes(picture) / 255.0, last.step, last.seconds

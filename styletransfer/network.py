@@ -6,15 +6,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 import models
 from models.runtime import load_mxnet
 from styletransfer import pixels
 from styletransfer.tiling import Span, Tile, Tiling, cover
 from styletransfer.weights import Parameters
 
+_BFLOAT16 = np.dtype([("bfloat16", np.uint16)])  # MXNet's name for it; NumPy has none
+
 
 def tapped(
-    model: str, style_layers: Iterable[str], content_layers: Iterable[str], pooling: str
+    model: str,
+    style_layers: Iterable[str],
+    content_layers: Iterable[str],
+    pooling: str,
 ) -> tuple[list[str], Any]:
     """The names of the tapped layers, each once, and one symbol with as many outputs."""
     mx = load_mxnet()
@@ -44,6 +51,8 @@ class Network:
     context : mxnet Context
     trainable : bool
         Whether gradients will be asked for; without, less memory is taken.
+    precision : str
+        float32; or bfloat16, for all that lies between the image and the taps. Those themselves stay float32.
     """
 
     def __init__(
@@ -55,17 +64,29 @@ class Network:
         width: int,
         context: Any,
         trainable: bool,
+        precision: str = "float32",
     ) -> None:
+        mx = load_mxnet()
         self.names = names
         self._trainable = trainable
-        arguments = symbol.list_arguments()
-        requests = {name: "write" if trainable and name == "data" else "null" for name in arguments}
-        self._executor = symbol.simple_bind(context, grad_req=requests, data=(1, 3, height, width))
-        for name in arguments:
-            if name != "data":
-                self._executor.arg_dict[name][:] = parameters[name]
-        self.image = self._executor.arg_dict["data"]
-        self.gradient = self._executor.grad_dict["data"]
+        dtype: Any = np.float32
+        if precision == "bfloat16":
+            dtype = _BFLOAT16
+            inside = symbol(data=mx.sym.amp_cast(mx.sym.Variable("data"), dtype=dtype))
+            symbol = mx.sym.Group([mx.sym.amp_cast(output, dtype="float32") for output in inside])
+        self.image = mx.nd.zeros((1, 3, height, width), ctx=context)
+        self.gradient: Any = mx.nd.zeros(self.image.shape, ctx=context) if trainable else None
+        arguments = {
+            name: mx.nd.amp_cast(mx.nd.array(parameters[name], ctx=context), dtype=dtype)
+            for name in symbol.list_arguments()
+            if name != "data"
+        }
+        self._executor = symbol.bind(
+            context,
+            {**arguments, "data": self.image},
+            args_grad={"data": self.gradient} if trainable else None,
+            grad_req={**dict.fromkeys(arguments, "null"), "data": "write" if trainable else "null"},
+        )
         self.features: dict[str, Any] = dict(zip(names, self._executor.outputs))
 
     def forward(self) -> None:
@@ -92,7 +113,8 @@ def parameters_for(model: str, parameters: Parameters, space: str) -> Parameters
 class Source:
     """A network as an objective needs it: which one, its parameters for the space in use, its pooling, the device.
 
-    `tile` is the longest side, in pixels, of what it is asked to see at once; None: all.
+    `tile` is the longest side, in pixels, of what it is asked to see at once; None: all. `precision` is float32 or
+    bfloat16.
     """
 
     model: str
@@ -100,6 +122,7 @@ class Source:
     parameters: Parameters
     context: Any
     tile: int | None = None
+    precision: str = "float32"
 
     def bind(
         self, style_layers: Sequence[str], content_layers: Sequence[str], height: int, width: int, trainable: bool
@@ -107,7 +130,9 @@ class Source:
         """Bind the network for images of a size."""
         names, symbol = tapped(self.model, style_layers, content_layers, self.pooling)
         tiling = cover(models.load(self.model).SPEC, names, height, width, self.tile)
-        network = Network(names, symbol, self.parameters, tiling.height, tiling.width, self.context, trainable)
+        network = Network(
+            names, symbol, self.parameters, tiling.height, tiling.width, self.context, trainable, self.precision
+        )
         return TiledNetwork(self, network, tiling, height, width, trainable)
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
-from styletransfer.config import Stop
 from styletransfer.errors import Diverged
 from styletransfer.objective import Evaluation, Losses
 from styletransfer.optimizers import Optimizer, gradient_norm
@@ -27,6 +26,14 @@ class Record:
     learning_rate: float  # of the update that led here; not a number at step 0
     seconds: float  # since the start
     image: Any  # (1, 3, H, W), valid until the next record is asked for
+
+
+@dataclass(frozen=True)
+class Stop:
+    """When the loop ends: at a step, or as soon as |x - previous x| / |x| falls below `relative_change`."""
+
+    max_iterations: int
+    relative_change: float = 0.0
 
 
 def optimize(

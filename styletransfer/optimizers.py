@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.runtime import load_mxnet
-from styletransfer import pixels
+from styletransfer import images, pixels
 from styletransfer.config import OptimizerSettings, Schedule
 from styletransfer.objective import Evaluation, squared_norm
 
@@ -38,6 +38,14 @@ class Optimizer(Protocol):
 
     def restore(self, state: Mapping[str, NDArray]) -> None:
         """Take over a saved state."""
+
+    def carried(self, height: int, width: int) -> dict[str, NDArray]:
+        """The state with which another optimiser goes on with the image enlarged to another size."""
+
+
+def _enlarged(state: Mapping[str, NDArray], height: int, width: int) -> dict[str, NDArray]:
+    """A state with all that has the shape of the image brought to another size."""
+    return {name: images.enlarged(value, height, width) if value.ndim == 4 else value for name, value in state.items()}
 
 
 def scheduled_rate(base: float, schedule: Schedule | None, update: int) -> float:
@@ -110,6 +118,9 @@ class SGD:
         self._velocity[:] = state["velocity"]
         self._updates = int(state["updates"])
 
+    def carried(self, height: int, width: int) -> dict[str, NDArray]:
+        return _enlarged(self.state(), height, width)
+
 
 class Adam:
     """Adam (Kingma and Ba 2014, algorithm 1, in the form at the end of its section 2, as TensorFlow has it)."""
@@ -155,6 +166,9 @@ class Adam:
         self._variance[:] = state["variance"]
         self._updates = int(state["updates"])
 
+    def carried(self, height: int, width: int) -> dict[str, NDArray]:
+        return _enlarged(self.state(), height, width)
+
 
 class AcceptReject:
     """Plain gradient steps, kept for each value on its own only where it stays displayable."""
@@ -184,6 +198,9 @@ class AcceptReject:
 
     def restore(self, state: Mapping[str, NDArray]) -> None:
         self._updates = int(state["updates"])
+
+    def carried(self, height: int, width: int) -> dict[str, NDArray]:
+        return self.state()
 
 
 class LBFGS:
@@ -247,6 +264,11 @@ class LBFGS:
         self._rounds = int(state["rounds"])
         self._round_start = state["round_start"]
         self._to_repeat = int(state["evaluations"])
+
+    def carried(self, height: int, width: int) -> dict[str, NDArray]:
+        """Nothing is remembered: a round begins anew, and they are counted anew."""
+        start = images.enlarged(self._round_start, height, width)
+        return {"rounds": np.array(0), "round_start": start, "evaluations": np.array(0)}
 
 
 def _value_and_gradient(evaluation: Evaluation) -> tuple[float, NDArray[np.float64]]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models import runtime
 from models.runtime import load_mxnet
 from models.spec import ModelSpec
 from styletransfer import images, optimizers, pixels, starts, total_variation, weights
@@ -20,6 +21,7 @@ from styletransfer.network import Source, parameters_for
 from styletransfer.objective import Objective, Weights
 from styletransfer.optimizers import Optimizer
 from styletransfer.targets import find_targets
+from styletransfer.tiling import smallest_tile
 
 LOGGER = logging.getLogger(__name__)
 
@@ -45,13 +47,13 @@ class Prepared:
     generator: np.random.Generator
 
 
-def read_pictures(config: Config) -> Pictures:
-    """Read and resize the pictures that a config names, and check that every layer exists at their sizes.
+def read_pictures(config: Config) -> list[Pictures]:
+    """Read the pictures that a config names and resize them for every scale; the last is that of the result.
 
     Raises
     ------
     UserError
-        If a file cannot be read or a size is too small for a layer.
+        If a file cannot be read, or one of the sizes is too small for a layer.
     """
     content = images.read(find_input(config.content.image)) if config.content.image else None
     styles = (
@@ -59,18 +61,36 @@ def read_pictures(config: Config) -> Pictures:
         if config.style.weight > 0
         else []
     )
-    shape_giver = content if content is not None else styles[0][2]
-    height, width = config.shape or images.fit(shape_giver.shape[0], shape_giver.shape[1], config.size)
-    asked = f"shape: {list(config.shape)}" if config.shape else f"size: {config.size}"
+    start = images.read(find_input(config.init.image)) if config.init.image else None
+    return [_at_scale(config, edge, content, styles, start) for edge in config.long_edges]
+
+
+def _at_scale(
+    config: Config,
+    edge: int,
+    content: Picture | None,
+    styles: list[tuple[str, float, Picture]],
+    start: Picture | None,
+) -> Pictures:
+    """The pictures for an image of a long edge."""
+    share = edge / config.long_edges[-1]
+    if config.shape:
+        height, width = (max(1, round(side * share)) for side in config.shape)
+        asked = f"shape: {list(config.shape)}"
+    else:
+        shape_giver = content if content is not None else styles[0][2]
+        height, width = images.fit(shape_giver.shape[0], shape_giver.shape[1], edge)
+        asked = f"size: {config.size}"
+    if share < 1:
+        asked = f"scales: a long edge of {edge}"
     layers = _used_layers(config)
     _check_size(config.spec, layers["content"] + layers["style"], height, width, asked)
     total = sum(weight for _, weight, _ in styles)
     resized = []
     for name, weight, style in styles:
-        style_height, style_width = _style_size(config, style, height, width)
+        style_height, style_width = _style_size(config, style, height, width, share)
         _check_size(config.spec, layers["style"], style_height, style_width, f"style picture {name}")
         resized.append((weight / total, images.resize(style, style_height, style_width)))
-    start = images.read(find_input(config.init.image)) if config.init.image else None
     return Pictures(
         height,
         width,
@@ -89,10 +109,45 @@ def _used_layers(config: Config) -> dict[str, list[str]]:
     }
 
 
-def _style_size(config: Config, style: Picture, height: int, width: int) -> tuple[int, int]:
+def loss_names(config: Config) -> list[str]:
+    """The names of the layers' losses, ``content.<layer>`` and ``style.<layer>``, in the order of the objective's."""
+    return [f"{group}.{layer}" for group, layers in _used_layers(config).items() for layer in layers]
+
+
+def _tile(config: Config) -> int | None:
+    """The longest side of a window; None: the whole image."""
+    if not isinstance(config.tile, int):
+        return None
+    layers = [layer for group in _used_layers(config).values() for layer in group]
+    smallest = smallest_tile(config.spec, layers)
+    if config.tile < smallest:
+        raise UserError(
+            f"tile: {config.tile} pixels are too few for {config.spec.deepest(layers)} of {config.model}: "
+            f"expected at least {smallest}"
+        )
+    return config.tile
+
+
+def precision_of(config: Config) -> str:
+    """That of the network: float32 or bfloat16.
+
+    Raises
+    ------
+    UserError
+        If bfloat16 is asked for where MXNet cannot compute with it.
+    """
+    if config.precision == "auto":
+        return "bfloat16" if config.device == "cpu" and runtime.has_amx() else "float32"
+    if config.precision == "bfloat16" and not (config.device == "cpu" and runtime.has_bfloat16()):
+        raise UserError("precision: bfloat16 needs device: cpu and a processor with AVX-512; expected auto or float32")
+    return config.precision
+
+
+def _style_size(config: Config, style: Picture, height: int, width: int, share: float) -> tuple[int, int]:
+    """That of a style picture, for an image of `height` x `width` pixels, a `share` of the result's."""
     if config.style.size == "match":
         return height, width
-    return images.fit(style.shape[0], style.shape[1], config.style.size or config.size)
+    return images.fit(style.shape[0], style.shape[1], max(1, round((config.style.size or config.size) * share)))
 
 
 def _check_size(spec: ModelSpec, layers: list[str], height: int, width: int, what: str) -> None:
@@ -157,6 +212,8 @@ def prepare(config: Config, pictures: Pictures, parameters: weights.Parameters) 
         config.pooling or config.spec.pooling,
         parameters_for(config.model, parameters, config.pixels),
         context,
+        _tile(config),
+        precision_of(config),
     )
     layers = _used_layers(config)
 

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
 import math
 import platform
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from models.runtime import load_mxnet
+from styletransfer import checkpoints, images, output_folder, pipeline, pixels
 from styletransfer import config as configs
-from styletransfer import images, pipeline, pixels
 from styletransfer.config import Config
-from styletransfer.errors import Diverged, Interrupted, UserError
+from styletransfer.errors import Diverged, Interrupted
 from styletransfer.files import written_whole
-from styletransfer.optimization import Record, optimize
+from styletransfer.pyramid import Pyramid
 from styletransfer.recorders import CurveRecorder, PictureRecorder, ProgressRecorder, Recorder
 
 LOGGER = logging.getLogger(__name__)
-_RESULTS = ("image.png", "curve.csv", "curve.png", "config.yaml", "checkpoint.npz", "steps/[0-9]*.jpg")
 _PACKAGES = ("numpy", "scikit-image", "scipy", "pillow")
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 
 
 def run(config: Config, force: bool = False, resume: bool = False) -> Path:
@@ -53,73 +50,59 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
     Diverged
         If the losses left the finite numbers; the last good picture has been written.
     Interrupted
-        If SIGINT or SIGTERM came; a checkpoint has been written.
+        If SIGINT, SIGTERM or SIGUSR2 came; a checkpoint has been written.
     """
     folder = Path(config.output.folder).expanduser()
-    _check_folder(folder, force, resume)
-    pictures = pipeline.read_pictures(config)
+    output_folder.check(folder, force, resume)
+    inputs = _checksums(config)
+    levels = pipeline.read_pictures(config)
     parameters = pipeline.load_parameters(config)
     pipeline.context_of(config.device)
-    checkpoint = _read_checkpoint(folder, config, pictures.height, pictures.width) if resume else None
-    _clear_folder(folder, keep=resume)
-    LOGGER.info("%s, %d x %d pixels, into %s", config.spec.title, pictures.width, pictures.height, folder)
-    prepared = pipeline.prepare(config, pictures, parameters)
+    state = checkpoints.read(folder, _comparable(config), inputs) if resume else None
+    with output_folder.taken(folder, keep=resume):
+        size = f"{levels[-1].width} x {levels[-1].height} pixels"
+        LOGGER.info("%s, %s, into %s", config.spec.title, size, folder)
+        curve = CurveRecorder(folder, pipeline.loss_names(config))
+        done, elapsed, last_change = 0, 0.0, math.nan
+        if state is not None:
+            done = int(state["step"])
+            last = curve.resume(done)
+            elapsed, last_change = last["seconds"], last["relative_change"]
+            LOGGER.info("going on after step %d", done)
+        pyramid = Pyramid(config, levels, parameters, state, elapsed, last_change)
+        _write_config(folder, config, inputs["weights"])
+        recorders: list[Recorder] = [
+            curve,
+            PictureRecorder(
+                folder / output_folder.STEPS, config.output.save_every, config.pixels, config.output.denoise
+            ),
+            ProgressRecorder(sum(config.steps), done),
+        ]
+        return _optimize(config, folder, pyramid, curve, recorders, inputs)
 
-    curve = CurveRecorder(folder, prepared.objective.loss_names)
-    done, elapsed, last_change = None, 0.0, math.nan
-    if checkpoint is not None:
-        done = int(checkpoint["step"])
-        prepared.image[:] = checkpoint["image"]
-        prepared.optimizer.restore(_unprefixed(checkpoint, "optimizer."))
-        prepared.generator.bit_generator.state = json.loads(str(checkpoint["generator"]))
-        last = curve.resume(done)
-        elapsed, last_change = last["seconds"], last["relative_change"]
-        LOGGER.info("going on after step %d", done)
-    _write_config(folder, config)
-    recorders: list[Recorder] = [
-        curve,
-        PictureRecorder(folder / "steps", config.output.save_every, config.pixels, config.output.denoise),
-        ProgressRecorder(config.stop.max_iterations, done or 0),
-    ]
 
-    def save_checkpoint(record: Record) -> None:
-        curve.flush()
-        state = {f"optimizer.{name}": value for name, value in prepared.optimizer.state().items()}
-        with written_whole(folder / "checkpoint.npz") as stream:
-            np.savez(
-                stream,
-                step=record.step,
-                image=record.image.asnumpy(),
-                generator=json.dumps(prepared.generator.bit_generator.state),
-                config=json.dumps(_comparable(config)),
-                **state,
-            )
-
-    good = prepared.image.asnumpy()
+def _optimize(
+    config: Config,
+    folder: Path,
+    pyramid: Pyramid,
+    curve: CurveRecorder,
+    recorders: list[Recorder],
+    inputs: Mapping[str, str],
+) -> Path:
+    """Make all steps, recording and saving on the way, and write the picture."""
+    good = pyramid.image.asnumpy()
     with contextlib.ExitStack() as stack:
         for recorder in recorders:
             stack.callback(recorder.close)
         stopped = stack.enter_context(_signals())
-        steps = stack.enter_context(
-            contextlib.closing(
-                optimize(
-                    prepared.image,
-                    prepared.objective,
-                    prepared.optimizer,
-                    config.stop,
-                    after=done,
-                    elapsed=elapsed,
-                    last_change=last_change,
-                )
-            )
-        )
         try:
-            for record in steps:
+            for record in stack.enter_context(contextlib.closing(pyramid.records())):
                 for recorder in recorders:
                     recorder.record(record)
                 every = config.output.checkpoint_every
                 if stopped or (every and record.step and record.step % every == 0):
-                    save_checkpoint(record)
+                    curve.flush()
+                    checkpoints.save(folder, pyramid.state(), _comparable(config), inputs)
                 if stopped:
                     raise Interrupted(
                         f"interrupted at step {record.step}, state saved: run again with --resume to go on"
@@ -129,19 +112,18 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
         except Diverged:
             _write_picture(folder, good, config)
             raise
-    final = prepared.image.asnumpy()
-    return _write_picture(folder, final, config)
+    return _write_picture(folder, pyramid.image.asnumpy(), config)
 
 
 def _write_picture(folder: Path, image: Any, config: Config) -> Path:
-    path = folder / "image.png"
+    path = folder / output_folder.PICTURE
     images.write(path, images.denoise(pixels.to_picture(image, config.pixels), config.output.denoise))
     return path
 
 
 @contextlib.contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM in a list instead of acting on them; a second one acts at once."""
+    """Collect the signals that ask a run to end in a list instead of acting on them; a second one acts at once."""
     received: list[int] = []
     before: dict[int, Any] = {}
 
@@ -151,7 +133,7 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(other, handler)
         LOGGER.info("stopping after this step")
 
-    for number in map(int, (signal.SIGINT, signal.SIGTERM)):
+    for number in map(int, _SIGNALS):
         before[number] = signal.signal(number, receive)
     try:
         yield received
@@ -160,81 +142,32 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _check_folder(folder: Path, force: bool, resume: bool) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"output.folder: {folder} is a file; name a folder")
-    if resume and not (folder / "checkpoint.npz").is_file():
-        raise UserError(f"--resume: there is no checkpoint in {folder}")
-    if (folder / "image.png").exists() and not force:
-        hint = "name another output.folder or add --force"
-        raise UserError(f"output.folder: {folder} holds a finished picture; {hint}")
-    if (folder / "checkpoint.npz").exists() and not (resume or force):
-        hint = "add --resume to go on, or --force to start anew"
-        raise UserError(f"output.folder: {folder} holds an unfinished run; {hint}")
+def _checksums(config: Config) -> dict[str, str]:
+    """The sha256 of every file that goes into a run, by the config key that names it; absent files are left out."""
+    files = {
+        "content.image": config.content.image,
+        **{f"style.images {name}": name for name in (config.style.images or {})},
+        "init.image": config.init.image,
+        "weights": config.weights or str(config.spec.weights_path),
+    }
+    return {
+        key: hashlib.sha256(path.read_bytes()).hexdigest()
+        for key, name in files.items()
+        if name is not None and (path := configs.find_input(name)).is_file()
+    }
 
 
-def _clear_folder(folder: Path, keep: bool) -> None:
-    """Make the folder, show that it can be written, and remove what an earlier run left in it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with written_whole(folder / "config.yaml") if not keep else contextlib.nullcontext():
-            pass
-        if not keep:
-            for pattern in _RESULTS:
-                for path in folder.glob(pattern):
-                    path.unlink()
-    except OSError as error:
-        raise UserError(f"output.folder: {folder} cannot be written: {error.strerror or error}") from None
-
-
-def _write_config(folder: Path, config: Config) -> None:
-    path = Path(config.weights or config.spec.weights_path)
+def _write_config(folder: Path, config: Config, weights_checksum: str) -> None:
     made_with = {
         "python": platform.python_version(),
         "mxnet": load_mxnet().__version__,  # not that of the package, which has other names where it is built for CUDA
         **{package: metadata.version(package) for package in _PACKAGES},
-        "weights": {
-            "file": path.name,
-            "sha256": hashlib.sha256(configs.find_input(str(path)).read_bytes()).hexdigest(),
-        },
+        "weights": {"file": Path(config.weights or config.spec.weights_path).name, "sha256": weights_checksum},
     }
-    with written_whole(folder / "config.yaml") as stream:
+    with written_whole(folder / output_folder.CONFIG) as stream:
         stream.write(configs.dump(config, made_with).encode())
 
 
 def _comparable(config: Config) -> dict[str, Any]:
     """What must not change between a run and its resumption: all but where it stops and what it writes."""
     return config.model_dump(mode="json", exclude={"made_with", "output", "stop"})
-
-
-def _read_checkpoint(folder: Path, config: Config, height: int, width: int) -> dict[str, Any]:
-    path = folder / "checkpoint.npz"
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            checkpoint = {name: stored[name] for name in stored.files}
-        if not {"step", "image", "generator"} <= set(checkpoint):
-            raise ValueError("it is no checkpoint")
-        before = json.loads(str(checkpoint["config"]))
-    except Exception as error:  # NumPy, zipfile, zlib and json each have their own for a damaged file
-        raise UserError(f"--resume: cannot read {path}: {error}") from None
-    difference = _first_difference(before, _comparable(config))
-    if difference:
-        raise UserError(f"--resume: {difference} differs from the run in {folder}; start anew with --force")
-    if checkpoint["image"].shape != (1, 3, height, width):
-        raise UserError(f"--resume: content.image has other proportions than in the run in {folder}")
-    return checkpoint
-
-
-def _first_difference(first: Any, second: Any, key: str = "") -> str | None:
-    """The dotted key at which two nested dictionaries first differ."""
-    if isinstance(first, dict) and isinstance(second, dict):
-        for name in {**first, **second}:
-            found = _first_difference(first.get(name), second.get(name), f"{key}.{name}" if key else name)
-            if found:
-                return found
-        return None
-    return None if first == second else key
-
-
-def _unprefixed(arrays: dict[str, Any], prefix: str) -> dict[str, Any]:
-    return {name[len(prefix) :]: value for name, value in arrays.items() if name.startswith(prefix)}

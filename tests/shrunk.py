@@ -11,7 +11,7 @@ from helpers import random_parameters
 from styletransfer import config as configs
 from styletransfer import curves, pipeline
 from styletransfer.config import Config
-from styletransfer.optimization import optimize
+from styletransfer.pyramid import Pyramid
 
 PROJECT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(path.stem for path in (PROJECT / "configs").glob("*.yaml"))
@@ -21,9 +21,9 @@ _STAND_INS = {"input/IMG_4343.jpg": "input/rocket.jpg", "input/starry_night.jpg"
 
 
 def shrunk(name: str, assignments: Iterable[str] = ()) -> Config:
-    """The config of that name at 67 pixels and `STEPS` steps."""
+    """The config of that name at 67 pixels and `STEPS` steps, in float32."""
     values = configs.read_file(PROJECT / "configs" / f"{name}.yaml")
-    small = {"size": 67, "stop": {**values.get("stop", {}), "max_iterations": STEPS}}
+    small = {"size": 67, "precision": "float32", "stop": {**values.get("stop", {}), "max_iterations": STEPS}}
     if "shape" in values:
         small["shape"] = [50, 67]
     values = {**values, **small}
@@ -37,10 +37,7 @@ def shrunk(name: str, assignments: Iterable[str] = ()) -> Config:
 def curve_of(config: Config) -> curves.Curve:
     """Run a config in memory; the curve, with random weights for all networks but the bundled one."""
     parameters = pipeline.load_parameters(config) if config.model == "vgg_slim" else random_parameters(config.model)
-    prepared = pipeline.prepare(config, pipeline.read_pictures(config), parameters)
-    rows: list[dict[str, Any]] = [
-        curves.row_of(record)
-        for record in optimize(prepared.image, prepared.objective, prepared.optimizer, config.stop)
-    ]
-    columns = curves.columns_for(prepared.objective.loss_names)
+    pyramid = Pyramid(config, pipeline.read_pictures(config), parameters)
+    rows: list[dict[str, Any]] = [curves.row_of(record) for record in pyramid.records()]
+    columns = curves.columns_for(pyramid.loss_names)
     return curves.Curve(columns, tuple(tuple(float(row[column]) for column in columns) for row in rows))

@@ -19,7 +19,7 @@ from shrunk import CONFIGS, PROJECT, shrunk
 
 import models
 from styletransfer import curves, pipeline
-from styletransfer.optimization import optimize
+from styletransfer.optimization import Stop, optimize
 
 pytest.importorskip("torch")
 from reference import descent, formulas, spaces, torch_vgg
@@ -28,6 +28,7 @@ STEPS = 10
 KNOWN = {
     *("model", "weights", "pooling", "pixels", "convention", "content", "style", "tv"),
     *("size", "shape", "init", "optimizer", "stop", "output", "seed", "device"),
+    *("scales", "precision", "tile", "memory"),
 }
 # By the name of a case: a config, and what is changed in it.
 CASES = {name: (name, {}) for name in CONFIGS} | {
@@ -69,13 +70,18 @@ def both(case):
     name, changes = CASES[case]
     assignments = {**changes, "stop.max_iterations": STEPS, "stop.relative_change": 0}
     config = shrunk(name, [f"{key}={json.dumps(value)}" for key, value in assignments.items()])
-    pictures = pipeline.read_pictures(config)
+    (pictures,) = pipeline.read_pictures(config)
     parameters = random_parameters(config.model)
     run = pipeline.prepare(config, pictures, parameters)
     start = run.image.asnumpy()[0].astype(np.float64)
     found = run.objective(run.image)
     gradients = [None if found is None else found.asnumpy()[0] for found in (found.gradient, found.tv_gradient)]
-    rows = [curves.row_of(record) for record in optimize(run.image, run.objective, run.optimizer, config.stop)]
+    rows = [
+        curves.row_of(record)
+        for record in optimize(
+            run.image, run.objective, run.optimizer, Stop(config.steps[0], config.stop.relative_change)
+        )
+    ]
 
     values = values_of(name, changes)
     exact = {name: array.astype(np.float64) for name, array in parameters.items()}

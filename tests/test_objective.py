@@ -70,6 +70,7 @@ def prepared(case, parameters=None, with_content=True):
             "convention": case.convention,
             "pooling": case.pooling,
             "pixels": case.pixels,
+            "precision": "float32",
             "content": {"image": "content", "weight": content_weight, "layers": content_layers},
             "style": {"images": "style", "weight": style_weight, "layers": style_layers},
             "tv": {"kind": case.tv[0], "weight": case.tv[1]},

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from helpers import Quadratic, to_mx
 
-from styletransfer.config import OptimizerSettings, Schedule, Stop
+from styletransfer.config import OptimizerSettings, Schedule
 from styletransfer.errors import Diverged
 from styletransfer.objective import Evaluation, Losses
-from styletransfer.optimization import optimize, relative_change
+from styletransfer.optimization import Stop, optimize, relative_change
 from styletransfer.optimizers import SGD
 
 START = np.random.default_rng(1).normal(0.0, 10.0, (1, 3, 4, 5))

@@ -10,9 +10,9 @@ import pytest
 from helpers import Quadratic, mx, relative_error, to_mx
 from reference import descent, formulas, spaces
 
-from styletransfer.config import OptimizerSettings, Schedule, Stop
+from styletransfer.config import OptimizerSettings, Schedule
 from styletransfer.objective import Evaluation, Losses
-from styletransfer.optimization import optimize
+from styletransfer.optimization import Stop, optimize
 from styletransfer.optimizers import (
     LBFGS,
     SGD,

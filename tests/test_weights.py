@@ -21,7 +21,7 @@ from models.runtime import load_mxnet
 from models.spec import ModelSpec, Tap
 from styletransfer import images, pipeline, pixels, weights
 from styletransfer.errors import UserError
-from styletransfer.optimization import optimize
+from styletransfer.optimization import Stop, optimize
 from styletransfer.weights import deep_compression, mxnet_params
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -144,8 +144,10 @@ def losses(file: Path) -> NDArray:
     """All losses of the start and of two steps with the config key `weights`, VGG-16 up to its last block."""
     small = ("shape=[30, 40]", "stop.max_iterations=2", "optimizer={name: adam, learning_rate: 5}", f"weights={file}")
     config = shrunk("keras_vgg16", small)
-    prepared = pipeline.prepare(config, pipeline.read_pictures(config), pipeline.load_parameters(config))
-    records = optimize(prepared.image, prepared.objective, prepared.optimizer, config.stop)
+    prepared = pipeline.prepare(config, pipeline.read_pictures(config)[0], pipeline.load_parameters(config))
+    records = optimize(
+        prepared.image, prepared.objective, prepared.optimizer, Stop(config.steps[0], config.stop.relative_change)
+    )
     return np.array([[*record.losses.layers.values(), record.losses.tv, record.gradient_norm] for record in records])
 
 

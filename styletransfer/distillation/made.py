@@ -15,7 +15,7 @@ from models import model_vgg_slim
 from styletransfer import config as configs
 from styletransfer import images, pipeline, pixels
 from styletransfer.errors import Diverged
-from styletransfer.optimization import optimize
+from styletransfer.pyramid import Pyramid
 from styletransfer.weights import Parameters
 
 _SIDE = 240  # pixels of the square pictures
@@ -55,9 +55,8 @@ def make(
         }
         config = configs.parse(values, "made")
         pictures = pipeline.Pictures(_SIDE, _SIDE, content, ((1.0, style),), None)
-        prepared = pipeline.prepare(config, pictures, parameters)
         try:
-            for record in optimize(prepared.image, prepared.objective, prepared.optimizer, config.stop):
+            for record in Pyramid(config, [pictures], parameters).records():
                 if record.step in _KEPT:
                     picture = pixels.to_picture(record.image.asnumpy(), config.pixels)
                     yield Image.fromarray(images.to_bytes(picture))

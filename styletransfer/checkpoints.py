@@ -1,0 +1,102 @@
+"""The state of a run on disk: what is saved, and what must hold for it to be gone on from.
+
+``checkpoint.npz`` is the newest state, ``checkpoint.previous.npz`` the one before it, for the case that the newest is
+damaged. Both hold the arrays of the run's state, the config, and the checksums of the files that went in.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from styletransfer.errors import UserError
+from styletransfer.files import written_whole
+
+LOGGER = logging.getLogger(__name__)
+NAME, PREVIOUS = "checkpoint.npz", "checkpoint.previous.npz"
+_NEEDED = {"step", "image", "generator"}
+
+
+def exists(folder: Path) -> bool:
+    """Whether there is a state to go on from, of whatever condition."""
+    return (folder / NAME).is_file() or (folder / PREVIOUS).is_file()
+
+
+def save(folder: Path, state: Mapping[str, NDArray], config: Any, inputs: Mapping[str, str]) -> None:
+    """Save a state; the one before it is kept.
+
+    Parameters
+    ----------
+    folder : Path
+    state : dict of arrays
+        With `step`, `image` and `generator` among them.
+    config : JSON values
+        What must be the same when the run goes on.
+    inputs : dict of str
+        The checksum of every file that went in, by the config key that names it.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written or the disk is full; the states saved before are still there.
+    """
+    path = folder / NAME
+    with written_whole(path, keep_as=folder / PREVIOUS) as stream:
+        np.savez(stream, **state, config=json.dumps(config), inputs=json.dumps(dict(inputs)))  # type: ignore[arg-type]
+
+
+def read(folder: Path, config: Any, inputs: Mapping[str, str]) -> dict[str, Any]:
+    """The newest state in a folder that can be read.
+
+    Raises
+    ------
+    UserError
+        If there is none, or it is that of a run with another config or other input files; the message names which.
+    """
+    problem = f"there is no checkpoint in {folder}"
+    for path in (folder / NAME, folder / PREVIOUS):
+        if not path.is_file():
+            continue
+        try:
+            checkpoint = _load(path)
+        except Exception as error:  # NumPy, zipfile, zlib and json each have their own for a damaged file
+            problem = f"cannot read {path}: {' '.join(str(error).split())}"
+            LOGGER.info(problem)
+            continue
+        difference = _first_difference(checkpoint.pop("config"), config)
+        if difference:
+            raise UserError(f"--resume: {difference} differs from the run in {folder}; start anew with --force")
+        before = checkpoint.pop("inputs")
+        for key, checksum in inputs.items():
+            if before.get(key) != checksum:
+                raise UserError(
+                    f"--resume: {key}: the file is no longer the one that the run in {folder} began with; "
+                    "put it back, or start anew with --force"
+                )
+        return checkpoint
+    raise UserError(f"--resume: {problem}")
+
+
+def _load(path: Path) -> dict[str, Any]:
+    with np.load(path, allow_pickle=False) as stored:
+        checkpoint = {name: stored[name] for name in stored.files}
+    if not set(checkpoint) >= _NEEDED:
+        raise ValueError("it is no checkpoint")
+    return {**checkpoint, **{name: json.loads(str(checkpoint[name])) for name in ("config", "inputs")}}
+
+
+def _first_difference(first: Any, second: Any, key: str = "") -> str | None:
+    """The dotted key at which two nested dictionaries first differ."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        for name in {**first, **second}:
+            found = _first_difference(first.get(name), second.get(name), f"{key}.{name}" if key else name)
+            if found:
+                return found
+        return None
+    return None if first == second else key

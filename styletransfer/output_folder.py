@@ -1,0 +1,108 @@
+"""The output folder of a run: whether it may be used, by whom, and what is left in it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from styletransfer import checkpoints
+from styletransfer.errors import UserError
+from styletransfer.files import remove_unfinished, written_whole
+
+PICTURE = "image.png"
+CONFIG = "config.yaml"
+STEPS = "steps"
+_RESULTS = (
+    PICTURE, "curve.csv", "curve.png", CONFIG, checkpoints.NAME, checkpoints.PREVIOUS, f"{STEPS}/[0-9]*.jpg"
+)  # fmt: skip
+_LOCK = ".lock"
+
+
+def check(folder: Path, force: bool, resume: bool) -> None:
+    """See whether a run may go into a folder.
+
+    Raises
+    ------
+    UserError
+        If it is a file, or holds what would be lost.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"output.folder: {folder} is a file; name a folder")
+    if resume and not checkpoints.exists(folder):
+        raise UserError(f"--resume: there is no checkpoint in {folder}")
+    if (folder / PICTURE).exists() and not force:
+        hint = "name another output.folder or add --force"
+        raise UserError(f"output.folder: {folder} holds a finished picture; {hint}")
+    if checkpoints.exists(folder) and not (resume or force):
+        hint = "add --resume to go on, or --force to start anew"
+        raise UserError(f"output.folder: {folder} holds an unfinished run; {hint}")
+
+
+@contextlib.contextmanager
+def taken(folder: Path, keep: bool) -> Iterator[None]:
+    """Make the folder, show that it can be written, and keep other runs out of it until the block ends.
+
+    Parameters
+    ----------
+    folder : Path
+    keep : bool
+        Whether what an earlier run left in it stays.
+
+    Raises
+    ------
+    UserError
+        If it cannot be written, or another run is at work in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = _lock(folder)
+    except OSError as error:
+        raise UserError(f"output.folder: {folder} cannot be written: {error.strerror or error}") from None
+    try:
+        try:
+            _clear(folder, keep)
+        except OSError as error:
+            raise UserError(f"output.folder: {folder} cannot be written: {error.strerror or error}") from None
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            (folder / _LOCK).unlink()
+        os.close(descriptor)
+
+
+def _lock(folder: Path) -> int:
+    """Take the folder's lock, which the system gives back when the process ends, however it ends."""
+    path = folder / _LOCK
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                os.close(descriptor)
+                raise UserError(
+                    f"output.folder: another run is at work in {folder}; wait for it or name another"
+                ) from None
+            return descriptor  # a file system without locks
+        try:
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                return descriptor
+        except FileNotFoundError:  # the run that had the lock has just ended and taken it away
+            pass
+        os.close(descriptor)
+
+
+def _clear(folder: Path, keep: bool) -> None:
+    for place in (folder, folder / STEPS):
+        remove_unfinished(place)
+    if keep:
+        return
+    with written_whole(folder / CONFIG):
+        pass
+    for pattern in _RESULTS:
+        for path in folder.glob(pattern):
+            path.unlink()

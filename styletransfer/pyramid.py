@@ -1,0 +1,133 @@
+"""A run from its smallest scale to its largest: the image is made small first, then carried up with the optimiser."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Generator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.runtime import load_mxnet
+from styletransfer import images, pipeline
+from styletransfer.config import Config
+from styletransfer.optimization import Record, Stop, optimize
+from styletransfer.pipeline import Pictures
+from styletransfer.weights import Parameters
+
+_OPTIMIZER = "optimizer."
+
+
+class Pyramid:
+    """The optimisation of one picture at every scale of its config, one after the other.
+
+    At the end of a scale, where its steps are made or its stopping rule holds, the image is enlarged to the next, where
+    its curve goes on; the optimiser goes on with what it remembers of directions, enlarged likewise (L-BFGS starts a
+    fresh history).
+
+    Parameters
+    ----------
+    config : Config
+    levels : sequence of Pictures
+        One for every scale, from :func:`~styletransfer.pipeline.read_pictures`.
+    parameters : dict of arrays
+        The network's, in its native space.
+    state : dict of arrays, optional
+        What :meth:`state` said of an earlier run: this one goes on from there, exactly.
+    elapsed : float
+        Seconds that the earlier run took.
+    last_change : float
+        The relative change of its last step.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        levels: Sequence[Pictures],
+        parameters: Parameters,
+        state: Mapping[str, NDArray] | None = None,
+        elapsed: float = 0.0,
+        last_change: float = math.nan,
+    ) -> None:
+        self._config, self._levels, self._parameters = config, levels, parameters
+        self._scale = 0 if state is None else int(state["scale"])
+        self._begun = 0 if state is None else int(state["begun"])  # the step with which the scale began
+        self._step = None if state is None else int(state["step"])
+        self._last_change = last_change
+        self._run = pipeline.prepare(config, levels[self._scale], parameters)
+        if state is not None:
+            self._run.image[:] = state["image"]
+            self._run.optimizer.restore(
+                {name[len(_OPTIMIZER) :]: value for name, value in state.items() if name.startswith(_OPTIMIZER)}
+            )
+            self._run.generator.bit_generator.state = json.loads(str(state["generator"]))
+        self._started = time.monotonic() - elapsed
+
+    @property
+    def loss_names(self) -> list[str]:
+        """The layers' losses, in order."""
+        return self._run.objective.loss_names
+
+    @property
+    def image(self) -> Any:
+        """As it is, an array (1, 3, H, W) in the space of the config."""
+        return self._run.image
+
+    def records(self) -> Generator[Record, None, None]:
+        """All steps; those of :func:`~styletransfer.optimization.optimize`, with their scales.
+
+        Raises
+        ------
+        Diverged
+            If a loss or the gradient is no finite number.
+        """
+        while True:
+            limit = self._begun + self._config.steps[self._scale]
+            yield from self._at_this_scale(limit)
+            if self._scale == len(self._levels) - 1:
+                return
+            self._climb()
+
+    def _at_this_scale(self, limit: int) -> Generator[Record, None, None]:
+        steps = optimize(
+            self._run.image,
+            self._run.objective,
+            self._run.optimizer,
+            Stop(limit, self._config.stop.relative_change),
+            scale=self._scale,
+            after=self._step,
+            elapsed=time.monotonic() - self._started,
+            last_change=self._last_change,
+        )
+        for record in steps:
+            self._step, self._last_change = record.step, record.relative_change
+            yield record
+
+    def _climb(self) -> None:
+        """Go to the next scale."""
+        before, self._scale = self._run, self._scale + 1
+        pictures = self._levels[self._scale]
+        size = pictures.height, pictures.width
+        image, optimizer, generator = before.image.asnumpy(), before.optimizer.carried(*size), before.generator
+        del before, self._run  # its memory is needed
+        load_mxnet().nd.waitall()
+        self._run = pipeline.prepare(self._config, pictures, self._parameters)
+        self._run.image[:] = images.enlarged(image, *size)
+        self._run.optimizer.restore(optimizer)
+        self._run.generator = generator
+        self._begun, self._last_change = self._step or 0, math.nan
+
+    def state(self) -> dict[str, NDArray]:
+        """All that is needed to go on behind the last record, as arrays."""
+        optimizer = {f"{_OPTIMIZER}{name}": value for name, value in self._run.optimizer.state().items()}
+        return {
+            "scale": np.array(self._scale),
+            "begun": np.array(self._begun),
+            "step": np.array(self._step or 0),
+            "image": self._run.image.asnumpy(),
+            "generator": np.array(json.dumps(self._run.generator.bit_generator.state)),
+            **optimizer,
+        }

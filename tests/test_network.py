@@ -1,0 +1,69 @@
+"""The network's executor in bfloat16: near float32, and as good to descend with."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers import mx, random_parameters, relative_error, to_mx
+from shrunk import shrunk
+
+import models
+from models import runtime
+from styletransfer import pipeline
+from styletransfer.errors import UserError
+from styletransfer.network import Network, tapped
+from styletransfer.pyramid import Pyramid
+
+needs_bfloat16 = pytest.mark.skipif(not runtime.has_bfloat16(), reason="this processor has no AVX-512")
+
+
+@needs_bfloat16
+@pytest.mark.parametrize("model", models.names())
+def test_bfloat16_features_and_gradient_are_near_those_of_float32(model):
+    spec = models.load(model).SPEC
+    names, symbol = tapped(model, spec.style_layers, spec.content_layers, spec.pooling)
+    image = to_mx(np.random.default_rng(2).normal(0, 60, (1, 3, 65, 79)))
+    features, gradients = [], []
+    for precision in ("float32", "bfloat16"):
+        network = Network(names, symbol, random_parameters(model), 65, 79, mx.cpu(), True, precision)
+        network.image[:] = image
+        network.forward()
+        assert {value.dtype for value in network.features.values()} == {np.float32}
+        features.append({layer: value.asnumpy() for layer, value in network.features.items()})
+        network.backward({layer: value.copy() for layer, value in network.features.items()})
+        gradients.append(network.gradient.asnumpy())
+    for layer in names:
+        assert 0 < relative_error(features[1][layer], features[0][layer]) < 0.03, layer
+    assert relative_error(gradients[1], gradients[0]) < 0.1
+
+
+def losses_after(steps, precision):
+    """The loss of the picture that so many steps make, evaluated in float32."""
+    config = shrunk("starry", ["size=96", f"stop.max_iterations={steps}", f"precision={precision}"])
+    (pictures,), parameters = pipeline.read_pictures(config), pipeline.load_parameters(config)
+    pyramid = Pyramid(config, [pictures], parameters)
+    for _ in pyramid.records():
+        pass
+    judged = pipeline.prepare(config.model_copy(update={"precision": "float32"}), pictures, parameters)
+    return judged.objective(pyramid.image).losses.total
+
+
+@needs_bfloat16
+def test_bfloat16_descends_as_float32_does():
+    exact = losses_after(100, "float32")
+    assert exact < 0.1 * losses_after(0, "float32")
+    assert losses_after(100, "bfloat16") == pytest.approx(exact, rel=0.03)
+
+
+def test_auto_is_bfloat16_where_there_is_amx(monkeypatch):
+    config = shrunk("starry")
+    for amx in (True, False):
+        monkeypatch.setattr(runtime, "has_amx", lambda amx=amx: amx)
+        assert pipeline.precision_of(config) == ("bfloat16" if amx else "float32")
+    assert pipeline.precision_of(config.model_copy(update={"device": "gpu:0"})) == "float32"
+
+
+def test_bfloat16_is_refused_where_it_cannot_be(monkeypatch):
+    monkeypatch.setattr(runtime, "has_bfloat16", lambda: False)
+    with pytest.raises(UserError, match="AVX-512"):
+        pipeline.precision_of(shrunk("starry", ["precision=bfloat16"]))

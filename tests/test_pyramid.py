@@ -1,0 +1,158 @@
+"""The scales of a run: their sizes, what is carried from one to the next, and going on from a state in any of them."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from shrunk import curve_of, shrunk
+
+from styletransfer import images, pipeline
+from styletransfer.errors import UserError
+from styletransfer.optimizers import SGD, Adam
+from styletransfer.pyramid import Pyramid
+
+OPTIMIZERS = {
+    "sgd": "{name: sgd, learning_rate: 0.3, clip_norm: 2000, schedule: {step: 4, factor: 0.5}}",
+    "adam": "{name: adam, learning_rate: 3}",
+    "lbfgs": "{name: lbfgs, evaluations: 5}",
+    "accept_reject": "{name: accept_reject, learning_rate: 3}",
+}
+every_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS)
+
+
+def pyramid_config(optimizer="sgd", *changes):
+    scales = ["scales=[24, 40, 67]", "stop.max_iterations=[7, 6, 5]", f"optimizer={OPTIMIZERS[optimizer]}"]
+    return shrunk("starry", [*scales, *changes])
+
+
+def pyramid_of(settings, **state):
+    return Pyramid(settings, pipeline.read_pictures(settings), pipeline.load_parameters(settings), **state)
+
+
+def test_long_edges_double_up_to_that_of_the_result():
+    assert shrunk("starry", ["scales=3", "size=500"]).long_edges == [125, 250, 500]
+    assert shrunk("starry").long_edges == [67]
+    assert shrunk("coursera_vgg19", ["scales=2", "shape=[60, 90]"]).long_edges == [45, 90]
+
+
+def test_steps_are_for_every_scale_or_for_each():
+    assert shrunk("starry", ["scales=3", "size=500", "stop.max_iterations=9"]).steps == [9, 9, 9]
+    assert shrunk("starry", ["scales=2", "size=500", "stop.max_iterations=[9, 3]"]).steps == [9, 3]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["scales=[67, 24]"], "must grow and end with the long edge of the result, 67"),
+        (["scales=[24, 24, 67]"], "must grow"),
+        (["scales=[24, 60]"], "must grow and end"),
+        (["scales=2", "stop.max_iterations=[1, 2, 3]"], "stop.max_iterations: 3 numbers for 2 scales"),
+        (["stop.max_iterations=[]"], "stop.max_iterations"),
+        (["scales=0"], "scales: 0 is not allowed"),
+    ],
+)
+def test_scales_that_make_no_sense_are_refused(changes, message):
+    with pytest.raises(UserError) as error:
+        shrunk("starry", changes)
+    assert message in str(error.value)
+
+
+def test_a_scale_too_small_for_the_network_is_refused():
+    with pytest.raises(UserError, match="scales: a long edge of 8 gives 8 x 5 pixels, too small for the layer relu5_1"):
+        pipeline.read_pictures(shrunk("starry", ["scales=4", "size=67"]))
+
+
+def test_pictures_keep_their_proportions_at_every_scale():
+    settings = shrunk("starry", ["scales=[40, 80]", "size=80", "style.size=60"])
+    small, large = pipeline.read_pictures(settings)
+    assert max(large.height, large.width) == 80 and max(small.height, small.width) == 40
+    assert max(large.styles[0][1].shape) == 60 and max(small.styles[0][1].shape) == 30
+    matched = pipeline.read_pictures(shrunk("starry_mxnet", ["scales=[40, 80]", "size=80"]))
+    assert [level.styles[0][1].shape[:2] for level in matched] == [(level.height, level.width) for level in matched]
+    fixed = pipeline.read_pictures(shrunk("coursera_vgg19", ["scales=[45, 90]", "shape=[60, 90]"]))
+    assert [(level.height, level.width) for level in fixed] == [(30, 45), (60, 90)]
+
+
+@every_optimizer
+def test_every_scale_makes_its_steps_and_the_loss_falls(optimizer):
+    records = [
+        (record.step, record.scale, record.losses.total) for record in pyramid_of(pyramid_config(optimizer)).records()
+    ]
+    steps, scales, totals = zip(*records)
+    assert list(steps) == list(range(19))
+    assert list(scales) == [0] * 8 + [1] * 6 + [2] * 5
+    assert totals[7] < totals[0] and totals[18] < totals[0]
+
+
+def test_the_image_and_the_velocity_are_carried_up():
+    pyramid = pyramid_of(pyramid_config())
+    steps = pyramid.records()
+    small = list(itertools.islice(steps, 8))[-1]
+    image, velocity = small.image.asnumpy(), pyramid.state()["optimizer.velocity"]
+    next(steps)
+    assert pyramid.image.shape[3] == 40
+    moved = pyramid.image.asnumpy() - images.enlarged(image, *pyramid.image.shape[2:])
+    carried = images.enlarged(velocity, *pyramid.image.shape[2:])
+    # The first step of the new scale is momentum x velocity, less rate x gradient.
+    assert float((moved * carried).sum()) > 0.3 * np.linalg.norm(moved) * np.linalg.norm(carried)
+    assert pyramid.state()["optimizer.updates"] == 8
+
+
+@pytest.mark.parametrize("kind", [SGD, Adam])
+def test_a_carried_state_has_the_new_size_and_all_else_as_it_was(kind):
+    run = pyramid_of(pyramid_config(kind.__name__.lower()))
+    list(run.records())
+    state, optimizer = run.state(), run._run.optimizer
+    carried = optimizer.carried(90, 100)
+    for name, value in carried.items():
+        assert value.shape == ((1, 3, 90, 100) if value.ndim else ())
+        if not value.ndim:
+            assert value == state[f"optimizer.{name}"]
+
+
+def test_enlarging_keeps_values_beyond_those_of_a_picture():
+    array = np.random.default_rng(0).normal(0, 300, (1, 3, 9, 11)).astype(np.float32)
+    assert images.enlarged(array, 9, 11) is array
+    large = images.enlarged(array, 27, 33)
+    assert large.shape == (1, 3, 27, 33) and large.dtype == np.float32
+    np.testing.assert_allclose(large[:, :, 1::3, 1::3], array, rtol=1e-5)  # the middle of every old pixel
+    flat = images.enlarged(np.full((1, 3, 4, 5), -7.5, np.float32), 10, 10)
+    np.testing.assert_allclose(flat, -7.5)
+
+
+@every_optimizer
+@pytest.mark.parametrize("stop", [3, 7, 8, 13])
+def test_going_on_from_a_state_is_as_if_never_stopped(optimizer, stop):
+    settings = pyramid_config(optimizer)
+    whole = [
+        (record.step, record.scale, record.losses, record.gradient_norm) for record in pyramid_of(settings).records()
+    ]
+    first = pyramid_of(settings)
+    records = first.records()
+    for record in records:
+        if record.step == stop:
+            break
+    state = first.state()
+    records.close()
+    second = pyramid_of(settings, state=state, last_change=record.relative_change)
+    rest = [(record.step, record.scale, record.losses, record.gradient_norm) for record in second.records()]
+    assert rest == whole[stop + 1 :]
+
+
+def test_a_stopping_rule_ends_a_scale_not_the_run():
+    settings = pyramid_config("sgd", "stop.relative_change=1e9")
+    scales = [record.scale for record in pyramid_of(settings).records()]
+    assert scales == [0, 0, 1, 2]
+
+
+def test_one_scale_is_what_it_was_without_scales():
+    plain, listed = shrunk("starry"), shrunk("starry", ["scales=[67]", "stop.max_iterations=[6]"])
+    assert curve_of(plain).rows[-1][2] == curve_of(listed).rows[-1][2]
+
+
+def test_small_scales_first_get_further_in_as_many_final_steps():
+    alone = shrunk("starry", ["size=96", "stop.max_iterations=6"])
+    climbed = shrunk("starry", ["size=96", "scales=[48, 96]", "stop.max_iterations=[20, 6]"])
+    assert curve_of(climbed).rows[-1][2] < curve_of(alone).rows[-1][2]
