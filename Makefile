@@ -1,5 +1,6 @@
 # make starry   the environment, then the first picture, to output/starry/image.png
 # make test     the tests        make lint   style and types        make bench   time and memory
+# make test-slurm   the tests on a real Slurm of one node; as root it installs the packages they need
 SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -8,12 +9,15 @@ PYTHON := $(VENV)/bin/python
 PYTHON3 ?= $(firstword $(foreach name,python3.11 python3.12 python3.10 python3,$(shell \
   $(name) -c 'import sys, venv; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null && echo $(name))))
 
-.PHONY: starry test lint bench clean
+.PHONY: starry test test-slurm lint bench clean
 starry: $(VENV)/installed
 	$(PYTHON) scripts/nstyle.py --config configs/starry.yaml --force
 
 test: $(VENV)/installed-dev
 	$(PYTHON) -m pytest
+
+test-slurm: $(VENV)/installed-dev
+	tests/slurm/run.sh $(PYTHON)
 
 lint: $(VENV)/installed-dev
 	$(PYTHON) -m ruff check .

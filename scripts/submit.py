@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Run a sweep: many pictures from one file that says what varies.
+"""Run a sweep: many pictures from one file that says what varies, on this machine or a Slurm cluster.
 
 python scripts/submit.py configs/sweeps/content_layer.yaml
 python scripts/submit.py configs/sweeps/content_layer.yaml --jobs 2 --set size=128 --output output/sweeps/small
+python scripts/submit.py configs/sweeps/content_layer.yaml --cluster slurm --partition gpu --time 4:00:00
 python scripts/submit.py configs/sweeps/content_layer.yaml --status
 """
 
@@ -18,18 +19,32 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        description="Run a sweep, many pictures from one file that says what varies, on this machine.",
+        description="Run a sweep, many pictures from one file that says what varies, on this machine or, as one job "
+        "array, on a Slurm cluster.",
         epilog="What is finished is not made again, and what was interrupted goes on: give the same command again. "
-        "Exit status: 0 all done; 1 some jobs failed, and it is said why; 2 something in the input is at fault and "
-        "nothing was started; 75 interrupted, states saved.",
+        "Exit status: 0 all done, or sent; 1 some jobs failed, and it is said why; 2 something in the input is at "
+        "fault and nothing was started; 75 interrupted, states saved.",
     )
     parser.add_argument("sweep", metavar="FILE", help="a YAML file such as configs/sweeps/content_layer.yaml")
     parser.add_argument(
-        "--jobs", metavar="N", type=_count, default=1, help="so many at a time, which share the cores (default: 1)"
+        "--jobs",
+        metavar="N",
+        type=_count,
+        help="so many at a time; here (default: 1) they share the cores, on a cluster the default is all",
     )
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--dry-run", action="store_true", help="check everything and show the jobs and their folders")
-    what.add_argument("--status", action="store_true", help="show what is done, running, unfinished, failed, left")
+    what.add_argument(
+        "--dry-run", action="store_true", help="check everything and show the jobs, and the job file of a cluster"
+    )
+    what.add_argument(
+        "--status", action="store_true", help="show what is done, running, queued, unfinished, failed, left"
+    )
+    what.add_argument(
+        "--collect",
+        action="store_true",
+        dest="collect_now",
+        help="make the contact sheet and the table of what there is",
+    )
     parser.add_argument(
         "--set",
         metavar="KEY=VALUE",
@@ -39,7 +54,36 @@ def parser() -> argparse.ArgumentParser:
         help="override a config key of all jobs, size=256",
     )
     parser.add_argument("--output", metavar="FOLDER", help="the sweep's folder, instead of the one its file names")
+    parser.add_argument("--cluster", choices=["slurm"], help="send the jobs to a cluster instead of running them here")
+    _add_cluster_options(parser)
     return parser
+
+
+def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
+    """What a job asks of the cluster; each has the name of its key in the sweep file, under `cluster:`."""
+    group = parser.add_argument_group("what every job asks of the cluster", "on top of `cluster:` in the sweep file")
+    add = functools.partial(group.add_argument, default=None)
+    add("--partition", metavar="NAME")
+    add("--account", metavar="NAME")
+    add("--qos", metavar="NAME")
+    add("--gpus", metavar="N", help="1, or a100:1; default: 1 where a config's device is a GPU")
+    add("--cpus", metavar="N", type=_count)
+    add("--memory", metavar="SIZE", help="8G")
+    add("--time", metavar="LIMIT", help="4:00:00; a job that reaches it saves its state and is queued again")
+    add("--warning", metavar="SECONDS", type=_count, help="before the limit, in which the state is saved")
+    add("--restarts", metavar="N", type=int, help="how often a job is queued again at most")
+    add(
+        "--setup", metavar="LINE", action="append", help="of bash, before each job: 'module load cuda/11.2'; repeatable"
+    )
+    add("--python", metavar="FILE", help="the Python that runs the jobs; default: the one that runs this")
+    add(
+        "--option",
+        metavar="OPTION",
+        action="append",
+        dest="options",
+        help="of sbatch: --option=--constraint=a100; repeatable",
+    )
+    add("--no-collect", dest="collect", action="store_false", help="send no job that makes the sheet and the table")
 
 
 def _count(text: str) -> int:
@@ -51,23 +95,66 @@ def _count(text: str) -> int:
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
 
-    from styletransfer import commands, sweeps
+    from styletransfer import commands
+    from styletransfer.errors import UserError
+    from styletransfer.sweeps import batch, contact, local, plans, reports, slurm, states
+    from styletransfer.sweeps.cluster import Cluster
+
+    say = functools.partial(print, flush=True)
 
     def submit() -> int:
-        say = functools.partial(print, flush=True)
-        plan = sweeps.plan(options.sweep, options.assignments, options.output)
-        if options.status:
-            say(sweeps.report(plan))
-            return 0
-        sweeps.check_finished(plan)
+        plan = plans.plan(options.sweep, options.assignments, options.output)
+        asked = {name: getattr(options, name, None) for name in Cluster.model_fields}
+        given = [name for name, value in asked.items() if value is not None]
+        if given and not options.cluster:
+            raise UserError(f"--{given[0]} is about a cluster: add --cluster slurm")
+        cluster = plan.cluster.changed({**asked, "parallel": options.jobs})
+        if options.status or options.collect_now:
+            return show(plan)
+        states.check_finished(plan)
+        if options.cluster:
+            return send(plan, cluster)
         if options.dry_run:
-            say(sweeps.listing(plan))
+            say(reports.listing(plan))
             return 0
-        sweeps.run_here(plan, options.jobs, say)
-        sweeps.write_results(plan)
-        say(sweeps.write_contact_sheet(plan))
-        say("\n".join([*sweeps.failures(plan), sweeps.summary(plan)]))
-        return 0 if sweeps.all_done(plan) else 1
+        queue = slurm.queue_of(plan)
+        local.run_here(plan, options.jobs or 1, say, queue)
+        return finish(plan, queue)
+
+    def show(plan: plans.Plan) -> int:
+        try:
+            queue = slurm.queue_of(plan)
+        except UserError as error:
+            say(f"what is queued is not known: {error}")
+            queue = None
+        if options.collect_now:
+            finish(plan, queue)
+        else:
+            say(reports.report(plan, queue))
+        return 0
+
+    def send(plan: plans.Plan, cluster: Cluster) -> int:
+        if options.dry_run:
+            jobs = slurm.to_send(plan, slurm.queue_of(plan))
+            if jobs:
+                say(batch.array(plan, cluster, jobs, "array.sbatch"))
+            say(reports.listing(plan))
+            say(f"{len(jobs)} of {len(plan.jobs)} jobs would be sent")
+            return 0
+        again = [f"--set={each}" for each in options.assignments]
+        again += [f"--output={options.output}"] if options.output else []
+        if not slurm.send(plan, cluster, [options.sweep, *again], say):
+            queue = slurm.queue_of(plan)
+            say(f"nothing to send: {reports.summary(plan, queue)}")
+            if reports.all_done(plan):
+                finish(plan, queue)
+        return 0
+
+    def finish(plan: plans.Plan, queue: states.Queue) -> int:
+        reports.write_results(plan, queue)
+        say(contact.write_contact_sheet(plan, queue))
+        say("\n".join([*reports.failures(plan, queue), reports.summary(plan, queue)]))
+        return 0 if reports.all_done(plan) else 1
 
     return commands.guarded(submit)
 

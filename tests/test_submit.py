@@ -14,10 +14,11 @@ import pytest
 from helpers import random_parameters, random_picture
 from PIL import Image
 from processes import PROJECT, output_of
+from sweeping import fake_slurm  # noqa: F401
 from test_architecture import WITHOUT_MXNET
 
 from scripts.submit import main
-from styletransfer import images, weights
+from styletransfer import curves, images, weights
 
 SUBMIT = PROJECT / "scripts" / "submit.py"
 SWEEP = """
@@ -140,6 +141,9 @@ def test_a_dry_run_starts_nothing(studio, monkeypatch, capsys, tmp_path):
         (["sweep.yaml", "--set", "siez=3"], "sweep sweep.yaml, job photo: unknown key 'siez'; did you mean 'size'?"),
         (["sweep.yaml", "--set", "seed"], "--set seed: expected KEY=VALUE"),
         (["sweep.yaml", "--output", "photo.png"], "photo.png"),
+        (["sweep.yaml", "--gpus", "1"], "--gpus is about a cluster: add --cluster slurm"),
+        (["sweep.yaml", "--cluster", "slurm", "--memory", "big"], "cluster.memory: 'big' is not allowed"),
+        (["sweep.yaml", "--cluster", "slurm", "--dry-run", "--output", "a%b"], "Slurm cannot work in a folder with %"),
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_starts(studio, monkeypatch, capsys, arguments, words):
@@ -147,6 +151,83 @@ def test_a_mistake_is_one_line_and_nothing_starts(studio, monkeypatch, capsys, a
     assert main(arguments) == 2
     output, said = capsys.readouterr()
     assert output == "" and said.startswith("error: ") and said.count("\n") == 1 and words in said
+
+
+# On a cluster: a `sbatch` that runs the tasks of an array at once, one after the other, in bash.
+
+SBATCH = """#!/bin/bash
+file=${@: -1}
+if grep -q '^#SBATCH --array' "$file"; then
+    for ((task = 0; task <= $(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$file"); task++)); do
+        SLURM_ARRAY_JOB_ID=7 SLURM_ARRAY_TASK_ID=$task bash "$file" > "7_$task.out" 2>&1
+    done
+else
+    bash "$file" > collect.out 2>&1
+fi
+echo 7
+"""
+
+
+def test_a_sweep_on_a_cluster_leaves_what_it_leaves_here(studio, finished, fake_slurm, tmp_path):  # noqa: F811
+    (fake_slurm.folder / "sbatch").write_text(SBATCH)
+    here, _ = finished
+    there = tmp_path / "it's out"
+    arguments = ["sweep.yaml", "--output", str(there)]
+    code = f"{WITHOUT_MXNET}\nimport sys\nsys.path.insert(0, {str(PROJECT)!r})\nfrom scripts.submit import main\n"
+    code += f"sys.exit(main({[*arguments, '--cluster', 'slurm', '--setup', 'export A=b', '--jobs', '2']!r}))"
+    sent = subprocess.run(
+        [sys.executable, "-c", code], cwd=studio, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert sent.returncode == 0 and sent.stderr == ""
+    assert sent.stdout.splitlines() == [
+        f"sent 3 of 3 jobs as Slurm array 7: {there}/slurm/array-1.sbatch",
+        "Slurm job 7 makes contact.png and results.csv when the array is over",
+    ]
+    status = submit(studio, *arguments, "--status").stdout.splitlines()
+    assert status[-1] == "2 done, 1 failed" and status[1].startswith(
+        "broken: failed: picture broken.png: cannot be read: "
+    )
+    assert "#SBATCH --array=0-2%2\n" in (there / "slurm" / "array-1.sbatch").read_text()
+    for name in ("photo", "other"):
+        curve, expected = (curves.read(folder / name / "curve.csv") for folder in (there, here))
+        assert curves.first_difference(expected, curve, 0.0) is None
+    assert Image.open(there / "contact.png").size == Image.open(here / "contact.png").size
+    (there / "results.csv").unlink()
+    collected = submit(studio, *arguments, "--collect")
+    assert collected.returncode == 0 and collected.stdout.splitlines()[0] == f"{there}/contact.png"
+    with open(there / "results.csv", newline="") as stream:
+        assert [row["state"] for row in csv.DictReader(stream)] == ["done", "failed", "done"]
+
+    whole, broken = (studio / "photo.png").read_bytes(), (studio / "broken.png").read_bytes()
+    (studio / "broken.png").write_bytes(whole)
+    again = submit(studio, *arguments, "--cluster", "slurm", "--no-collect")
+    (studio / "broken.png").write_bytes(broken)
+    assert again.stdout == f"sent 1 of 3 jobs as Slurm array 7: {there}/slurm/array-2.sbatch\n"
+    assert submit(studio, *arguments, "--cluster", "slurm").stdout.startswith("nothing to send: 3 done\n")
+
+
+def test_a_dry_run_shows_the_job_file_and_writes_nothing(studio, fake_slurm, monkeypatch, capsys, tmp_path):  # noqa: F811
+    monkeypatch.chdir(studio)
+    before = sorted(studio.rglob("*"))
+    arguments = ["sweep.yaml", "--cluster", "slurm", "--output", str(tmp_path / "new"), "--partition", "gpu"]
+    assert main([*arguments, "--dry-run"]) == 0
+    output = capsys.readouterr().out
+    assert output.startswith("#!/bin/bash\n") and "#SBATCH --partition=gpu\n" in output
+    assert output.splitlines()[-4:] == [
+        *(f"{name:6}  {tmp_path / 'new' / name}" for name in ("photo", "broken", "other")), "3 of 3 jobs would be sent",
+    ]  # fmt: skip
+    assert not (tmp_path / "new").exists() and sorted(studio.rglob("*")) == before and not fake_slurm.calls("sbatch")
+
+
+def test_the_status_does_without_an_answer_of_the_queue(studio, fake_slurm, monkeypatch, capsys, tmp_path):  # noqa: F811
+    monkeypatch.chdir(studio)
+    (tmp_path / "slurm").mkdir()
+    (fake_slurm.folder / "silent").write_text("squeue: error: no answer\n")
+    assert main(["sweep.yaml", "--output", str(tmp_path), "--status"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "what is queued is not known: squeue: no answer" and lines[-1] == "3 left"
+    assert main(["sweep.yaml", "--output", str(tmp_path), "--cluster", "slurm"]) == 2
+    assert capsys.readouterr().err == "error: squeue: no answer\n"
 
 
 @pytest.mark.parametrize("count", ["0", "-1", "two", "1.5"])

@@ -1,0 +1,212 @@
+"""A sweep as a file for Slurm's ``sbatch``: one array, in which every job makes one picture.
+
+The file is ``array.sbatch`` with its blanks filled in. It needs no scheduler of ours and nothing that stays alive: what
+a job is and what has become of it stands in its folder, and the file holds the list of the folders.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from styletransfer import checkpoints
+from styletransfer import config as configs
+from styletransfer.errors import Interrupted, UserError
+from styletransfer.sweeps import names
+from styletransfer.sweeps.cluster import Cluster
+from styletransfer.sweeps.command import NSTYLE
+from styletransfer.sweeps.plans import CONTACT, RESULTS, SLURM, Job, Plan
+from styletransfer.sweeps.states import WELL
+
+SUBMIT = configs.PROJECT_FOLDER / "scripts" / "submit.py"
+_TEMPLATES = Path(__file__).parent
+_COLLECT_TIME, _COLLECT_CPUS = "0:20:00", 1
+
+
+def array(plan: Plan, cluster: Cluster, jobs: Sequence[Job], file: str) -> str:
+    """The job file of an array.
+
+    Parameters
+    ----------
+    plan : Plan
+    cluster : Cluster
+    jobs : sequence of Job
+        Those to be run, of the plan.
+    file : str
+        What the job file will be called.
+
+    Raises
+    ------
+    UserError
+        If Slurm cannot work in the folder of the sweep, a job wants a GPU that it is not given, or a line of `setup` is
+        no bash.
+    """
+    folder = _folder(plan)
+    gpus = _gpus(cluster, jobs)
+    options = [
+        f"--job-name={_title(plan)}",
+        f"--array=0-{len(jobs) - 1}" + (f"%{cluster.parallel}" if cluster.parallel else ""),
+        *_where(cluster),
+        *([f"--gres=gpu:{gpus}"] if gpus else []),
+        *([f"--cpus-per-task={cluster.cpus}"] if cluster.cpus else []),
+        *([f"--mem={memory}"] if (memory := cluster.memory or _memory(jobs)) else []),
+        *([f"--time={cluster.time}"] if cluster.time else []),
+        f"--signal=B:USR1@{cluster.warning}",
+        "--requeue",
+        "--open-mode=append",
+        "--output=%A_%a.out",
+        *cluster.options,
+    ]
+    listed = [shlex.quote(job.name) for job in jobs]
+    width = max(map(len, listed))
+    return _filled(
+        "array.sbatch",
+        name=_title(plan),
+        here=shlex.quote(str(folder / SLURM)),
+        file=file,
+        options=_lines(options),
+        jobs="\n".join(f"    {name:{width}}  # {number}" for number, name in enumerate(listed)),
+        sweep=shlex.quote(str(folder)),
+        start=shlex.quote(str(Path.cwd())),
+        python=shlex.quote(_python(cluster)),
+        program=shlex.quote(str(NSTYLE)),
+        restarts=str(cluster.restarts),
+        interrupted=str(Interrupted.status),
+        well=" | ".join(map(str, WELL)),
+        newest=checkpoints.NAME,
+        previous=checkpoints.PREVIOUS,
+        setup=_setup(cluster),
+    )
+
+
+def collection(plan: Plan, cluster: Cluster, arguments: Sequence[str]) -> str:
+    """The job file of the small job that makes the contact sheet and the table.
+
+    Parameters
+    ----------
+    plan : Plan
+    cluster : Cluster
+    arguments : sequence of str
+        With which ``submit.py`` makes the same plan.
+    """
+    _folder(plan)
+    command = [_python(cluster), str(SUBMIT), *arguments, "--collect"]
+    options = [
+        f"--job-name={_title(plan)}-collect",
+        *_where(cluster),
+        f"--cpus-per-task={_COLLECT_CPUS}",
+        f"--time={_COLLECT_TIME}",
+        "--output=collect-%j.out",
+    ]
+    return _filled(
+        "collect.sbatch",
+        name=_title(plan),
+        results=f"{CONTACT} and {RESULTS}",
+        options=_lines(options),
+        start=shlex.quote(str(Path.cwd())),
+        setup=_setup(cluster),
+        command=shlex.join(command),
+    )
+
+
+def jobs_in(text: str) -> list[str]:
+    """The names of the jobs in a job file, by their numbers; the reverse of what :func:`array` writes."""
+    found = re.search(r"^jobs=\((.*?)^\)", text, re.MULTILINE | re.DOTALL)
+    try:
+        return shlex.split(found[1], comments=True) if found else []
+    except ValueError:  # a quote that is not closed
+        return []
+
+
+def memory_of(job: Job) -> int | None:
+    """Bytes that a job will need, or None where that is not known."""
+    return None
+
+
+def _memory(jobs: Sequence[Job]) -> str | None:
+    """The most that one of the jobs will need, as Slurm writes it; None if that is not known of all."""
+    needed = [memory_of(job) for job in jobs]
+    known = [each for each in needed if each is not None]
+    return f"{max(known) // 2**20 + 1}M" if known and len(known) == len(needed) else None
+
+
+def _gpus(cluster: Cluster, jobs: Sequence[Job]) -> str:
+    """What a job is given, ``1`` or ``a100:1``; empty for none."""
+    given = cluster.gpus
+    if given is None:
+        given = "1" if any(job.config.device != "cpu" for job in jobs) else "0"
+    count = int(given.rpartition(":")[2])
+    elsewhere = any("gpu" in option or "gres" in option for option in cluster.options)
+    for job in jobs:
+        kind, _, number = job.config.device.partition(":")
+        if kind == "gpu" and int(number) >= count and not elsewhere:
+            hint = "the first is gpu:0" if count else "set cluster.gpus, or device: cpu"
+            raise UserError(f"job {job.name}: device {job.config.device}, but a job is given {count} GPUs; {hint}")
+    return given if count else ""
+
+
+def _where(cluster: Cluster) -> list[str]:
+    places = {"partition": cluster.partition, "account": cluster.account, "qos": cluster.qos}
+    return [f"--{option}={value}" for option, value in places.items() if value]
+
+
+def _folder(plan: Plan) -> Path:
+    """The folder of the sweep, absolute.
+
+    Raises
+    ------
+    UserError
+        If its name, or another that stands in the job file, has characters that Slurm cannot work with.
+    """
+    folder = plan.folder.resolve()
+    # Slurm puts the folder before the names of its logs, and then takes % and \ in all of it for its own.
+    for character in "%\\":
+        if character in str(folder):
+            raise UserError(
+                f"output {folder}: Slurm cannot work in a folder with {character} in its name; name another"
+            )
+    for path in (folder, Path.cwd(), configs.PROJECT_FOLDER):
+        if any(ord(character) < 32 or ord(character) == 127 for character in str(path)):
+            raise UserError(f"folder {path}: Slurm cannot work with line breaks and control characters in a name")
+    return folder
+
+
+def _title(plan: Plan) -> str:
+    return names.safe_name(plan.name) or "sweep"
+
+
+def _python(cluster: Cluster) -> str:
+    return str(Path(cluster.python).expanduser()) if cluster.python else sys.executable
+
+
+def _lines(options: Sequence[str]) -> str:
+    return "\n".join(f"#SBATCH {option}" for option in options)
+
+
+def _setup(cluster: Cluster) -> str:
+    """The user's lines, each with what is done should it fail; checked by bash, where there is one.
+
+    Raises
+    ------
+    UserError
+        If a line is no bash.
+    """
+    lines = [f"{line} || stop {shlex.quote(f'the setup failed: {line}')}" for line in cluster.setup]
+    for line, whole in zip(cluster.setup, lines):
+        try:
+            checked = subprocess.run(["bash", "-n"], input=os.fsencode(whole), capture_output=True, check=False)
+        except FileNotFoundError:
+            break
+        if checked.returncode:
+            raise UserError(f"cluster.setup: {line!r} is no line of bash that could stand alone")
+    return "\n".join(lines) or "# (the sweep has no lines of setup)"
+
+
+def _filled(template: str, **blanks: str) -> str:
+    text = (_TEMPLATES / template).read_text(encoding="utf-8")
+    return re.sub(r"\{\{(\w+)\}\}", lambda blank: blanks[blank[1]], text)

@@ -1,0 +1,175 @@
+"""What the jobs of a sweep ask of a Slurm cluster: the keys under `cluster:` in a sweep file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field
+
+from styletransfer.errors import UserError, nearest
+
+# Options of sbatch that have a key here.
+_OWN = {
+    "partition": ("partition", "p"),
+    "account": ("account", "A"),
+    "qos": ("qos", "q"),
+    "cpus": ("cpus-per-task", "c"),
+    "memory": ("mem",),
+    "time": ("time", "t"),
+    "parallel": ("array", "a"),
+    "warning": ("signal",),
+}
+# What the job file relies on.
+_RELIED_ON = (
+    "chdir", "D", "output", "o", "error", "e", "open-mode", "requeue", "no-requeue", "wrap", "parsable", "wait", "W",
+)  # fmt: skip
+
+
+def _check_word(text: str) -> str:
+    if not re.fullmatch(r"[\w.,:@/+=-]+", text):
+        raise ValueError(f"{text!r} is not allowed; expected a name without spaces")
+    return text
+
+
+def _check_gpus(value: Any) -> str:
+    text = str(value)
+    if isinstance(value, bool) or not re.fullmatch(r"([A-Za-z][\w.-]*:)?[0-9]{1,2}", text):
+        raise ValueError(f"{value!r} is not allowed; expected a number such as 1, or a kind and a number, a100:1")
+    return text
+
+
+def _check_memory(text: Any) -> str:
+    if not isinstance(text, str) or not re.fullmatch(r"[1-9][0-9]{0,8}[MGT]B?", text.upper()):
+        raise ValueError(f"{text!r} is not allowed; expected a size such as 8G or 900M")
+    return text.upper().removesuffix("B")
+
+
+def _check_time(text: Any) -> str:
+    # YAML reads 1:30:00, without quotes, as the number 5400, which Slurm would take for minutes.
+    if not isinstance(text, str) or not seconds_of(text):
+        raise ValueError(
+            f"{text!r} is not allowed; expected hours:minutes:seconds in quotes, '4:00:00', or '2-00:00:00'"
+        )
+    return text
+
+
+def seconds_of(time: str) -> int | None:
+    """A time as Slurm writes it (``90``, ``30:00``, ``4:00:00``, ``2-12``, ``2-12:00``) in seconds, or None."""
+    match = re.fullmatch(r"(?:([0-9]{1,3})-)?([0-9]{1,6}(?::[0-9]{2}){0,2})", time)
+    if not match:
+        return None
+    days, parts = match[1], [int(part) for part in match[2].split(":")]
+    if days is not None or len(parts) == 3:
+        parts += [0] * (3 - len(parts))
+    else:
+        parts = [0, *parts, *[0] * (2 - len(parts))]
+    hours, minutes, seconds = parts
+    return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+def _check_line(text: str) -> str:
+    if not text.strip() or any(ord(character) < 32 and character != "\t" for character in text):
+        raise ValueError(f"{text!r} is not allowed; expected one line")
+    return text
+
+
+def _check_option(text: str) -> str:
+    match = re.match(r"--?([A-Za-z][A-Za-z-]*)", _check_line(text))
+    if not match:
+        raise ValueError(f"{text!r} is not allowed; expected an option of sbatch, such as --constraint=a100")
+    name = match[1] if text.startswith("--") else match[1][0]
+    for key, names in _OWN.items():
+        if name in names:
+            raise ValueError(f"{text!r} is not allowed; it has a key of its own, {key}")
+    if name in _RELIED_ON:
+        raise ValueError(f"{text!r} is not allowed; the job file has its own")
+    return text
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Word = Annotated[str, pydantic.AfterValidator(_check_word)]
+Line = Annotated[str, pydantic.AfterValidator(_check_line)]
+Option = Annotated[str, pydantic.AfterValidator(_check_option)]
+
+
+def _whole(low: int, high: int) -> Any:
+    return Annotated[int, Field(strict=True, ge=low, le=high)]
+
+
+class Cluster(BaseModel):
+    """What every job asks for. What is null is left to the cluster."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    partition: Word | None = Field(None, description="where to queue")
+    account: Word | None = Field(None, description="who pays")
+    qos: Word | None = Field(None, description="quality of service")
+    gpus: Annotated[str, pydantic.BeforeValidator(_check_gpus)] | None = Field(
+        None, description="GPUs a job, 1 or a100:1; null: one where a config's device is a GPU, else none"
+    )
+    cpus: _whole(1, 1024) | None = Field(None, description="cores a job")  # type: ignore[valid-type]
+    memory: Annotated[str, pydantic.BeforeValidator(_check_memory)] | None = Field(None, description="a job's, 8G")
+    time: Annotated[str, pydantic.BeforeValidator(_check_time)] | None = Field(
+        None,
+        description="limit of a job's every turn, '4:00:00'; one that reaches it saves its state and is queued again",
+    )
+    parallel: _whole(1, 10_000) | None = Field(None, description="jobs at a time; null: all")  # type: ignore[valid-type]
+    setup: Annotated[tuple[Line, ...], pydantic.BeforeValidator(_listed)] = Field(
+        (), description="lines of bash before each job, such as module load cuda/11.2; one that fails fails the job"
+    )
+    python: Line | None = Field(None, description="the Python that runs a job; null: that which sends it")
+    warning: _whole(1, 3600) = Field(120, description="seconds before the limit at which the state is saved")  # type: ignore[valid-type]
+    restarts: _whole(0, 10_000) = Field(50, description="how often a job is queued again at most")  # type: ignore[valid-type]
+    collect: bool = Field(True, strict=True, description="whether a small job makes the sheet and the table at the end")
+    options: Annotated[tuple[Option, ...], pydantic.BeforeValidator(_listed)] = Field(
+        (), description="more options of sbatch for the jobs, such as --constraint=a100"
+    )
+
+    @pydantic.model_validator(mode="after")
+    def _time_to_work(self) -> Cluster:
+        limit = seconds_of(self.time) if self.time else None
+        if limit and limit <= self.warning:
+            raise ValueError(f"time {self.time} is no longer than the warning before its end, {self.warning} s")
+        return self
+
+    def changed(self, values: Mapping[str, Any]) -> Cluster:
+        """With other values, from the command line, where they are not None.
+
+        Raises
+        ------
+        UserError
+            If one is not allowed.
+        """
+        given = {key: value for key, value in values.items() if value is not None}
+        try:
+            return Cluster.model_validate({**self.model_dump(), **given})
+        except pydantic.ValidationError as error:
+            raise UserError(first_problem(error, "cluster")) from None
+
+
+def first_problem(error: pydantic.ValidationError, *section: str) -> str:
+    """The first problem of a sweep file, or of a section of it, in one line."""
+    problem = error.errors(include_url=False)[0]
+    location = [*section, *map(str, problem["loc"])]
+    key = ".".join(location)
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {key!r}; {nearest(location[-1], Cluster.model_fields)}"
+    if problem["type"] == "value_error":
+        words = str(problem["ctx"]["error"])
+    elif problem["type"] == "too_short":
+        words = "is empty; expected at least one entry"
+    else:
+        expected = re.sub(r"^.* should be ", "", problem["msg"]).replace("a valid ", "a ")
+        expected = expected.replace("a integer", "a whole number")
+        words = f"{_shortened(repr(problem['input']))} is not allowed; expected {expected}"
+    return f"{key}: {words}" if key else words
+
+
+def _shortened(text: str, length: int = 60) -> str:
+    return text if len(text) <= length else text[: length - 3] + "..."

@@ -1,0 +1,149 @@
+"""The contact sheet: all pictures of a sweep on one page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageFont
+
+from styletransfer import config as configs
+from styletransfer import images
+from styletransfer.errors import UserError
+from styletransfer.files import written_whole
+from styletransfer.sweeps.plans import CONTACT, Job, Plan
+from styletransfer.sweeps.states import Queue, state_of
+
+CELL, GAP, TEXT, LINES = 256, 12, 15, 3  # pixels: a picture's long edge, between pictures, text size; lines of a label
+_LINE = TEXT + 4
+_WIDEST = 6  # columns of a sheet that has no rows of its own
+_GREY, _BLACK = (208, 208, 208), (0, 0, 0)
+
+
+def write_contact_sheet(plan: Plan, queue: Queue = None) -> Path:
+    """Write ``contact.png``, all pictures of a sweep on one page."""
+    path = plan.folder / CONTACT
+    with written_whole(path) as stream:
+        contact_sheet(plan, queue).save(stream, format="PNG")
+    return path
+
+
+def contact_sheet(plan: Plan, queue: Queue = None) -> Image.Image:
+    """All pictures of a sweep in a grid.
+
+    Where keys vary, the values of the last one are the columns, those of the others the rows, with labels at the
+    margins, and there also the photographs and paintings that vary. Else, and where one key has many values, the grid
+    is simple and every picture has its label below.
+    """
+    count = len(plan.jobs)
+    headed = plan.columns is not None and (len(plan.keys) > 1 or count <= _WIDEST)
+    columns = plan.columns if headed and plan.columns else min(_WIDEST, math.ceil(math.sqrt(count)))
+    rows = math.ceil(count / columns)
+    cell = max(64, min(CELL, 8000 // max(rows, columns)))
+
+    def height(labels: Iterable[str]) -> int:
+        return max(len(_wrapped(text, cell)) for text in labels) * _LINE + 4
+
+    pictures = [_result(job, cell, queue) for job in plan.jobs]
+    tallest = max((picture.height for picture in pictures if picture), default=cell * 3 // 4)
+    title, left, above, down = _LINE + GAP, 0, 0, tallest + GAP
+    tops: list[Image.Image | None] = []
+    sides: list[Image.Image | None] = []
+    if headed:
+        tops = [_margin(job, plan.keys[-1:], cell) for job in plan.jobs[:columns]]
+        top_label = height(job.labels[-1] for job in plan.jobs[:columns])
+        above = max((picture.height + 4 for picture in tops if picture), default=0) + top_label
+    if headed and len(plan.keys) > 1:
+        sides = [_margin(job, plan.keys[:-1], cell) for job in plan.jobs[::columns]]
+        left = cell + GAP
+        names = [", ".join(job.labels[:-1]) for job in plan.jobs[::columns]]
+        down = max(down, max((picture.height for picture in sides if picture), default=0) + height(names) + GAP)
+    elif not headed:
+        names = [", ".join(job.labels) or job.name for job in plan.jobs]
+        down += height(names)
+
+    size = (GAP + left + columns * (cell + GAP), GAP + title + above + rows * down)
+    sheet = Image.new("RGB", size, "white")
+    draw = ImageDraw.Draw(sheet)
+    _write(draw, (GAP, GAP), f"{plan.name}: {', '.join(plan.keys)}", sheet.width - 2 * GAP, lines=1)
+    x0, y0 = GAP + left, GAP + title + above
+    for number, picture in enumerate(tops):
+        x = x0 + number * (cell + GAP)
+        _write(draw, (x, y0 - top_label), plan.jobs[number].labels[-1], cell)
+        _paste(sheet, picture, (x, y0 - top_label - 4 - (picture.height if picture else 0)), cell)
+    for number, picture in enumerate(sides):
+        y = y0 + number * down
+        _paste(sheet, picture, (GAP, y), cell)
+        _write(draw, (GAP, y + (picture.height + 4 if picture else 0)), names[number], cell)
+    for number, (job, picture) in enumerate(zip(plan.jobs, pictures)):
+        x, y = x0 + number % columns * (cell + GAP), y0 + number // columns * down
+        if picture is None:
+            draw.rectangle((x, y, x + cell - 1, y + tallest - 1), fill=_GREY)
+            state = state_of(job, queue)
+            words = f"{state.name}: {state.reason}" if state.reason else state.name
+            _write(draw, (x + 6, y + 4), words, cell - 12, lines=max(1, tallest // _LINE - 1))
+        _paste(sheet, picture, (x, y), cell)
+        if not headed:
+            _write(draw, (x, y + tallest + 4), names[number], cell)
+    return sheet
+
+
+def _result(job: Job, cell: int, queue: Queue) -> Image.Image | None:
+    return _thumbnail(job.folder / "image.png", cell) if state_of(job, queue).name == "done" else None
+
+
+def _thumbnail(path: Path, cell: int) -> Image.Image | None:
+    try:
+        picture = Image.fromarray(images.to_bytes(images.read(path)))
+    except UserError:
+        return None
+    height, width = images.fit(picture.height, picture.width, cell)
+    return picture.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def _margin(job: Job, keys: Iterable[str], cell: int) -> Image.Image | None:
+    """The photograph and paintings of a job that `keys` are about, side by side; None where they are not."""
+    names: list[str] = []
+    for key in keys:
+        if key in ("content", "content.image") and job.config.content.image:
+            names.append(job.config.content.image)
+        elif key in ("style", "style.images"):
+            names += job.config.style.images or ()
+    found = [_thumbnail(configs.find_input(name), max(1, cell // len(names))) for name in names]
+    pictures = [picture for picture in found if picture]
+    if not pictures:
+        return None
+    strip = Image.new("RGB", (sum(each.width for each in pictures), max(each.height for each in pictures)), "white")
+    x = 0
+    for picture in pictures:
+        strip.paste(picture, (x, 0))
+        x += picture.width
+    return strip
+
+
+def _paste(sheet: Image.Image, picture: Image.Image | None, corner: tuple[int, int], cell: int) -> None:
+    """Put a picture into the middle of its column."""
+    if picture:
+        sheet.paste(picture, (corner[0] + (cell - picture.width) // 2, corner[1]))
+
+
+def _wrapped(text: str, width: int, lines: int = LINES) -> list[str]:
+    """Text in lines no wider than `width`; dots stand for what does not fit."""
+    font = ImageFont.load_default(TEXT)
+    words = "".join(c if c.isprintable() else "?" for c in text)
+    written: list[str] = []
+    while words and len(written) < lines:
+        length = 1
+        while length < len(words) and font.getlength(words[: length + 1]) <= width:
+            length += 1
+        written.append(words[:length])
+        words = words[length:]
+    if words:
+        written[-1] = written[-1][:-2] + "..."
+    return written
+
+
+def _write(draw: ImageDraw.ImageDraw, corner: tuple[int, int], text: str, width: int, lines: int = LINES) -> None:
+    for number, line in enumerate(_wrapped(text, width, lines)):
+        draw.text((corner[0], corner[1] + number * _LINE), line, fill=_BLACK, font=ImageFont.load_default(TEXT))

@@ -1,0 +1,134 @@
+"""Running a sweep on this machine, some jobs side by side."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+
+from models.runtime import usable_cores
+from styletransfer.errors import Interrupted
+from styletransfer.files import written_whole
+from styletransfer.sweeps.command import command_of, write_config
+from styletransfer.sweeps.plans import Job, Plan
+from styletransfer.sweeps.reports import sentence
+from styletransfer.sweeps.states import Queue, state_of
+
+
+def environment(at_once: int) -> dict[str, str]:
+    """That of a job of which so many run side by side: the cores divided, unless the user has set the threads."""
+    return {"OMP_NUM_THREADS": str(max(1, usable_cores() // at_once)), **os.environ}
+
+
+def start(job: Job, variables: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
+    """Start a job in a process, and a session, of its own; None if another process runs it already."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    # The lock is the child's as well, with its standard error: it holds until the child ends, whatever becomes of us.
+    with open(job.folder / "job.log", "ab") as log:
+        try:
+            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None
+        except OSError:
+            pass  # a file system that knows no locks
+        (job.folder / "job.status").unlink(missing_ok=True)
+        (job.folder / "job.begun").unlink(missing_ok=True)
+        write_config(job)
+        return subprocess.Popen(
+            command_of(job),
+            env=dict(variables),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C reaches us alone; we pass it on, once
+        )
+
+
+def _finish(job: Job, status: int) -> None:
+    with written_whole(job.folder / "job.status") as stream:
+        stream.write(f"{status}\n".encode())
+
+
+def run_here(plan: Plan, at_once: int, say: Callable[[str], None], queue: Queue = None) -> None:
+    """Run what is left of a sweep on this machine; a job that fails does so alone.
+
+    Parameters
+    ----------
+    plan : Plan
+    at_once : int
+        How many jobs run side by side.
+    say : callable
+        Takes a line about every job.
+    queue : mapping, optional
+        What a cluster has of the sweep; it is left to it.
+
+    Raises
+    ------
+    Interrupted
+        If SIGINT, SIGTERM or SIGHUP came; the jobs under way have saved their states.
+    """
+    undone = [job for job in plan.jobs if state_of(job, queue).name != "done"]
+    waiting = deque(job for job in undone if job.name not in (queue or {}))
+    finished = len(plan.jobs) - len(waiting)
+    if len(undone) < len(plan.jobs):
+        say(f"{len(plan.jobs) - len(undone)} of {len(plan.jobs)} done already")
+    if len(waiting) < len(undone):
+        say(f"{len(undone) - len(waiting)} left to the cluster")
+    variables = environment(at_once)
+    running: dict[subprocess.Popen[bytes], Job] = {}
+    with _signals() as received, _ended_with_us(running):
+        passed_on = 0
+        while running or (waiting and not received):
+            while waiting and len(running) < at_once and not received:
+                job = waiting.popleft()
+                process = start(job, variables)
+                if process is None:
+                    finished += 1
+                    say(f"{finished}/{len(plan.jobs)} {job.name}: running elsewhere")
+                else:
+                    running[process] = job
+            if len(received) > passed_on:
+                passed_on = len(received)
+                say(f"stopping {len(running)} running")
+                for process in running:
+                    process.terminate()
+            for process in [process for process in running if process.poll() is not None]:
+                job = running.pop(process)
+                _finish(job, process.returncode)
+                finished += 1
+                say(f"{finished}/{len(plan.jobs)} {sentence(job)}")
+            time.sleep(0.05)
+    if received:
+        raise Interrupted("interrupted, states saved: run the same command again to go on")
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect signals in a list instead of acting on them; those that were ignored (nohup) stay so."""
+    received: list[int] = []
+    before = {}
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            before[number] = signal.signal(number, lambda number, frame: received.append(number))
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _ended_with_us(running: Mapping[subprocess.Popen[bytes], Job]) -> Iterator[None]:
+    """Whatever happens, leave no process behind."""
+    try:
+        yield
+    finally:
+        for process in running:
+            process.terminate()
+        for process in running:
+            process.wait()

@@ -1,0 +1,197 @@
+"""The sweep file, and the jobs it stands for.
+
+A sweep file becomes a :class:`Plan`, a list of jobs, each a checked config and a folder of its own; nothing is written.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field
+
+from styletransfer import config as configs
+from styletransfer.config import Config, FileName
+from styletransfer.errors import UserError, nearest
+from styletransfer.sweeps import names
+from styletransfer.sweeps.cluster import Cluster, first_problem
+
+# What stands in a sweep's folder beside the folders of its jobs.
+CONTACT, RESULTS, SLURM = "contact.png", "results.csv", "slurm"
+_MOST_JOBS = 1000
+
+
+class Sweep(BaseModel):
+    """A sweep, as the user describes it: `vary` or `jobs`, on top of `base` and `set`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base: Any = Field({}, description="a config file, or its keys and values; what all jobs start from")
+    common: dict[str, Any] = Field({}, alias="set", description="overrides for all jobs, by dotted key")
+    vary: Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)] | None = Field(
+        None, description="values by dotted key; every combination is a job"
+    )
+    jobs: Annotated[list[dict[str, Any]], Field(min_length=1)] | None = Field(
+        None, description="the jobs one by one, each its overrides by dotted key"
+    )
+    output: FileName | None = Field(None, description="one folder a sweep; null: output/sweeps/ and the file's name")
+    cluster: Cluster = Field(Cluster(), description="what jobs ask of a cluster, where they are run on one")
+
+    @pydantic.field_validator("base")
+    @classmethod
+    def _file_or_values(cls, base: Any) -> Any:
+        if not isinstance(base, (str, dict)) or base == "":
+            raise ValueError(f"{base!r} is not allowed; expected a config file, or keys and values")
+        if isinstance(base, str) and base.startswith("~"):
+            try:
+                return str(Path(base).expanduser())
+            except RuntimeError:
+                raise ValueError(f"{base!r} names a user who is not known") from None
+        return base
+
+    @pydantic.model_validator(mode="after")
+    def _one_of_two(self) -> Sweep:
+        if (self.vary is None) == (self.jobs is None):
+            raise ValueError("expected either `vary` (lists of values by key) or `jobs` (a list of overrides)")
+        return self
+
+    def overrides(self) -> Iterator[dict[str, Any]]:
+        """What each job sets; of `vary`, the last key varies fastest."""
+        if self.jobs is not None:
+            yield from self.jobs
+        elif self.vary is not None:
+            yield from (dict(zip(self.vary, values)) for values in itertools.product(*self.vary.values()))
+
+
+def read_sweep(path: str | Path) -> Sweep:
+    """Read a sweep file.
+
+    Raises
+    ------
+    UserError
+        If it is absent, no YAML, or not as :class:`Sweep` has it; one line.
+    """
+    values = configs.read_file(path)
+    keys = [field.alias or name for name, field in Sweep.model_fields.items()]
+    for key in values:
+        if key not in keys:
+            raise UserError(f"sweep {path}: unknown key {key!r}; {nearest(key, keys)}")
+    try:
+        return Sweep.model_validate(values)
+    except pydantic.ValidationError as error:
+        raise UserError(f"sweep {path}: {first_problem(error)}") from None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture of a sweep.
+
+    Attributes
+    ----------
+    name : str
+        Of its folder: readable, safe for file systems, unique in the sweep.
+    folder : Path
+    overrides : dict
+        What it sets, by dotted key.
+    labels : tuple of str
+        The same for people, one for each of the overrides.
+    config : Config
+        Checked and resolved; its ``output.folder`` is `folder`.
+    """
+
+    name: str
+    folder: Path
+    overrides: Mapping[str, Any]
+    labels: tuple[str, ...]
+    config: Config
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All jobs of a sweep.
+
+    Attributes
+    ----------
+    name : str
+        The sweep file's, without its ending.
+    folder : Path
+        In which the jobs' folders, the contact sheet and the results are.
+    keys : tuple of str
+        The dotted keys that vary.
+    columns : int or None
+        How many values the last key has; None where the jobs were listed one by one.
+    jobs : tuple of Job
+    cluster : Cluster
+        The sweep file's.
+    """
+
+    name: str
+    folder: Path
+    keys: tuple[str, ...]
+    columns: int | None
+    jobs: tuple[Job, ...]
+    cluster: Cluster
+
+
+def plan(path: str | Path, assignments: Sequence[str] = (), output: str | None = None) -> Plan:
+    """The jobs of a sweep file, every config checked.
+
+    Parameters
+    ----------
+    path : str or Path
+    assignments : sequence of str
+        ``KEY=VALUE`` for all jobs, on top of the file's `set`; what varies goes on top of these.
+    output : str, optional
+        Instead of the file's `output`.
+
+    Raises
+    ------
+    UserError
+        If the file, or the config of one of its jobs (which is named), is at fault.
+    """
+    sweep = read_sweep(path)
+    count = len(sweep.jobs) if sweep.jobs else math.prod(map(len, (sweep.vary or {}).values()))
+    if count > _MOST_JOBS:
+        raise UserError(f"sweep {path}: {count:,} jobs are more than the {_MOST_JOBS:,} that a sweep may have")
+    overrides = list(sweep.overrides())
+    keys = tuple(dict.fromkeys(itertools.chain.from_iterable(overrides)))
+    _check_keys(path, keys, sweep.common, assignments)
+
+    values = dict(sweep.base) if isinstance(sweep.base, dict) else configs.read_file(configs.find_input(sweep.base))
+    for key, value in sweep.common.items():
+        values = configs.put(values, key.split("."), value, f"sweep {path}: set: {key}")
+    values = configs.override(values, assignments)
+
+    stem = Path(path).stem
+    folder = Path(output or sweep.output or f"output/sweeps/{names.safe_name(stem)}").expanduser()
+    labels = names.labels(overrides, keys)
+    readable = (",".join(filter(None, map(names.safe_name, parts))) or "base" for parts in labels)
+    jobs = []
+    for name, parts, job in zip(names.unique(readable, (CONTACT, RESULTS, SLURM)), labels, overrides):
+        where = f"sweep {path}, job {name}"
+        changed = values
+        for key, value in job.items():
+            changed = configs.put(changed, key.split("."), value, f"{where}: {key}")
+        changed = configs.put(changed, ["output", "folder"], str(folder / name), where)
+        jobs.append(Job(name, folder / name, job, parts, configs.parse(changed, where)))
+    columns = len(list(sweep.vary.values())[-1]) if sweep.vary else None
+    return Plan(stem, folder, keys, columns, tuple(jobs), sweep.cluster)
+
+
+def _check_keys(path: str | Path, varying: Iterable[str], common: Iterable[str], assignments: Iterable[str]) -> None:
+    """Refuse keys that would have no effect."""
+    for key in (*varying, *common):
+        if key == "output.folder" or (key == "output" and key in varying):
+            raise UserError(f"sweep {path}: {key}: each job has a folder of its own; `output` names the sweep's")
+    for assignment in assignments:
+        key = assignment.partition("=")[0]
+        if key == "output.folder":
+            raise UserError(f"--set {assignment}: each job has a folder of its own; --output names the sweep's")
+        for other in varying:
+            if f"{key}.".startswith(f"{other}."):
+                raise UserError(f"--set {assignment}: the sweep varies {other}")

@@ -1,0 +1,84 @@
+"""What is said of a sweep: a line a job, and the table of results."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from styletransfer import curves
+from styletransfer.errors import UserError
+from styletransfer.files import written_whole
+from styletransfer.sweeps.plans import RESULTS, Job, Plan
+from styletransfer.sweeps.states import STATES, Queue, state_of
+
+_LOSSES = ("total", "content", "style", "tv")
+
+
+def sentence(job: Job, queue: Queue = None) -> str:
+    """What has become of a job, in a line."""
+    state, numbers = state_of(job, queue), _final(job)
+    if state.name == "done" and numbers:
+        return f"{job.name}: done, {numbers['step']:g} steps, {numbers['seconds']:.1f} s, total {numbers['total']:.4g}"
+    return f"{job.name}: {state.name}" + (f": {state.reason}" if state.reason else "")
+
+
+def listing(plan: Plan) -> str:
+    """Every job and its folder, a line each."""
+    width = max(len(job.name) for job in plan.jobs)
+    return "\n".join(f"{job.name:{width}}  {job.folder}" for job in plan.jobs)
+
+
+def report(plan: Plan, queue: Queue = None) -> str:
+    """What has become of every job, a line each, and how many there are of each kind."""
+    return "\n".join([*(sentence(job, queue) for job in plan.jobs), summary(plan, queue)])
+
+
+def summary(plan: Plan, queue: Queue = None) -> str:
+    """Such as ``3 done, 1 failed, 2 left``."""
+    counts = Counter(state_of(job, queue).name for job in plan.jobs)
+    return ", ".join(f"{counts[name]} {name}" for name in STATES if counts[name])
+
+
+def all_done(plan: Plan, queue: Queue = None) -> bool:
+    """Whether nothing is left to do."""
+    return all(state_of(job, queue).name == "done" for job in plan.jobs)
+
+
+def failures(plan: Plan, queue: Queue = None) -> list[str]:
+    """A line for every job that failed, with the reason."""
+    return [sentence(job, queue) for job in plan.jobs if state_of(job, queue).name == "failed"]
+
+
+def _final(job: Job) -> dict[str, float]:
+    """The last row of a job's curve, by column; empty where there is none."""
+    try:
+        curve = curves.read(job.folder / "curve.csv")
+        final = dict(zip(curve.columns, curve.rows[-1]))
+    except UserError:
+        return {}
+    return final if {"step", "seconds", *_LOSSES} <= set(final) else {}
+
+
+def write_results(plan: Plan, queue: Queue = None) -> Path:
+    """Write ``results.csv``: job, what varies, state, steps, final losses, seconds, the reason of a failure."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["job", *plan.keys, "state", "steps", *_LOSSES, "seconds", "reason"])
+    for job in plan.jobs:
+        state, numbers = state_of(job, queue), _final(job)
+        varied = [_cell(job.overrides[key]) if key in job.overrides else "" for key in plan.keys]
+        step = f"{numbers['step']:g}" if numbers else ""
+        losses = [repr(numbers[name]) if numbers else "" for name in (*_LOSSES, "seconds")]
+        writer.writerow([job.name, *varied, state.name, step, *losses, state.reason])
+    path = plan.folder / RESULTS
+    with written_whole(path) as stream:
+        stream.write(text.getvalue().encode(errors="replace"))
+    return path
+
+
+def _cell(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)

@@ -1,0 +1,120 @@
+#!/usr/bin/env bash
+# Start a Slurm of one node for tests: munged, slurmctld and slurmd of this machine's packages, everything they keep in FOLDER.
+#
+#   tests/slurm/start.sh FOLDER      an absolute path, short and plain; FOLDER/environment is to be sourced afterwards
+#
+# Two partitions, `low` (the default; its jobs are preempted and queued again) and `high`, and two GPUs that are only
+# scheduled. What Slurm believes of the processors and the memory has nothing to do with the machine's.
+# Exit status 77: it is not possible here, and standard error says why. tests/slurm/stop.sh FOLDER ends it.
+set -euo pipefail
+umask 022
+export PATH=$PATH:/usr/sbin:/sbin LC_ALL=C
+folder=$1
+impossible() { echo "no Slurm here: $*" >&2; exit 77; }
+[[ $folder =~ ^/[A-Za-z0-9._/-]{1,60}$ ]] || impossible "$folder is too long or too odd for the path of a socket"
+
+mkdir -p "$folder"/{etc,log,pid,state,spool,munge,dev}
+chmod 755 "$folder" # munge wants its socket within reach of all; the key is not
+
+# The packages.
+present() { local name; for name in munged slurmctld slurmd sbatch; do command -v "$name" > /dev/null || return 1; done; }
+if ! present; then
+    [ "$(id -u)" = 0 ] || impossible "slurm-wlm and munge are not installed, and only root can do it"
+    command -v apt-get > /dev/null || impossible "slurm-wlm and munge are not installed, and there is no apt-get"
+    kept=/usr/sbin/policy-rc.d # which keeps packages from starting daemons
+    if [ ! -e "$kept" ]; then
+        trap 'rm -f "$kept"' EXIT
+        printf '#!/bin/sh\nexit 101\n' > "$kept"
+        chmod 755 "$kept"
+    fi
+    install() { DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends slurm-wlm munge; }
+    { install || { apt-get update -qq && install; }; } > "$folder/log/install" 2>&1 || {
+        tail -n 3 "$folder/log/install" >&2
+        impossible "slurm-wlm and munge cannot be installed"
+    }
+    present || impossible "slurm-wlm and munge are installed and something is missing"
+fi
+
+# The addresses: slurmctld insists on the name of this machine.
+host=$(hostname -s)
+address=$(getent ahostsv4 "$host" | awk '{ print $1; exit }') || true
+[ -n "$address" ] || impossible "the name of this machine, $host, has no IPv4 address"
+free_port() {
+    local port
+    while port=$((20000 + RANDOM % 12000)); do
+        (exec 3<> "/dev/tcp/$address/$port") 2> /dev/null || { echo "$port"; return; }
+    done
+}
+
+(umask 077 && head -c 1024 /dev/urandom > "$folder/munge/key")
+gpus=()
+for number in 0 1; do # a GPU must be a device; where none can be made, two that are everywhere
+    mknod -m 666 "$folder/dev/gpu$number" c 1 3 2> /dev/null && gpus+=("$folder/dev/gpu$number")
+done
+[ ${#gpus[@]} = 2 ] || gpus=(/dev/null /dev/zero)
+cat > "$folder/etc/gres.conf" << END
+AutoDetect=off
+NodeName=node1 Name=gpu File=${gpus[0]},${gpus[1]} Flags=nvidia_gpu_env
+END
+# slurmd sets up cgroups even where nothing uses them; the first version does without any that are mounted.
+case $(slurmctld -V) in
+    *" "2[0-3].*) echo CgroupPlugin=cgroup/v1 ;;
+    *) echo CgroupPlugin=disabled ;;
+esac > "$folder/etc/cgroup.conf"
+cat > "$folder/etc/slurm.conf" << END
+ClusterName=tests
+SlurmctldHost=$host($address)
+SlurmctldPort=$(free_port)
+SlurmdPort=$(free_port)
+CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
+SlurmUser=$(id -un)
+SlurmdUser=$(id -un)
+AuthType=auth/munge
+# cred_expire: a job that is queued again waits so long, else two minutes
+AuthInfo=socket=$folder/munge/socket,cred_expire=5
+StateSaveLocation=$folder/state
+SlurmdSpoolDir=$folder/spool
+SlurmctldPidFile=$folder/pid/slurmctld
+SlurmdPidFile=$folder/pid/slurmd
+SlurmctldLogFile=$folder/log/slurmctld
+SlurmdLogFile=$folder/log/slurmd
+MailProg=/bin/true
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+JobAcctGatherType=jobacct_gather/none
+MpiDefault=none
+PropagateResourceLimits=NONE
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+DefMemPerCPU=100
+SlurmdParameters=config_overrides
+SchedulerType=sched/backfill
+SchedulerParameters=bf_interval=2,batch_sched_delay=0,sched_min_interval=100000
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+SlurmctldParameters=preempt_send_user_signal
+ReturnToService=2
+KillWait=5
+GresTypes=gpu
+NodeName=node1 NodeHostname=$host NodeAddr=$address CPUs=8 Boards=1 SocketsPerBoard=1 CoresPerSocket=8 ThreadsPerCore=1 RealMemory=16000 Gres=gpu:2
+PartitionName=low Nodes=node1 Default=YES PriorityTier=1 PreemptMode=REQUEUE GraceTime=15 MaxTime=INFINITE DefaultTime=10
+PartitionName=high Nodes=node1 PriorityTier=100 PreemptMode=OFF MaxTime=INFINITE DefaultTime=10
+END
+echo "export SLURM_CONF=$folder/etc/slurm.conf PATH=\$PATH:/usr/sbin:/sbin" > "$folder/environment"
+
+# The daemons.
+export SLURM_CONF=$folder/etc/slurm.conf
+failed() {
+    tail -n 5 "$folder"/log/* >&2
+    impossible "$* (the logs are above)"
+}
+munged --key-file="$folder/munge/key" --socket="$folder/munge/socket" --pid-file="$folder/pid/munged" \
+    --log-file="$folder/log/munged" --seed-file="$folder/munge/seed" < /dev/null > "$folder/log/munged.out" 2>&1 ||
+    failed "munged did not start"
+slurmctld -f "$SLURM_CONF" < /dev/null > "$folder/log/slurmctld.out" 2>&1 || failed "slurmctld did not start"
+slurmd -f "$SLURM_CONF" -N node1 < /dev/null > "$folder/log/slurmd.out" 2>&1 || failed "slurmd did not start"
+for ((tries = 0; tries < 300; tries++)); do
+    if [ "$(timeout 5 sinfo -h -N -p low -o %t 2> /dev/null)" = idle ]; then exit 0; fi
+    sleep 0.1
+done
+failed "its node is not idle after half a minute"

@@ -1,0 +1,344 @@
+"""The job file of a sweep: what stands in it, and what bash makes of it in the place of Slurm."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from sweeping import fake_slurm, finish, planned, studio  # noqa: F401
+
+from styletransfer.errors import UserError
+from styletransfer.sweeps import batch
+from styletransfer.sweeps.cluster import Cluster
+from styletransfer.sweeps.command import command_of, write_config
+from styletransfer.sweeps.states import state_of
+
+pytestmark = pytest.mark.usefixtures("studio")
+
+ALL = {
+    "partition": "gpu", "account": "art", "qos": "long", "gpus": "a100:2", "cpus": 4, "memory": "8G", "time": "4:00:00",
+    "parallel": 3, "warning": 90, "restarts": 7, "setup": ["module load cuda/11.2", "source 'my venv/bin/activate'"],
+    "python": "python3.11", "options": ["--exclude=node3"],
+}  # fmt: skip
+
+
+def written(plan, file="array-1.sbatch", **keys):
+    return batch.array(plan, Cluster(**keys), plan.jobs, file)
+
+
+# What stands in it.
+
+
+def test_all_that_can_be_asked_for():
+    text = written(planned(vary={"seed": [1, 2, 3, 4]}), **ALL)
+    options = [line.removeprefix("#SBATCH ") for line in text.splitlines() if line.startswith("#SBATCH ")]
+    assert options == [
+        "--job-name=trial", "--array=0-3%3", "--partition=gpu", "--account=art", "--qos=long", "--gres=gpu:a100:2",
+        "--cpus-per-task=4", "--mem=8G", "--time=4:00:00", "--signal=B:USR1@90", "--requeue", "--open-mode=append",
+        "--output=%A_%a.out", "--exclude=node3",
+    ]  # fmt: skip
+    before = text[: text.index("--exclude")].splitlines()
+    assert all(line.startswith("#") or not line for line in before)  # Slurm reads no option after a command
+    lines = text.splitlines()
+    assert "restarts=7" in text and "python=python3.11\n" in text and "{{" not in text
+    assert lines.index("module load cuda/11.2 || stop 'the setup failed: module load cuda/11.2'") > 0
+
+
+def test_what_is_not_asked_for_is_left_to_the_cluster():
+    text = written(planned(jobs=[{}]))
+    for option in ("--partition", "--gres", "--mem", "--time", "--cpus", "%3"):
+        assert f"#SBATCH {option}" not in text
+    assert "#SBATCH --array=0-0\n" in text and f"python={sys.executable}\n" in text
+
+
+def test_the_list_of_jobs_can_be_read_back():
+    plan = planned(jobs=[{"content.image": name} for name in ("a b.jpg", "绘画.jpg", "it's.jpg", "#1.jpg", "50%.jpg")])
+    assert batch.jobs_in(written(plan)) == [job.name for job in plan.jobs]
+    assert batch.jobs_in("#!/bin/bash\n") == batch.jobs_in("jobs=(\n 'a\n)\n") == []
+
+
+def test_a_gpu_is_asked_for_where_a_config_wants_one():
+    plan = planned(vary={"device": ["cpu", "gpu:0"]})
+    assert "#SBATCH --gres=gpu:1\n" in written(plan)
+    assert "#SBATCH --gres=gpu:2\n" in written(plan, gpus="2")
+    assert "--gres" not in written(plan, gpus="0", options=["--gpus-per-node=1"])
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "words"),
+    [
+        ("gpu:1", None, "job gpu:1: device gpu:1, but a job is given 1 GPUs; the first is gpu:0"),
+        ("gpu:2", "a100:2", "a job is given 2 GPUs"),
+        ("gpu:0", "0", "a job is given 0 GPUs; set cluster.gpus, or device: cpu"),
+    ],
+)
+def test_a_gpu_that_a_job_is_not_given_is_refused(device, gpus, words):
+    with pytest.raises(UserError, match=words.replace("job gpu:1", "job gpu-1")):
+        written(planned(vary={"device": [device]}), gpus=gpus)
+
+
+@pytest.mark.parametrize("name", ["50%", "a\\b", "a\nb", "a\x7f"])
+def test_a_folder_in_which_slurm_cannot_work_is_refused(name):
+    plan = planned(jobs=[{}], output=name)
+    for write in (lambda: written(plan), lambda: batch.collection(plan, Cluster(), [])):
+        with pytest.raises(UserError, match=r"(?s)^(output|folder) .*: Slurm cannot work "):
+            write()
+
+
+@pytest.mark.parametrize("line", ["if true; then", "echo 'a", "a;", "a &", ")"])
+def test_a_line_of_setup_that_is_no_bash_is_refused(line):
+    with pytest.raises(UserError, match=r"^cluster.setup: .* is no line of bash that could stand alone$"):
+        written(planned(jobs=[{}]), setup=[line])
+
+
+def test_the_memory_of_the_largest_job_is_asked_for_where_it_is_known(monkeypatch):
+    plan = planned(vary={"size": [64, 512]})
+    monkeypatch.setattr(batch, "memory_of", lambda job: job.config.size * 10**6)
+    assert "#SBATCH --mem=489M\n" in written(plan) and "#SBATCH --mem=2G\n" in written(plan, memory="2G")
+    monkeypatch.setattr(batch, "memory_of", lambda job: 10**9 if job.config.size == 64 else None)
+    assert "--mem" not in written(plan)
+
+
+@pytest.mark.parametrize("output", ["out", 'it\'s a "sweep" of $HOME `x` é绘 ; #', "-x"])
+def test_what_is_written_is_bash(output):
+    plan = planned(vary={"seed": [1, 2]}, output=output)
+    for text in (written(plan, **ALL), written(plan), batch.collection(plan, Cluster(**ALL), ["a\nb", "--set=x='y"])):
+        checked = subprocess.run(["bash", "-n"], input=text.encode(), capture_output=True, check=False)
+        assert checked.returncode == 0 and checked.stderr == b""
+
+
+# What bash makes of it.
+
+PROGRAM = """#!/bin/bash
+# In the place of Python: its arguments, some variables, and then what the test wants.
+printf '%s\\n' "${@:2}" > arguments
+echo "threads $OMP_NUM_THREADS, ${WORD:-no word}" > variables
+source behaviour
+"""
+WAITS = "trap 'echo saved >&2; exit 75' TERM\ntouch waits\nfor n in $(seq 600); do sleep 0.05; done\n"
+
+
+class Task:
+    """One job of a sweep, and its job file as Slurm would run it."""
+
+    def __init__(self, folder, output="out", **keys):
+        program = folder / "my python"
+        program.write_text(PROGRAM)
+        program.chmod(0o755)
+        self.folder = folder
+        self.plan = planned(jobs=[{"seed": 1}, {"seed": 2}], output=output)
+        self.job = self.plan.jobs[1]
+        self.text = written(self.plan, python=str(program), **keys).replace("patience=30", "patience=0")
+        write_config(self.job)
+
+    def start(self, behaviour, number="1", **variables):
+        (self.folder / "behaviour").write_text(behaviour)
+        (self.folder / "job.sbatch").write_text(self.text)
+        environment = {key: value for key, value in os.environ.items() if key != "OMP_NUM_THREADS"}
+        environment |= {"SLURM_ARRAY_JOB_ID": "12", "SLURM_JOB_ID": "12", "SLURMD_NODENAME": "node1", **variables}
+        if number:
+            environment["SLURM_ARRAY_TASK_ID"] = number
+        command = ["bash", str(self.folder / "job.sbatch")]
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            command, cwd="/", env=environment, stdout=pipe, stderr=pipe, text=True, start_new_session=True
+        )
+
+    def run(self, behaviour, **options):
+        """Run it to its end: its exit status and what is in Slurm's log of it."""
+        process = self.start(behaviour, **options)
+        said, complained = process.communicate(timeout=30)
+        return process.returncode, said + complained
+
+    def wait_for(self, name):
+        deadline = time.monotonic() + 20
+        while not (self.folder / name).exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def status(self):
+        return (self.job.folder / "job.status").read_text()
+
+    def log(self):
+        return (self.job.folder / "job.log").read_text()
+
+    def arguments(self):
+        return (self.folder / "arguments").read_text().splitlines()
+
+
+@pytest.mark.parametrize("output", ["out", 'it\'s a "sweep" of $HOME `x` é绘 ; #', "-x"])
+def test_a_job_is_run_as_on_this_machine(tmp_path, output):
+    task = Task(tmp_path, output)
+    assert task.run("echo a word >&2; echo nothing") == (0, "")
+    assert task.arguments() == ["--config", str(task.job.folder.resolve() / "job.yaml")]
+    assert task.status() == "0\n" and not (task.job.folder / "job.begun").exists()
+    first, *rest = task.log().splitlines()
+    assert first.endswith("Slurm job 12_1 on node1, restart 0") and rest == ["a word"]
+    assert not task.plan.jobs[0].folder.exists()
+
+
+@pytest.mark.parametrize(
+    "left", [(), ("checkpoint.npz",), ("checkpoint.previous.npz",), ("checkpoint.npz", "image.png")]
+)
+def test_its_options_are_those_of_a_job_on_this_machine(tmp_path, left):
+    task = Task(tmp_path)
+    (task.job.folder / "job.status").write_text("3\n")  # a picture with another status is finished
+    for name in left:
+        (task.job.folder / name).touch()
+    expected = command_of(task.job)[4:]
+    assert task.run("")[0] == 0 and task.arguments()[2:] == expected
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code", "status", "state"),
+    [
+        ("echo error: a reason >&2; exit 2", 2, "2", "failed: a reason"),
+        ("echo error: no finite number >&2; exit 3", 3, "3", "failed: no finite number"),
+        ("exit 7", 7, "7", "failed: exit status 7: "),
+        ("kill -KILL $$", 137, "-9", "failed: killed by signal 9; the last it said: "),
+        ("kill -TERM $$", 143, "-15", "left: "),
+    ],
+)
+def test_how_it_ends_is_written_as_on_this_machine(tmp_path, behaviour, code, status, state):
+    task = Task(tmp_path)
+    assert task.run(behaviour) == (code, "") and task.status() == f"{status}\n"
+    found = state_of(task.job, {})
+    assert f"{found.name}: {found.reason}".startswith(state) and "line" not in found.reason
+
+
+@pytest.mark.parametrize("status", [None, 0, 75, 130, -2, -15, 1, 2, 3, -9])
+def test_what_is_finished_is_skipped(tmp_path, status):
+    task = Task(tmp_path)
+    finish(task.job)
+    (task.job.folder / "job.status").write_text("" if status is None else f"{status}\n")
+    if state_of(task.job).name == "done":
+        assert task.run("") == (0, "seed=2: done already\n") and not (tmp_path / "arguments").exists()
+    else:  # a run that diverged leaves a picture too
+        assert task.run("") == (0, "") and task.arguments()[2:] == ["--force"]
+    assert state_of(task.job).name == "done"
+
+
+def test_a_job_that_runs_elsewhere_is_left_alone(tmp_path):
+    task = Task(tmp_path)
+    with open(task.job.folder / "job.log", "a") as log:
+        fcntl.flock(log, fcntl.LOCK_EX)
+        assert task.run("") == (0, "seed=2: running elsewhere\n")
+    assert not (tmp_path / "arguments").exists() and not (task.job.folder / "job.status").exists()
+
+
+@pytest.mark.parametrize(("number", "words"), [("2", "no job 2"), ("", "no job without a number"), ("99", "no job 99")])
+def test_a_number_that_is_none(tmp_path, number, words):
+    code, said = Task(tmp_path).run("", number=number)
+    assert code == 2 and words in said and "--array=0-1" in said
+
+
+def test_setup_and_threads(tmp_path):
+    task = Task(tmp_path, setup=["export WORD='a word'  # for the test", "cd /"])
+    task.run("", SLURM_CPUS_PER_TASK="3", SLURM_CPUS_ON_NODE="5")
+    assert (tmp_path / "variables").read_text() == "threads 3, a word\n"
+    task.run("", SLURM_CPUS_ON_NODE="5")
+    assert (tmp_path / "variables").read_text() == "threads 5, a word\n"
+    task.run("", SLURM_CPUS_ON_NODE="5", OMP_NUM_THREADS="2")
+    assert (tmp_path / "variables").read_text() == "threads 2, a word\n"
+
+
+def test_a_setup_that_fails_is_a_failure_with_a_reason(tmp_path):
+    task = Task(tmp_path, setup=["source nowhere/bin/activate", "touch never"])
+    assert task.run("") == (1, "") and task.status() == "1\n"
+    assert state_of(task.job, {}).reason == "exit status 1: the setup failed: source nowhere/bin/activate"
+    assert "nowhere/bin/activate: No such file" in task.log() and not (tmp_path / "never").exists()
+
+
+def test_a_warning_saves_the_state_and_queues_the_job_again(tmp_path, fake_slurm):  # noqa: F811
+    task = Task(tmp_path)
+    process = task.start(WAITS)
+    task.wait_for("waits")
+    assert state_of(task.job).name == "running" and (task.job.folder / "job.begun").exists()
+    process.send_signal(signal.SIGUSR1)
+    process.send_signal(signal.SIGUSR1)
+    assert process.wait(20) == 75 and process.stdout.read() == process.stderr.read() == ""
+    # The whole array would have been queued again under the number of this job, 12.
+    assert [arguments for _, arguments in fake_slurm.calls("scontrol")] == ["requeue 12_1"]
+    assert task.status() == "75\n" and task.log().splitlines()[-2:] == ["saved", "state saved; back into the queue"]
+    (task.job.folder / "checkpoint.npz").touch()
+    assert task.run("touch out/seed=2/image.png", SLURM_RESTART_COUNT="1") == (0, "")
+    assert task.arguments()[2:] == ["--resume"] and "restart 1" in task.log() and state_of(task.job, {}).name == "done"
+
+
+@pytest.mark.parametrize("behaviour", ["exit 75", "touch waits; sleep 20 & wait"])
+def test_status_75_and_an_end_before_the_program_listens_queue_the_job_again(tmp_path, fake_slurm, behaviour):  # noqa: F811
+    task = Task(tmp_path)
+    process = task.start(behaviour)
+    if "waits" in behaviour:
+        task.wait_for("waits")
+        process.send_signal(signal.SIGUSR1)
+    assert process.wait(20) == 75
+    process.communicate()
+    assert len(fake_slurm.calls("scontrol")) == 1 and task.status() in ("75\n", "-15\n")
+
+
+def test_a_warning_during_the_setup_does_not_start_the_program(tmp_path, fake_slurm):  # noqa: F811
+    task = Task(tmp_path, setup=["touch waits", "sleep 0.5"])
+    process = task.start("")
+    task.wait_for("waits")
+    process.send_signal(signal.SIGUSR1)
+    assert process.wait(20) == 75 and not (tmp_path / "arguments").exists()
+    process.communicate()
+    assert len(fake_slurm.calls("scontrol")) == 1 and task.status() == "75\n"
+
+
+def test_there_is_a_most_of_restarts(tmp_path, fake_slurm):  # noqa: F811
+    task = Task(tmp_path, restarts=2)
+    assert task.run("exit 75", SLURM_RESTART_COUNT="2") == (75, "")
+    assert not fake_slurm.calls("scontrol") and "queued again 2 times" in task.log()
+    assert task.run("exit 75", SLURM_RESTART_COUNT="1")[0] == 75
+    assert len(fake_slurm.calls("scontrol")) == 1
+
+
+def test_a_job_that_slurm_ends_is_not_queued_again(tmp_path, fake_slurm):  # noqa: F811
+    task = Task(tmp_path)
+    process = task.start(WAITS)
+    task.wait_for("waits")
+    os.killpg(process.pid, signal.SIGTERM)  # as Slurm does it: to all processes
+    assert process.wait(20) == 75 and task.status() == "75\n"
+    process.communicate()
+    assert not fake_slurm.calls("scontrol")
+
+
+def test_where_slurm_does_not_queue_again_the_state_is_there(tmp_path, fake_slurm):  # noqa: F811
+    fake_slurm.refuse("Requested operation is presently disabled\n")
+    task = Task(tmp_path)
+    task.text = task.text.replace("    sleep 5\n", "    sleep 0.01\n")
+    assert task.run("exit 75") == (75, "")
+    assert len(fake_slurm.calls("scontrol")) == 3 and "presently disabled" in task.log() and task.status() == "75\n"
+
+
+def test_an_end_without_a_word_is_a_failure(tmp_path):
+    task = Task(tmp_path)
+    process = task.start(WAITS)
+    task.wait_for("waits")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    found = state_of(task.job, {})
+    assert found.name == "failed" and found.reason.startswith("Slurm job 12_1 on node1 ended without a word")
+
+
+def test_the_small_job_that_collects(tmp_path):
+    program = tmp_path / "my python"
+    program.write_text('#!/bin/bash\nprintf \'%s\\n\' "$PWD" "${@:2}"\n')
+    program.chmod(0o755)
+    plan = planned(jobs=[{}])
+    cluster = Cluster(
+        python=str(program), partition="gpu", gpus="2", setup=["echo set up", "cd /"], options=["--exclude=node3"]
+    )
+    text = batch.collection(plan, cluster, ["a 'b'\nc.yaml", "--set=x=$HOME"])
+    assert "#SBATCH --partition=gpu\n" in text and "gres" not in text and "--nice" not in text
+    done = subprocess.run(["bash"], input=text, cwd="/", capture_output=True, text=True, check=True)
+    assert done.stdout == f"set up\n{Path.cwd()}\na 'b'\nc.yaml\n--set=x=$HOME\n--collect\n"
+    assert batch.SUBMIT.exists()

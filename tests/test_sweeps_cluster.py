@@ -1,0 +1,93 @@
+"""What jobs ask of a cluster: the keys, what they may hold, and what is said of a mistake."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from processes import PROJECT
+from sweeping import planned, studio  # noqa: F401
+
+from scripts.submit import parser
+from styletransfer.errors import UserError
+from styletransfer.sweeps.cluster import Cluster, seconds_of
+
+pytestmark = pytest.mark.usefixtures("studio")
+
+
+def test_the_keys_of_a_sweep_file_and_what_the_command_line_changes():
+    plan = planned(
+        vary={"seed": [1, 2]},
+        cluster={"partition": "gpu", "gpus": 2, "memory": "8gb", "setup": "module load cuda/11.2", "time": "1-12"},
+    )
+    assert plan.cluster.gpus == "2" and plan.cluster.memory == "8G" and plan.cluster.setup == ("module load cuda/11.2",)
+    changed = plan.cluster.changed({"partition": "cpu", "gpus": "0", "time": None, "setup": ["source a", "b"]})
+    assert (changed.partition, changed.gpus, changed.time, changed.setup) == ("cpu", "0", "1-12", ("source a", "b"))
+    assert planned(jobs=[{}]).cluster == Cluster()
+
+
+def test_every_key_has_an_option():
+    options = vars(parser().parse_args(["sweep.yaml"]))
+    assert set(Cluster.model_fields) - set(options) == {"parallel"} and "jobs" in options
+
+
+def test_the_page_about_clusters_has_every_key_and_option():
+    table = [line for line in (PROJECT / "docs" / "cluster.md").read_text().splitlines() if line.startswith("| `")]
+    for key in Cluster.model_fields:
+        assert any(f"`{key}`" in line for line in table), key
+    for option in re.findall(r"--[a-z-]+", parser().format_help().partition("asks of the cluster")[2]):
+        assert option in (PROJECT / "docs" / "cluster.md").read_text(), option
+
+
+@pytest.mark.parametrize(
+    ("time", "seconds"),
+    [
+        ("90", 5400), ("1:30", 90), ("0:90", 90), ("1:30:00", 5400), ("2-0", 172800), ("1-2:03", 93780),
+        ("1-02:03:04", 93784), ("", None), ("1h", None), ("1:2:3:4", None), ("-1", None), ("१", None),
+    ],
+)  # fmt: skip
+def test_times_are_those_of_slurm(time, seconds):
+    assert seconds_of(time) == seconds
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"partiton": "gpu"}, "unknown key 'cluster.partiton'; did you mean 'partition'?"),
+        ({"zebra": 1}, "unknown key 'cluster.zebra'; expected one of: partition, account"),
+        ({"partition": "a b"}, "cluster.partition: 'a b' is not allowed; expected a name without spaces"),
+        ({"account": "x\n#SBATCH --wrap=y"}, "cluster.account: "),
+        ({"gpus": "two"}, "cluster.gpus: 'two' is not allowed; expected a number such as 1"),
+        ({"gpus": True}, "cluster.gpus: True is not allowed"),
+        ({"gpus": -1}, "cluster.gpus: -1 is not allowed"),
+        ({"cpus": 0}, "cluster.cpus: 0 is not allowed; expected greater than or equal to 1"),
+        ({"cpus": "4"}, "cluster.cpus: '4' is not allowed; expected a whole number"),
+        ({"memory": 8000}, "cluster.memory: 8000 is not allowed; expected a size such as 8G"),
+        ({"memory": "much"}, "cluster.memory: 'much' is not allowed"),
+        ({"time": 5400}, "cluster.time: 5400 is not allowed; expected hours:minutes:seconds in quotes"),
+        ({"time": "soon"}, "cluster.time: 'soon' is not allowed"),
+        ({"time": "0:00"}, "cluster.time: '0:00' is not allowed"),
+        ({"time": "2"}, "cluster: time 2 is no longer than the warning before its end, 120 s"),
+        ({"setup": ["a\nb"]}, "cluster.setup.0: 'a\\nb' is not allowed; expected one line"),
+        ({"setup": 3}, "cluster.setup: 3 is not allowed"),
+        ({"options": "constraint=a"}, "'constraint=a' is not allowed; expected an option of sbatch"),
+        ({"options": ["--time=3"]}, "'--time=3' is not allowed; it has a key of its own, time"),
+        ({"options": ["-pgpu"]}, "'-pgpu' is not allowed; it has a key of its own, partition"),
+        ({"options": ["--chdir=/"]}, "'--chdir=/' is not allowed; the job file has its own"),
+        ({"collect": "maybe"}, "cluster.collect: 'maybe' is not allowed"),
+        ({"restarts": -1}, "cluster.restarts: -1 is not allowed"),
+        (3, "cluster: 3 is not allowed"),
+    ],
+)
+def test_a_mistake_is_one_line(keys, words):
+    with pytest.raises(UserError) as caught:
+        planned(vary={"seed": [1]}, cluster=keys)
+    assert str(caught.value).startswith("sweep trial.yaml: ") and words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_mistake_on_the_command_line_is_one_line():
+    with pytest.raises(UserError, match=r"^cluster\.memory: 'x' is not allowed"):
+        Cluster().changed({"memory": "x"})
+    with pytest.raises(UserError, match=r"^cluster: time 1 is no longer than"):
+        Cluster().changed({"time": "1"})

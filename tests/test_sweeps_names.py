@@ -1,0 +1,53 @@
+"""Names of jobs: labels, and folders that no file system stumbles over."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sweeping import planned, studio  # noqa: F401
+
+from styletransfer.sweeps import names
+
+pytestmark = pytest.mark.usefixtures("studio")
+
+
+@pytest.mark.parametrize(
+    ("value", "label"),
+    [
+        ("input/night.jpg", "night"), ("night.v2.jpg", "night.v2"), ("gpu:0", "gpu:0"), ("adam", "adam"), (0.1, "0.1"),
+        (1e-5, "1e-05"), (123456789.5, "123456789.5"), (True, "true"), (None, "null"), (["a.jpg", "b/c.png"], "a+c"),
+        ({"a.jpg": 1, "b.jpg": 2.0}, "a+b=2"), ({"kind": "noise"}, "kind=noise"), ([300, 400], "300+400"), ("/", "/"),
+    ],
+)  # fmt: skip
+def test_labels(value, label):
+    assert names.label(value) == label
+
+
+def names_of(plan):
+    return [job.name for job in plan.jobs]
+
+
+def test_keys_of_one_name_are_told_apart():
+    plan = planned(vary={"style.weight": [1], "content.weight": [2]})
+    assert names_of(plan) == ["style.weight=1,content.weight=2"]
+
+
+def test_pictures_of_one_name_are_told_apart():
+    plan = planned(vary={"content.image": ["a/x.jpg", "b/x.jpg", "b/X.jpg"], "style.images": ["n.jpg"]})
+    assert names_of(plan) == ["x,n", "x-2,n", "X,n-2"]
+
+
+def test_a_name_stays_when_values_are_added():
+    few, many = (planned(vary={"style.images": values, "size": [64]}) for values in (["b.jpg"], ["a.jpg", "b.jpg"]))
+    assert set(names_of(few)) < set(names_of(many))
+
+
+@given(st.lists(st.one_of(st.text(), st.text(min_size=100), st.floats(), st.integers(), st.none(), st.booleans())))
+def test_names_are_safe_and_unique(values):
+    labels = [(names.label(value),) for value in [*values, "contact.png", "CON/..", "..", "é" * 200]]
+    found = names.unique((names.safe_name(part) or "base" for (part,) in labels), ("contact.png", "results.csv"))
+    assert len({name.casefold() for name in found}) == len(labels)
+    for name in found:
+        assert 0 < len(name.encode()) <= 140 and name[0] not in ".-"
+        assert not set(name) & set("/\\\0 \n\t'\"$*?<>|:;&`(){}[]!~#%") and name not in ("contact.png", "results.csv")

@@ -1,0 +1,101 @@
+"""The sweep file: the jobs it stands for, and mistakes in it. No job runs here."""
+
+from __future__ import annotations
+
+import pytest
+from processes import PROJECT
+from sweeping import planned, studio  # noqa: F401
+
+from styletransfer import config as configs
+from styletransfer.errors import UserError
+from styletransfer.sweeps import plans
+
+pytestmark = pytest.mark.usefixtures("studio")
+
+
+def names(plan):
+    return [job.name for job in plan.jobs]
+
+
+def test_every_combination_is_a_job_and_the_last_key_varies_fastest():
+    plan = planned(vary={"style.weight": [1, 20.5], "content.layers": [{"relu1_2": 1}, {"relu2_2": 1, "relu3_2": 0.5}]})
+    assert names(plan) == [
+        "weight=1,relu1_2", "weight=1,relu2_2+relu3_2=0.5", "weight=20.5,relu1_2", "weight=20.5,relu2_2+relu3_2=0.5",
+    ]  # fmt: skip
+    assert (
+        plan.keys == ("style.weight", "content.layers")
+        and plan.columns == 2
+        and str(plan.folder) == "output/sweeps/trial"
+    )
+    last = plan.jobs[-1]
+    assert last.config.style.weight == 20.5 and last.config.content.layers == {"relu2_2": 1.0, "relu3_2": 0.5}
+    assert last.config.size == 40 and last.config.output.folder == f"output/sweeps/trial/{last.name}" == str(
+        last.folder
+    )
+
+
+def test_jobs_one_by_one():
+    plan = planned(jobs=[{"content.image": "a/one.jpg", "seed": 3}, {"optimizer.name": "adam"}, {}], output="out")
+    assert names(plan) == ["one,seed=3", "adam", "base"] and plan.columns is None
+    assert plan.keys == ("content.image", "seed", "optimizer.name")
+    assert plan.jobs[0].config.seed == 3 and plan.jobs[1].config.content.image == "photo.png"
+
+
+def test_what_all_jobs_share_and_what_wins():
+    plan = planned(["seed=2", "tv.weight=1"], set={"seed": 1, "size": 50}, vary={"size": [60, 70]})
+    assert [(job.config.size, job.config.seed, job.config.tv.weight) for job in plan.jobs] == [(60, 2, 1), (70, 2, 1)]
+
+
+def test_the_base_may_be_a_file_and_its_output_does_not_count():
+    plan = planned(base="configs/starry.yaml", vary={"seed": [0, 1]})
+    assert plan.jobs[1].config.content.image == "input/coffee.jpg"
+    assert str(plan.jobs[1].folder) == plan.jobs[1].config.output.folder == "output/sweeps/trial/seed=1"
+
+
+# Mistakes.
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"vray": {"size": [1]}}, "sweep trial.yaml: unknown key 'vray'; did you mean 'vary'?"),
+        ({}, "expected either `vary`"),
+        ({"vary": {"size": [9]}, "jobs": [{}]}, "expected either `vary`"),
+        ({"vary": {}}, "vary: is empty"),
+        ({"vary": {"size": []}}, "vary.size: is empty; expected at least one entry"),
+        ({"vary": {"size": 64}}, "vary.size: 64 is not allowed; expected a list"),
+        ({"jobs": [3]}, "jobs.0: 3 is not allowed; expected a dictionary"),
+        ({"vary": {"size": [1]}, "base": 3}, "base: 3 is not allowed; expected a config file, or keys and values"),
+        ({"vary": {"size": [1]}, "base": "~nobody-here/x"}, "names a user who is not known"),
+        ({"vary": {"size": [1]}, "base": "nowhere.yaml"}, "config nowhere.yaml: No such file"),
+        ({"vary": {"size": list(range(1001))}}, "1,001 jobs are more than"),
+        ({"vary": {"output.folder": ["a"]}}, "output.folder: each job has a folder of its own"),
+        ({"vary": {"size": [1]}, "set": {"output.folder": "a"}}, "output.folder: each job has a folder of its own"),
+        ({"vary": {"size.x": [1]}}, "job x=1: size.x: size is no section"),
+        ({"vary": {"size": [64, "big"]}}, "sweep trial.yaml, job big: size: 'big' is not allowed"),
+        ({"vary": {"content.imgae": ["a.jpg"]}}, "job a: unknown key 'content.imgae'; did you mean 'image'?"),
+        ({"jobs": [{}, {"content.layers": {"relu9_1": 1}}]}, "job relu9_1: content.layers: vgg_slim has no layer"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_one_line(keys, words):
+    with pytest.raises(UserError) as caught:
+        planned(**keys)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("assignment", ["size=3", "init.kind=noise", "output.folder=x"])
+def test_an_assignment_without_effect_is_refused(assignment):
+    with pytest.raises(UserError, match=f"--set {assignment}: "):
+        planned([assignment], vary={"size": [1], "init": [{"kind": "content"}]})
+
+
+# The project's own.
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "configs" / "sweeps").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_sweep_of_the_project_is_in_order(path):
+    plan = plans.plan(path)
+    assert plan.folder.name == path.stem and len(plan.jobs) > 1
+    assert f"python scripts/submit.py configs/sweeps/{path.name}\n" in path.read_text()
+    for job in plan.jobs:
+        assert configs.find_input(job.config.content.image).exists()

@@ -1,0 +1,152 @@
+"""What is sent to Slurm, and what Slurm has of it; shell scripts stand in the place of its commands."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+import pytest
+from sweeping import fake_slurm, finish, planned, studio  # noqa: F401
+
+from styletransfer.errors import UserError
+from styletransfer.sweeps import batch, slurm
+from styletransfer.sweeps.cluster import Cluster
+from styletransfer.sweeps.states import State
+
+pytestmark = pytest.mark.usefixtures("studio")
+
+
+def send(plan, **keys):
+    said = []
+    return slurm.send(plan, Cluster(**keys), ["trial.yaml"], said.append), said
+
+
+def entry(plan, number, state, reason="None", file="array-1.sbatch", array=101):
+    return f"{array}|{number}|{state}|{reason}|{(plan.folder / 'slurm' / file).resolve()}"
+
+
+def test_what_is_left_is_sent_as_one_array_and_the_collection_after_it(fake_slurm):  # noqa: F811
+    plan = planned(vary={"seed": [1, 2, 3]}, output="it's out é")
+    finish(plan.jobs[1])
+    count, said = send(plan, partition="gpu")
+    here = str((plan.folder / "slurm").resolve())
+    assert fake_slurm.calls("sbatch") == [
+        (here, "--parsable array-1.sbatch"), (here, "--parsable --dependency=afterany:101 collect.sbatch"),
+    ]  # fmt: skip
+    assert count == 2 and said == [
+        "sent 2 of 3 jobs as Slurm array 101: it's out é/slurm/array-1.sbatch",
+        "Slurm job 102 makes contact.png and results.csv when the array is over",
+    ]
+    text = (plan.folder / "slurm" / "array-1.sbatch").read_text()
+    assert batch.jobs_in(text) == ["seed=1", "seed=3"] and "#SBATCH --partition=gpu\n" in text
+    assert [(job.folder / "job.yaml").exists() for job in plan.jobs] == [True, False, True]
+    assert "trial.yaml --collect" in (plan.folder / "slurm" / "collect.sbatch").read_text()
+
+
+def test_nothing_is_sent_twice(fake_slurm):  # noqa: F811
+    plan = planned(vary={"seed": [1, 2, 3, 4]})
+    send(plan)
+    fake_slurm.queue(entry(plan, 0, "RUNNING"), entry(plan, 3, "PENDING"), "102|N/A|PENDING|Dependency|(null)")
+    assert [job.name for job in slurm.to_send(plan, slurm.queue_of(plan))] == ["seed=2", "seed=3"]
+    with open(plan.jobs[1].folder / "job.log", "w") as log:  # it runs, whoever runs it
+        fcntl.flock(log, fcntl.LOCK_EX)
+        assert send(plan, collect=False)[0] == 1
+    first, second = (batch.jobs_in((plan.folder / f"slurm/array-{number}.sbatch").read_text()) for number in (1, 2))
+    assert first == [job.name for job in plan.jobs] and second == ["seed=3"]  # what was sent stays as it was
+    fake_slurm.queue(
+        *(entry(plan, number, "PENDING") for number in (0, 1, 3)), entry(plan, 0, "RUNNING", file="array-2.sbatch")
+    )
+    assert send(plan) == (0, []) and len(fake_slurm.calls("sbatch")) == 3
+
+
+def test_what_slurm_has_of_a_sweep(fake_slurm, tmp_path):  # noqa: F811
+    plan = planned(vary={"seed": [1, 2, 3, 4, 5]}, output="it's | é")
+    assert slurm.queue_of(plan) is None and not fake_slurm.calls("squeue")
+    send(plan)
+    link = tmp_path / "link"
+    link.symlink_to(plan.folder)
+    fake_slurm.queue(
+        entry(plan, 0, "COMPLETING"),
+        entry(plan, 1, "PENDING", "QOSMaxJobsPerUserLimit"),
+        f"103|2|SUSPENDED|None|{link}/slurm/array-1.sbatch",
+        entry(plan, 3, "PENDING", "(launch failed requeued held)"),
+        entry(plan, 3, "RUNNING", array=104),  # sent once more by hand
+        entry(plan, 3, "PENDING", array=105),
+        entry(plan, 77, "RUNNING"),
+        f"106|0|RUNNING|None|{tmp_path}/other/array-1.sbatch",
+        "107|N/A|RUNNING|None|(null)",
+        "",
+    )
+    assert slurm.queue_of(plan) == {
+        "seed=1": State("running"), "seed=2": State("queued", "QOSMaxJobsPerUserLimit"), "seed=3": State("running"),
+        "seed=4": State("running"),
+    }  # fmt: skip
+    assert f"--user={os.getuid()} " in fake_slurm.calls("squeue")[-1][1]
+
+
+def test_a_job_file_that_is_gone_is_an_error(fake_slurm):  # noqa: F811
+    plan = planned(vary={"seed": [1, 2]})
+    send(plan)
+    fake_slurm.queue(entry(plan, 0, "PENDING", file="mine.sbatch"))
+    with pytest.raises(UserError, match=r"^Slurm job 101 was sent with .*mine\.sbatch: No such file"):
+        slurm.queue_of(plan)
+
+
+def test_nothing_is_written_where_slurm_is_not(monkeypatch):
+    plan = planned(jobs=[{}])
+    monkeypatch.setenv("PATH", "/nonexistent")
+    with pytest.raises(UserError, match=r"^there is no sbatch here: --cluster slurm is for the login node"):
+        send(plan)
+    assert not plan.folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("output", "keys", "words"),
+    [
+        ("50%", {}, "Slurm cannot work"),
+        ("out", {"setup": ["("]}, "is no line of bash"),
+        ("out", {"gpus": "0"}, "device"),
+    ],
+)
+def test_nothing_is_written_or_sent_where_something_is_at_fault(fake_slurm, output, keys, words):  # noqa: F811
+    plan = planned(jobs=[{"device": "gpu:0"}], output=output)
+    with pytest.raises(UserError, match=words):
+        send(plan, **keys)
+    assert not plan.folder.exists() and not fake_slurm.calls("sbatch")
+
+
+def test_what_slurm_refuses_is_said_in_one_line(fake_slurm):  # noqa: F811
+    plan = planned(jobs=[{}])
+    fake_slurm.refuse("sbatch: warning: a word\nsbatch: error: invalid partition specified: gpu\n")
+    with pytest.raises(UserError, match=r"^sbatch: invalid partition specified: gpu$"):
+        send(plan)
+    assert len(fake_slurm.calls("sbatch")) == 1
+
+
+def test_a_queue_that_does_not_answer_stops_what_would_be_sent(fake_slurm):  # noqa: F811
+    plan = planned(jobs=[{}])
+    (plan.folder / "slurm").mkdir(parents=True)
+    (fake_slurm.folder / "silent").write_text("slurm_load_jobs error: Unable to contact slurm controller\n")
+    with pytest.raises(UserError, match=r"^squeue: slurm_load_jobs error: Unable to contact"):
+        send(plan)
+    assert not fake_slurm.calls("sbatch") and list((plan.folder / "slurm").glob("*.sbatch")) == []
+
+
+def test_a_collection_that_is_refused_is_no_error(fake_slurm):  # noqa: F811
+    plan = planned(jobs=[{}])
+    script = fake_slurm.folder / "sbatch"
+    script.write_text(script.read_text().replace("cat refuse", '[[ $* = *collect* ]] && echo "no GPU" >&2 && exit 1 #'))
+    count, said = send(plan)
+    assert count == 1 and said[1] == "contact.png and results.csv are left to you, with --collect: sbatch: no GPU"
+
+
+def test_two_do_not_send_at_once(fake_slurm):  # noqa: F811
+    plan = planned(jobs=[{}])
+    folder = Path(plan.folder / "slurm")
+    folder.mkdir(parents=True)
+    with open(folder / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match=r"another submit\.py is sending this sweep just now"):
+            send(plan)
+    assert not fake_slurm.calls("sbatch")
