@@ -166,6 +166,9 @@ class OptimizerSettings(_Section):
     epsilon: Positive = Field(1e-8, description="adam: least size of a gradient")
     evaluations: Annotated[int, Field(ge=1, le=100_000), _WHOLE] = Field(100, description="lbfgs: in a round, about")
     history: Annotated[int, Field(ge=1, le=1000), _WHOLE] = Field(10, description="lbfgs: steps remembered in a round")
+    first_step: Positive | None = Field(
+        3.0, description="lbfgs: how far a round's first trial goes, root mean square of values; null: SciPy's 1 in all"
+    )
     rounds: Annotated[int, Field(ge=1, le=1_000_000), _WHOLE] | None = Field(
         None, description="lbfgs: rounds at most; null: as stop allows"
     )
@@ -174,7 +177,7 @@ class OptimizerSettings(_Section):
 
 class Stop(_Section):
     max_iterations: Count | Annotated[list[Count], Field(min_length=1, max_length=16)] = Field(
-        150, description="steps at most, at every scale; a list: one number for each"
+        60, description="steps at most, at every scale; a list: one number for each"
     )
     relative_change: NotNegative = Field(0.0, description="stop when |x - previous x| / |x| falls below this; 0: never")
 
@@ -207,8 +210,9 @@ class Config(_Section):
     )
     scales: Annotated[int, Field(ge=1, le=16), _WHOLE] | Annotated[list[Side], Field(min_length=1, max_length=16)] = (
         Field(
-            1,
-            description="sizes in which the image is made, each twice the one before; or a list of their long edges",
+            3,
+            description="sizes in which the image is made, each twice the one before (none too small for the network); "
+            "or a list of their long edges",
         )
     )
     init: Init = Init()
@@ -249,7 +253,7 @@ class Config(_Section):
 
     @property
     def long_edges(self) -> list[int]:
-        """Those of the sizes in which the image is made, the result's last, pixels."""
+        """Those of the sizes in which the image is to be made, the result's last, pixels."""
         if isinstance(self.scales, list):
             return list(self.scales)
         edge = max(self.shape) if self.shape else self.size

@@ -229,7 +229,7 @@ class LBFGS:
         self._round_start = image.asnumpy()
         evaluation = objective(image)  # the last evaluation may be that of a trial elsewhere
         self._evaluations = 0
-        search = _Search(self._round_start, self._settings.evaluations, self._settings.history)
+        search = _Search(self._round_start, self._settings)
         best_value, best = _value_and_gradient(evaluation)[0], self._round_start
         try:
             search.first()
@@ -283,15 +283,17 @@ class _Search:
     works while the caller waits for it.
     """
 
-    def __init__(self, start: NDArray, evaluations: int, history: int) -> None:
+    def __init__(self, start: NDArray, settings: OptimizerSettings) -> None:
         self._points: queue.Queue[NDArray | None] = queue.Queue()
         self._values: queue.Queue[tuple[float, NDArray] | None] = queue.Queue()
         self._shape = start.shape
         self.result: NDArray = start
         self._error: Exception | None = None
         self._thread = threading.Thread(
-            target=self._run, args=(start.astype(np.float64).ravel(), evaluations, history), daemon=True
+            target=self._run, args=(start, settings.evaluations, settings.history), daemon=True
         )
+        # SciPy's first trial is 1 away, all values together. In units of `_unit` it is as far as we want.
+        self._unit = 1.0 if settings.first_step is None else settings.first_step * start.size**0.5
 
     def first(self) -> NDArray | None:
         """The starting point."""
@@ -318,8 +320,9 @@ class _Search:
         try:
             from scipy.optimize import fmin_l_bfgs_b
 
-            found, _, _ = fmin_l_bfgs_b(self._evaluate, start, maxfun=evaluations, m=history)
-            self.result = found.astype(np.float32).reshape(self._shape)
+            point = start.astype(np.float64).ravel() / self._unit
+            found, _, _ = fmin_l_bfgs_b(self._evaluate, point, maxfun=evaluations, m=history)
+            self.result = self._image(found)
         except _Closed:
             pass
         except Exception as error:  # raised again where the search is asked for its next point
@@ -328,11 +331,15 @@ class _Search:
             self._points.put(None)
 
     def _evaluate(self, point: NDArray) -> tuple[float, NDArray]:
-        self._points.put(point.astype(np.float32).reshape(self._shape))
+        self._points.put(self._image(point))
         answer = self._values.get()
         if answer is None:
             raise _Closed
-        return answer
+        value, gradient = answer
+        return value, gradient * self._unit
+
+    def _image(self, point: NDArray) -> NDArray[np.float32]:
+        return (point * self._unit).astype(np.float32).reshape(self._shape)
 
 
 class _Closed(Exception):

@@ -50,6 +50,8 @@ class Prepared:
 def read_pictures(config: Config) -> list[Pictures]:
     """Read the pictures that a config names and resize them for every scale; the last is that of the result.
 
+    Of a number of scales, those are left out that are too small for one of the layers.
+
     Raises
     ------
     UserError
@@ -62,7 +64,15 @@ def read_pictures(config: Config) -> list[Pictures]:
         else []
     )
     start = images.read(find_input(config.init.image)) if config.init.image else None
-    return [_at_scale(config, edge, content, styles, start) for edge in config.long_edges]
+    *smaller, edge = config.long_edges
+    levels = []
+    for small in smaller:
+        try:
+            levels.append(_at_scale(config, small, content, styles, start))
+        except UserError:
+            if isinstance(config.scales, list):
+                raise
+    return [*levels, _at_scale(config, edge, content, styles, start)]
 
 
 def _at_scale(

@@ -22,7 +22,7 @@ _OPTIMIZER = "optimizer."
 
 
 class Pyramid:
-    """The optimisation of one picture at every scale of its config, one after the other.
+    """The optimisation of one picture at every scale, one after the other.
 
     At the end of a scale, where its steps are made or its stopping rule holds, the image is enlarged to the next, where
     its curve goes on; the optimiser goes on with what it remembers of directions, enlarged likewise (L-BFGS starts a
@@ -41,6 +41,11 @@ class Pyramid:
         Seconds that the earlier run took.
     last_change : float
         The relative change of its last step.
+
+    Attributes
+    ----------
+    steps : list of int
+        How many are made at most at every scale.
     """
 
     def __init__(
@@ -53,6 +58,7 @@ class Pyramid:
         last_change: float = math.nan,
     ) -> None:
         self._config, self._levels, self._parameters = config, levels, parameters
+        self.steps = config.steps[-len(levels) :]
         self._scale = 0 if state is None else int(state["scale"])
         self._begun = 0 if state is None else int(state["begun"])  # the step with which the scale began
         self._step = None if state is None else int(state["step"])
@@ -85,7 +91,7 @@ class Pyramid:
             If a loss or the gradient is no finite number.
         """
         while True:
-            limit = self._begun + self._config.steps[self._scale]
+            limit = self._begun + self.steps[self._scale]
             yield from self._at_this_scale(limit)
             if self._scale == len(self._levels) - 1:
                 return

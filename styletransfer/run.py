@@ -76,7 +76,7 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
             PictureRecorder(
                 folder / output_folder.STEPS, config.output.save_every, config.pixels, config.output.denoise
             ),
-            ProgressRecorder(sum(config.steps), done),
+            ProgressRecorder(sum(pyramid.steps), done),
         ]
         return _optimize(config, folder, pyramid, curve, recorders, inputs)
 

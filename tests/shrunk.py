@@ -21,9 +21,14 @@ _STAND_INS = {"input/IMG_4343.jpg": "input/rocket.jpg", "input/starry_night.jpg"
 
 
 def shrunk(name: str, assignments: Iterable[str] = ()) -> Config:
-    """The config of that name at 67 pixels and `STEPS` steps, in float32."""
+    """The config of that name at 67 pixels, one scale and `STEPS` steps, in float32."""
     values = configs.read_file(PROJECT / "configs" / f"{name}.yaml")
-    small = {"size": 67, "precision": "float32", "stop": {**values.get("stop", {}), "max_iterations": STEPS}}
+    small = {
+        "size": 67,
+        "scales": 1,
+        "precision": "float32",
+        "stop": {**values.get("stop", {}), "max_iterations": STEPS},
+    }
     if "shape" in values:
         small["shape"] = [50, 67]
     values = {**values, **small}

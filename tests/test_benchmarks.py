@@ -1,25 +1,366 @@
-"""The benchmark runs, and both stacks compute the same."""
+"""The benchmarks run, and both stacks compute the same. No time is asserted."""
 
 from __future__ import annotations
+
+import csv
+import itertools
+import math
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers import relative_error
+from numpy.typing import NDArray
+from processes import PROJECT, python
 
-from styletransfer import benchmarks
+from models import runtime
+from styletransfer import config as configs
+from styletransfer import pipeline, weights
+from styletransfer.benchmarks import fresh_process, machine, pytorch, quality, report, sizes, stacks, steps
+from styletransfer.errors import StyleTransferError, UserError
+
+BENCH = PROJECT / "scripts" / "bench.py"
+PICTURES = ("input/coffee.jpg", "input/night.jpg")
+PAGE = "".join(f"# {name}\n\n<!-- {name}: begin -->\nold\n<!-- {name}: end -->\n\n" for name in report.BENCHMARKS)
+
+needs_pytorch = pytest.mark.skipif(not machine.has_pytorch(), reason="PyTorch is not installed")
+needs_bfloat16 = pytest.mark.skipif(not runtime.has_bfloat16(), reason="MXNet cannot compute in bfloat16 here")
 
 
-def test_a_table_of_two_stacks() -> None:
-    pytest.importorskip("torch")
-    headings, row = benchmarks.table(["vgg_slim"], [48], repeats=1, steps=1)
-    assert "time ratio" in headings
-    assert row.split()[:2] == ["vgg_slim", "48"]
-    assert all(float(cell) > 0 for cell in row.split()[4:])
+def points(*losses: float) -> tuple[quality.Point, ...]:
+    return tuple(quality.Point(number, float(number), loss) for number, loss in enumerate(losses, start=1))
 
 
-def test_the_steps_compared_have_the_same_gradient() -> None:
-    pytest.importorskip("torch")
-    ours = benchmarks.mxnet_step("vgg_slim", 40)()
-    theirs = benchmarks.torch_step("vgg_slim", 40)()
-    assert np.isfinite(theirs).all()
-    assert relative_error(ours, theirs) < 1e-3
+def race_of(ours: tuple[quality.Point, ...], theirs: tuple[quality.Point, ...]) -> quality.Result:
+    threshold = quality.best(theirs).loss if theirs else None
+    return quality.Result("vgg_slim", 64, True, threshold, ours, theirs)
+
+
+# The machine and its processes
+
+
+def test_the_machine_is_described_in_one_line() -> None:
+    line = machine.describe()
+    assert "MXNet 1.9.1" in line and f"{machine.threads()} threads" in line and "\n" not in line
+
+
+def test_threads_are_those_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert machine.threads() == 3
+    for nonsense in ("", "0", "many"):
+        monkeypatch.setenv("OMP_NUM_THREADS", nonsense)
+        assert machine.threads() == runtime.usable_cores()
+
+
+def test_bfloat16_is_measured_where_it_gains_or_is_forced(monkeypatch: pytest.MonkeyPatch) -> None:
+    for amx, able, forced, expected in (
+        (True, True, False, True),
+        (False, True, False, False),
+        (False, True, True, True),
+        (False, False, True, False),
+    ):
+        monkeypatch.setattr(runtime, "has_amx", lambda amx=amx: amx)
+        monkeypatch.setattr(runtime, "has_bfloat16", lambda able=able: able)
+        assert machine.measures_bfloat16(forced) == expected
+        if not expected:
+            assert machine.why_no_bfloat16(forced).startswith("(bfloat16 is left out")
+
+
+def test_a_fresh_process_has_its_own_peak_memory() -> None:
+    here = np.ones(50_000_000)  # 400 MB
+    assert 1 < fresh_process.call(machine.peak_megabytes) < 300 < machine.peak_megabytes()
+    assert here.all()
+
+
+def test_what_goes_wrong_in_a_fresh_process_is_said() -> None:
+    with pytest.raises(UserError, match="vgg99"):
+        fresh_process.call(pytorch.blocks_of, "vgg99")
+    with pytest.raises(StyleTransferError, match=r"machine.why_no_bfloat16 failed: TypeError"):
+        fresh_process.call(machine.why_no_bfloat16)
+    with pytest.raises(fresh_process.Killed, match="SIGABRT"):
+        fresh_process.call(os.abort)
+
+
+# Steps
+
+
+def gradient_of(name: str) -> NDArray:
+    gradient = stacks.step_of(name, "vgg_slim", 40)()
+    return gradient.numpy() if name.startswith("torch") else gradient.asnumpy() / gradient.size
+
+
+@needs_pytorch
+@pytest.mark.parametrize("name", ["torch", "torch-last"])
+def test_the_steps_compared_have_the_same_gradient(name: str) -> None:
+    assert np.isfinite(gradient_of(name)).all()
+    assert relative_error(gradient_of("ours"), gradient_of(name)) < 1e-3
+
+
+@needs_bfloat16
+@pytest.mark.parametrize("name", ["ours-bfloat16", pytest.param("torch-bfloat16", marks=needs_pytorch)])
+def test_in_bfloat16_the_gradient_is_nearly_the_same(name: str) -> None:
+    assert relative_error(gradient_of(name), gradient_of("ours")) < 0.3
+
+
+def test_a_tiled_step_has_the_gradient_of_the_whole() -> None:
+    whole, tiled = (stacks.mxnet_step("vgg_slim", 256, tile=tile)().asnumpy() for tile in (None, 224))
+    assert relative_error(tiled, whole) < 1e-3
+
+
+@needs_pytorch
+def test_the_table_of_steps() -> None:
+    results = list(steps.measure("vgg_slim", 48, repeats=1, times=1, bfloat16=False))
+    assert [result.stack for result in results] == ["ours", "torch", "torch-last"]
+    for result in results:
+        assert result.seconds > 0 and result.megabytes > 50
+        assert result.time_ratio is not None and result.time_ratio > 0 and result.time_ratio_bfloat16 is None
+        assert len(steps.cells(result)) == len(steps.HEADINGS)
+    assert results[1].time_ratio == results[1].memory_ratio == 1
+
+
+def test_the_table_of_steps_without_pytorch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "has_pytorch", lambda: False)
+    (result,) = steps.measure("vgg_slim", 32, repeats=1, times=1, bfloat16=False)
+    assert result.stack == "ours" and result.time_ratio is None
+    assert steps.cells(result)[3:6] == ["-", "-", "-"]
+
+
+# Time to quality
+
+
+@needs_pytorch
+@pytest.mark.parametrize(
+    "assignments",
+    [
+        [],
+        ["tv.weight=0", "pooling=max", "pixels=torchvision"],
+        ["tv.weight=50", "style.size=48", "content.layers={relu2_1: 1, relu3_1: 3}", "style.layers={relu2_2: 2}"],
+        ["style.images={input/night.jpg: 2, input/wave.jpg: 1}", "model=vgg19", "style.weight=500"],
+        ["content.weight=0"],
+    ],
+)
+def test_both_stacks_have_the_same_objective(assignments: list[str]) -> None:
+    config = quality.config_for("vgg_slim", 72, *PICTURES, assignments)
+    totals = quality.totals_at_starts(config.model_dump(mode="json", exclude={"made_with"}), 20.0, True)
+    for image in ("noise", "content"):
+        assert totals["PyTorch"][image] == pytest.approx(totals["ours"][image], rel=1e-4)
+    assert totals["ours"]["noise"] > 0
+
+
+@needs_pytorch
+def test_the_comparison_refuses_what_it_does_not_know() -> None:
+    for assignments, message in (
+        (["convention=gatys"], "convention: balanced"),
+        (["tv.kind=power"], "laplacian"),
+        (["style.layers={pool2: 1}"], "ReLUs only"),
+    ):
+        config = quality.config_for("vgg_slim", 48, *PICTURES, assignments)
+        with pytest.raises(UserError, match=message):
+            pytorch.objective_of(config, pipeline.read_pictures(config)[-1], weights.random(config.spec, 0))
+    with pytest.raises(UserError, match="no network of the VGG family; expected one of: vgg16, vgg19, vgg_slim"):
+        pytorch.blocks_of("squeezenet")
+
+
+@needs_pytorch
+def test_a_race() -> None:
+    config = quality.config_for(
+        "vgg_slim", 64, *PICTURES, ["scales=2", "stop.max_iterations=[6, 60]", "precision=float32"]
+    )
+    result = quality.race(config, evaluations=20, noise=20.0, every=3)
+    assert [point.evaluation for point in result.theirs] == list(range(1, 21))
+    assert result.threshold == min(point.loss for point in result.theirs)
+    assert [point.evaluation for point in result.ours][:4] == [0, 3, 6, 7]  # aside at the first scale, then all
+    assert result.ours[-1].loss <= result.threshold < min(point.loss for point in result.ours[:-1])
+    for curve in (result.ours, result.theirs):
+        assert all(earlier.seconds < later.seconds for earlier, later in itertools.pairwise(curve))
+    network, edge, ratio, *_ = quality.cells(result)
+    assert (network, edge) == ("vgg_slim", "64") and float(ratio) > 0
+    assert quality.notes([result]) == []
+
+
+def test_a_race_against_a_curve_of_before(tmp_path: Path) -> None:
+    config = quality.config_for("vgg_slim", 48, *PICTURES, ["scales=1", "stop.max_iterations=3", "precision=float32"])
+    values = config.model_dump(mode="json", exclude={"made_with"})
+    start = quality.totals_at_starts(values, 0.001, False)["ours"]["noise"]
+    before = race_of(points(1.0), points(start, start / 1e6))
+    quality.write_curves(tmp_path / "curve.csv", [quality.Result(**{**vars(before), "edge": 48})])
+    theirs = quality.read_pytorch_curve(tmp_path / "curve.csv", "vgg_slim", 48)
+    assert theirs == before.theirs
+    result = quality.race(config, 300, 0.001, 5, theirs)
+    assert result.theirs == theirs and len(result.ours) == 4
+    assert quality.cells(result)[2:4] == ["-", "not reached"]
+    assert "did not get there" in quality.notes([result])[0]
+    with pytest.raises(StyleTransferError, match=r"objectives differ.*as measured before"):
+        quality.race(config, 300, 0.001, 5, points(start * 1.001, 1.0))
+
+
+@needs_bfloat16
+def test_in_bfloat16_the_loss_is_evaluated_aside_in_float32() -> None:
+    common = ["scales=1", "stop.max_iterations=4", "optimizer.name=sgd", "optimizer.learning_rate=1"]
+    first = {}
+    for precision in ("float32", "bfloat16"):
+        config = quality.config_for("vgg_slim", 48, *PICTURES, [*common, f"precision={precision}"])
+        curve = quality.our_curve(config.model_dump(mode="json", exclude={"made_with"}), None, 2)
+        first[precision] = {step: loss for step, _, loss in curve}
+    assert list(first["float32"]) == [0, 1, 2, 3, 4] and list(first["bfloat16"]) == [0, 2, 4]
+    assert first["bfloat16"][0] == pytest.approx(first["float32"][0], rel=1e-6)
+
+
+def test_without_pytorch_ours_runs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "has_pytorch", lambda: False)
+    config = quality.config_for("vgg_slim", 32, *PICTURES, ["scales=1", "stop.max_iterations=2", "precision=float32"])
+    result = quality.race(config, 300, 0.001, 5)
+    assert result.threshold is None and result.theirs == () and len(result.ours) == 3
+    assert quality.cells(result)[2] == "-"
+    assert "ours alone" in quality.notes([result])[0]
+
+
+def test_the_mark_is_the_lowest_finite_loss() -> None:
+    curve = points(9.0, math.nan, 4.0, math.inf, 5.0, 4.0)
+    assert quality.best(curve) == curve[2]
+    assert quality.first_below(curve, 8.0) == curve[2] and quality.first_below(curve, 3.0) is None
+    assert quality.lowest_so_far(points(9.0, 11.0, 4.0, 5.0)) == [9.0, 9.0, 4.0, 4.0]
+    with pytest.raises(StyleTransferError, match="finite"):
+        quality.best(points(math.nan))
+
+
+def test_the_ratio_is_theirs_over_ours() -> None:
+    result = race_of(points(8.0, 2.0), points(9.0, 8.0, 7.0, 3.0, 6.0))
+    assert quality.cells(result) == ["vgg_slim", "64", "2.00", "2.0", "2", "4.0", "4", "3"]
+
+
+def test_a_curve_that_is_none_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "curve.csv"
+    with pytest.raises(UserError, match="--reuse"):
+        quality.read_pytorch_curve(file, "vgg_slim", 64)
+    file.write_text("a,b\n1,2\n")
+    with pytest.raises(UserError, match="no CSV that --curve wrote"):
+        quality.read_pytorch_curve(file, "vgg_slim", 64)
+    quality.write_curves(file, [race_of(points(1.0), points(2.0))])
+    with pytest.raises(UserError, match="no curve of PyTorch for vgg_slim at a long edge of 65"):
+        quality.read_pytorch_curve(file, "vgg_slim", 65)
+
+
+# Sizes
+
+
+def test_the_table_of_sizes() -> None:
+    results = list(sizes.measure("vgg_slim", [256, 48], [300, 224], largest=100, times=1))
+    assert [(result.size, result.tile) for result in results] == [(48, None), (256, None), (256, 224)]
+    for result in results:
+        assert len(sizes.cells(result)) == len(sizes.HEADINGS)
+        if (result.size, result.tile) == (256, None):
+            assert result.seconds is None and "above 100" in sizes.cells(result)[3]
+        else:
+            assert result.seconds is not None and result.megabytes is not None
+            assert result.per_megapixel == pytest.approx(result.seconds / result.size**2 * 1e6)
+
+
+def test_sizes_are_compared_with_one_and_end_where_memory_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(function: object, model: str, size: int, tile: int | None, times: int) -> tuple[float, float]:
+        if tile is None and size > 600:
+            raise fresh_process.Killed("no memory")
+        return size**2 / 1e5 * (1 if tile is None else 2), size
+
+    monkeypatch.setattr(fresh_process, "call", measured)
+    rows = {
+        (result.size, result.tile): sizes.cells(result)[3:]
+        for result in sizes.measure("vgg_slim", [256, 512, 1024, 2048], [400], 4096, 1)
+    }
+    assert rows[256, None][:3] == ["1.00", "0.50", "10.000"]
+    assert rows[512, 400][:3] == ["2.00", "1.00", "20.000"]
+    assert rows[1024, None][0] == "ended by the system" and rows[2048, None][0] == "not tried: above 1024"
+    assert rows[2048, 400][:2] == ["2.00", "4.00"]
+
+
+def test_tiles_too_small_are_refused() -> None:
+    with pytest.raises(UserError, match=r"--tiles: 100 pixels are too few for vgg_slim: expected at least \d+"):
+        list(sizes.measure("vgg_slim", [256], [100], 512, 1))
+
+
+# The page
+
+
+def test_a_table_takes_the_place_of_the_one_before_and_leaves_the_others(tmp_path: Path) -> None:
+    page = tmp_path / "performance.md"
+    page.write_text(PAGE)
+    race = race_of(points(8.0, 2.0), points(9.0, 3.0))
+    size = sizes.Result("vgg_slim", 512, None, 2.0, 900.0, (2.0, 900.0))
+    report.write(page, "quality", [race], "python scripts/bench.py quality", ["(a note)"])
+    report.write(page, "sizes", [size], "python scripts/bench.py sizes", [])
+    report.write(page, "sizes", [size, size], "python scripts/bench.py sizes", [])
+    text = page.read_text()
+    assert text.count("old") == 1 and "<!-- steps: begin -->\nold" in text
+    assert "| vgg_slim | 64 | 1.00 | 2.0 | 2 | 2.0 | 2 | 3 |\n\n(a note)\n<!-- quality: end -->" in text
+    assert text.count("| vgg_slim | 512 x 512 | whole | 1.00 | 1.00 | 7.629 | 2.000 | 900 |") == 2
+    assert machine.describe() in text
+    assert (tmp_path / "performance.png").read_bytes().startswith(b"\x89PNG")
+    kept = report._data(page)
+    assert [quality.Result.from_values(values) for values in kept["quality"]] == [race]
+    assert [sizes.Result.from_values(values) for values in kept["sizes"]] == [size, size]
+
+
+def test_a_page_that_cannot_take_a_table_is_refused(tmp_path: Path) -> None:
+    page = tmp_path / "performance.md"
+    with pytest.raises(UserError, match="--write"):
+        report.check(page, ["steps"])
+    page.write_text("<!-- steps: begin -->\n<!-- steps: end -->\n")
+    report.check(page, ["steps"])
+    with pytest.raises(UserError, match="expected the lines <!-- sizes: begin -->"):
+        report.check(page, ["steps", "sizes"])
+
+
+def test_the_page_of_the_project_has_a_place_for_every_table() -> None:
+    report.check(PROJECT / "docs" / "performance.md", list(report.BENCHMARKS))
+
+
+# The command
+
+
+@needs_pytorch
+def test_the_command_measures_prints_and_keeps_all_tables(tmp_path: Path) -> None:
+    page, curve = tmp_path / "performance.md", tmp_path / "curve.csv"
+    page.write_text(PAGE)
+    done = python(
+        *(BENCH, "--models", "vgg_slim", "--write", page, "--curve", curve),
+        *("--sizes", 32, "--repeats", 1, "--steps", 1),
+        *("--size", 32, "--evaluations", 3, "--set", "stop.max_iterations=3", "--set", "precision=float32"),
+        *("--edges", 32, "--tiles"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(machine.describe())
+    for benchmark in report.BENCHMARKS.values():
+        assert report.Layout.of(benchmark).row(benchmark.HEADINGS) in done.stdout
+    assert "old" not in page.read_text()
+    rows = list(csv.DictReader(curve.open()))
+    assert {row["stack"] for row in rows} == {"ours", "PyTorch"}
+    assert all(float(row["seconds"]) > 0 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["steps", "--models", "squeezenet"], "squeezenet is no network of the VGG family"),
+        (["steps", "--models", "vgg91"], "did you mean 'vgg19'"),
+        (["steps", "--repeats", "0"], "--repeats: 0 is not allowed; expected 1 or more"),
+        (["sizes", "--edges", "8"], "--edges: 8 is not allowed; expected 16 or more"),
+        (["quality", "--set", "size=nine"], "size: 'nine' is not allowed"),
+        (["quality", "--reuse", "absent.csv"], "--reuse absent.csv: No such file"),
+        (["quality", "--models", "vgg_slim", "--content", "absent.jpg"], "absent.jpg"),
+        (["steps", "--write", "absent.md"], "--write absent.md: No such file"),
+    ],
+)
+def test_what_is_at_fault_is_said_in_one_line(arguments: list[str], message: str) -> None:
+    done = python(BENCH, *arguments)
+    assert done.returncode == 2
+    assert message in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_pictures_are_looked_for_from_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine.jpg").write_bytes((PROJECT / "input" / "coffee.jpg").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    config = quality.config_for("vgg_slim", 32, "mine.jpg", "input/night.jpg", [])
+    values = config.model_dump(mode="json", exclude={"made_with"})
+    assert fresh_process.call(quality.totals_at_starts, values, 0.001, False)["ours"]["noise"] > 0
+    assert configs.find_input("mine.jpg") == Path("mine.jpg")

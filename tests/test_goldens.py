@@ -34,7 +34,7 @@ def test_every_golden_belongs_to_a_config() -> None:
     assert sorted(path.stem for path in FOLDER.glob("*.csv")) == CONFIGS
 
 
-@pytest.mark.parametrize("name", ["starry", "starry_mxnet", "coursera_vgg19"])
+@pytest.mark.parametrize("name", ["starry_mxnet", "coursera_vgg19", "pytorch_vgg19"])
 @pytest.mark.parametrize("key", ["optimizer.learning_rate", "style.weight", "content.weight"])
 def test_a_change_of_one_percent_is_noticed(name: str, key: str) -> None:
     expected, tolerance = golden(name)
@@ -44,7 +44,7 @@ def test_a_change_of_one_percent_is_noticed(name: str, key: str) -> None:
     assert curves.first_difference(expected, changed, tolerance, ROUNDING) is not None
 
 
-@pytest.mark.parametrize("name", ["gatys", "keras_vgg16"])
+@pytest.mark.parametrize("name", ["starry", "gatys", "keras_vgg16"])
 def test_a_change_of_one_percent_is_noticed_by_lbfgs_at_the_first_step(name: str) -> None:
     expected, _ = golden(name)
     weight = shrunk(name).style.weight

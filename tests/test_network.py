@@ -37,9 +37,12 @@ def test_bfloat16_features_and_gradient_are_near_those_of_float32(model):
     assert relative_error(gradients[1], gradients[0]) < 0.1
 
 
+SGD = "optimizer={name: sgd, learning_rate: 0.3, clip_norm: 2000}"
+
+
 def losses_after(steps, precision):
     """The loss of the picture that so many steps make, evaluated in float32."""
-    config = shrunk("starry", ["size=96", f"stop.max_iterations={steps}", f"precision={precision}"])
+    config = shrunk("starry", ["size=96", f"stop.max_iterations={steps}", f"precision={precision}", SGD])
     (pictures,), parameters = pipeline.read_pictures(config), pipeline.load_parameters(config)
     pyramid = Pyramid(config, [pictures], parameters)
     for _ in pyramid.records():
@@ -56,7 +59,7 @@ def test_bfloat16_descends_as_float32_does():
 
 
 def test_auto_is_bfloat16_where_there_is_amx(monkeypatch):
-    config = shrunk("starry")
+    config = shrunk("starry", ["precision=auto"])
     for amx in (True, False):
         monkeypatch.setattr(runtime, "has_amx", lambda amx=amx: amx)
         assert pipeline.precision_of(config) == ("bfloat16" if amx else "float32")

@@ -59,9 +59,15 @@ def test_scales_that_make_no_sense_are_refused(changes, message):
     assert message in str(error.value)
 
 
-def test_a_scale_too_small_for_the_network_is_refused():
+def test_a_listed_scale_too_small_for_the_network_is_refused():
     with pytest.raises(UserError, match="scales: a long edge of 8 gives 8 x 5 pixels, too small for the layer relu5_1"):
-        pipeline.read_pictures(shrunk("starry", ["scales=4", "size=67"]))
+        pipeline.read_pictures(shrunk("starry", ["scales=[8, 67]"]))
+
+
+def test_of_a_number_of_scales_those_too_small_are_left_out():
+    settings = shrunk("starry", ["scales=4", "stop.max_iterations=[9, 8, 7, 6]"])
+    assert [level.width for level in pipeline.read_pictures(settings)] == [34, 67]
+    assert pyramid_of(settings).steps == [7, 6]
 
 
 def test_pictures_keep_their_proportions_at_every_scale():

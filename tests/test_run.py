@@ -63,6 +63,7 @@ def command(folder, *changes, content="photo.png", style="painting.jpg"):
         arguments += ["--style", name]
     tiny = (
         "size=48",
+        "scales=1",
         "weights=random.params",
         "optimizer.name=sgd",
         "optimizer.learning_rate=1",

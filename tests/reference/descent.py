@@ -109,7 +109,13 @@ def accept_reject(
 
 
 def lbfgs(
-    evaluate: Evaluate, x: np.ndarray, steps: int, evaluations: int, history: int = 10, rounds: int | None = None
+    evaluate: Evaluate,
+    x: np.ndarray,
+    steps: int,
+    evaluations: int,
+    history: int = 10,
+    rounds: int | None = None,
+    first_step: float | None = None,
 ) -> Visited:
     """Rounds of SciPy's L-BFGS-B, each without a memory of the one before; every evaluation is a step.
 
@@ -117,31 +123,34 @@ def lbfgs(
     """
     visited: Visited = []
     for _ in itertools.count() if rounds is None else range(rounds):
-        x, trials = _round(evaluate, x, steps, evaluations, history)
+        x, trials = _round(evaluate, x, steps, evaluations, history, first_step)
         visited += trials[1:] if visited else trials
         if len(visited) > steps or len(trials) == 1:
             break
     return visited[: steps + 1]
 
 
-def _round(evaluate: Evaluate, x: np.ndarray, steps: int, evaluations: int, history: int) -> tuple[np.ndarray, Visited]:
+def _round(
+    evaluate: Evaluate, x: np.ndarray, steps: int, evaluations: int, history: int, first_step: float | None
+) -> tuple[np.ndarray, Visited]:
     from scipy.optimize import fmin_l_bfgs_b
 
     trials: Visited = []
+    unit = 1.0 if first_step is None else first_step * np.sqrt(x.size)
 
     def ask(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        point = flat.reshape(x.shape).copy()
+        point = unit * flat.reshape(x.shape)
         trials.append((point, evaluate(point)))
         if len(trials) > steps:
             raise _Enough
         evaluation = trials[-1][1]
-        return evaluation.total, (evaluation.gradient + evaluation.tv_gradient).ravel()
+        return evaluation.total, (evaluation.gradient + evaluation.tv_gradient).ravel() * unit
 
     try:
-        found, _, _ = fmin_l_bfgs_b(ask, x.ravel(), maxfun=evaluations, m=history)
+        found, _, _ = fmin_l_bfgs_b(ask, x.ravel() / unit, maxfun=evaluations, m=history)
     except _Enough:
         return x, trials
-    return found.reshape(x.shape), trials
+    return unit * found.reshape(x.shape), trials
 
 
 class _Enough(Exception):

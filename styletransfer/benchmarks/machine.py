@@ -1,0 +1,73 @@
+"""The machine that is measured, the threads it is given, and what is worth measuring on it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+
+from models import runtime
+
+NO_PYTORCH = "(PyTorch is not installed here: `pip install -r requirements-dev.txt` for the comparison)"
+
+
+def threads() -> int:
+    """How many both stacks may use: as ``OMP_NUM_THREADS`` says, or else the physical cores of this process."""
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() and int(asked) else runtime.usable_cores()
+
+
+def describe() -> str:
+    """One line: processor, cores, memory, libraries."""
+    gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    return ", ".join(
+        [
+            _processor(),
+            f"{threads()} threads",
+            "AMX" if runtime.has_amx() else "no AMX",
+            f"{gigabytes:.0f} GB",
+            f"Python {platform.python_version()}",
+            *(f"{title} {metadata.version(name)}" for title, name in _libraries()),
+        ]
+    )
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def _libraries() -> list[tuple[str, str]]:
+    return [("MXNet", "mxnet"), *([("PyTorch", "torch")] if has_pytorch() else [])]
+
+
+def has_pytorch() -> bool:
+    """Whether PyTorch is installed."""
+    return importlib.util.find_spec("torch") is not None
+
+
+def measures_bfloat16(forced: bool) -> bool:
+    """Whether bfloat16 is measured: where there is AMX, or where it is `forced` and MXNet can compute in it."""
+    return runtime.has_amx() or (forced and runtime.has_bfloat16())
+
+
+def why_no_bfloat16(forced: bool) -> str:
+    """One line, for where :func:`measures_bfloat16` says no."""
+    if forced:
+        return "(bfloat16 is left out: MXNet cannot compute in it on this processor)"
+    return "(bfloat16 is left out: it gains nothing without AMX; --bfloat16 measures it all the same)"
+
+
+def peak_megabytes() -> float:
+    """The largest resident memory that this process has had, in units of 2^20 bytes.
+
+    Not ``ru_maxrss``, which a process inherits from the one that started it.
+    """
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    raise OSError("/proc/self/status has no VmHWM")
