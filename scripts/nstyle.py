@@ -10,7 +10,9 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -35,9 +37,24 @@ def parser() -> argparse.ArgumentParser:
         dest="assignments",
         help="override a key, style.weight=50",
     )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the plan (sizes, steps, memory, time) and make nothing"
+    )
+    parser.add_argument("--profile", action="store_true", help="print where the time of a step goes, and make nothing")
     parser.add_argument("--force", action="store_true", help="overwrite a finished output folder")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder")
     return parser
+
+
+def _foretold(settings: Any, profile: bool) -> Iterable[str]:
+    """The lines about a run that is not made."""
+    if profile:
+        from styletransfer import profiling
+
+        return profiling.profile(settings).lines()
+    from styletransfer import pipeline, plan
+
+    return plan.lines(settings, pipeline.read_pictures(settings), pipeline.load_parameters(settings))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -62,6 +79,11 @@ def main(arguments: list[str] | None = None) -> int:
         if options.config and options.assignments:
             where += " with --set"
         settings = config.parse(config.override(values, options.assignments), where)
+
+        if options.dry_run or options.profile:
+            for line in _foretold(settings, options.profile):
+                print(line, flush=True)
+            return 0
 
         from styletransfer import run
 

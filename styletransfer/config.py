@@ -33,6 +33,11 @@ def _check_whole(value: Any) -> Any:
     return value
 
 
+def _read_off(value: Any) -> Any:
+    """YAML reads a bare ``off`` as false."""
+    return "off" if value is False else value
+
+
 def _check_file_name(name: str) -> str:
     if not name or "\0" in name:
         raise ValueError(f"{name!r} is no file name")
@@ -224,7 +229,7 @@ class Config(_Section):
         "auto", description="of the network; auto: bfloat16 where the processor has AMX"
     )
     device: Device = Field("cpu", description="cpu or gpu:0")
-    tile: Literal["auto", "off"] | Side = Field(
+    tile: Annotated[Literal["auto", "off"] | Side, pydantic.BeforeValidator(_read_off)] = Field(
         "auto", description="longest side of what the network sees at once, pixels; auto: what fits into memory"
     )
     memory: Memory | None = Field(None, description="how much may be used, such as 8GB; null: what is free")

@@ -93,7 +93,7 @@ def _at_scale(
         asked = f"size: {config.size}"
     if share < 1:
         asked = f"scales: a long edge of {edge}"
-    layers = _used_layers(config)
+    layers = used_layers(config)
     _check_size(config.spec, layers["content"] + layers["style"], height, width, asked)
     total = sum(weight for _, weight, _ in styles)
     resized = []
@@ -110,7 +110,7 @@ def _at_scale(
     )
 
 
-def _used_layers(config: Config) -> dict[str, list[str]]:
+def used_layers(config: Config) -> dict[str, list[str]]:
     """The layers whose losses count; a group of weight 0 has none."""
     content, style = config.content, config.style
     return {
@@ -121,21 +121,25 @@ def _used_layers(config: Config) -> dict[str, list[str]]:
 
 def loss_names(config: Config) -> list[str]:
     """The names of the layers' losses, ``content.<layer>`` and ``style.<layer>``, in the order of the objective's."""
-    return [f"{group}.{layer}" for group, layers in _used_layers(config).items() for layer in layers]
+    return [f"{group}.{layer}" for group, layers in used_layers(config).items() for layer in layers]
 
 
-def _tile(config: Config) -> int | None:
-    """The longest side of a window; None: the whole image."""
-    if not isinstance(config.tile, int):
-        return None
-    layers = [layer for group in _used_layers(config).values() for layer in group]
+def checked_tile(config: Config, tile: int) -> int:
+    """The longest side of a window that a config asks for.
+
+    Raises
+    ------
+    UserError
+        If the network cannot do with so little.
+    """
+    layers = [layer for group in used_layers(config).values() for layer in group]
     smallest = smallest_tile(config.spec, layers)
-    if config.tile < smallest:
+    if tile < smallest:
         raise UserError(
-            f"tile: {config.tile} pixels are too few for {config.spec.deepest(layers)} of {config.model}: "
+            f"tile: {tile} pixels are too few for {config.spec.deepest(layers)} of {config.model}: "
             f"expected at least {smallest}"
         )
-    return config.tile
+    return tile
 
 
 def precision_of(config: Config) -> str:
@@ -206,7 +210,7 @@ def context_of(device: str) -> Any:
     return mx.gpu(number)
 
 
-def prepare(config: Config, pictures: Pictures, parameters: weights.Parameters) -> Prepared:
+def prepare(config: Config, pictures: Pictures, parameters: weights.Parameters, tile: int | None = None) -> Prepared:
     """Bind everything for one run.
 
     Parameters
@@ -214,6 +218,8 @@ def prepare(config: Config, pictures: Pictures, parameters: weights.Parameters) 
     config : Config
     pictures : from :func:`read_pictures`
     parameters : in the network's native space
+    tile : int, or None
+        The longest side of what the network sees at once, pixels; None: all.
     """
     mx = load_mxnet()
     context = context_of(config.device)
@@ -222,10 +228,10 @@ def prepare(config: Config, pictures: Pictures, parameters: weights.Parameters) 
         config.pooling or config.spec.pooling,
         parameters_for(config.model, parameters, config.pixels),
         context,
-        _tile(config),
+        tile,
         precision_of(config),
     )
-    layers = _used_layers(config)
+    layers = used_layers(config)
 
     def enter(picture: Picture) -> Any:
         return mx.nd.array(pixels.from_picture(picture, config.pixels), ctx=context)

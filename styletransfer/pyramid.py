@@ -35,6 +35,8 @@ class Pyramid:
         One for every scale, from :func:`~styletransfer.pipeline.read_pictures`.
     parameters : dict of arrays
         The network's, in its native space.
+    tiles : sequence of int or None, optional
+        For every scale the longest side of what the network sees at once, pixels; None: all.
     state : dict of arrays, optional
         What :meth:`state` said of an earlier run: this one goes on from there, exactly.
     elapsed : float
@@ -53,17 +55,21 @@ class Pyramid:
         config: Config,
         levels: Sequence[Pictures],
         parameters: Parameters,
+        tiles: Sequence[int | None] | None = None,
         state: Mapping[str, NDArray] | None = None,
         elapsed: float = 0.0,
         last_change: float = math.nan,
     ) -> None:
         self._config, self._levels, self._parameters = config, levels, parameters
+        self._tiles = list(tiles or [None] * len(levels))
+        if state is not None:  # whatever fits today: with other tiles, sums would be rounded otherwise
+            self._tiles = [int(tile) or None for tile in state["tiles"]]
         self.steps = config.steps[-len(levels) :]
         self._scale = 0 if state is None else int(state["scale"])
         self._begun = 0 if state is None else int(state["begun"])  # the step with which the scale began
         self._step = None if state is None else int(state["step"])
         self._last_change = last_change
-        self._run = pipeline.prepare(config, levels[self._scale], parameters)
+        self._run = self._prepared()
         if state is not None:
             self._run.image[:] = state["image"]
             self._run.optimizer.restore(
@@ -112,6 +118,10 @@ class Pyramid:
             self._step, self._last_change = record.step, record.relative_change
             yield record
 
+    def _prepared(self) -> pipeline.Prepared:
+        """Everything for the present scale."""
+        return pipeline.prepare(self._config, self._levels[self._scale], self._parameters, self._tiles[self._scale])
+
     def _climb(self) -> None:
         """Go to the next scale."""
         before, self._scale = self._run, self._scale + 1
@@ -120,7 +130,7 @@ class Pyramid:
         image, optimizer, generator = before.image.asnumpy(), before.optimizer.carried(*size), before.generator
         del before, self._run  # its memory is needed
         load_mxnet().nd.waitall()
-        self._run = pipeline.prepare(self._config, pictures, self._parameters)
+        self._run = self._prepared()
         self._run.image[:] = images.enlarged(image, *size)
         self._run.optimizer.restore(optimizer)
         self._run.generator = generator
@@ -131,6 +141,7 @@ class Pyramid:
         optimizer = {f"{_OPTIMIZER}{name}": value for name, value in self._run.optimizer.state().items()}
         return {
             "scale": np.array(self._scale),
+            "tiles": np.array([tile or 0 for tile in self._tiles]),
             "begun": np.array(self._begun),
             "step": np.array(self._step or 0),
             "image": self._run.image.asnumpy(),

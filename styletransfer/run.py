@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from models.runtime import load_mxnet
-from styletransfer import checkpoints, images, output_folder, pipeline, pixels
+from styletransfer import checkpoints, images, output_folder, pipeline, pixels, plan
 from styletransfer import config as configs
 from styletransfer.config import Config
 from styletransfer.errors import Diverged, Interrupted
@@ -58,10 +58,12 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
     levels = pipeline.read_pictures(config)
     parameters = pipeline.load_parameters(config)
     pipeline.context_of(config.device)
+    stages = plan.stages(config, levels)
     state = checkpoints.read(folder, _comparable(config), inputs) if resume else None
     with output_folder.taken(folder, keep=resume):
-        size = f"{levels[-1].width} x {levels[-1].height} pixels"
-        LOGGER.info("%s, %s, into %s", config.spec.title, size, folder)
+        LOGGER.info("%s, into %s", config.spec.title, folder)
+        for stage in stages:
+            LOGGER.info("%s", stage.line())
         curve = CurveRecorder(folder, pipeline.loss_names(config))
         done, elapsed, last_change = 0, 0.0, math.nan
         if state is not None:
@@ -69,7 +71,7 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
             last = curve.resume(done)
             elapsed, last_change = last["seconds"], last["relative_change"]
             LOGGER.info("going on after step %d", done)
-        pyramid = Pyramid(config, levels, parameters, state, elapsed, last_change)
+        pyramid = Pyramid(config, levels, parameters, [stage.tile for stage in stages], state, elapsed, last_change)
         _write_config(folder, config, inputs["weights"])
         recorders: list[Recorder] = [
             curve,
