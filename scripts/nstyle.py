@@ -62,9 +62,11 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("styletransfer").setLevel(logging.INFO)
 
-    from styletransfer import commands, config
+    from styletransfer import commands
 
     def transfer() -> int:
+        from styletransfer import config
+
         values = config.read_file(options.config) if options.config else {}
         named = {
             "content": {"image": options.content},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,8 @@ def read(folder: Path, config: Any, inputs: Mapping[str, str]) -> dict[str, Any]
 
 
 def _load(path: Path) -> dict[str, Any]:
+    if not zipfile.is_zipfile(path):  # np.load would talk of pickles
+        raise ValueError("it is damaged, or no checkpoint")
     with np.load(path, allow_pickle=False) as stored:
         checkpoint = {name: stored[name] for name in stored.files}
     if not set(checkpoint) >= _NEEDED:

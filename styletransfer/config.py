@@ -6,6 +6,7 @@ A config is read from YAML, every key is checked, and what the user left out is 
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -182,7 +183,7 @@ class OptimizerSettings(_Section):
 
 class Stop(_Section):
     max_iterations: Count | Annotated[list[Count], Field(min_length=1, max_length=16)] = Field(
-        60, description="steps at most, at every scale; a list: one number for each"
+        80, description="steps at most, at every scale; a list: one number for each"
     )
     relative_change: NotNegative = Field(0.0, description="stop when |x - previous x| / |x| falls below this; 0: never")
 
@@ -215,7 +216,7 @@ class Config(_Section):
     )
     scales: Annotated[int, Field(ge=1, le=16), _WHOLE] | Annotated[list[Side], Field(min_length=1, max_length=16)] = (
         Field(
-            3,
+            2,
             description="sizes in which the image is made, each twice the one before (none too small for the network); "
             "or a list of their long edges",
         )
@@ -340,7 +341,7 @@ def read_file(path: str | Path) -> dict[str, Any]:
         If the file is absent, unreadable, too large or no YAML mapping.
     """
     try:
-        with open(path, "rb") as stream:
+        with open(path, "rb", opener=_without_waiting) as stream:
             raw = stream.read(_LARGEST_FILE + 1)
         if len(raw) > _LARGEST_FILE:
             raise UserError(f"config {path}: larger than {_LARGEST_FILE} bytes, this is no config")
@@ -353,6 +354,13 @@ def read_file(path: str | Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise UserError(f"config {path}: expected keys and values, found {type(values).__name__}")
     return values
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file, or a pipe as the shell's ``<(...)`` makes it; one that nobody writes to is empty, not waited for."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    os.set_blocking(descriptor, True)
+    return descriptor
 
 
 def override(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
@@ -492,10 +500,19 @@ def _section_of(annotation: Any) -> Any:
 
 
 def find_input(name: str) -> Path:
-    """The file a config names: as given, or else inside the project, so that its own configs run from anywhere."""
+    """The file a config names: as given, or else inside the project, so that its own configs run from anywhere.
+
+    Raises
+    ------
+    UserError
+        If the system cannot even look for it, as when its name is too long.
+    """
     path = Path(name).expanduser()
     inside = PROJECT_FOLDER / path
-    return inside if not path.exists() and inside.exists() else path
+    try:
+        return inside if not path.exists() and inside.exists() else path
+    except OSError as error:
+        raise UserError(f"file {name}: {error.strerror}") from None
 
 
 def dump(config: Config, made_with: Mapping[str, Any]) -> str:

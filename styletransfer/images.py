@@ -42,6 +42,8 @@ def read(path: str | os.PathLike[str]) -> Picture:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             warnings.filterwarnings("ignore", category=UserWarning)
+            if not path.is_file() and path.exists() and not path.is_dir():
+                raise ValueError("it is a pipe or a device, expected a file")  # reading it might never end
             with Image.open(path, formats=_FORMATS) as image:
                 image.load()
                 return _to_rgb(ImageOps.exif_transpose(image), path)

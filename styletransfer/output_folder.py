@@ -28,8 +28,15 @@ def check(folder: Path, force: bool, resume: bool) -> None:
     Raises
     ------
     UserError
-        If it is a file, or holds what would be lost.
+        If it is a file, cannot be looked into, or holds what would be lost.
     """
+    try:
+        _check(folder, force, resume)
+    except OSError as error:
+        raise UserError(f"output.folder: {folder} cannot be read: {error.strerror or error}") from None
+
+
+def _check(folder: Path, force: bool, resume: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"output.folder: {folder} is a file; name a folder")
     if resume and not checkpoints.exists(folder):

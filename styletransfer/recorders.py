@@ -82,7 +82,7 @@ class ProgressRecorder:
         from tqdm import tqdm
         from tqdm.contrib.logging import logging_redirect_tqdm
 
-        self._terminal = sys.stderr.isatty()
+        self._terminal = sys.stderr is not None and sys.stderr.isatty()
         self._steps = steps
         self._line_every = max(1, min(50, steps // 10))
         self._bar = tqdm(total=steps, initial=done, unit="step", disable=not self._terminal, dynamic_ncols=True)
