@@ -1,0 +1,162 @@
+"""The measured peak memory of real runs beside what styletransfer.memory predicts.
+
+``python tests/peak_memory.py`` prints the table from which the coefficients there were taken, one run after the other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+
+import models
+from styletransfer import config as configs
+from styletransfer import images, memory, run, weights
+from styletransfer.config import Config
+
+_MB = 10**6
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A run of two steps with random weights and pictures, the styles of one long edge.
+
+    `settings` are config keys and values as for ``--set``.
+    """
+
+    model: str
+    height: int
+    width: int
+    styles: tuple[tuple[int, int], ...] = ((256, 256),)
+    tile: int | None = None
+    settings: tuple[str, ...] = ()
+
+    def config(self, folder: Path) -> Config:
+        """Its config, for pictures in `folder`."""
+        values = {
+            "model": self.model,
+            "weights": str(folder / "random.params"),
+            "content": {"image": str(folder / "content.png")},
+            "style": {
+                "images": [str(folder / f"style{number}.png") for number in range(len(self.styles))],
+                "size": max(self.styles[0]),
+            },
+            "shape": [self.height, self.width],
+            "tile": self.tile or "off",
+            "precision": "float32",
+            "optimizer": {"name": "sgd"},
+            "stop": {"max_iterations": 2},
+            "output": {"folder": str(folder / "output")},
+        }
+        return configs.parse(configs.override(values, self.settings), str(self))
+
+    def run(self) -> memory.Run:
+        """What the prediction takes of it."""
+        config = self.config(Path())
+        return memory.Run(
+            spec=config.spec,
+            style_layers=tuple(config.style.layers or ()),
+            content_layers=tuple(config.content.layers or ()),
+            height=self.height,
+            width=self.width,
+            styles=self.styles,
+            optimizer=config.optimizer,
+            tv=config.tv.kind,
+            precision=config.precision,
+            tile=self.tile,
+        )
+
+
+_FEW_LAYERS = ("style.layers={relu1_1: 1}", "content.layers={pool2: 1}")
+CASES = (
+    Case("vgg_slim", 256, 256),
+    Case("vgg_slim", 512, 512, ((512, 512),)),
+    Case("vgg_slim", 1024, 1024, ((512, 400), (512, 512))),
+    Case("vgg_slim", 256, 384, ((1024, 1024),)),
+    Case("vgg_slim", 1024, 1024, tile=256),
+    Case("vgg_slim", 1024, 1024, ((1024, 1024),), tile=512),
+    Case("vgg_slim", 1024, 768, settings=("optimizer={name: lbfgs, evaluations: 2}",)),
+    Case("vgg_slim", 1024, 1024, tile=320, settings=("optimizer={name: lbfgs}", "stop.max_iterations=14")),
+    Case("vgg_slim", 768, 768, settings=("optimizer.name=adam", "tv.kind=power")),
+    Case("vgg_slim", 768, 768, settings=("optimizer.name=accept_reject", "tv.kind=squared")),
+    Case("vgg_slim", 768, 768, settings=("style.layers={relu4_1: 1}",)),
+    Case("vgg_slim", 512, 512, settings=("style.layers={relu1_1: 1, relu1_2: 1}", "content.layers={relu1_2: 1}")),
+    Case("squeezenet", 512, 512),
+    Case("squeezenet", 768, 1024, ((512, 512),)),
+    Case("squeezenet", 1024, 1024, ((512, 512),), tile=400),
+    Case("vgg19", 256, 256),
+    Case("vgg19", 512, 512),
+    Case("vgg19", 256, 256, ((512, 512),)),
+    Case("vgg19", 512, 768, settings=("optimizer={name: lbfgs, evaluations: 2}",)),
+    Case("vgg19", 768, 768, tile=320),
+    Case("vgg_slim", 512, 512, settings=("precision=bfloat16",)),
+    Case("vgg_slim", 1024, 1024, settings=("precision=bfloat16",)),
+    Case("vgg_slim", 768, 768, settings=("scales=3",)),
+    *(
+        Case("vgg_slim", 2048, 2048, tile=512, settings=(*_FEW_LAYERS, *settings))
+        for settings in (
+            ("tv.kind=none",),
+            ("tv.kind=laplacian",),
+            ("tv.kind=squared",),
+            ("tv.kind=power",),
+            ("tv.kind=none", "optimizer.name=adam"),
+            ("tv.kind=none", "optimizer.name=accept_reject"),
+            ("tv.kind=none", "optimizer={name: lbfgs, evaluations: 2}"),
+            ("tv.kind=none", "optimizer={name: lbfgs, evaluations: 9}", "stop.max_iterations=9"),
+        )
+    ),
+)
+
+
+def measure(case: Case) -> int:
+    """The peak resident memory, in bytes, of a process that does nothing but this run."""
+    with tempfile.TemporaryDirectory() as folder:
+        generator = np.random.default_rng(0)
+        for number, (height, width) in enumerate(case.styles):
+            images.write(Path(folder, f"style{number}.png"), generator.random((height, width, 3)))
+        images.write(Path(folder, "content.png"), generator.random((case.height, case.width, 3)))
+        weights.save(Path(folder, "random.params"), weights.random(models.load(case.model).SPEC, 0))
+        command = [sys.executable, __file__, folder, json.dumps(dataclasses.asdict(case))]
+        done = subprocess.run(
+            command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
+        )
+    if done.returncode:
+        raise RuntimeError(done.stderr)
+    return int(done.stdout.splitlines()[-1])
+
+
+def _case(values: dict[str, Any]) -> Case:
+    styles = tuple((height, width) for height, width in values.pop("styles"))
+    return Case(**{**values, "styles": styles, "settings": tuple(values["settings"])})
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Measure the case of the arguments in this process; without any, print the table of all cases."""
+    if arguments:
+        folder, case = arguments
+        run.run(_case(json.loads(case)).config(Path(folder)))
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+        return
+    for case in CASES:
+        predicted, measured = memory.predict(case.run()), measure(case)
+        note = " ".join([f"{case.model} {case.width} x {case.height}, style {case.styles}", *case.settings])
+        note += f", tile {case.tile}" if case.tile else ""
+        print(
+            f"{measured // _MB:6} MB, predicted {predicted // _MB:6}, {predicted / measured - 1:+.0%}: {note}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
