@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     def transfer() -> int:
         from styletransfer import config
 
-        values = config.read_file(options.config) if options.config else {}
+        values = {} if options.config is None else config.read_file(options.config)
         named = {
             "content": {"image": options.content},
             "style": {"images": options.style},

@@ -21,7 +21,7 @@ from styletransfer.files import written_whole
 
 LOGGER = logging.getLogger(__name__)
 NAME, PREVIOUS = "checkpoint.npz", "checkpoint.previous.npz"
-_NEEDED = {"step", "image", "generator"}
+_NEEDED = {"step", "image", "generator", "guard.tries", "optimizer.shortening"}
 
 
 def exists(folder: Path) -> bool:
@@ -48,8 +48,14 @@ def save(folder: Path, state: Mapping[str, NDArray], config: Any, inputs: Mappin
         If the folder cannot be written or the disk is full; the states saved before are still there.
     """
     path = folder / NAME
-    with written_whole(path, keep_as=folder / PREVIOUS) as stream:
-        np.savez(stream, **state, config=json.dumps(config), inputs=json.dumps(dict(inputs)))  # type: ignore[arg-type]
+    texts = {"config": np.array(json.dumps(config)), "inputs": np.array(json.dumps(dict(inputs)))}
+    with (
+        written_whole(path, keep_as=folder / PREVIOUS) as stream,
+        zipfile.ZipFile(stream, "w") as archive,  # np.savez leaves its own open when the disk is full
+    ):
+        for name, value in {**state, **texts}.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(value), allow_pickle=False)
 
 
 def read(folder: Path, config: Any, inputs: Mapping[str, str]) -> dict[str, Any]:

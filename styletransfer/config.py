@@ -25,6 +25,7 @@ from styletransfer.pixels import SPACES
 
 PROJECT_FOLDER = Path(__file__).resolve().parents[1]
 _LARGEST_FILE = 100_000  # bytes
+_LEAST = 1e-30  # of positive numbers; MXNet refuses what float32 does not hold in full, below 1e-38
 
 
 def _check_whole(value: Any) -> Any:
@@ -32,6 +33,11 @@ def _check_whole(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise PydanticKnownError("int_type")
     return value
+
+
+def _without_dust(value: float) -> float:
+    """A number that is as good as 0 as 0."""
+    return 0.0 if abs(value) < _LEAST else value
 
 
 def _read_off(value: Any) -> Any:
@@ -75,9 +81,11 @@ def _check_memory(memory: str) -> str:
 
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Positive = Annotated[Number, Field(gt=0, le=1e30)]
-NotNegative = Annotated[Number, Field(ge=0, le=1e30)]
-Share = Annotated[Number, Field(ge=0, le=1)]
+_DUST = pydantic.AfterValidator(_without_dust)
+Positive = Annotated[Number, Field(ge=_LEAST, le=1e30)]
+NotNegative = Annotated[Number, Field(ge=0, le=1e30), _DUST]
+Share = Annotated[Number, Field(ge=0, le=1), _DUST]
+Retained = Annotated[Number, Field(ge=0, lt=1), _DUST]
 Finite = Annotated[Number, Field(ge=-1e6, le=1e6)]
 _WHOLE = pydantic.BeforeValidator(_check_whole)
 Side = Annotated[int, Field(ge=1, le=20_000), _WHOLE]
@@ -160,15 +168,15 @@ class Schedule(_Section):
 class OptimizerSettings(_Section):
     name: Literal["sgd", "adam", "lbfgs", "accept_reject"] = Field("lbfgs", description="the method")
     learning_rate: Positive = Field(1.0, description="step length")
-    momentum: Annotated[Number, Field(ge=0, lt=1)] = Field(0.9, description="sgd: momentum")
+    momentum: Retained = Field(0.9, description="sgd: momentum")
     weight_decay: NotNegative = Field(
         0.0, description="sgd and adam: pull towards the zero of `pixels`, the mean colour"
     )
     clip_norm: Positive | Literal["elements"] | None = Field(
         None, description="largest gradient norm, before TV is added; elements: the number of values in the image"
     )
-    beta1: Annotated[Number, Field(ge=0, lt=1)] = Field(0.9, description="adam: memory of the gradient")
-    beta2: Annotated[Number, Field(ge=0, lt=1)] = Field(0.999, description="adam: memory of its square")
+    beta1: Retained = Field(0.9, description="adam: memory of the gradient")
+    beta2: Retained = Field(0.999, description="adam: memory of its square")
     epsilon: Positive = Field(1e-8, description="adam: least size of a gradient")
     evaluations: Annotated[int, Field(ge=1, le=100_000), _WHOLE] = Field(100, description="lbfgs: in a round, about")
     history: Annotated[int, Field(ge=1, le=1000), _WHOLE] = Field(10, description="lbfgs: steps remembered in a round")

@@ -19,7 +19,7 @@ class UserError(StyleTransferError):
 
 
 class Diverged(StyleTransferError):
-    """The optimisation left the finite numbers and could not recover."""
+    """The optimisation left the finite numbers, or exploded, and could not recover."""
 
     status = 3
 

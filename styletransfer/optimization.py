@@ -9,23 +9,27 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
-from styletransfer.errors import Diverged
+from styletransfer.guard import Guard
 from styletransfer.objective import Evaluation, Losses
 from styletransfer.optimizers import Optimizer, gradient_norm
 
 
 @dataclass(frozen=True)
 class Record:
-    """One step. Step 0 is the starting image before any update."""
+    """One step. Step 0 is the starting image before any update.
+
+    A step that was taken back tells of the image that was left: its losses may be no finite numbers.
+    """
 
     step: int
     scale: int
     losses: Losses
-    relative_change: float  # |x - previous x| / |x|; not a number at step 0
+    relative_change: float  # |x - previous x| / |x|; not a number at step 0 or taken back
     gradient_norm: float  # of content and style, before clipping
     learning_rate: float  # of the update that led here; not a number at step 0
     seconds: float  # since the start
     image: Any  # (1, 3, H, W), valid until the next record is asked for
+    taken_back: str | None = None  # why, and to where; one line
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ def optimize(
     after: int | None = None,
     elapsed: float = 0.0,
     last_change: float = math.nan,
+    guard: Guard | None = None,
 ) -> Generator[Record, None, None]:
     """Move `image` in place until the stopping rule holds, or the optimiser makes no more moves.
 
@@ -61,37 +66,50 @@ def optimize(
         Seconds spent before.
     last_change : float
         The relative change of the step `after`, at which the run may have been about to end.
+    guard : Guard, optional
+        What takes steps back that diverge. Without, a new one.
 
     Raises
     ------
     Diverged
-        If a loss or the gradient is no finite number.
+        As the guard says; the image is the best one that it kept.
     """
+    guard = guard or Guard()
     started = time.monotonic() - elapsed
     previous = image.copy()
     evaluation = objective(image)
-
-    def record(step: int, change: float, rate: float) -> Record:
-        norm = gradient_norm(evaluation.gradient)
-        if not math.isfinite(evaluation.losses.total) or not math.isfinite(norm):
-            raise Diverged(f"step {step}: the loss is no finite number; try a smaller optimizer.learning_rate")
-        return Record(step, scale, evaluation.losses, change, norm, rate, time.monotonic() - started, image)
-
+    norm = gradient_norm(evaluation.gradient)
     step = after or 0
+    guard.start(step, evaluation.losses.total, norm, image, optimizer)
+
+    def record(change: float, rate: float, taken_back: str | None = None) -> Record:
+        seconds = time.monotonic() - started
+        return Record(step, scale, evaluation.losses, change, norm, rate, seconds, image, taken_back)
+
     if after is None:
-        yield record(0, math.nan, math.nan)
+        yield record(math.nan, math.nan)
     moved = not last_change < stop.relative_change
     while moved and step < stop.max_iterations:
-        moved = False
+        moved, trouble, rate = False, None, math.nan
         with contextlib.closing(optimizer.advance(image, evaluation, objective)) as moves:
             for move in moves:
-                evaluation, moved = move.evaluation, True
+                evaluation, rate, moved = move.evaluation, move.learning_rate, True
                 step += 1
+                norm = gradient_norm(evaluation.gradient)
+                trouble = guard.trouble(step, evaluation.losses.total, norm, move.trial)
+                if trouble:
+                    break
                 change = relative_change(image, previous)
                 image.copyto(previous)
-                yield record(step, change, move.learning_rate)
+                guard.keep_best(step, evaluation.losses.total, image, optimizer)
+                yield record(change, rate)
                 if change < stop.relative_change or step >= stop.max_iterations:
                     return
+        if trouble:
+            taken_back = guard.go_back(step, trouble, image, optimizer)
+            image.copyto(previous)
+            yield record(math.nan, rate, taken_back)
+            evaluation = objective(image)
 
 
 def relative_change(image: Any, previous: Any) -> float:

@@ -23,10 +23,13 @@ class Move:
 
     evaluation: Evaluation
     learning_rate: float
+    trial: bool = False  # whether the optimiser itself takes it back if it is bad
 
 
 class Optimizer(Protocol):
     """Moves an image in place."""
+
+    step_key: str  # the config key of how long its steps are
 
     def advance(
         self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]
@@ -39,6 +42,9 @@ class Optimizer(Protocol):
     def restore(self, state: Mapping[str, NDArray]) -> None:
         """Take over a saved state."""
 
+    def go_back(self, state: Mapping[str, NDArray], factor: float) -> None:
+        """Take over a saved state, and make steps `factor` times as long as the last ones."""
+
     def carried(self, height: int, width: int) -> dict[str, NDArray]:
         """The state with which another optimiser goes on with the image enlarged to another size."""
 
@@ -48,14 +54,19 @@ def _enlarged(state: Mapping[str, NDArray], height: int, width: int) -> dict[str
     return {name: images.enlarged(value, height, width) if value.ndim == 4 else value for name, value in state.items()}
 
 
+_LEAST_RATE = 1e-30
+
+
 def scheduled_rate(base: float, schedule: Schedule | None, update: int) -> float:
     """The learning rate of an update, counted from 1: base x factor^floor((update - 1) / step).
 
-    As MXNet's FactorScheduler, which lowers the rate for the first time at update step + 1.
+    As MXNet's FactorScheduler, which lowers the rate for the first time at update step + 1. What is too small for
+    MXNet's float32 is 0.
     """
     if schedule is None:
         return base
-    return base * schedule.factor ** ((update - 1) // schedule.step)
+    rate = base * schedule.factor ** ((update - 1) // schedule.step)
+    return rate if rate > _LEAST_RATE else 0.0
 
 
 def gradient_norm(gradient: Any) -> float:
@@ -80,7 +91,36 @@ def descent_direction(evaluation: Evaluation, limit: float | None) -> Any:
     return gradient if evaluation.tv_gradient is None else gradient + evaluation.tv_gradient
 
 
-class SGD:
+class _Descent:
+    """What the optimisers share that take one step down the gradient at a time."""
+
+    step_key = "optimizer.learning_rate"
+
+    def __init__(self, settings: OptimizerSettings, image: Any) -> None:
+        self._settings = settings
+        self._limit = norm_limit(settings, image.size)
+        self._updates = 0
+        self._shortening = 1.0  # of the steps, by all that was gone back
+
+    def _next_rate(self) -> float:
+        """The learning rate of the next update, which is counted."""
+        self._updates += 1
+        return self._shortening * scheduled_rate(self._settings.learning_rate, self._settings.schedule, self._updates)
+
+    def state(self) -> dict[str, NDArray]:
+        return {"updates": np.array(self._updates), "shortening": np.array(self._shortening)}
+
+    def restore(self, state: Mapping[str, NDArray]) -> None:
+        self._updates, self._shortening = int(state["updates"]), float(state["shortening"])
+
+    def go_back(self, state: Mapping[str, NDArray], factor: float) -> None:
+        self.restore({**state, "shortening": np.array(factor * self._shortening)})
+
+    def carried(self, height: int, width: int) -> dict[str, NDArray]:
+        return _enlarged(self.state(), height, width)
+
+
+class SGD(_Descent):
     """Gradient descent with momentum and weight decay, as ``mxnet.optimizer.SGD``.
 
     v <- momentum v - rate (gradient + weight_decay x);  x <- x + v. The gradient is that of content and style, clipped,
@@ -88,18 +128,15 @@ class SGD:
     """
 
     def __init__(self, settings: OptimizerSettings, image: Any) -> None:
-        self._settings = settings
+        super().__init__(settings, image)
         self._velocity = image.zeros_like()
-        self._limit = norm_limit(settings, image.size)
-        self._updates = 0
 
     def advance(
         self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]
     ) -> Generator[Move, None, None]:
         mx = load_mxnet()
         gradient = descent_direction(evaluation, self._limit)
-        self._updates += 1
-        rate = scheduled_rate(self._settings.learning_rate, self._settings.schedule, self._updates)
+        rate = self._next_rate()
         mx.nd.sgd_mom_update(
             image,
             gradient,
@@ -112,24 +149,19 @@ class SGD:
         yield Move(objective(image), rate)
 
     def state(self) -> dict[str, NDArray]:
-        return {"velocity": self._velocity.asnumpy(), "updates": np.array(self._updates)}
+        return {**super().state(), "velocity": self._velocity.asnumpy()}
 
     def restore(self, state: Mapping[str, NDArray]) -> None:
+        super().restore(state)
         self._velocity[:] = state["velocity"]
-        self._updates = int(state["updates"])
-
-    def carried(self, height: int, width: int) -> dict[str, NDArray]:
-        return _enlarged(self.state(), height, width)
 
 
-class Adam:
+class Adam(_Descent):
     """Adam (Kingma and Ba 2014, algorithm 1, in the form at the end of its section 2, as TensorFlow has it)."""
 
     def __init__(self, settings: OptimizerSettings, image: Any) -> None:
-        self._settings = settings
+        super().__init__(settings, image)
         self._mean, self._variance = image.zeros_like(), image.zeros_like()
-        self._limit = norm_limit(settings, image.size)
-        self._updates = 0
 
     def advance(
         self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]
@@ -137,8 +169,7 @@ class Adam:
         mx = load_mxnet()
         settings = self._settings
         gradient = descent_direction(evaluation, self._limit)
-        self._updates += 1
-        rate = scheduled_rate(settings.learning_rate, settings.schedule, self._updates)
+        rate = self._next_rate()
         correction = (1 - settings.beta2**self._updates) ** 0.5 / (1 - settings.beta1**self._updates)
         mx.nd.adam_update(
             image,
@@ -155,37 +186,27 @@ class Adam:
         yield Move(objective(image), rate)
 
     def state(self) -> dict[str, NDArray]:
-        return {
-            "mean": self._mean.asnumpy(),
-            "variance": self._variance.asnumpy(),
-            "updates": np.array(self._updates),
-        }
+        return {**super().state(), "mean": self._mean.asnumpy(), "variance": self._variance.asnumpy()}
 
     def restore(self, state: Mapping[str, NDArray]) -> None:
+        super().restore(state)
         self._mean[:] = state["mean"]
         self._variance[:] = state["variance"]
-        self._updates = int(state["updates"])
-
-    def carried(self, height: int, width: int) -> dict[str, NDArray]:
-        return _enlarged(self.state(), height, width)
 
 
-class AcceptReject:
+class AcceptReject(_Descent):
     """Plain gradient steps, kept for each value on its own only where it stays displayable."""
 
     def __init__(self, settings: OptimizerSettings, image: Any, space: str) -> None:
+        super().__init__(settings, image)
         mx = load_mxnet()
-        self._settings = settings
-        self._limit = norm_limit(settings, image.size)
         self._low, self._high = (mx.nd.array(limit, ctx=image.context) for limit in pixels.displayable_range(space))
-        self._updates = 0
 
     def advance(
         self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]
     ) -> Generator[Move, None, None]:
         mx = load_mxnet()
-        self._updates += 1
-        rate = scheduled_rate(self._settings.learning_rate, self._settings.schedule, self._updates)
+        rate = self._next_rate()
         proposed = image - rate * descent_direction(evaluation, self._limit)
         accepted = mx.nd.broadcast_greater_equal(proposed, self._low) * mx.nd.broadcast_lesser_equal(
             proposed, self._high
@@ -193,23 +214,17 @@ class AcceptReject:
         mx.nd.where(accepted, proposed, image).copyto(image)
         yield Move(objective(image), rate)
 
-    def state(self) -> dict[str, NDArray]:
-        return {"updates": np.array(self._updates)}
-
-    def restore(self, state: Mapping[str, NDArray]) -> None:
-        self._updates = int(state["updates"])
-
-    def carried(self, height: int, width: int) -> dict[str, NDArray]:
-        return self.state()
-
 
 class LBFGS:
     """SciPy's L-BFGS-B in rounds of so many evaluations, each with a fresh history, as the Keras example does it.
 
     Every evaluation is a move, the trials of line searches too; a round ends at the best point that SciPy found.
     SciPy keeps its history to itself, so the state is where the round began and how many evaluations it has made:
-    restored, the round is gone through again, silently, to the same point.
+    restored, the round is gone through again, silently, to the same point. Gone back, a new round begins, whose first
+    trial is shorter.
     """
+
+    step_key = "optimizer.first_step"
 
     def __init__(self, settings: OptimizerSettings, image: Any) -> None:
         self._settings = settings
@@ -217,6 +232,7 @@ class LBFGS:
         self._round_start = image.asnumpy()
         self._evaluations = 0  # of the round that is under way
         self._to_repeat = 0
+        self._shortening = 1.0  # of first trials, by all that was gone back
 
     def advance(
         self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]
@@ -229,7 +245,7 @@ class LBFGS:
         self._round_start = image.asnumpy()
         evaluation = objective(image)  # the last evaluation may be that of a trial elsewhere
         self._evaluations = 0
-        search = _Search(self._round_start, self._settings)
+        search = _Search(self._round_start, self._settings, self._shortening)
         best_value, best = _value_and_gradient(evaluation)[0], self._round_start
         try:
             search.first()
@@ -242,7 +258,7 @@ class LBFGS:
                 if self._to_repeat:
                     self._to_repeat -= 1
                 else:
-                    yield Move(evaluation, float("nan"))
+                    yield Move(evaluation, float("nan"), trial=True)
             best = search.result
         finally:  # a run that stops within a round does not end at a bad trial of a line search
             search.close()
@@ -258,17 +274,22 @@ class LBFGS:
             "rounds": np.array(self._rounds),
             "round_start": self._round_start,
             "evaluations": np.array(self._evaluations),
+            "shortening": np.array(self._shortening),
         }
 
     def restore(self, state: Mapping[str, NDArray]) -> None:
         self._rounds = int(state["rounds"])
         self._round_start = state["round_start"]
-        self._to_repeat = int(state["evaluations"])
+        self._evaluations = self._to_repeat = int(state["evaluations"])
+        self._shortening = float(state["shortening"])
+
+    def go_back(self, state: Mapping[str, NDArray], factor: float) -> None:
+        self.restore({**state, "evaluations": np.array(0), "shortening": np.array(factor * self._shortening)})
 
     def carried(self, height: int, width: int) -> dict[str, NDArray]:
-        """Nothing is remembered: a round begins anew, and they are counted anew."""
+        """No directions are remembered: a round begins anew, and they are counted anew."""
         start = images.enlarged(self._round_start, height, width)
-        return {"rounds": np.array(0), "round_start": start, "evaluations": np.array(0)}
+        return {**self.state(), "rounds": np.array(0), "round_start": start, "evaluations": np.array(0)}
 
 
 def _value_and_gradient(evaluation: Evaluation) -> tuple[float, NDArray[np.float64]]:
@@ -283,7 +304,7 @@ class _Search:
     works while the caller waits for it.
     """
 
-    def __init__(self, start: NDArray, settings: OptimizerSettings) -> None:
+    def __init__(self, start: NDArray, settings: OptimizerSettings, shortening: float) -> None:
         self._points: queue.Queue[NDArray | None] = queue.Queue()
         self._values: queue.Queue[tuple[float, NDArray] | None] = queue.Queue()
         self._shape = start.shape
@@ -293,7 +314,7 @@ class _Search:
             target=self._run, args=(start, settings.evaluations, settings.history), daemon=True
         )
         # SciPy's first trial is 1 away, all values together. In units of `_unit` it is as far as we want.
-        self._unit = 1.0 if settings.first_step is None else settings.first_step * start.size**0.5
+        self._unit = shortening * (1.0 if settings.first_step is None else settings.first_step * start.size**0.5)
 
     def first(self) -> NDArray | None:
         """The starting point."""

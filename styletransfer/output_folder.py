@@ -16,9 +16,8 @@ from styletransfer.files import remove_unfinished, written_whole
 PICTURE = "image.png"
 CONFIG = "config.yaml"
 STEPS = "steps"
-_RESULTS = (
-    PICTURE, "curve.csv", "curve.png", CONFIG, checkpoints.NAME, checkpoints.PREVIOUS, f"{STEPS}/[0-9]*.jpg"
-)  # fmt: skip
+_FILES = (PICTURE, "curve.csv", "curve.png", CONFIG, checkpoints.NAME, checkpoints.PREVIOUS)
+_RESULTS = (*_FILES, f"{STEPS}/[0-9]*.jpg")
 _LOCK = ".lock"
 
 
@@ -39,6 +38,11 @@ def check(folder: Path, force: bool, resume: bool) -> None:
 def _check(folder: Path, force: bool, resume: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"output.folder: {folder} is a file; name a folder")
+    for name in _FILES:
+        if (folder / name).is_dir():
+            raise UserError(f"output.folder: {folder / name} is a folder, expected a file or nothing; name another")
+    if (folder / STEPS).exists() and not (folder / STEPS).is_dir():
+        raise UserError(f"output.folder: {folder / STEPS} is a file, expected a folder or nothing; name another")
     if resume and not checkpoints.exists(folder):
         raise UserError(f"--resume: there is no checkpoint in {folder}")
     if (folder / PICTURE).exists() and not force:
@@ -50,19 +54,20 @@ def _check(folder: Path, force: bool, resume: bool) -> None:
 
 
 @contextlib.contextmanager
-def taken(folder: Path, keep: bool) -> Iterator[None]:
+def taken(folder: Path, force: bool, resume: bool) -> Iterator[None]:
     """Make the folder, show that it can be written, and keep other runs out of it until the block ends.
 
     Parameters
     ----------
     folder : Path
-    keep : bool
-        Whether what an earlier run left in it stays.
+    force, resume : bool
+        As for :func:`check`, which is asked again once others are kept out. What an earlier run left in the folder
+        stays where the run resumes.
 
     Raises
     ------
     UserError
-        If it cannot be written, or another run is at work in it.
+        If it cannot be written or may not be used, or another run is at work in it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -70,8 +75,9 @@ def taken(folder: Path, keep: bool) -> Iterator[None]:
     except OSError as error:
         raise UserError(f"output.folder: {folder} cannot be written: {error.strerror or error}") from None
     try:
+        check(folder, force, resume)
         try:
-            _clear(folder, keep)
+            _clear(folder, keep=resume)
         except OSError as error:
             raise UserError(f"output.folder: {folder} cannot be written: {error.strerror or error}") from None
         yield

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from models.runtime import load_mxnet
 from styletransfer import images, pipeline
 from styletransfer.config import Config
+from styletransfer.guard import Guard
 from styletransfer.optimization import Record, Stop, optimize
 from styletransfer.pipeline import Pictures
 from styletransfer.weights import Parameters
 
-_OPTIMIZER = "optimizer."
+_OPTIMIZER, _GUARD = "optimizer.", "guard."
 
 
 class Pyramid:
@@ -72,10 +73,9 @@ class Pyramid:
         self._run = self._prepared()
         if state is not None:
             self._run.image[:] = state["image"]
-            self._run.optimizer.restore(
-                {name[len(_OPTIMIZER) :]: value for name, value in state.items() if name.startswith(_OPTIMIZER)}
-            )
+            self._run.optimizer.restore(_section(state, _OPTIMIZER))
             self._run.generator.bit_generator.state = json.loads(str(state["generator"]))
+        self._guard = Guard(_section(state or {}, _GUARD))
         self._started = time.monotonic() - elapsed
 
     @property
@@ -94,7 +94,7 @@ class Pyramid:
         Raises
         ------
         Diverged
-            If a loss or the gradient is no finite number.
+            As :class:`~styletransfer.guard.Guard` says; the image is the best one of the scale.
         """
         while True:
             limit = self._begun + self.steps[self._scale]
@@ -113,6 +113,7 @@ class Pyramid:
             after=self._step,
             elapsed=time.monotonic() - self._started,
             last_change=self._last_change,
+            guard=self._guard,
         )
         for record in steps:
             self._step, self._last_change = record.step, record.relative_change
@@ -129,6 +130,7 @@ class Pyramid:
         size = pictures.height, pictures.width
         image, optimizer, generator = before.image.asnumpy(), before.optimizer.carried(*size), before.generator
         del before, self._run  # its memory is needed
+        self._guard.leave_scale()
         load_mxnet().nd.waitall()
         self._run = self._prepared()
         self._run.image[:] = images.enlarged(image, *size)
@@ -138,7 +140,7 @@ class Pyramid:
 
     def state(self) -> dict[str, NDArray]:
         """All that is needed to go on behind the last record, as arrays."""
-        optimizer = {f"{_OPTIMIZER}{name}": value for name, value in self._run.optimizer.state().items()}
+        parts = {_OPTIMIZER: self._run.optimizer.state(), _GUARD: self._guard.state()}
         return {
             "scale": np.array(self._scale),
             "tiles": np.array([tile or 0 for tile in self._tiles]),
@@ -146,5 +148,10 @@ class Pyramid:
             "step": np.array(self._step or 0),
             "image": self._run.image.asnumpy(),
             "generator": np.array(json.dumps(self._run.generator.bit_generator.state)),
-            **optimizer,
+            **{prefix + name: value for prefix, part in parts.items() for name, value in part.items()},
         }
+
+
+def _section(state: Mapping[str, NDArray], prefix: str) -> dict[str, NDArray]:
+    """The part of a state whose names begin with `prefix`, without it."""
+    return {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}

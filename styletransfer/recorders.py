@@ -56,7 +56,11 @@ class CurveRecorder:
     def close(self) -> None:
         if self._rows:
             self.flush()
-            curves.plot(self._folder / "curve.png", {"": curves.read(self._folder / "curve.csv")})
+            path = self._folder / "curve.png"
+            try:
+                curves.plot(path, {"": curves.read(self._folder / "curve.csv")})
+            except OSError as error:  # which shall not cost the picture, nor hide what ended the run
+                LOGGER.warning("%s: not drawn: %s", path, error.strerror or error)
 
 
 class PictureRecorder:

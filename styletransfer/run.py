@@ -48,7 +48,7 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
     UserError
         If something the config names cannot be used; nothing has been written then.
     Diverged
-        If the losses left the finite numbers; the last good picture has been written.
+        If the optimisation left its course and could not be brought back; the best picture has been written.
     Interrupted
         If SIGINT, SIGTERM or SIGUSR2 came; a checkpoint has been written.
     """
@@ -59,8 +59,10 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
     parameters = pipeline.load_parameters(config)
     pipeline.context_of(config.device)
     stages = plan.stages(config, levels)
-    state = checkpoints.read(folder, _comparable(config), inputs) if resume else None
-    with output_folder.taken(folder, keep=resume):
+    if resume:  # before anything is touched
+        checkpoints.read(folder, _comparable(config), inputs)
+    with output_folder.taken(folder, force, resume):
+        state = checkpoints.read(folder, _comparable(config), inputs) if resume else None
         LOGGER.info("%s, into %s", config.spec.title, folder)
         for stage in stages:
             LOGGER.info("%s", stage.line())
@@ -92,7 +94,6 @@ def _optimize(
     inputs: Mapping[str, str],
 ) -> Path:
     """Make all steps, recording and saving on the way, and write the picture."""
-    good = pyramid.image.asnumpy()
     with contextlib.ExitStack() as stack:
         for recorder in recorders:
             stack.callback(recorder.close)
@@ -101,6 +102,8 @@ def _optimize(
             for record in stack.enter_context(contextlib.closing(pyramid.records())):
                 for recorder in recorders:
                     recorder.record(record)
+                if record.taken_back:
+                    LOGGER.info("%s", record.taken_back)
                 every = config.output.checkpoint_every
                 if stopped or (every and record.step and record.step % every == 0):
                     curve.flush()
@@ -109,10 +112,8 @@ def _optimize(
                     raise Interrupted(
                         f"interrupted at step {record.step}, state saved: run again with --resume to go on"
                     )
-                if record.step % 10 == 0:
-                    good = record.image.asnumpy()
         except Diverged:
-            _write_picture(folder, good, config)
+            _write_picture(folder, pyramid.image.asnumpy(), config)  # the best
             raise
     return _write_picture(folder, pyramid.image.asnumpy(), config)
 
@@ -172,4 +173,4 @@ def _write_config(folder: Path, config: Config, weights_checksum: str) -> None:
 
 def _comparable(config: Config) -> dict[str, Any]:
     """What must not change between a run and its resumption: all but where it stops and what it writes."""
-    return config.model_dump(mode="json", exclude={"made_with", "output", "stop"})
+    return config.model_dump(mode="json", exclude={"made_with", "output", "stop", "memory"})

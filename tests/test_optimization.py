@@ -9,10 +9,10 @@ import math
 import numpy as np
 import pytest
 from helpers import Quadratic, to_mx
+from test_guard import BreaksAt
 
 from styletransfer.config import OptimizerSettings, Schedule
 from styletransfer.errors import Diverged
-from styletransfer.objective import Evaluation, Losses
 from styletransfer.optimization import Stop, optimize, relative_change
 from styletransfer.optimizers import SGD
 
@@ -133,34 +133,51 @@ def test_the_clock_goes_on_and_the_scale_is_written_down():
     assert 100 <= record.seconds < 160
 
 
-class BreaksAt:
-    """A quadratic objective that says something else at one of its evaluations."""
-
-    def __init__(self, number, loss=None, gradient=None):
-        self.number, self.loss, self.gradient, self.count = number, loss, gradient, -1
-
-    def __call__(self, image):
-        self.count += 1
-        good = OBJECTIVE(image)
-        if self.count != self.number:
-            return good
-        losses = good.losses if self.loss is None else Losses({"content.quadratic": self.loss}, 0.0)
-        return Evaluation(losses, good.gradient if self.gradient is None else good.gradient * self.gradient, None)
-
-
-@pytest.mark.parametrize("number", [0, 2])
-@pytest.mark.parametrize(
+NOT_FINITE = pytest.mark.parametrize(
     "broken", [{"loss": math.nan}, {"loss": math.inf}, {"gradient": math.nan}, {"gradient": math.inf}]
 )
-def test_what_is_no_finite_number_has_diverged(number, broken):
+
+
+@NOT_FINITE
+def test_a_start_that_is_no_finite_number_has_diverged(broken):
     image = to_mx(START)
-    records = optimize(image, BreaksAt(number, **broken), SGD(SETTINGS, image), Stop(max_iterations=5))
-    for step in range(number):
-        assert next(records).step == step
-    with pytest.raises(Diverged, match=f"step {number}"):
-        next(records)
+    with pytest.raises(Diverged, match=r"^step 0: .* no finite number, before any update"):
+        next(optimize(image, BreaksAt(OBJECTIVE, [0], **broken), SGD(SETTINGS, image), Stop(max_iterations=5)))
+    np.testing.assert_array_equal(image.asnumpy(), START.astype(np.float32))
 
 
-def test_too_long_steps_diverge():
-    with pytest.raises(Diverged):
-        run(Stop(max_iterations=2000), settings=SETTINGS.model_copy(update={"learning_rate": 100.0, "schedule": None}))
+@NOT_FINITE
+def test_a_step_that_is_no_finite_number_is_taken_back(broken):
+    settings = SETTINGS.model_copy(update={"schedule": None, "momentum": 0.9})
+    records, images = run(Stop(max_iterations=5), BreaksAt(OBJECTIVE, [2], **broken), settings)
+    assert [record.step for record in records] == [0, 1, 2, 3, 4, 5]
+    assert [record.learning_rate for record in records[1:]] == [0.2, 0.2, 0.1, 0.1, 0.1]
+    bad = records[2]
+    assert bad.taken_back.startswith("step 2: ") and "back to step 0" in bad.taken_back
+    assert not (math.isfinite(bad.losses.total) and math.isfinite(bad.gradient_norm))
+    assert math.isnan(bad.relative_change)
+    assert not any(record.taken_back for record in records if record is not bad)
+    expected, after = run(Stop(max_iterations=3), settings=settings.model_copy(update={"learning_rate": 0.1}))
+    np.testing.assert_array_equal(images[2:], after)
+    assert [record.relative_change for record in records[3:]] == [record.relative_change for record in expected[1:]]
+
+
+def test_a_step_taken_back_does_not_end_a_run_however_small():
+    stop = Stop(max_iterations=4, relative_change=1e9)
+    records, _ = run(stop, BreaksAt(OBJECTIVE, [1], loss=math.nan))
+    assert [record.step for record in records] == [0, 1, 2]
+
+
+def test_the_last_step_may_be_taken_back():
+    records, images = run(Stop(max_iterations=12), BreaksAt(OBJECTIVE, [12], loss=math.nan))
+    assert records[-1].step == 12 and "back to step 10" in records[-1].taken_back
+    np.testing.assert_array_equal(images[-1], images[10])
+
+
+def test_steps_too_long_by_far_diverge_and_leave_the_best_image():
+    image = to_mx(START)
+    settings = SETTINGS.model_copy(update={"learning_rate": 1000.0, "schedule": None})
+    records = []
+    with pytest.raises(Diverged, match=r"5 times; try a smaller optimizer\.learning_rate"):
+        records.extend(optimize(image, OBJECTIVE, SGD(settings, image), Stop(max_iterations=2000)))
+    np.testing.assert_array_equal(image.asnumpy(), START.astype(np.float32))

@@ -344,3 +344,42 @@ def test_lbfgs_leaves_no_thread_behind_an_objective_that_fails():
     with pytest.raises(ArithmeticError):
         list(LBFGS(ROUNDS, image).advance(image, valley(image), failing))
     assert threading.active_count() == before
+
+
+# Going back.
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "accept_reject"])
+def test_gone_back_an_optimizer_is_as_it_was_but_for_shorter_steps(name):
+    """And stays so, wherever its state is carried."""
+    objective = Quadratic(1.5, centre=3.0)
+    image, chosen = to_mx(START), settings(name=name, schedule=Schedule(step=3, factor=0.5))
+    optimizer = create(chosen, image, "rgb255")
+    steps(optimizer, image, objective, 2)
+    state, kept = optimizer.state(), image.copy()
+    steps(optimizer, image, objective, 5)
+    optimizer.go_back(state, 0.5)
+    optimizer.go_back(state, 0.5)
+    found = {**optimizer.state(), **optimizer.carried(*SHAPE[2:])}
+    assert found.pop("shortening") == 0.25
+    for key, value in found.items():
+        np.testing.assert_array_equal(value, state[key])
+    (move,) = optimizer.advance(kept, objective(kept), objective)
+    assert move.learning_rate == 0.1 / 4
+
+
+def test_gone_back_lbfgs_begins_a_round_where_the_image_is():
+    objective = Quadratic(1.5, centre=3.0)
+    image = to_mx(START)
+    optimizer = LBFGS(settings(name="lbfgs", evaluations=20), image)
+    moves = optimizer.advance(image, objective(image), objective)
+    next(moves), next(moves)
+    state, kept = optimizer.state(), image.asnumpy()
+    moves.close()
+    optimizer.go_back(state, 0.5)
+    image[:] = kept
+    assert optimizer.state()["evaluations"] == 0 and optimizer.carried(9, 9)["shortening"] == 0.5
+    moves = optimizer.advance(image, objective(image), objective)
+    next(moves)
+    np.testing.assert_array_equal(optimizer.state()["round_start"], kept)
+    moves.close()

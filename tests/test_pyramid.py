@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
+import math
 
 import numpy as np
 import pytest
 from shrunk import curve_of, shrunk
+from test_guard import BreaksAt
 
 from styletransfer import images, pipeline
-from styletransfer.errors import UserError
+from styletransfer.errors import Diverged, UserError
 from styletransfer.optimizers import SGD, Adam
 from styletransfer.pyramid import Pyramid
 
@@ -162,3 +165,59 @@ def test_small_scales_first_get_further_in_as_many_final_steps():
     alone = shrunk("starry", ["size=96", "stop.max_iterations=6"])
     climbed = shrunk("starry", ["size=96", "scales=[48, 96]", "stop.max_iterations=[20, 6]"])
     assert curve_of(climbed).rows[-1][2] < curve_of(alone).rows[-1][2]
+
+
+def test_a_scale_that_starts_with_no_finite_number_has_diverged(monkeypatch):
+    broken_at(monkeypatch, [8])  # the first that the second scale sees
+    pyramid = pyramid_of(pyramid_config())
+    with pytest.raises(Diverged, match=r"^step 7: .*before any update at this size"):
+        list(pyramid.records())
+    assert pyramid.image.shape[3] == 40 and np.isfinite(pyramid.image.asnumpy()).all()
+
+
+def test_what_diverges_at_a_scale_leaves_its_best_image(monkeypatch):
+    broken_at(monkeypatch, range(11, 99))
+    settings = pyramid_config("sgd", "stop.max_iterations=[7, 9, 5]")
+    pyramid = pyramid_of(settings)
+    records = []
+    with pytest.raises(Diverged, match="going back with smaller steps did not help"):
+        for record in pyramid.records():
+            records.append((record.step, bool(record.taken_back)))
+    assert [step for step, taken_back in records if taken_back] == [10, 11, 12, 13, 14]
+    undisturbed = pyramid_of(pyramid_config("sgd", "stop.max_iterations=[7, 0, 0]"))
+    small = list(itertools.islice(undisturbed.records(), 8))[-1].image.asnumpy()
+    np.testing.assert_array_equal(pyramid.image.asnumpy(), images.enlarged(small, *pyramid.image.shape[2:]))
+
+
+@every_optimizer
+def test_going_on_around_steps_taken_back_is_as_if_never_stopped(optimizer, monkeypatch):
+    broken_at(monkeypatch, [3, 11, 18])
+    settings = pyramid_config(optimizer)
+    whole = pyramid_of(settings)
+    records, states = zip(*((told(record), whole.state()) for record in whole.records()))
+    assert [step for step, *_, taken_back in records if taken_back] == [3, 10, 16]
+    for done in (2, 3, 7, 10, 12, 16):
+        rest = pyramid_of(settings, state=states[done])
+        assert [told(record) for record in rest.records()] == list(records[done + 1 :])
+
+
+def broken_at(monkeypatch, numbers):
+    """Have the objectives of all scales, which count images together, say something else of some of them."""
+    broken, prepare = BreaksAt(None, numbers, loss=math.inf), pipeline.prepare
+
+    def prepared(*arguments):
+        made = prepare(*arguments)
+
+        def objective(image):
+            broken.objective = made.objective
+            return broken(image)
+
+        return dataclasses.replace(made, objective=objective)
+
+    monkeypatch.setattr(pipeline, "prepare", prepared)
+
+
+def told(record):
+    """What a record tells, without the clock; what is no number as text, for it equals nothing."""
+    numbers = (record.relative_change, record.gradient_norm, record.learning_rate)
+    return (record.step, record.scale, record.losses, *map(repr, numbers), record.taken_back)

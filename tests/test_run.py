@@ -31,6 +31,7 @@ STEPS = 30
 LAYERS = ["content.relu4_2", *(f"style.relu{block}_1" for block in range(1, 6))]
 COLUMNS = ["step", "scale", "total", "content", "style", "tv", *LAYERS]
 COLUMNS += ["relative_change", "gradient_norm", "learning_rate", "seconds"]
+PLOT = curves.plot
 
 
 @pytest.fixture(scope="module")
@@ -478,12 +479,69 @@ def test_divergence_is_one_line_and_saves_a_picture(tmp_path):
     arguments = command(tmp_path / "run", "optimizer.learning_rate=1e9", "stop.max_iterations=30")
     done = subprocess.run([sys.executable, str(NSTYLE), *arguments], capture_output=True, text=True, timeout=120)
     assert done.returncode == 3 and done.stdout == ""
-    first, *progress, last = done.stderr.splitlines()
-    assert first == f"VGG-slim, 48 x 34 pixels, into {tmp_path / 'run'}"
-    assert progress and all(re.match(r"step \d+ of 30: total \S+, content \S+, style ", line) for line in progress)
-    assert re.fullmatch(r"error: step \d+: the loss is no finite number; try a smaller optimizer.learning_rate", last)
-    assert images.read(tmp_path / "run" / "image.png").shape == (34, 48, 3)
-    assert len(curve_of(tmp_path / "run").rows) == len(progress)
+    first, plan, *progress, last = done.stderr.splitlines()
+    assert first == f"VGG-slim, into {tmp_path / 'run'}" and plan.startswith("48 x 34 pixels: 30 steps at most")
+    back = [line for line in progress if "; back to step 0 with steps 0.5 times as long (" in line]
+    steps = [line for line in progress if re.match(r"step \d+ of 30: total \S+, content \S+, style ", line)]
+    assert len(back) == 5 and back[-1].endswith("(5 of 5)") and sorted(back + steps) == sorted(progress)
+    assert re.fullmatch(
+        r"error: step \d+: the loss or its gradient is no finite number; going back with smaller steps did not help, "
+        r"5 times; try a smaller optimizer\.learning_rate",
+        last,
+    )
+    assert curve_of(tmp_path / "run").column("step") == list(range(6))  # the start, and what was taken back
+    start = made(tmp_path / "start", "stop.max_iterations=0")  # nothing better was seen
+    assert (tmp_path / "run" / "image.png").read_bytes() == (start / "image.png").read_bytes()
+
+
+TOO_LARGE = ("optimizer.learning_rate=300", "stop.max_iterations=30")
+
+
+@pytest.fixture(scope="module")
+def brought_back(studio, tmp_path_factory):
+    """The output folder of a run that diverged a few times, and recovered; look, but do not touch."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(studio)
+        return made(tmp_path_factory.mktemp("brought_back") / "run", *TOO_LARGE)
+
+
+def test_too_large_a_learning_rate_is_made_smaller(brought_back):
+    curve = curve_of(brought_back)
+    assert curve.column("step") == list(range(31))
+    total, rates = curve.column("total"), curve.column("learning_rate")[1:]
+    assert not np.isfinite(total).all() and total[-1] < 0.7 * total[0]
+    assert sorted(set(rates), reverse=True) == [300 * 0.5**tries for tries in range(len(set(rates)))]
+    assert 1 < len(set(rates)) <= 6 and rates == sorted(rates, reverse=True)
+
+
+def test_the_curve_of_a_run_that_was_brought_back_is_drawn(brought_back, tmp_path):
+    PLOT(tmp_path / "curve.png", {"": curve_of(brought_back)})
+    assert (tmp_path / "curve.png").stat().st_size > 0
+
+
+@pytest.mark.parametrize("done", [2, 3, 4, 11, 20])
+def test_a_run_that_was_brought_back_goes_on_as_if_nothing_had_been(brought_back, tmp_path, done):
+    short = (*TOO_LARGE[:1], f"stop.max_iterations={done + 1}", f"output.checkpoint_every={done}")
+    folder = made(tmp_path / "run", *short)
+    made(folder, "--resume", "--force", *TOO_LARGE)
+    assert_same_run(folder, brought_back)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        "{name: sgd, learning_rate: 1000, clip_norm: 2000}",
+        "{name: adam, learning_rate: 1.0e20}",
+        "{name: lbfgs, first_step: 1.0e15}",
+    ],
+)
+def test_what_cannot_be_brought_back_is_said_in_one_line(tmp_path, capsys, settings):
+    """All but accept_reject, whose image stays displayable."""
+    folder = tmp_path / "run"
+    assert main(command(folder, f"optimizer={settings}", "stop.max_iterations=90")) == 3
+    (line,) = (line for line in capsys.readouterr().err.splitlines() if not line.startswith(("step ", "VGG", "48 x")))
+    assert line.startswith("error: step ") and "5 times; try a smaller optimizer." in line
+    assert images.read(folder / "image.png").shape == (34, 48, 3)
 
 
 NO_GPU = pytest.mark.skipif(mx.context.num_gpus() > 0, reason="there is a GPU")

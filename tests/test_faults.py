@@ -1,0 +1,596 @@
+"""Faults from outside: hostile input, full disks, things that vanish, too little memory. All end in one clear line."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import mx, random_picture
+from PIL import Image
+from processes import NSTYLE, PROJECT, output_of
+from test_config import KEYS, dotted
+
+from scripts.nstyle import main
+from styletransfer import curves, images, recorders
+from styletransfer.commands import guarded
+
+TINY = (
+    "size=24", "scales=1", "stop.max_iterations=2", "output.save_every=0", "optimizer.name=sgd",
+    "style.layers={relu1_1: 1}", "content.layers={relu2_1: 1}",
+)  # fmt: skip
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
+
+
+def encoded(kind, height=30, width=40, seed=0):
+    stream = io.BytesIO()
+    Image.fromarray(images.to_bytes(random_picture(height, width, seed))).save(stream, format=kind)
+    return stream.getvalue()
+
+
+def png_header(width, height):
+    """A PNG that says it is that large."""
+    content = bytearray(encoded("PNG"))
+    content[16:24] = struct.pack(">II", width, height)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    return bytes(content)
+
+
+def bmp_header(width, height):
+    content = bytearray(encoded("BMP"))
+    content[18:26] = struct.pack("<ii", width, height)
+    return bytes(content)
+
+
+def gif_header(width, height):
+    content = bytearray(encoded("GIF"))
+    content[6:10] = struct.pack("<HH", width, height)
+    return bytes(content)
+
+
+def broken(content):
+    """A file in several states of disrepair."""
+    generator = np.random.default_rng(0)
+    return {
+        "half": content[: len(content) // 2],
+        "head": content[:20],
+        "garbage": content[:30] + generator.bytes(len(content)),
+        "scratched": bytes(byte ^ (0xFF if at % 97 == 50 else 0) for at, byte in enumerate(content)),
+    }
+
+
+# Files by name. What is made from them is a picture, or one line.
+FILES = {
+    **{f"{kind}-{state}": content for kind in FORMATS for state, content in broken(encoded(kind)).items()},
+    "png-bomb": png_header(60_000, 60_000),
+    "png-no-pixels": png_header(0, 0),
+    "png-one-row": png_header(2**31 - 1, 1),
+    "bmp-bomb": bmp_header(60_000, 60_000),
+    "bmp-negative": bmp_header(-40, 30),
+    "gif-bomb": gif_header(65_535, 65_535),
+    "ppm-bomb": b"P6 60000 60000 255\n",
+    "ppm-endless": b"P6 " + b"9" * 5000 + b" 1 255\n",
+    "ppm-negative": b"P6 -4 4 255\n" + bytes(99),
+    "ppm-text": b"P3 2 2 255\n1 2 3 four",
+    "nothing": b"",
+    "one-byte": b"\x89",
+    "zeros": bytes(5000),
+    "text": b"no picture\n",
+    "svg": b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>",
+    "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n",
+    "zip": b"PK\3\4" + bytes(60),
+    "elf": b"\x7fELF" + bytes(60),
+    "one-pixel": encoded("PNG", 1, 1),
+    "a-line": encoded("PNG", 1, 400),
+}  # fmt: skip
+
+# Names of whole pictures: all of them are read.
+NAMES = (
+    "two words.png", " lead.png", "trail.png ", "it's.png", 'a "quote".png', "back\\slash.png", "new\nline.png",
+    "tab\t.png", "\x1b[31mred.png", "-dash.png", "--force", "a=b.png", "{a}.png", "[a].png", "a: b", "#a.png",
+    "*.png", "?", "$HOME", "`id`", "a;b", "50%.png", "\u7ed8\u753b.png", "e\u0301.png", "\U0001f3a8.png",
+    "\u202eevil.png", "n" * 250 + ".png", "null", "true", "1e3", "...",
+)  # fmt: skip
+
+NO_NAMES = (
+    "", ".", "/", "..", "photo.png/x", "nowhere.png", "a\0b", "~nouser/a.png", "n" * 300, "n/" * 3000,
+    "no\nwhere\x1b[2J.png", "pipe", "socket", "loop", "dangling", "folder", "/dev/zero", "/dev/null", "/dev/full",
+    "/proc/self/mem", "/proc/self/environ", "/dev/fd/999", "file:///etc/passwd", "https://example.org/a.png",
+)  # fmt: skip
+
+CONFIGS = {
+    "bomb": b"a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\nsize: *c\n",
+    "itself": b"style: &a {images: *a}",
+    "tag": b"size: !!python/object/apply:os.system ['touch pwned']",
+    "tag of a name": b"size: !!python/name:os.system",
+    "tag of an object": b"size: !!python/object:styletransfer.config.Config {}",
+    "own tag": b"size: !size 3",
+    "lists in lists": b"size: " + b"[" * 40_000,
+    "tables in tables": b"size: " + b"{a: " * 20_000,
+    "whole lists in lists": b"size: " + b"[" * 900 + b"]" * 900,
+    "tables by indents": b"".join(b" " * depth + b"a:\n" for depth in range(400)),
+    "a key twice": b"size: 3\nsize: 4",
+    "merged": b"<<: {size: 3}\nsize: 24",
+    "no text as key": b"1: 2",
+    "null as key": b"~: 2",
+    "a list as key": b"? [a]\n: 2",
+    "two documents": b"size: 3\n---\nsize: 4",
+    "a list": b"[1, 2]",
+    "a number": b"3",
+    "nothing": b"",
+    "a comment": b"# nothing",
+    "NUL": b"size: \0",
+    "escape": b"size: \x1b[2J",
+    "escaped escape": b'"\\e[2J\\u202e": 3',
+    "a key of 50,000 letters": b"a" * 50_000 + b": 3",
+    "a value of 50,000 letters": b"size: " + b"a" * 50_000,
+    "a number of 50,000 digits": b"size: " + b"9" * 50_000,
+    "sexagesimal": b"size: 59:59",
+    "a date": b"size: 2001-01-01",
+    "no date": b"size: 2001-99-99",
+    "binary": b"size: !!binary AAAA",
+    "set": b"style: !!set {a, b}",
+    "UTF-16": "size: 3".encode("utf-16"),
+    "Latin-1": "model: Gr\u00f6\u00dfe".encode("latin-1"),
+    "surrogate": b"model: \xed\xa0\x80",
+    "escaped surrogate": b'output: {folder: "\\ud800"}',
+    "too large": b"#" * 200_000,
+    "unclosed": b"style: {weight: 'a",
+    "tabs": b"\tsize: 3",
+    "half a picture": encoded("PNG")[:300],
+    "layers without end": b"style: {layers: {" + b", ".join(b"a%d: 1" % number for number in range(4000)) + b"}}",
+    "styles without end": b"style: {images: [" + b"nowhere.png, " * 5000 + b"]}",
+    "empty names": b"style: {images: {'': 1}, layers: {'': 1}}",
+}
+
+# Values for every key of the schema.
+VALUES = (
+    ".nan", ".inf", "-.inf", "-1", "1e300", "9" * 400, "true", "text", '""', '"\\0"', '"a\\nb\\e[2J"', "[]", "[[]]",
+    "[1, two]", "{}", "{a: {b: c}}", "null", "2001-01-01", "1e-320", "-0.0",
+)  # fmt: skip
+
+# Output folders: those that can be, and those that cannot.
+FOLDERS = (
+    "new/and/below", "two words", "it's \"q\"", "new\nline", "\x1b[31mred", "-dash", "\u7ed8\u753b", "n" * 255,
+    "linked", "folder/../other", "a:b", "*", "steps", "image.png",
+)  # fmt: skip
+NO_FOLDERS = (
+    "", "photo.png", "photo.png/below", "/proc/x", "/proc/self/x", "/sys/x", "/dev/null", "/dev/null/x", "n" * 256,
+    "n" * 300, "n/" * 3000, "a\0b", "~nouser", "loop", "loop/x", "dangling", "pipe", "pipe/x", "socket",
+    "with-a-folder-as-picture", "with-a-folder-as-curve", "with-a-folder-as-lock", "with-a-loop-as-lock",
+    "with-a-file-as-steps",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def model_garden(tmp_path_factory):
+    """A folder with all files that the cases name."""
+    garden = tmp_path_factory.mktemp("model") / "garden"
+    (garden / "folder").mkdir(parents=True)
+    for name in ("photo.png", "painting.png", *NAMES):
+        (garden / name).write_bytes(encoded("PNG"))
+    for name, content in FILES.items():
+        (garden / name).write_bytes(content)
+    os.mkfifo(garden / "pipe")
+    (garden / "loop").symlink_to("loop")
+    (garden / "dangling").symlink_to("nowhere")
+    (garden / "linked").symlink_to("folder")
+    for name in ("picture", "curve", "lock"):
+        inside = {"picture": "image.png", "curve": "curve.csv", "lock": ".lock"}[name]
+        (garden / f"with-a-folder-as-{name}" / inside / "mine").mkdir(parents=True)
+    (garden / "with-a-file-as-steps").mkdir()
+    (garden / "with-a-file-as-steps" / "steps").write_text("mine")
+    (garden / "with-a-loop-as-lock").mkdir()
+    (garden / "with-a-loop-as-lock" / ".lock").symlink_to(".lock")
+    return garden
+
+
+@pytest.fixture(scope="module")
+def garden(model_garden):
+    """The folder in which the cases work; a case that adds to it fails, or takes away what it added."""
+    with pytest.MonkeyPatch.context() as patch, contextlib.closing(socket.socket(socket.AF_UNIX)) as server:
+        patch.chdir(model_garden)
+        server.bind("socket")  # a short name: there is a limit
+        yield model_garden
+
+
+@pytest.fixture(autouse=True)
+def in_the_garden(garden, monkeypatch):
+    monkeypatch.setattr(curves, "plot", lambda *arguments: None)  # takes longer than all else
+
+
+@pytest.fixture(autouse=True)
+def nothing_hangs():
+    """Fails a test that waits for what will never come."""
+
+    def give_up(number, frame):
+        pytest.fail("it hangs")  # no Exception, which would be taken for a fault of the file
+
+    before = signal.signal(signal.SIGALRM, give_up)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def listing(folder):
+    """Everything below a folder, with kind, size and time."""
+    found = {}
+    for path in folder.rglob("*"):
+        status = path.lstat()
+        found[path] = (status.st_mode, status.st_size, status.st_mtime_ns if path.is_file() else 0)
+    return found
+
+
+def command(*changes, content="photo.png", style="painting.png", output="result"):
+    arguments = [f"--content={content}", f"--style={style}", f"--output={output}"]
+    for change in (*TINY, *changes):
+        arguments += [change] if change.startswith("--") else ["--set", change]
+    return arguments
+
+
+def assert_one_line(captured, caplog):
+    """That all that was said is one line, which cannot harm a terminal."""
+    assert captured.out == "" and not caplog.records
+    assert captured.err.startswith("error: ") and captured.err.endswith("\n") and captured.err[:-1].isprintable()
+    assert len(captured.err) < 25_000
+
+
+def assert_made_or_one_line(garden, arguments, capsys, caplog, output="result"):
+    """That a command makes a picture, in its output folder alone, or says in one line why not and writes nothing.
+
+    Returns its status, and takes away what it made.
+    """
+    caplog.set_level(logging.INFO, "styletransfer")
+    before = listing(garden)
+    status = main(arguments)
+    captured, after, result = capsys.readouterr(), listing(garden), Path(output)
+    if status in (0, 3):
+        assert images.read(result / "image.png").ndim == 3
+        assert not [path for path in result.rglob(".*") if path.name != ".keep"]
+        shutil.rmtree(result.resolve())
+        caplog.clear()
+        return status
+    assert status == 2
+    assert_one_line(captured, caplog)
+    assert after == before
+    return status
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_hardly_a_picture(garden, capsys, caplog, name):
+    assert_made_or_one_line(garden, command(content=name), capsys, caplog)
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if "-" not in name or "bomb" in name])
+@pytest.mark.parametrize("role", ["style", "init", "weights"])
+def test_a_file_that_is_no_picture_is_refused_wherever_it_is_named(garden, capsys, caplog, role, name):
+    changes = {
+        "style": {"style": name},
+        "init": ["init={kind: image, image: " + name + "}"],
+        "weights": [f"weights={name}"],
+    }[role]
+    arguments = command(**changes) if isinstance(changes, dict) else command(*changes)
+    assert assert_made_or_one_line(garden, arguments, capsys, caplog) == 2
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_a_picture_of_any_name_is_read(garden, capsys, caplog, name):
+    assert assert_made_or_one_line(garden, command(content=name, style=name), capsys, caplog) == 0
+
+
+@pytest.mark.parametrize("role", ["content", "style", "weights", "config"])
+@pytest.mark.parametrize("name", NO_NAMES, ids=lambda name: ascii(name[:20]))
+def test_what_is_no_file_is_refused(garden, capsys, caplog, name, role):
+    if role == "weights":
+        arguments = command("weights='" + name.replace("\0", "") + "'")
+    else:
+        arguments = command(f"--config={name}") if role == "config" else command(**{role: name})
+    assert assert_made_or_one_line(garden, arguments, capsys, caplog) == 2 or (role, name) == ("weights", "")
+
+
+@pytest.mark.parametrize("content", CONFIGS.values(), ids=CONFIGS)
+def test_a_config_that_is_none_is_refused(garden, tmp_path, capsys, caplog, content):
+    (tmp_path / "c.yaml").write_bytes(content)
+    assert assert_made_or_one_line(garden, ["--config", str(tmp_path / "c.yaml")], capsys, caplog) == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.yaml"]
+
+
+@pytest.mark.parametrize("keys", [keys for keys, _ in KEYS], ids=dotted)
+def test_every_key_takes_a_value_or_refuses_it(garden, capsys, caplog, keys):
+    statuses = []
+    for value in VALUES:
+        folder = garden / "result"
+        arguments = [*command(), "--set", f"{dotted(keys)}={value}"]
+        arguments += ["--set", "output.folder=result"] * (keys == ("output",))
+        if keys == ("output", "folder") and value in ("text", "true", '"a\\nb\\e[2J"'):
+            folder = garden / {"text": "text", "true": "true"}.get(value, "a\nb\x1b[2J")
+        statuses.append(assert_made_or_one_line(garden, arguments, capsys, caplog, folder))
+    assert 2 in statuses
+
+
+@pytest.mark.parametrize("name", FOLDERS, ids=lambda name: ascii(name[:20]))
+def test_an_output_folder_of_any_name(tmp_path, monkeypatch, capsys, caplog, garden, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "linked").symlink_to("folder")
+    arguments = command(content=garden / "photo.png", style=garden / "painting.png", output=name)
+    assert assert_made_or_one_line(tmp_path, arguments, capsys, caplog, name) == 0
+
+
+@pytest.mark.parametrize("option", [None, "--force", "--resume"])
+@pytest.mark.parametrize("name", NO_FOLDERS, ids=lambda name: ascii(name[:30]))
+def test_an_output_folder_that_cannot_be_is_refused(garden, capsys, caplog, name, option):
+    caplog.set_level(logging.INFO, "styletransfer")
+    before = listing(garden)
+    assert main(command(*filter(None, [option]), output=name)) == 2
+    assert_one_line(capsys.readouterr(), caplog)
+    assert listing(garden) == before
+
+
+def test_a_pipe_that_is_written_to_may_be_a_config(garden, tmp_path, capsys, caplog):
+    """As the shell makes it of ``--config <(...)``."""
+    reading, writing = os.pipe()
+    os.write(writing, b"size: 24\n")
+    os.close(writing)
+    try:
+        arguments = command(f"--config=/dev/fd/{reading}")
+        assert assert_made_or_one_line(garden, arguments, capsys, caplog) == 0
+    finally:
+        os.close(reading)
+
+
+# The disk.
+
+STEPS = 12
+
+
+def disk_command(folder, *changes):
+    changes = ("size=48", f"stop.max_iterations={STEPS}", "output.checkpoint_every=3", "output.save_every=5", *changes)
+    return command("init.kind=noise", *changes, output=folder)
+
+
+@pytest.fixture(scope="module")
+def whole(garden, tmp_path_factory):
+    """The folder of a run that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(curves, "plot", lambda *arguments: None)
+        assert main(disk_command(folder)) == 0
+    return folder
+
+
+def assert_same_run(folder, reference):
+    found, expected = (curves.read(place / "curve.csv") for place in (folder, reference))
+    assert curves.first_difference(found, expected, relative=0.0) is None
+    assert (folder / "image.png").read_bytes() == (reference / "image.png").read_bytes()
+    assert not list(folder.rglob(".*"))
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A function that makes a small disk, in memory, of so many bytes and with such options."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+
+    def mount(options):
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", folder], capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"cannot mount: {done.stderr.strip()}")
+        return folder
+
+    try:
+        yield mount
+    except FileNotFoundError:
+        pytest.skip("there is no mount")
+    finally:
+        subprocess.run(["umount", "-l", folder], capture_output=True)
+
+
+@pytest.mark.parametrize("free", [0, 1, 2, 3, 6, 13, 15, 20, 26, 30, 34])
+def test_a_disk_that_is_full_is_one_line_and_the_run_goes_on_when_it_is_not(whole, disk, capsys, free):
+    """With so many free pages of memory, from none to nearly enough."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    place = disk(f"size={100 * page}")
+    (place / "other").write_bytes(bytes((100 - free) * page))
+    folder = place / "run"
+    assert main(disk_command(folder)) == 2
+    line = capsys.readouterr().err
+    assert line.startswith("error: ") and line.count("\n") == 1
+    assert f"{folder}" in line and line.endswith(": No space left on device\n")
+    assert not list(place.rglob(".*"))
+    for path in folder.rglob("*.*"):  # whole files only
+        if path.suffix == ".csv":
+            assert curves.read(path).rows
+        elif path.suffix in (".png", ".jpg"):
+            images.read(path)
+        elif path.suffix == ".npz":
+            np.load(path).close()
+    (place / "other").unlink()
+    option = ["--resume"] if list(folder.glob("checkpoint*")) else []
+    assert main(disk_command(folder, *option)) == 0
+    assert_same_run(folder, whole)
+
+
+def test_a_file_that_may_not_be_so_large_is_one_line(garden, tmp_path):
+    """In a process of its own, to see standard error as it is."""
+    code = (
+        "import resource, runpy, sys\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
+        f"sys.argv[0] = {str(NSTYLE)!r}\n"
+        f"runpy.run_path({str(NSTYLE)!r}, run_name='__main__')\n"
+    )
+    folder = tmp_path / "run"
+    arguments = disk_command(folder, "optimizer.name=lbfgs")
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and done.stdout == ""
+    *progress, last = done.stderr.splitlines()
+    assert last == f"error: {folder / 'checkpoint.npz'}: File too large"
+    assert f"{folder / 'curve.png'}: not drawn: File too large" in progress
+    of_matplotlib = "Could not save font_manager cache"
+    assert all(line.startswith(("VGG-slim", "48 x ", "step ", str(folder), of_matplotlib)) for line in progress)
+    assert not list(folder.rglob(".*"))
+
+
+@pytest.mark.parametrize("option", [None, "--force"])
+def test_a_disk_that_can_only_be_read_is_one_line(garden, disk, capsys, caplog, option):
+    caplog.set_level(logging.INFO, "styletransfer")
+    place = disk("size=1m,ro")
+    for folder in (place, place / "run"):
+        assert main(command(*filter(None, [option]), output=folder)) == 2
+        captured = capsys.readouterr()
+        assert_one_line(captured, caplog)
+        assert captured.err == f"error: output.folder: {folder} cannot be written: Read-only file system\n"
+
+
+@pytest.fixture
+def at_step(monkeypatch):
+    """A function that makes something happen when a step is recorded."""
+
+    def happens(step, action):
+        record = recorders.CurveRecorder.record
+
+        def recorded(recorder, what):
+            record(recorder, what)
+            if what.step == step:
+                monkeypatch.setattr(recorders.CurveRecorder, "record", record)
+                action()
+
+        monkeypatch.setattr(recorders.CurveRecorder, "record", recorded)
+
+    return happens
+
+
+@pytest.mark.parametrize("change", ["deleted", "replaced"])
+def test_what_becomes_of_the_input_during_a_run_does_not_matter(whole, garden, tmp_path, monkeypatch, at_step, change):
+    names = ("photo.png", "painting.png")
+    for name in names:
+        shutil.copy(garden / name, tmp_path)
+    monkeypatch.chdir(tmp_path)
+
+    def happens():
+        for name in names:
+            Path(name).unlink() if change == "deleted" else Path(name).write_bytes(b"other")
+
+    at_step(2, happens)
+    assert main(disk_command(tmp_path / "run", "scales=[32, 48]", "stop.max_iterations=[6, 6]")) == 0
+    monkeypatch.chdir(garden)
+    assert main(disk_command(tmp_path / "again", "scales=[32, 48]", "stop.max_iterations=[6, 6]")) == 0
+    assert_same_run(tmp_path / "run", tmp_path / "again")
+
+
+@pytest.mark.parametrize("step", [0, 4, STEPS])
+def test_an_output_folder_that_vanishes_is_one_line(garden, tmp_path, capsys, at_step, step):
+    folder = tmp_path / "run"
+    at_step(step, lambda: shutil.rmtree(folder))
+    assert main(disk_command(folder)) == 2
+    line = capsys.readouterr().err
+    assert line.startswith(f"error: {folder / 'c'}") and line.endswith(": No such file or directory\n")
+    assert line.count("\n") == 1 and "unfinished" not in line
+    assert not folder.exists()
+
+
+# Memory.
+
+SHORT_OF_MEMORY = """
+import pathlib, resource, sys
+sys.path.insert(0, {project!r})
+import skimage.restoration, skimage.transform, tqdm.contrib.logging
+from models.runtime import load_mxnet
+from scripts.nstyle import main
+from styletransfer import run
+load_mxnet().nd.ones((3, 3)).asnumpy()
+held = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (held + {more}, held + {more}))
+sys.exit(main({arguments!r}))
+"""
+
+
+@pytest.mark.parametrize("megabytes", [15, 150])
+def test_too_little_memory_is_one_line(garden, tmp_path, megabytes):
+    """NumPy is the first to miss it, or MXNet."""
+    changes = ("size=768", "tile=off", "stop.max_iterations=1", "style.layers=null", "content.layers=null")
+    code = SHORT_OF_MEMORY.format(
+        project=str(PROJECT), more=megabytes * 2**20, arguments=command(*changes, output=tmp_path / "run")
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2, done.stderr
+    *progress, last = done.stderr.splitlines()
+    assert last.startswith("error: ") and "memory" in last
+    assert "Traceback" not in done.stderr and len(progress) <= 2
+
+
+@pytest.mark.parametrize(
+    ("error", "known"),
+    [
+        (MemoryError(), True),
+        (np.core._exceptions._ArrayMemoryError((3,), np.dtype(float)), True),
+        (mx.MXNetError("Check failed: e == cudaSuccess: out of memory"), True),
+        (mx.MXNetError('File "cpu_device_storage.h", line 74\nMXNetError: Failed to allocate CPU Memory'), True),
+        (mx.MXNetError("std::bad_alloc"), True),
+        (mx.MXNetError("could not execute a primitive"), True),
+        (mx.MXNetError("Shape inconsistent"), False),
+        (RuntimeError("out of memory"), False),
+    ],
+)
+def test_want_of_memory_is_told_from_mistakes_of_ours(capsys, error, known):
+    def command():
+        raise error
+
+    if known:
+        assert guarded(command) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: there is not enough memory; expected a smaller size")
+    else:
+        with pytest.raises(type(error)):
+            guarded(command)
+
+
+def test_a_limit_that_is_too_small_is_one_line_before_anything_is_made(garden, capsys, caplog):
+    assert assert_made_or_one_line(garden, command("memory=1MB"), capsys, caplog) == 2
+
+
+def test_without_tiles_the_limit_is_not_looked_at(garden, capsys, caplog):
+    assert assert_made_or_one_line(garden, command("memory=1MB", "tile=off"), capsys, caplog) == 0
+
+
+# Where nobody listens.
+
+
+@pytest.mark.parametrize(
+    ("redirection", "status"), [(">&-", 0), ("2>&-", 0), (">&- 2>&-", 0), ("2>/dev/full", 0), (">/dev/full", 2)]
+)
+def test_closed_or_full_outputs_do_not_cost_the_picture(garden, tmp_path, redirection, status):
+    code = (
+        "import sys\n"
+        f"sys.path.insert(0, {str(PROJECT)!r})\n"
+        "from scripts.nstyle import main\n"
+        "from styletransfer import curves\n"
+        "curves.plot = lambda *arguments: None\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    arguments = [sys.executable, "-c", code, *command(output=tmp_path / "run")]
+    done = subprocess.run(["sh", "-c", f'exec "$@" {redirection}', "sh", *arguments], capture_output=True, timeout=120)
+    assert done.returncode == status
+    assert b"Traceback" not in done.stderr and b"Exception" not in done.stderr
+    assert images.read(tmp_path / "run" / "image.png").shape == (18, 24, 3)
+
+
+def test_hostile_words_are_shown_without_control_characters():
+    found = output_of(
+        "import sys\nfrom styletransfer import commands, errors\n"
+        "def command():\n    raise errors.UserError('a\\nb\\x1b[2J\\ud800\\u202e')\n"
+        "sys.stderr = sys.stdout\ncommands.guarded(command)"
+    )
+    assert found == "error: a b?[2J??"

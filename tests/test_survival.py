@@ -1,0 +1,397 @@
+"""Runs that are killed, interrupted, damaged or disturbed, and go on: they end as if nothing had been."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from helpers import random_parameters, random_picture
+from processes import NSTYLE, PROJECT, output_of
+
+from scripts.nstyle import main
+from styletransfer import curves, images, weights
+
+STEPS = 26
+SHALLOW = ["style.layers={relu1_1: 1, relu2_1: 1}", "content.layers={relu2_1: 1}"]
+# Every optimiser; scales and tiles are each with one that remembers much and one that remembers little.
+KINDS = {
+    "sgd in a pyramid": ["optimizer.name=sgd", "scales=[28, 48]", f"stop.max_iterations=[{STEPS // 2}, {STEPS // 2}]"],
+    "adam in tiles": ["optimizer.name=adam", "optimizer.learning_rate=3", "tile=32", *SHALLOW],
+    "lbfgs in tiles in a pyramid": [
+        "optimizer.name=lbfgs", "optimizer.evaluations=5", "scales=[28, 48]", "tile=32", *SHALLOW,
+        f"stop.max_iterations=[{STEPS // 2}, {STEPS // 2}]",
+    ],
+    "accept_reject": ["optimizer.name=accept_reject", "optimizer.learning_rate=9"],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    """A folder with pictures and the weights of a random network."""
+    folder = tmp_path_factory.mktemp("studio")
+    weights.save(folder / "random.params", random_parameters("vgg_slim"))
+    for seed, name in enumerate(("photo.png", "painting.png", "start.png")):
+        images.write(folder / name, random_picture(40, 56, seed))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def in_the_studio(studio, monkeypatch):
+    """Works in the studio, and here without curve.png, which takes longer than all else."""
+    monkeypatch.chdir(studio)
+    monkeypatch.setattr(curves, "plot", lambda *arguments: None)
+
+
+def command(folder, *changes):
+    """The arguments of a tiny run; `changes` are ``key=value`` or options."""
+    arguments = ["--content", "photo.png", "--style", "painting.png", "--output", str(folder)]
+    tiny = ("size=48", "scales=1", f"stop.max_iterations={STEPS}", "init.kind=noise", "optimizer.name=sgd")
+    for change in (*tiny, "output.save_every=0", "output.checkpoint_every=2", *changes):
+        arguments += [change] if change.startswith("--") else ["--set", change]
+    return arguments
+
+
+@contextlib.contextmanager
+def started(folder, *changes, **options):
+    """The same in a process of its own, which is killed at the end of the block if it still runs."""
+    arguments = [sys.executable, str(NSTYLE), *command(folder, *changes)]
+    with subprocess.Popen(arguments, text=True, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def saved_step(folder):
+    """The last step in the curve in a folder, which is written just before a state is; -1 without one."""
+    try:
+        return int((folder / "curve.csv").read_text().splitlines()[-1].partition(",")[0])
+    except FileNotFoundError:
+        return -1
+
+
+def wait_until(condition, process):
+    """Wait until something holds, or the process has ended by itself."""
+    end = time.monotonic() + 60
+    while not condition() and process.poll() is None:
+        assert time.monotonic() < end, "nothing happens"
+        time.sleep(0.002)
+
+
+def said(capsys):
+    """The one line that a command in this process said."""
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+@pytest.fixture(scope="module")
+def whole(studio, tmp_path_factory):
+    """The folder of a run that nothing disturbed, by its changes; each is made once."""
+    made = {}
+
+    def folder_of(*changes):
+        if changes not in made:
+            made[changes] = tmp_path_factory.mktemp("whole") / "run"
+            assert main(command(made[changes], *changes)) == 0
+        return made[changes]
+
+    return folder_of
+
+
+def assert_same_run(folder, reference):
+    """That a run gave the same numbers, all but the seconds, and the same picture, and that nothing else was left."""
+    found, expected = (curves.read(place / "curve.csv") for place in (folder, reference))
+    assert curves.first_difference(found, expected, relative=0.0) is None
+    assert len(found.rows) == len(expected.rows)
+    assert (folder / "image.png").read_bytes() == (reference / "image.png").read_bytes()
+    assert not list(folder.rglob(".*"))
+    seconds = found.column("seconds")
+    assert seconds == sorted(seconds)
+
+
+# Killed.
+
+
+@pytest.mark.parametrize("seed", [1])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_run_that_is_killed_at_random_goes_on_as_if_nothing_had_been(whole, tmp_path, kind, seed):
+    chance, folder, statuses, option = random.Random(f"{kind} {seed}"), tmp_path / "run", [], "--force"
+    for _ in range(2):
+        with started(folder, *KINDS[kind], option, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
+            least = saved_step(folder) + chance.randrange(1, STEPS // 3)
+            wait_until(lambda: saved_step(folder) >= least, process)  # noqa: B023
+            time.sleep(chance.uniform(0, 0.05))
+        statuses.append(process.returncode)
+        option = "--resume"
+    assert -signal.SIGKILL in statuses
+    assert main(command(folder, *KINDS[kind], "--resume", *(["--force"] if 0 in statuses else []))) == 0
+    assert_same_run(folder, whole(*KINDS[kind]))
+
+
+# Kills its own process just before, or just after, a file takes its place for the n-th time.
+KILLS_ITSELF = """
+import os, signal, sys
+name, count, after = {name!r}, {count}, {after}
+def replace(source, target, *, real=os.replace):
+    global count
+    count -= os.path.basename(target) == name
+    if after:
+        real(source, target)
+    if count == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if not after:
+        real(source, target)
+os.replace = replace
+sys.path.insert(0, {project!r})
+from scripts.nstyle import main
+main({arguments!r})
+"""
+
+
+def killed_at(folder, name, count, after, *changes):
+    code = KILLS_ITSELF.format(
+        name=name, count=count, after=after, project=str(PROJECT), arguments=command(folder, *changes)
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "count", "after"),
+    [
+        ("curve.csv", 2, True),  # the curve is ahead of the state
+        ("checkpoint.npz", 3, False),
+        ("image.png", 1, False),  # all steps are made
+    ],
+)
+def test_a_run_that_is_killed_as_a_file_takes_its_place_goes_on(whole, tmp_path, name, count, after):
+    folder = tmp_path / "run"
+    killed_at(folder, name, count, after)
+    assert main(command(folder, "--resume")) == 0
+    assert_same_run(folder, whole())
+
+
+def test_a_run_that_is_killed_before_its_first_state_starts_again(whole, tmp_path, capsys):
+    folder = tmp_path / "run"
+    killed_at(folder, "checkpoint.npz", 1, False)
+    assert list(folder.glob(".*.unfinished"))
+    assert main(command(folder, "--resume")) == 2
+    assert said(capsys) == f"error: --resume: there is no checkpoint in {folder}"
+    assert main(command(folder)) == 0
+    assert_same_run(folder, whole())
+
+
+# Saves a state over others in a child process that is killed at the n-th line of the modules that write, for every n.
+KILLED_AT_EVERY_LINE = """
+import os, pathlib, signal, sys, tempfile
+import numpy as np
+from styletransfer import checkpoints, files
+
+def state(step):
+    return {"step": np.array(step), "image": np.full((1, 3, 4, 4), step), "generator": np.array("{}")}
+
+def killed_at(number):
+    count = 0
+    def trace(frame, event, argument):
+        nonlocal count
+        if frame.f_code.co_filename not in (checkpoints.__file__, files.__file__):
+            return None
+        count += event == "line"
+        if count == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return trace
+    return trace
+
+for damaged in (False, True):
+    found, number = set(), 0
+    while True:
+        number += 1
+        with tempfile.TemporaryDirectory() as place:
+            folder = pathlib.Path(place)
+            for step in (1, 2):
+                checkpoints.save(folder, state(step), {}, {})
+            if damaged:
+                (folder / checkpoints.NAME).write_bytes(b"PK")
+            child = os.fork()
+            if not child:
+                sys.settrace(killed_at(number))
+                checkpoints.save(folder, state(3), {}, {})
+                os._exit(0)
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            saved = checkpoints.read(folder, {}, {})
+            assert (saved["image"] == saved["step"]).all()
+            found.add(int(saved["step"]))
+            if status == 0:
+                break
+    print(number > 15, *sorted(found))
+"""
+
+
+def test_wherever_saving_is_killed_there_is_a_state_to_go_on_from():
+    assert output_of(KILLED_AT_EVERY_LINE).splitlines() == ["True 2 3", "True 1 3"]
+
+
+# Interrupted.
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR2])
+def test_a_run_that_is_interrupted_goes_on_as_if_nothing_had_been(whole, tmp_path, number):
+    folder, kind = tmp_path / "run", KINDS["lbfgs in tiles in a pyramid"]
+    with started(folder, *kind, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        wait_until(lambda: saved_step(folder) >= 4, process)
+        process.send_signal(number)
+        output, error = process.communicate(timeout=60)
+    assert process.returncode == 75, error
+    assert output == "" and "Traceback" not in error
+    last = error.splitlines()[-1]
+    assert last == (f"error: interrupted at step {saved_step(folder)}, state saved: run again with --resume to go on")
+    assert main(command(folder, *kind, "--resume")) == 0
+    (folder / "curve.png").unlink()  # of the first process
+    assert_same_run(folder, whole(*kind))
+
+
+# Damaged, changed, replaced.
+
+
+@pytest.fixture(scope="module")
+def halfway(studio, tmp_path_factory):
+    """A function that copies the folder of a run that ended in the middle, with two states, as if the power failed."""
+    original = tmp_path_factory.mktemp("halfway") / "run"
+
+    def copied(folder):
+        if not original.exists():
+            stop = ("stop.max_iterations=16", "output.checkpoint_every=6")
+            assert main(command(original, *stop, *OWN_FILES)) == 0
+            (original / "image.png").unlink()
+        return shutil.copytree(original, folder)
+
+    return copied
+
+
+OWN_FILES = ("weights=random.params", "init={kind: image, image: start.png}")
+
+
+def cut(content):
+    return content[: len(content) // 3]
+
+
+def flipped(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+DAMAGES = {
+    "cut": cut,
+    "one bit flipped": flipped,
+    "empty": lambda content: b"",
+    "garbage": lambda content: random.Random(0).randbytes(len(content)),
+    "garbage behind a whole head": lambda content: content[:200] + random.Random(0).randbytes(len(content)),
+    "end missing": lambda content: content[:-10],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_where_the_newest_state_is_damaged_the_one_before_is_gone_on_from(
+    whole, halfway, tmp_path, monkeypatch, caplog, damage
+):
+    folder = halfway(tmp_path / "run")
+    path = folder / "checkpoint.npz"
+    path.write_bytes(damage(path.read_bytes()))
+    caplog.set_level("INFO")
+    assert main(command(folder, "--resume", "output.checkpoint_every=6", *OWN_FILES)) == 0
+    assert "going on after step 6" in caplog.text and f"cannot read {path}" in caplog.text
+    assert_same_run(folder, whole(*OWN_FILES))
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_where_both_states_are_damaged_nothing_is_done(halfway, tmp_path, capsys, damage):
+    folder = halfway(tmp_path / "run")
+    for path in (folder / "checkpoint.npz", folder / "checkpoint.previous.npz"):
+        path.write_bytes(damage(path.read_bytes()))
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    assert main(command(folder, "--resume", *OWN_FILES)) == 2
+    *_, line = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: --resume: cannot read ")
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "content.weight=2", "style.weight=2", "tv.weight=0.1", "tv.kind=squared", "size=50", "shape=[40, 48]",
+        "seed=3", "convention=gatys", "pixels=bgr255", "pooling=max", "precision=float32", "tile=off",
+        "memory=3GB", "optimizer.name=adam", "optimizer.momentum=0.5", "optimizer.learning_rate=0.5",
+        "optimizer.clip_norm=3", "scales=2", "content.layers.relu4_2=2",
+    ],
+)  # fmt: skip
+def test_a_changed_key_is_refused_by_name(halfway, tmp_path_factory, capsys, change):
+    folder = tmp_path_factory.getbasetemp() / "changed"
+    if not folder.exists():
+        halfway(folder)
+    assert main(command(folder, "--resume", *OWN_FILES, change)) == 2
+    assert said(capsys).startswith(f"error: --resume: {change.partition('=')[0]} differs from the run in {folder}")
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("photo.png", "content.image"),
+        ("painting.png", "style.images painting.png"),
+        ("start.png", "init.image"),
+        ("random.params", "weights"),
+    ],
+)
+def test_a_replaced_input_is_refused_by_name(studio, halfway, tmp_path, monkeypatch, capsys, name, key):
+    folder = halfway(tmp_path / "run")
+    other = shutil.copytree(studio, tmp_path / "other")
+    monkeypatch.chdir(other)
+    if name.endswith(".png"):
+        images.write(other / name, random_picture(40, 56, seed=9))
+    else:
+        parameters = {name: values.copy() for name, values in random_parameters("vgg_slim").items()}
+        next(iter(parameters.values()))[:] += 1
+        weights.save(other / name, parameters)
+    assert main(command(folder, "--resume", *OWN_FILES)) == 2
+    assert said(capsys).startswith(f"error: --resume: {key}: the file is no longer the one")
+
+
+# Disturbed.
+
+
+def test_a_second_run_in_the_same_folder_is_refused_and_the_first_goes_on(whole, tmp_path, capsys):
+    folder = tmp_path / "run"
+    with started(folder, "stop.max_iterations=3000", stderr=subprocess.PIPE) as process:
+        wait_until(lambda: saved_step(folder) >= 2, process)
+        for option in ("--force", "--resume"):
+            assert main(command(folder, option)) == 2
+            assert said(capsys) == (
+                f"error: output.folder: another run is at work in {folder}; wait for it or name another"
+            )
+        step = saved_step(folder)
+        wait_until(lambda: saved_step(folder) > step + 2, process)
+        process.terminate()
+        process.communicate(timeout=60)
+    assert process.returncode == 75
+    end = f"stop.max_iterations={saved_step(folder) + 3}"
+    assert main(command(folder, "--resume", end)) == 0
+    (folder / "curve.png").unlink()
+    assert_same_run(folder, whole(end))
+
+
+@pytest.mark.parametrize("option", ["--resume", "--force"])
+def test_what_a_killed_process_was_writing_is_removed(whole, halfway, tmp_path, option):
+    folder = halfway(tmp_path / "run")
+    (folder / "steps").mkdir()
+    left = [".checkpoint.npz.a1b2c3.unfinished", "steps/.000050.jpg.a1b2c3.unfinished", ".lock"]
+    kept = ["notes.txt", "mine.unfinished"]
+    for name in left + kept:
+        (folder / name).write_text("half")
+    assert main(command(folder, option, *OWN_FILES)) == 0
+    assert [name for name in left + kept if (folder / name).exists()] == kept
+    assert_same_run(folder, whole(*OWN_FILES))
