@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from models.runtime import load_mxnet
 from styletransfer import memory, pipeline
 from styletransfer.config import Config
+from styletransfer.errors import UserError
 from styletransfer.pipeline import Pictures
 from styletransfer.tiling import Tiling, cover
 from styletransfer.weights import Parameters
@@ -68,6 +70,26 @@ def stages(config: Config, levels: Sequence[Pictures]) -> list[Stage]:
         tiling = cover(config.spec, run.layers, pictures.height, pictures.width, tile)
         found.append(Stage(pictures.height, pictures.width, steps, tile, tiling, needs))
     return found
+
+
+def peak_memory(config: Config) -> int | None:
+    """The bytes that a run needs wherever it is made: whole, or with the tile that its own keys ask for.
+
+    None on a GPU, and for a run whose input is at fault, which will say so itself. Needs no MXNet.
+    """
+    if config.device != "cpu":
+        return None
+    try:
+        runs = [_memory_run(config, pictures) for pictures in pipeline.read_pictures(config)]
+        if isinstance(config.tile, int):
+            tile = pipeline.checked_tile(config, config.tile)
+            runs = [dataclasses.replace(run, tile=tile) for run in runs]
+        elif config.tile == "auto" and config.memory:
+            limit = memory.limit(config.memory)
+            runs = [dataclasses.replace(run, tile=memory.largest_tile(run, limit)) for run in runs]
+    except UserError:
+        return None
+    return max(map(memory.predict, runs))
 
 
 def _memory_run(config: Config, pictures: Pictures, tile: int | None = None) -> memory.Run:

@@ -114,3 +114,14 @@ def test_the_command_foretells_and_makes_nothing(tmp_path, option):
     assert ("time: about" in done.stdout) == (option == "--dry-run")
     assert ("convolution" in done.stdout) == (option == "--profile")
     assert not (tmp_path / "run").exists()
+
+
+def test_the_memory_of_a_run_made_elsewhere_does_not_depend_on_this_machine(monkeypatch):
+    settings = shrunk("starry", ["size=900", "optimizer={name: sgd}"])
+    expected = stages_of("size=900", "optimizer={name: sgd}", "tile=off")[0].memory
+    monkeypatch.setattr(memory, "limit", lambda asked: 0 if asked is None else 10**9)
+    assert plan.peak_memory(settings) == expected
+    assert plan.peak_memory(settings.model_copy(update={"memory": "1GB"})) <= 10**9
+    assert plan.peak_memory(settings.model_copy(update={"device": "gpu:0"})) is None
+    absent = settings.content.model_copy(update={"image": "absent.jpg"})
+    assert plan.peak_memory(settings.model_copy(update={"content": absent})) is None

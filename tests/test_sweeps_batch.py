@@ -14,6 +14,7 @@ import pytest
 from sweeping import fake_slurm, finish, planned, studio  # noqa: F401
 
 from styletransfer.errors import UserError
+from styletransfer.plan import peak_memory
 from styletransfer.sweeps import batch
 from styletransfer.sweeps.cluster import Cluster
 from styletransfer.sweeps.command import command_of, write_config
@@ -50,7 +51,8 @@ def test_all_that_can_be_asked_for():
     assert lines.index("module load cuda/11.2 || stop 'the setup failed: module load cuda/11.2'") > 0
 
 
-def test_what_is_not_asked_for_is_left_to_the_cluster():
+def test_what_is_not_asked_for_is_left_to_the_cluster(monkeypatch):
+    monkeypatch.setattr(batch, "memory_of", lambda job: None)
     text = written(planned(jobs=[{}]))
     for option in ("--partition", "--gres", "--mem", "--time", "--cpus", "%3"):
         assert f"#SBATCH {option}" not in text
@@ -95,6 +97,11 @@ def test_a_folder_in_which_slurm_cannot_work_is_refused(name):
 def test_a_line_of_setup_that_is_no_bash_is_refused(line):
     with pytest.raises(UserError, match=r"^cluster.setup: .* is no line of bash that could stand alone$"):
         written(planned(jobs=[{}]), setup=[line])
+
+
+def test_a_job_asks_for_the_memory_it_is_foretold_to_need_and_a_quarter_more():
+    (job,) = planned(jobs=[{"size": 64}]).jobs
+    assert batch.memory_of(job) == pytest.approx(1.25 * peak_memory(job.config), abs=1)
 
 
 def test_the_memory_of_the_largest_job_is_asked_for_where_it_is_known(monkeypatch):

@@ -17,6 +17,7 @@ from pathlib import Path
 from styletransfer import checkpoints
 from styletransfer import config as configs
 from styletransfer.errors import Interrupted, UserError
+from styletransfer.plan import peak_memory
 from styletransfer.sweeps import names
 from styletransfer.sweeps.cluster import Cluster
 from styletransfer.sweeps.command import NSTYLE
@@ -124,8 +125,9 @@ def jobs_in(text: str) -> list[str]:
 
 
 def memory_of(job: Job) -> int | None:
-    """Bytes that a job will need, or None where that is not known."""
-    return None
+    """Bytes to ask for: what the job is foretold to need and a quarter more; None where that is not known."""
+    needed = peak_memory(job.config)
+    return None if needed is None else needed + needed // 4
 
 
 def _memory(jobs: Sequence[Job]) -> str | None:
