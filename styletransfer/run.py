@@ -61,7 +61,7 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
     stages = plan.stages(config, levels)
     if resume:  # before anything is touched
         checkpoints.read(folder, _comparable(config), inputs)
-    with output_folder.taken(folder, force, resume):
+    with output_folder.taken(folder, force, resume), _signals() as stopped:
         state = checkpoints.read(folder, _comparable(config), inputs) if resume else None
         LOGGER.info("%s, into %s", config.spec.title, folder)
         for stage in stages:
@@ -82,7 +82,7 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
             ),
             ProgressRecorder(sum(pyramid.steps), done),
         ]
-        return _optimize(config, folder, pyramid, curve, recorders, inputs)
+        return _optimize(config, folder, pyramid, curve, recorders, inputs, stopped)
 
 
 def _optimize(
@@ -92,12 +92,12 @@ def _optimize(
     curve: CurveRecorder,
     recorders: list[Recorder],
     inputs: Mapping[str, str],
+    stopped: list[int],
 ) -> Path:
     """Make all steps, recording and saving on the way, and write the picture."""
     with contextlib.ExitStack() as stack:
         for recorder in recorders:
             stack.callback(recorder.close)
-        stopped = stack.enter_context(_signals())
         try:
             for record in stack.enter_context(contextlib.closing(pyramid.records())):
                 for recorder in recorders:

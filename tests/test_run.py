@@ -24,7 +24,7 @@ from processes import NSTYLE
 import models
 from models import spec
 from scripts.nstyle import main
-from styletransfer import curves, images, recorders, weights
+from styletransfer import curves, images, pipeline, recorders, weights
 from styletransfer.config import OptimizerSettings
 
 STEPS = 30
@@ -661,3 +661,19 @@ def test_a_terminal_shows_a_bar_with_the_loss_and_the_time_left(tmp_path):
     text = said.decode()
     assert re.search(rf"100%\|█+\| {STEPS}/{STEPS} \[\d\d:\d\d<\d\d:\d\d, .*loss [\d.e+-]+\]", text)
     assert not re.search(r"step \d+ of", text)
+
+
+def test_a_signal_before_the_first_step_saves_the_start(tmp_path, monkeypatch, capsys):
+    plain = made(tmp_path / "plain")
+    prepare = pipeline.prepare
+
+    def interrupted(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return prepare(*arguments)
+
+    monkeypatch.setattr(pipeline, "prepare", interrupted)
+    assert main(command(tmp_path / "run")) == 75
+    assert "interrupted at step 0, state saved" in capsys.readouterr().err
+    monkeypatch.setattr(pipeline, "prepare", prepare)
+    assert main(command(tmp_path / "run", "--resume")) == 0
+    assert curves.first_difference(curve_of(plain), curve_of(tmp_path / "run"), relative=0.0) is None
