@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ import numpy as np
 import models
 from styletransfer import config as configs
 from styletransfer import images, memory, run, weights
+from styletransfer.benchmarks import machine
 from styletransfer.config import Config
 
 _MB = 10**6
@@ -146,7 +146,7 @@ def main(arguments: Sequence[str]) -> None:
     if arguments:
         folder, case = arguments
         run.run(_case(json.loads(case)).config(Path(folder)))
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+        print(int(machine.peak_megabytes() * 2**20))
         return
     for case in CASES:
         predicted, measured = memory.predict(case.run()), measure(case)
