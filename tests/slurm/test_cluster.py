@@ -198,7 +198,7 @@ def test_a_job_file_can_be_changed_and_sent_again_by_hand(studio, array):
     text = (folder / "array-1.sbatch").read_text()
     (folder / "mine.sbatch").write_text(text.replace("--hold", "--job-name=mine").replace("array=0-5", "array=2,3"))
     before = curves.read(job / "curve.csv")
-    for name in ("image.png", "curve.csv", "checkpoint.npz"):
+    for name in ("image.png", "curve.csv", "checkpoint.npz", "checkpoint.previous.npz"):
         (job / name).unlink()
     mine = slurm("sbatch", "--parsable", f"--chdir={folder}", str(folder / "mine.sbatch"))
     studio.wait("an entry", lambda: studio.submit("--status").endswith((" 1 running\n", " 1 queued\n", "6 done\n")))
