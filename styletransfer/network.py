@@ -18,10 +18,7 @@ _BFLOAT16 = np.dtype([("bfloat16", np.uint16)])  # MXNet's name for it; NumPy ha
 
 
 def tapped(
-    model: str,
-    style_layers: Iterable[str],
-    content_layers: Iterable[str],
-    pooling: str,
+    model: str, style_layers: Iterable[str], content_layers: Iterable[str], pooling: str
 ) -> tuple[list[str], Any]:
     """The names of the tapped layers, each once, and one symbol with as many outputs."""
     mx = load_mxnet()

@@ -55,20 +55,13 @@ def stages(config: Config, levels: Sequence[Pictures]) -> list[Stage]:
         If a tile is too small for the network, or not even the smallest fits into memory.
     """
     on_processor = config.device == "cpu"
-    limit = memory.limit(config.memory)
+    limit = memory.limit(config.memory) if on_processor else None
     found = []
     for pictures, steps in zip(levels, config.steps[-len(levels) :]):
-        run = _memory_run(config, pictures)
-        tile: int | None
-        if isinstance(config.tile, int):
-            tile = pipeline.checked_tile(config, config.tile)
-        elif config.tile == "auto" and on_processor:
-            tile = memory.largest_tile(run, limit)
-        else:
-            tile = None
-        needs = memory.predict(_memory_run(config, pictures, tile)) if on_processor else None
-        tiling = cover(config.spec, run.layers, pictures.height, pictures.width, tile)
-        found.append(Stage(pictures.height, pictures.width, steps, tile, tiling, needs))
+        run = _memory_run(config, pictures, limit)
+        needs = memory.predict(run) if on_processor else None
+        tiling = cover(config.spec, run.layers, pictures.height, pictures.width, run.tile)
+        found.append(Stage(pictures.height, pictures.width, steps, run.tile, tiling, needs))
     return found
 
 
@@ -79,22 +72,18 @@ def peak_memory(config: Config) -> int | None:
     """
     if config.device != "cpu":
         return None
+    limit = memory.limit(config.memory) if config.memory else None
     try:
-        runs = [_memory_run(config, pictures) for pictures in pipeline.read_pictures(config)]
-        if isinstance(config.tile, int):
-            tile = pipeline.checked_tile(config, config.tile)
-            runs = [dataclasses.replace(run, tile=tile) for run in runs]
-        elif config.tile == "auto" and config.memory:
-            limit = memory.limit(config.memory)
-            runs = [dataclasses.replace(run, tile=memory.largest_tile(run, limit)) for run in runs]
+        runs = [_memory_run(config, pictures, limit) for pictures in pipeline.read_pictures(config)]
     except UserError:
         return None
     return max(map(memory.predict, runs))
 
 
-def _memory_run(config: Config, pictures: Pictures, tile: int | None = None) -> memory.Run:
+def _memory_run(config: Config, pictures: Pictures, limit: int | None) -> memory.Run:
+    """What the memory of a scale depends on, with the tile that is asked for, or fits within `limit` bytes, if any."""
     layers = pipeline.used_layers(config)
-    return memory.Run(
+    run = memory.Run(
         config.spec,
         tuple(layers["style"]),
         tuple(layers["content"]),
@@ -104,8 +93,12 @@ def _memory_run(config: Config, pictures: Pictures, tile: int | None = None) -> 
         config.optimizer,
         config.tv.kind if config.tv.weight > 0 else "none",
         pipeline.precision_of(config),
-        tile,
     )
+    if isinstance(config.tile, int):
+        return dataclasses.replace(run, tile=pipeline.checked_tile(config, config.tile))
+    if config.tile == "auto" and limit is not None:
+        return dataclasses.replace(run, tile=memory.largest_tile(run, limit))
+    return run
 
 
 def lines(config: Config, levels: Sequence[Pictures], parameters: Parameters) -> Iterator[str]:

@@ -59,8 +59,6 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
     parameters = pipeline.load_parameters(config)
     pipeline.context_of(config.device)
     stages = plan.stages(config, levels)
-    if resume:  # before anything is touched
-        checkpoints.read(folder, _comparable(config), inputs)
     with output_folder.taken(folder, force, resume), _signals() as stopped:
         state = checkpoints.read(folder, _comparable(config), inputs) if resume else None
         LOGGER.info("%s, into %s", config.spec.title, folder)
