@@ -66,21 +66,27 @@ SPEC = ModelSpec(
     source="https://github.com/songhan/SqueezeNet-Deep-Compression",
     style_layers={"relu_conv1": 1.0, "fire2": 1.0, "fire4": 1.0, "fire5": 1.0, "fire7": 1.0},
     content_layers={"fire5": 1.0},
+    cuts=("pool1", "pool4", "pool8"),
 )
 
 
-def get_symbol(style_layers: Iterable[str], content_layers: Iterable[str], pooling: str | None = None) -> tuple:
-    """(style group, content group) of the tapped layers, inputs `data` (1, 3, H, W) and the parameters of the SPEC."""
-    return group(lambda wanted: build(wanted, pooling or SPEC.pooling), style_layers, content_layers)
+def get_symbol(
+    style_layers: Iterable[str], content_layers: Iterable[str], pooling: str | None = None, after: str | None = None
+) -> tuple:
+    """(style group, content group) of the tapped layers, inputs `data` (1, 3, H, W) and the parameters of the SPEC.
+
+    With `after`, one of the SPEC's cuts, `data` is what that layer puts out, and only what lies behind it is built.
+    """
+    return group(lambda wanted: build(wanted, pooling or SPEC.pooling, after), style_layers, content_layers)
 
 
-def build(wanted: Iterable[str], pooling: str) -> dict[str, Any]:
+def build(wanted: Iterable[str], pooling: str, after: str | None = None) -> dict[str, Any]:
     """The symbol of every wanted layer, built as far as the deepest of them; `classes` has the shape (1, 1000).
 
     Raises
     ------
     KeyError
-        If a wanted layer does not exist.
+        If a wanted layer does not exist, or lies before `after`.
     """
     mx = load_mxnet()
     missing = set(wanted)
@@ -105,9 +111,12 @@ def build(wanted: Iterable[str], pooling: str) -> dict[str, Any]:
         # MXNet's own average goes back from an incomplete window as if it were complete.
         return tap(name, windows(symbol, "sum") / windows(mx.sym.ones_like(symbol), "sum"))
 
-    symbol = tap("relu_conv1", relu("conv1", mx.sym.Variable("data"), 96, 7, stride=(2, 2)))
-    symbol = pool("pool1", symbol) if missing else symbol
-    for name, squeeze, expand in FIRES:
+    symbol = mx.sym.Variable("data")
+    if after is None:
+        symbol = tap("relu_conv1", relu("conv1", symbol, 96, 7, stride=(2, 2)))
+        symbol = pool("pool1", symbol) if missing else symbol
+    behind = {POOLED[name]: number for number, (name, *_) in enumerate(FIRES, start=1) if name in POOLED}
+    for name, squeeze, expand in FIRES[behind.get(after or "", 0) :]:
         if not missing:
             break
         squeezed = tap(name + "_squeeze", relu(name + "_squeeze1x1", symbol, squeeze, 1))

@@ -27,9 +27,15 @@ SPEC = ModelSpec(
     source="https://www.robots.ox.ac.uk/~vgg/research/very_deep/",
     style_layers=vgg.STYLE_LAYERS,
     content_layers=vgg.CONTENT_LAYERS,
+    cuts=vgg.CUTS,
 )
 
 
-def get_symbol(style_layers: Iterable[str], content_layers: Iterable[str], pooling: str | None = None) -> tuple:
-    """(style group, content group) of the tapped layers, inputs `data` (1, 3, H, W) and the parameters of the SPEC."""
-    return vgg.get_symbol(BLOCKS, style_layers, content_layers, pooling or SPEC.pooling)
+def get_symbol(
+    style_layers: Iterable[str], content_layers: Iterable[str], pooling: str | None = None, after: str | None = None
+) -> tuple:
+    """(style group, content group) of the tapped layers, inputs `data` (1, 3, H, W) and the parameters of the SPEC.
+
+    With `after`, one of the SPEC's cuts, `data` is what that layer puts out, and only what lies behind it is built.
+    """
+    return vgg.get_symbol(BLOCKS, style_layers, content_layers, pooling or SPEC.pooling, after)

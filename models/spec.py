@@ -5,6 +5,7 @@ A :class:`ModelSpec` is plain data, so that a config can be checked where MXNet 
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,7 @@ class ModelSpec:
     style_layers: Mapping[str, float]  # the layers and weights used where a config names none
     content_layers: Mapping[str, float]
     ignored_prefixes: tuple[str, ...] = ("fc",)  # parameters of published files that are no part of the network here
+    cuts: tuple[str, ...] = ()  # taps behind which it can be taken up again, small enough to be kept of a whole picture
 
     @property
     def weights_path(self) -> Path:
@@ -70,6 +72,10 @@ class ModelSpec:
     @property
     def layer_names(self) -> tuple[str, ...]:
         return tuple(tap.name for tap in self.taps)
+
+    def after(self, layer: str) -> ModelSpec:
+        """What lies behind a tap, as a network of its own, whose image is what the tap puts out."""
+        return dataclasses.replace(self, taps=self.taps[self.layer_names.index(layer) + 1 :])
 
     def deepest(self, layers: Iterable[str]) -> str:
         """The one of `layers` that lies furthest from the image."""

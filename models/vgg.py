@@ -17,6 +17,7 @@ PIXELS = "rgb255"
 LICENCE = "CC BY 4.0, Visual Geometry Group, University of Oxford"
 STYLE_LAYERS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
 CONTENT_LAYERS = {"relu4_2": 1.0}
+CUTS = ("pool2", "pool3", "pool4")  # with 8, 4 and 2 values for each pixel of VGG-19; pool1 has 16
 
 Blocks = Sequence[Sequence[int]]  # for every block the number of filters of each convolution
 
@@ -53,8 +54,10 @@ def parameters(blocks: Blocks) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def build(blocks: Blocks, wanted: Iterable[str], pooling: str) -> dict[str, Any]:
+def build(blocks: Blocks, wanted: Iterable[str], pooling: str, after: str | None = None) -> dict[str, Any]:
     """Build the network from the variable ``data``, (1, 3, H, W), as far as the deepest wanted layer.
+
+    With `after`, ``data`` is what that layer puts out, (1, channels, height, width).
 
     Returns
     -------
@@ -64,16 +67,20 @@ def build(blocks: Blocks, wanted: Iterable[str], pooling: str) -> dict[str, Any]
     Raises
     ------
     KeyError
-        If a wanted layer does not exist.
+        If a wanted layer does not exist, or lies before `after`.
     """
     mx = load_mxnet()
     missing = set(wanted)
     found: dict[str, Any] = {}
     symbol = mx.sym.Variable("data")
+    begun = after is None
     for kind, suffix, filters in _layers(blocks):
         if not missing:
             break
         name = kind + suffix
+        if not begun:
+            begun = name == after
+            continue
         if kind == "conv":
             symbol = mx.sym.Convolution(symbol, num_filter=filters, kernel=(3, 3), pad=(1, 1), name=name)
         elif kind == "relu":
@@ -88,9 +95,11 @@ def build(blocks: Blocks, wanted: Iterable[str], pooling: str) -> dict[str, Any]
     return found
 
 
-def get_symbol(blocks: Blocks, style_layers: Iterable[str], content_layers: Iterable[str], pooling: str) -> tuple:
+def get_symbol(
+    blocks: Blocks, style_layers: Iterable[str], content_layers: Iterable[str], pooling: str, after: str | None = None
+) -> tuple:
     """The style and the content group of tapped layers; None for a group without layers."""
-    return group(lambda wanted: build(blocks, wanted, pooling), style_layers, content_layers)
+    return group(lambda wanted: build(blocks, wanted, pooling, after), style_layers, content_layers)
 
 
 def group(build_layers: Any, style_layers: Iterable[str], content_layers: Iterable[str]) -> tuple:

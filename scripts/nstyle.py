@@ -54,7 +54,7 @@ def _foretold(settings: Any, profile: bool) -> Iterable[str]:
         return profiling.profile(settings).lines()
     from styletransfer import pipeline, plan
 
-    return plan.lines(settings, pipeline.read_pictures(settings), pipeline.load_parameters(settings))
+    return plan.lines(settings, pipeline.load_parameters(settings))
 
 
 def main(arguments: list[str] | None = None) -> int:

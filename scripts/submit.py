@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
         "--jobs",
         metavar="N",
         type=_count,
-        help="so many at a time; here (default: 1) they share the cores, on a cluster the default is all",
+        help="so many at a time; here (default: 1) they share cores and memory, on a cluster the default is all",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument(

@@ -239,9 +239,12 @@ class Config(_Section):
     )
     device: Device = Field("cpu", description="cpu or gpu:0")
     tile: Annotated[Literal["auto", "off"] | Side, pydantic.BeforeValidator(_read_off)] = Field(
-        "auto", description="longest side of what the network sees at once, pixels; auto: what fits into memory"
+        "auto",
+        description="longest side of what the network sees at once, pixels; auto: what fits into memory; off: all",
     )
-    memory: Memory | None = Field(None, description="how much may be used, such as 8GB; null: what is free")
+    memory: Memory | None = Field(
+        None, description="how much may be used, such as 8GB, or the run is refused; null: what is free"
+    )
     made_with: dict[str, Any] | None = Field(
         None, description="written into saved configs: versions and weights; not read"
     )

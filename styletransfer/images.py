@@ -5,15 +5,17 @@ A picture is a float array (H, W, 3), RGB, values 0..1.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import logging
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from styletransfer.errors import UserError
 from styletransfer.files import written_whole
@@ -22,6 +24,7 @@ LOGGER = logging.getLogger(__name__)
 Picture = NDArray[np.floating]
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
+_TURNED_ON_LOADING = ("PNG", "TIFF")  # whose orientation stands behind the pixels, or which Pillow turns itself
 _WHITE_16_BIT = 65535.0
 _JPEG_QUALITY = 95
 
@@ -37,7 +40,29 @@ def read(path: str | os.PathLike[str]) -> Picture:
     UserError
         If the file is absent, no picture, damaged, or too large to be one (decompression bomb).
     """
-    path = Path(path)
+    with _opened(Path(path)) as image:
+        image.load()
+        return _to_rgb(ImageOps.exif_transpose(image), Path(path))
+
+
+def size(path: str | os.PathLike[str]) -> tuple[int, int]:
+    """(height, width) of what :func:`read` makes of a picture file, mostly told from the head of the file.
+
+    Raises
+    ------
+    UserError
+        As :func:`read`; damage further on in the file is not seen.
+    """
+    with _opened(Path(path)) as image:
+        if image.format in _TURNED_ON_LOADING:
+            image.load()
+        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        return image.size if turned else (image.height, image.width)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """A picture file, opened but not loaded; whatever goes wrong with it from here on is an error of the user's."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
@@ -45,8 +70,7 @@ def read(path: str | os.PathLike[str]) -> Picture:
             if not path.is_file() and path.exists() and not path.is_dir():
                 raise ValueError("it is a pipe or a device, expected a file")  # reading it might never end
             with Image.open(path, formats=_FORMATS) as image:
-                image.load()
-                return _to_rgb(ImageOps.exif_transpose(image), path)
+                yield image
     except FileNotFoundError:
         raise UserError(f"picture {path}: no such file") from None
     except UnidentifiedImageError:

@@ -45,7 +45,7 @@ class Judge:
         """The judging layers' features, (N, M) each."""
         names, symbol = tapped(model_squeezenet.SPEC.name, STYLE_LAYERS, [CONTENT_LAYER], model_squeezenet.SPEC.pooling)
         height, width = picture.shape[:2]
-        network = Network(names, symbol, self._parameters, height, width, load_mxnet().cpu(), trainable=False)
+        network = Network(names, symbol, self._parameters, (3, height, width), load_mxnet().cpu(), trainable=False)
         network.image[:] = pixels.from_picture(picture, model_squeezenet.SPEC.pixels)
         network.forward()
         return {

@@ -10,6 +10,7 @@ from typing import Any
 
 from models.runtime import load_mxnet
 from styletransfer import losses
+from styletransfer.tiling import Part
 
 
 class Grams:
@@ -18,13 +19,38 @@ class Grams:
     def __init__(self, features: Mapping[str, Any], layers: Iterable[str], context: Any) -> None:
         mx = load_mxnet()
         self._layers = list(layers)
-        symbols = [losses.gram(mx.sym.Variable(layer), features[layer].shape[1]) for layer in self._layers]
-        arguments = {layer: features[layer] for layer in self._layers}
-        self._executor = mx.sym.Group(symbols).bind(context, arguments, grad_req="null") if symbols else None
+        self._turned = self._products = None
+        if self._layers:
+            variables = [mx.sym.Variable(layer) for layer in self._layers]
+            turned = mx.sym.Group([losses.channels_last(variable) for variable in variables])
+            self._turned = turned.bind(context, {layer: features[layer] for layer in self._layers}, grad_req="null")
+            products = mx.sym.Group(
+                [losses.gram(variable, features[name].shape[1]) for name, variable in zip(self._layers, variables)]
+            )
+            arguments = dict(zip(self._layers, self._turned.outputs))
+            self._products = products.bind(context, arguments, grad_req="null")
 
-    def forward(self) -> dict[str, Any]:
-        """Those of the features as they are now; valid until the next call."""
-        return dict(zip(self._layers, self._executor.forward(is_train=False))) if self._executor else {}
+    def add(self, parts: Mapping[str, Part], sums: Mapping[str, Any]) -> None:
+        """Add those of a part of each layer's features, as they are now, to `sums`."""
+        if self._turned is None or self._products is None:
+            return
+        for layer, features in zip(self._layers, self._turned.forward(is_train=False)):
+            _clear_all_but(features, *parts[layer])
+        for layer, gram in zip(self._layers, self._products.forward(is_train=False)):
+            sums[layer][:] += gram
+
+
+def _clear_all_but(features: Any, rows: slice, columns: slice) -> None:
+    """Set features (1, height, width, channels) to 0 outside some rows and columns."""
+    _, height, width, _ = features.shape
+    if rows.start > 0:
+        features[:, : rows.start] = 0
+    if rows.stop < height:
+        features[:, rows.stop :] = 0
+    if columns.start > 0:
+        features[:, :, : columns.start] = 0
+    if columns.stop < width:
+        features[:, :, columns.stop :] = 0
 
 
 class SquaredDistances:

@@ -10,11 +10,19 @@ from models.runtime import load_mxnet
 LAPLACIAN = ((0.0, -1 / 8, 0.0), (-1 / 8, 4 / 8, -1 / 8), (0.0, -1 / 8, 0.0))
 
 
+def channels_last(features: Any) -> Any:
+    """Features (1, channels, height, width) as (1, height, width, channels).
+
+    That is how MXNet's convolutions leave them in memory on today's processors. To turn them into rows of channels takes
+    many times as long.
+    """
+    return load_mxnet().sym.transpose(features, axes=(0, 2, 3, 1))
+
+
 def gram(features: Any, channels: int) -> Any:
-    """The raw Gram matrix G = F F^T, (channels, channels), of features (1, channels, height, width)."""
+    """The raw Gram matrix G = F F^T, (channels, channels), of features (1, height, width, channels)."""
     mx = load_mxnet()
-    flat = mx.sym.Reshape(features, shape=(-3, -1))
-    return mx.sym.FullyConnected(flat, flat, no_bias=True, num_hidden=channels)
+    return mx.sym.linalg.syrk(mx.sym.Reshape(features, shape=(-1, channels)), transpose=True)
 
 
 def gram_gradient(head: Any, features: Any, channels: int) -> Any:

@@ -19,7 +19,7 @@ from models.spec import ModelSpec
 from styletransfer import images
 from styletransfer.config import OptimizerSettings, bytes_of
 from styletransfer.errors import UserError
-from styletransfer.tiling import cover, smallest_tile
+from styletransfer.tiling import Section, sections, smallest_tile
 
 _STEP = 16  # pixels between the tiles that are tried
 _RESERVE = 1 / 16  # of what is free, left to the rest of the machine
@@ -48,18 +48,17 @@ _IMAGES_OF_A_PAIR = 4.0
 _IMAGES_WRITTEN = 4.0
 # A value of the content picture while the targets are found, and of a style picture. The cases with large styles.
 _IMAGES_ENTERED, _STYLES = 4.0, 4.0
-# Finding targets: a tapped value, and one of the largest layer, as input and output of the next. The same cases.
-_TAPPED_FORWARD, _LARGEST_LAYER_FORWARD = 1.0, 2.3
+# Forward alone: a style layer's features, and once more with channels last; a content layer's; and one value of the
+# largest layer, as input and output of the next. The same cases, and those with tiles.
+_STYLE_LAYER_SEEN, _CONTENT_LAYER_SEEN, _LARGEST_LAYER_SEEN = 2.0, 1.0, 2.3
 # A value of the window as the first convolution sees it: 3 channels, padded to the 16 that the kernels take at once.
 # All cases together, as the following.
 _WINDOW = 28.0
 # Training: the outputs of all layers, half of that in bfloat16; and the largest again for the gradients going back.
 _ALL_LAYERS, _LARGEST_LAYER = {"float32": 1.0, "bfloat16": 0.5}, 1.2
-# Training: a style layer's features, Gram products and head gradients, each in two layouts; likewise a content layer.
+# Training: a style layer's features, channels last, and head gradients; a content layer's differences and gradients.
 # The cases that tap large layers, or none.
-_STYLE_LAYER, _CONTENT_LAYER = 5.5, 6.0
-# What a tile owns of a tapped layer, beside the window's. The cases with tiles.
-_OWNED = 5.0
+_STYLE_LAYER, _CONTENT_LAYER = 4.0, 6.0
 
 
 @dataclass(frozen=True)
@@ -160,30 +159,29 @@ def predict(run: Run) -> int:
 def largest_tile(run: Run, limit: int) -> int | None:
     """The largest tile with which a run stays within so many bytes; None where it does without tiles.
 
-    Tiles are tried in steps of 16 pixels from the smallest that the network allows. The run's own is not looked at.
+    Tiles are tried by halving, in steps of 16 pixels from the smallest that the network allows. The run's own is not
+    looked at.
 
     Raises
     ------
     UserError
         If not even the smallest tile fits.
     """
-    needed = sys.maxsize
-    for tile in _tiles(run):
-        predicted = predict(dataclasses.replace(run, tile=tile))
-        if predicted <= limit:
-            return tile
-        needed = min(needed, predicted)
-    raise UserError(_too_large(run, needed, limit))
 
+    def needed(tile: int | None) -> int:
+        return predict(dataclasses.replace(run, tile=tile))
 
-def _tiles(run: Run) -> Iterator[int | None]:
-    """What may be chosen, the largest first."""
-    yield None
+    if needed(None) <= limit:
+        return None
     smallest = smallest_tile(run.spec, run.layers)
+    if needed(smallest) > limit:
+        raise UserError(_too_large(run, min(needed(None), needed(smallest)), limit))
     sides = [run.height, run.width, *(side for style in run.styles for side in style if run.style_layers)]
-    steps = -(-(max(sides) - smallest) // _STEP)  # of the first tile that is no smaller than all there is
-    for step in reversed(range(steps)):
-        yield smallest + step * _STEP
+    low, high = 0, -(-(max(sides) - smallest) // _STEP)  # steps: the first fits, the last is no tile at all
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if needed(smallest + middle * _STEP) <= limit else (low, middle)
+    return smallest + low * _STEP
 
 
 def _too_large(run: Run, needed: int, limit: int) -> str:
@@ -217,35 +215,39 @@ def _largest_size(run: Run, limit: int) -> int | None:
 
 
 @dataclass(frozen=True)
-class _Window:
-    """What the network sees at once of a picture, and the values that its layers have there."""
+class _Part:
+    """The values of a section: of the layers in its window, of what it is given, and of what it hands on."""
 
-    pixels: int
-    tiled: bool  # whether the picture is larger
-    tapped: dict[str, int]
-    all_layers: int  # up to the deepest that is tapped
+    window: int  # what it is given, in its window
+    style: int
+    content: int
+    all_layers: int
     largest_layer: int
+    given: int  # 0 for the image, which is counted elsewhere
+    cut: int
+    whole: bool
 
-    def of(self, layers: Iterable[str]) -> int:
-        """The values of some tapped layers."""
-        return sum(self.tapped[layer] for layer in layers)
+
+def _parts(run: Run, layers: Iterable[str], height: int, width: int) -> list[_Part]:
+    """Those of a picture of that size, when `layers` are tapped."""
+    return [_part(run, section) for section in sections(run.spec, layers, height, width, run.tile)]
 
 
-def _window(run: Run, layers: Iterable[str], height: int, width: int) -> _Window:
-    """That of a picture of that size, when `layers` are tapped."""
-    layers = list(layers)
-    # One side at a time: of both together there are many tiles.
-    rows = cover(run.spec, layers, height, 1, run.tile).height
-    columns = cover(run.spec, layers, 1, width, run.tile).width
-    names = run.spec.layer_names
-    below = names[: names.index(run.spec.deepest(layers)) + 1]
-    values = {layer: _values(run.spec, layer, rows, columns) for layer in below}
-    return _Window(
-        rows * columns,
-        (rows, columns) != (height, width),
-        {layer: values[layer] for layer in layers},
+def _part(run: Run, section: Section) -> _Part:
+    names = section.spec.layer_names
+    below = names[: names.index(section.spec.deepest(section.outputs)) + 1]
+    tiling = section.tiling
+    values = {layer: _values(section.spec, layer, tiling.height, tiling.width) for layer in below}
+    channels, height, width = section.shape
+    return _Part(
+        channels * tiling.height * tiling.width,
+        sum(values[layer] for layer in section.layers if layer in run.style_layers),
+        sum(values[layer] for layer in section.layers if layer in run.content_layers),
         sum(values.values()),
         max(values.values()),
+        math.prod(section.shape) if section.after else 0,
+        _values(section.spec, section.cut, height, width) if section.cut else 0,
+        section.whole,
     )
 
 
@@ -256,25 +258,39 @@ def _values(spec: ModelSpec, layer: str, height: int, width: int) -> int:
 def _finding_targets(run: Run) -> float:
     """The values that forward passes through the content picture or one of the style pictures hold, the most."""
     pictures = [(run.content_layers, (run.height, run.width)), *((run.style_layers, size) for size in run.styles)]
-    return max((_forward(run, layers, *size) for layers, size in pictures if layers), default=0.0)
+    return max((_seeing(_parts(run, layers, *size)) for layers, size in pictures if layers), default=0.0)
 
 
-def _forward(run: Run, layers: tuple[str, ...], height: int, width: int) -> float:
-    window = _window(run, layers, height, width)
-    tapped = window.of(layers) * (_TAPPED_FORWARD + (_OWNED if window.tiled else 0.0))
-    return tapped + _LARGEST_LAYER_FORWARD * window.largest_layer
+def _seeing(parts: list[_Part]) -> float:
+    """The values that the passes forward hold: of one section at a time, and all that is handed on."""
+    return max(map(_forward, parts)) + sum(part.cut for part in parts)
+
+
+def _forward(part: _Part) -> float:
+    return (
+        _STYLE_LAYER_SEEN * part.style + _CONTENT_LAYER_SEEN * part.content + _LARGEST_LAYER_SEEN * part.largest_layer
+    )
 
 
 def _optimizing(run: Run) -> float:
-    """The values that the passes forward and back through one window hold."""
-    window = _window(run, run.layers, run.height, run.width)
+    """The values that the passes forward and back hold."""
+    parts = _parts(run, run.layers, run.height, run.width)
+    handed_on = sum(part.cut for part in parts)
+    most = _backward(run, parts[-1]) + handed_on if parts[-1].whole else 0.0  # bound for both ways
+    for part in reversed(parts):
+        handed_on -= part.cut  # let go of
+        most = max(most, _backward(run, part) + handed_on + part.given + part.cut)
+    return max(most, _seeing(parts))
+
+
+def _backward(run: Run, part: _Part) -> float:
+    """The values that one section holds, bound for both ways."""
     return (
-        _WINDOW * 3 * window.pixels
-        + _ALL_LAYERS[run.precision] * window.all_layers
-        + _LARGEST_LAYER * window.largest_layer
-        + _STYLE_LAYER * window.of(run.style_layers)
-        + _CONTENT_LAYER * window.of(run.content_layers)
-        + (_OWNED * window.of(run.layers) if window.tiled else 0.0)
+        (0.0 if part.given else _WINDOW * part.window)
+        + _ALL_LAYERS[run.precision] * part.all_layers
+        + _LARGEST_LAYER * part.largest_layer
+        + _STYLE_LAYER * part.style
+        + _CONTENT_LAYER * part.content
     )
 
 

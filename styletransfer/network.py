@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 import models
 from models.runtime import load_mxnet
 from styletransfer import pixels
-from styletransfer.tiling import Span, Tile, Tiling, cover
+from styletransfer.tiling import Part, Section, Tile, sections
 from styletransfer.weights import Parameters
 
 _BFLOAT16 = np.dtype([("bfloat16", np.uint16)])  # MXNet's name for it; NumPy has none
 
 
 def tapped(
-    model: str, style_layers: Iterable[str], content_layers: Iterable[str], pooling: str
+    model: str, style_layers: Iterable[str], content_layers: Iterable[str], pooling: str, after: str | None = None
 ) -> tuple[list[str], Any]:
-    """The names of the tapped layers, each once, and one symbol with as many outputs."""
+    """The names of the tapped layers, each once, and one symbol with as many outputs, built from `after` on."""
     mx = load_mxnet()
     style, content = list(style_layers), list(content_layers)
-    groups = models.load(model).get_symbol(style, content, pooling)
+    groups = models.load(model).get_symbol(style, content, pooling, after)
     names: list[str] = []
     symbols = []
     for layers, symbol in zip((style, content), groups):
@@ -43,8 +43,8 @@ class Network:
         The tapped layers, from :func:`tapped`.
     parameters : dict of arrays
         For images in the space in use; see :func:`parameters_for`.
-    height, width : int
-        The image's.
+    shape : tuple of int
+        (channels, height, width) of the image, or of whatever the symbol begins with.
     context : mxnet Context
     trainable : bool
         Whether gradients will be asked for; without, less memory is taken.
@@ -57,8 +57,7 @@ class Network:
         names: list[str],
         symbol: Any,
         parameters: Parameters,
-        height: int,
-        width: int,
+        shape: tuple[int, int, int],
         context: Any,
         trainable: bool,
         precision: str = "float32",
@@ -71,7 +70,7 @@ class Network:
             dtype = _BFLOAT16
             inside = symbol(data=mx.sym.amp_cast(mx.sym.Variable("data"), dtype=dtype))
             symbol = mx.sym.Group([mx.sym.amp_cast(output, dtype="float32") for output in inside])
-        self.image = mx.nd.zeros((1, 3, height, width), ctx=context)
+        self.image = mx.nd.zeros((1, *shape), ctx=context)
         self.gradient: Any = mx.nd.zeros(self.image.shape, ctx=context) if trainable else None
         arguments = {
             name: mx.nd.amp_cast(mx.nd.array(parameters[name], ctx=context), dtype=dtype)
@@ -121,99 +120,197 @@ class Source:
     tile: int | None = None
     precision: str = "float32"
 
-    def bind(
-        self, style_layers: Sequence[str], content_layers: Sequence[str], height: int, width: int, trainable: bool
-    ) -> TiledNetwork:
-        """Bind the network for images of a size."""
-        names, symbol = tapped(self.model, style_layers, content_layers, self.pooling)
-        tiling = cover(models.load(self.model).SPEC, names, height, width, self.tile)
-        network = Network(
-            names, symbol, self.parameters, tiling.height, tiling.width, self.context, trainable, self.precision
-        )
-        return TiledNetwork(self, network, tiling, height, width, trainable)
+    def sections(self, layers: Iterable[str], height: int, width: int) -> list[Section]:
+        """In which parts, as far as the deepest of `layers`, it sees images of a size."""
+        return sections(models.load(self.model).SPEC, layers, height, width, self.tile)
+
+    def bind(self, section: Section, trainable: bool) -> TiledNetwork:
+        """Bind one of its sections."""
+        names, symbol = tapped(self.model, section.outputs, [], self.pooling, section.after)
+        channels, *_ = section.shape
+        shape = (channels, section.tiling.height, section.tiling.width)
+        network = Network(names, symbol, self.parameters, shape, self.context, trainable, self.precision)
+        return TiledNetwork(section, network)
+
+
+def part_of(array: Any, rows: slice, columns: slice) -> Any:
+    """Some rows and columns of an array (1, channels, height, width), copied.
+
+    Indexing would give a view where it can, which MXNet cannot have of arrays in a layout of its kernels.
+    """
+    begin, end = ((None, None, *(getattr(side, name) for side in (rows, columns))) for name in ("start", "stop"))
+    return load_mxnet().nd.slice(array, begin=begin, end=end)
+
+
+def _owned(tile: Tile, stride: int, shape: Sequence[int]) -> tuple[Part, Part]:
+    """What a tile owns of values `stride` pixels apart, of which there are `shape`: in its window, and of all."""
+    (rows, height), (columns, width) = zip((tile.rows, tile.columns), shape)
+    inside = rows.owned_in_window(stride, height), columns.owned_in_window(stride, width)
+    return inside, (rows.owned(stride, height), columns.owned(stride, width))
 
 
 class TiledNetwork:
-    """A network that sees an image tile by tile, each through one window.
+    """A section of a network that sees what it is given tile by tile, each through one window.
 
     Attributes
     ----------
+    section : Section
     features : dict of arrays
-        The tapped layers' in the window; zero wherever the tile does not own them.
+        The tapped layers' in the window. Of those that the tile does not own, some are not what the whole gives.
+    """
+
+    def __init__(self, section: Section, network: Network) -> None:
+        self.section = section
+        self.features = network.features
+        self._network = network
+
+    def shape(self, layer: str) -> tuple[int, int, int, int]:
+        """(1, channels, height, width) of all that a layer puts out."""
+        _, height, width = self.section.shape
+        return (1, *self.section.spec.output_shape(layer, height, width))
+
+    def forward(self, values: Any, tile: Tile) -> None:
+        """Fill `features` with those of a tile of what the section is given."""
+        rows, columns = self._window(tile)
+        part_of(values, rows, columns).copyto(self._network.image)
+        self._network.forward()
+
+    def backward(self, head_gradients: Mapping[str, Any], tile: Tile, gradient: Any) -> None:
+        """Fill in what the tile last seen owns of the gradient of the whole, of the shape of what the section is given.
+
+        The head gradients are those of the window, of what the tile owns and of what it does not; where what is seen
+        goes beyond the window they do not matter.
+        """
+        self._network.backward(head_gradients)
+        (rows, columns), (all_rows, all_columns) = _owned(tile, 1, self.section.shape[1:])
+        gradient[:, :, all_rows, all_columns] = part_of(self._network.gradient, rows, columns)
+
+    def keep(self, kept: Any, layer: str, tile: Tile) -> None:
+        """Copy what the tile owns of a layer into an array of the shape of all that the layer puts out."""
+        (rows, columns), (all_rows, all_columns) = self.owned(layer, tile)
+        kept[:, :, all_rows, all_columns] = part_of(self.features[layer], rows, columns)
+
+    def owned(self, layer: str, tile: Tile) -> tuple[Part, Part]:
+        """Rows and columns of a layer's values that a tile owns: in its window, and in the whole image."""
+        return _owned(tile, self._stride(layer), self.shape(layer)[2:])
+
+    def parts(self, tile: Tile) -> dict[str, Part]:
+        """For every layer the rows and columns in the window that a tile owns."""
+        return {layer: self.owned(layer, tile)[0] for layer in self.section.layers}
+
+    def seen(self, layer: str, tile: Tile) -> Part:
+        """Which rows and columns of a layer of the whole image lie in the window of a tile."""
+        stride = self._stride(layer)
+        starts = (tile.rows.start // stride, tile.columns.start // stride)
+        rows, columns = (slice(start, start + n) for start, n in zip(starts, self.features[layer].shape[2:]))
+        return rows, columns
+
+    def _stride(self, layer: str) -> int:
+        return self.section.spec.receptive_field(layer).stride
+
+    def _window(self, tile: Tile) -> tuple[slice, slice]:
+        tiling = self.section.tiling
+        return (
+            slice(tile.rows.start, tile.rows.start + tiling.height),
+            slice(tile.columns.start, tile.columns.start + tiling.width),
+        )
+
+
+class Watcher(Protocol):
+    """What stands at the seam of a section: it sees the features of every tile, and gives their head gradients."""
+
+    def see(self, tile: Tile) -> None:
+        """The network's features are those of a tile; every tile comes once."""
+
+    def head_gradients(self, tile: Tile) -> Mapping[str, Any]:
+        """Those of every layer of the section, when its features are again those of a tile."""
+
+
+class Passes:
+    """Forward through all sections of a network, and back, for images of a size.
+
+    Only one section takes memory at a time: it is bound when its turn comes, once on either way. What needs no tiles is
+    one section and stays bound.
+
+    Parameters
+    ----------
+    source : Source
+    layers : names of the tapped layers
+    height, width : int
+        The image's.
+    watch : callable
+        Makes the watcher of a section that has been bound.
+    trainable : bool
+        Whether :meth:`backward` will be called.
+
+    Attributes
+    ----------
     gradient : array (1, 3, height, width)
-        The sum of what :meth:`backward` found since the first tile.
+        Of the image last gone back to.
     """
 
     def __init__(
-        self, source: Source, network: Network, tiling: Tiling, height: int, width: int, trainable: bool
+        self,
+        source: Source,
+        layers: Iterable[str],
+        height: int,
+        width: int,
+        watch: Callable[[TiledNetwork], Watcher],
+        trainable: bool,
     ) -> None:
+        self._source = source
+        self._sections = source.sections(layers, height, width)
+        self._watch = watch
+        self._trainable = trainable
+        self._last: tuple[TiledNetwork, Watcher] | None = None
+        self._given: list[Any] = []
+        self.gradient: Any = load_mxnet().nd.zeros((1, 3, height, width), ctx=source.context) if trainable else None
+
+    def forward(self, image: Any) -> None:
+        """Show an image (1, 3, height, width) to the watchers."""
         mx = load_mxnet()
-        self.tiling = tiling
-        self._network = network
-        self._layers: dict[str, _Positions] = {}
-        spec = models.load(source.model).SPEC
-        for layer in network.names:
-            _, rows, columns = spec.output_shape(layer, height, width)
-            self._layers[layer] = _Positions(spec.receptive_field(layer).stride, rows, columns)
-        self._owned: Any = None
-        self.features = network.features
-        self.gradient = network.gradient
-        if not tiling.whole:
-            self._masks = {
-                layer: mx.nd.zeros((1, 1, *features.shape[2:]), ctx=source.context)
-                for layer, features in network.features.items()
-            }
-            names = list(network.features)
-            symbols = [mx.sym.broadcast_mul(mx.sym.Variable(name), mx.sym.Variable(f"mask_{name}")) for name in names]
-            arguments = {**network.features, **{f"mask_{name}": mask for name, mask in self._masks.items()}}
-            self._owned = mx.sym.Group(symbols).bind(source.context, arguments, grad_req="null")
-            self.features = dict(zip(names, self._owned.outputs))
-            if trainable:
-                self.gradient = mx.nd.zeros((1, 3, height, width), ctx=source.context)
+        self._given = [image]
+        for section in self._sections:
+            given = self._given[-1]
+            network, watcher = self._bound(section, self._trainable and section.whole)
+            if section.cut:
+                self._given.append(mx.nd.zeros(network.shape(section.cut), ctx=self._source.context))
+            for tile in section.tiling:
+                network.forward(given, tile)
+                watcher.see(tile)
+                if section.cut:
+                    network.keep(self._given[-1], section.cut, tile)
+            if section.cut:
+                mx.nd.waitall()
+            del network, watcher
 
-    def forward(self, image: Any, tile: Tile) -> None:
-        """Fill `features` with those of a tile of an image (1, 3, height, width)."""
-        if self._owned is None:
-            image.copyto(self._network.image)
-            self._network.forward()
-            return
-        rows, columns = self._window(tile)
-        image[:, :, rows, columns].copyto(self._network.image)
-        for layer, mask in self._masks.items():
-            mask[:] = 0
-            (mask_rows, mask_columns), _ = self.owned(layer, tile)
-            mask[:, :, mask_rows, mask_columns] = 1
-        self._network.forward()
-        self._owned.forward(is_train=False)
+    def backward(self) -> None:
+        """Go back from the watchers' head gradients to the image last shown, and fill `gradient`."""
+        mx = load_mxnet()
+        above: Any = None
+        for section in reversed(self._sections):
+            given = self._given.pop()
+            network, watcher = self._bound(section, True)
+            gradient = mx.nd.zeros(given.shape, ctx=self._source.context) if self._given else self.gradient
+            for tile in section.tiling:
+                if not section.whole:
+                    network.forward(given, tile)
+                heads = dict(watcher.head_gradients(tile))
+                if section.cut:
+                    seen = part_of(above, *network.seen(section.cut, tile))
+                    heads[section.cut] = heads[section.cut] + seen if section.cut in heads else seen
+                network.backward(heads, tile, gradient)
+            if len(self._sections) > 1:
+                self._last = None
+                mx.nd.waitall()
+            del network, watcher
+            above = gradient
 
-    def backward(self, head_gradients: Mapping[str, Any], tile: Tile) -> None:
-        """Add to `gradient` what the head gradients of the tile last seen give."""
-        self._network.backward(head_gradients)
-        if self._owned is not None:
-            if tile is self.tiling.tiles[0]:
-                self.gradient[:] = 0
-            rows, columns = self._window(tile)
-            self.gradient[:, :, rows, columns] += self._network.gradient
-
-    def owned(self, layer: str, tile: Tile) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-        """Rows and columns of a layer's values that a tile owns: in its window, and in the whole image."""
-        place = self._layers[layer]
-        sides = ((tile.rows, place.rows), (tile.columns, place.columns))
-        in_window = tuple(span.owned_in_window(place.stride, values) for span, values in sides)
-        in_image = tuple(span.owned(place.stride, values) for span, values in sides)
-        return in_window, in_image  # type: ignore[return-value]
-
-    def _window(self, tile: Tile) -> tuple[slice, slice]:
-        def side(span: Span, length: int) -> slice:
-            return slice(span.start, span.start + length)
-
-        return side(tile.rows, self.tiling.height), side(tile.columns, self.tiling.width)
-
-
-@dataclass(frozen=True)
-class _Positions:
-    """Where the values of a layer of the whole image lie: `rows` x `columns` of them, `stride` pixels apart."""
-
-    stride: int
-    rows: int
-    columns: int
+    def _bound(self, section: Section, trainable: bool) -> tuple[TiledNetwork, Watcher]:
+        if section.whole and self._last is not None:
+            return self._last
+        network = self._source.bind(section, trainable)
+        bound = network, self._watch(network)
+        if section.whole:
+            self._last = bound
+        return bound

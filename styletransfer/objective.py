@@ -14,7 +14,7 @@ import models
 from models.runtime import load_mxnet
 from styletransfer.conventions import Convention, LayerFacts
 from styletransfer.loss_executors import Grams, HeadGradients, SquaredDistances
-from styletransfer.network import Source
+from styletransfer.network import Passes, Source, TiledNetwork, part_of
 from styletransfer.targets import Targets
 from styletransfer.tiling import Tile
 from styletransfer.total_variation import TotalVariation
@@ -135,8 +135,8 @@ class Objective:
 class NetworkLosses:
     """The raw losses of the tapped layers, and the gradient of their weighted sum; the seam is the tapped features.
 
-    In a first pass over the tiles of the image the Gram matrices and content losses are summed up; the style losses
-    follow from them; in a second pass every tile goes back through the network. A single tile is gone through once.
+    On the way forward the Gram matrices and content losses are summed up over the tiles of the image; the style losses
+    follow from them, and the head gradients of every tile on the way back.
 
     Parameters
     ----------
@@ -153,65 +153,102 @@ class NetworkLosses:
     ) -> None:
         mx = load_mxnet()
         context = source.context
-        self._network = source.bind(list(targets.style), list(targets.content), height, width, trainable=True)
-        features = self._network.features
-        self._grams = Grams(features, targets.style, context)
-        self._gram_sums = {layer: mx.nd.zeros(target.shape, ctx=context) for layer, target in targets.style.items()}
-        self._style = SquaredDistances(self._gram_sums, targets.style, context)
-        self._content_targets = targets.content
-        if self._network.tiling.whole:
-            self._content_here = dict(targets.content)
-        else:
-            self._content_here = {layer: mx.nd.zeros(features[layer].shape, ctx=context) for layer in targets.content}
-        self._content = SquaredDistances(
-            {layer: features[layer] for layer in targets.content}, self._content_here, context
-        )
-        self._heads = HeadGradients(features, self._style.gradients, self._content.gradients, context)
-        self._content_coefficients, self._style_coefficients = (
-            [mx.nd.array([coefficients[f"{group}.{layer}"]], ctx=context) for layer in layers]
-            for group, layers in (("content", targets.content), ("style", targets.style))
-        )
+        self._grams = {layer: mx.nd.zeros(target.shape, ctx=context) for layer, target in targets.style.items()}
+        self._style = SquaredDistances(self._grams, targets.style, context)
+        self._style_coefficients = [
+            mx.nd.array([coefficients[f"style.{layer}"]], ctx=context) for layer in targets.style
+        ]
+        self._content = dict.fromkeys(targets.content, 0.0)
+        content_coefficients = {
+            layer: mx.nd.array([coefficients[f"content.{layer}"]], ctx=context) for layer in targets.content
+        }
+
+        def watch(network: TiledNetwork) -> _LossWatcher:
+            return _LossWatcher(
+                network,
+                self._grams,
+                self._style.gradients,
+                targets.content,
+                content_coefficients,
+                self._content,
+                context,
+            )
+
+        self._passes = Passes(source, [*targets.style, *targets.content], height, width, watch, trainable=True)
 
     @property
     def gradient(self) -> Any:
         """That of the image last seen, (1, 3, height, width)."""
-        return self._network.gradient
+        return self._passes.gradient
 
     def __call__(self, image: Any) -> dict[str, float]:
         """The raw losses of an image, by name; `gradient` is filled."""
-        tiles = self._network.tiling.tiles
-        content = dict.fromkeys(self._content_targets, 0.0)
-        for tile in tiles:
-            self._network.forward(image, tile)
-            for layer, gram in self._grams.forward().items():
-                if tile is tiles[0]:
-                    gram.copyto(self._gram_sums[layer])
-                else:
-                    self._gram_sums[layer] += gram
-            for layer, value in self._content_losses(tile).items():
-                content[layer] += float(value.asscalar())
+        for gram in self._grams.values():
+            gram[:] = 0
+        self._content.update(dict.fromkeys(self._content, 0.0))
+        self._passes.forward(image)
         style = {layer: float(value.asscalar()) for layer, value in self._style.forward().items()}
         self._style.backward(self._style_coefficients)
-        for tile in tiles:
-            if len(tiles) > 1:
-                self._network.forward(image, tile)
-                self._content_losses(tile)
-            self._content.backward(self._content_coefficients)
-            self._network.backward(self._heads.forward(), tile)
+        self._passes.backward()
         return {
-            **{f"content.{layer}": value for layer, value in content.items()},
+            **{f"content.{layer}": value for layer, value in self._content.items()},
             **{f"style.{layer}": value for layer, value in style.items()},
         }
 
-    def _content_losses(self, tile: Tile) -> dict[str, Any]:
-        """The raw content losses of the tile that the network last saw."""
-        if not self._network.tiling.whole:
-            for layer, target in self._content_targets.items():
+
+class _LossWatcher:
+    """Sums up the Gram matrices and content losses of a section's layers, and gives the head gradients."""
+
+    def __init__(
+        self,
+        network: TiledNetwork,
+        grams: Mapping[str, Any],
+        gram_gradients: Mapping[str, Any],
+        content_targets: Mapping[str, Any],
+        content_coefficients: Mapping[str, Any],
+        content_losses: dict[str, float],
+        context: Any,
+    ) -> None:
+        mx = load_mxnet()
+        features, layers = network.features, network.section.layers
+        self._network = network
+        self._sums = grams
+        self._style = [layer for layer in layers if layer in grams]
+        self._grams = Grams(features, self._style, context)
+        self._gram_gradients = {layer: gram_gradients[layer] for layer in self._style}
+        self._targets = {layer: content_targets[layer] for layer in layers if layer in content_targets}
+        if network.section.tiling.whole:
+            self._here = self._targets
+        else:
+            self._here = {layer: mx.nd.zeros(features[layer].shape, ctx=context) for layer in self._targets}
+        self._content = SquaredDistances({layer: features[layer] for layer in self._targets}, self._here, context)
+        self._content_coefficients = [content_coefficients[layer] for layer in self._targets]
+        self._losses = content_losses
+        self._context = context
+        self._heads: HeadGradients | None = None
+
+    def see(self, tile: Tile) -> None:
+        self._grams.add(self._network.parts(tile), self._sums)
+        if not self._network.section.tiling.whole:
+            for layer, target in self._targets.items():
                 (rows, columns), (all_rows, all_columns) = self._network.owned(layer, tile)
-                here = self._content_here[layer]
-                here[:] = 0
-                here[:, :, rows, columns] = target[:, :, all_rows, all_columns]
-        return self._content.forward()
+                self._network.features[layer].copyto(self._here[layer])  # so that only what the tile owns counts
+                self._here[layer][:, :, rows, columns] = part_of(target, all_rows, all_columns)
+        for layer, value in self._content.forward().items():
+            self._losses[layer] += float(value.asscalar())
+
+    def head_gradients(self, tile: Tile) -> Mapping[str, Any]:
+        if not self._network.section.whole:  # the features were those of other tiles meanwhile
+            for layer, target in self._targets.items():
+                if not self._network.section.tiling.whole:
+                    part_of(target, *self._network.seen(layer, tile)).copyto(self._here[layer])
+            self._content.forward()
+        self._content.backward(self._content_coefficients)
+        if self._heads is None:
+            self._heads = HeadGradients(
+                self._network.features, self._gram_gradients, self._content.gradients, self._context
+            )
+        return self._heads.forward()
 
 
 def squared_norm(array: Any) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,15 @@ LOGGER = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
+class Sizes:
+    """Those of the pictures of a run, pixels: the result's, which content and start get too, and the styles'."""
+
+    height: int
+    width: int
+    styles: tuple[tuple[int, int], ...]  # (height, width) of each
+
+
+@dataclass(frozen=True)
 class Pictures:
     """The pictures of a run, (H, W, 3) RGB 0..1: content and start at the size of the result, styles at theirs."""
 
@@ -47,67 +57,97 @@ class Prepared:
     generator: np.random.Generator
 
 
-def read_pictures(config: Config) -> list[Pictures]:
-    """Read the pictures that a config names and resize them for every scale; the last is that of the result.
+def read_sizes(config: Config) -> list[Sizes]:
+    """The sizes that the pictures of a config will have at every scale; the last is that of the result.
 
-    Of a number of scales, those are left out that are too small for one of the layers.
+    The files are opened but not read, so that memory can be foretold before it is taken. Of a number of scales, those
+    are left out that are too small for one of the layers.
 
     Raises
     ------
     UserError
-        If a file cannot be read, or one of the sizes is too small for a layer.
+        If a file is no picture, or one of the sizes is too small for a layer.
     """
-    content = images.read(find_input(config.content.image)) if config.content.image else None
-    styles = (
-        [(name, weight, images.read(find_input(name))) for name, weight in (config.style.images or {}).items()]
-        if config.style.weight > 0
-        else []
-    )
-    start = images.read(find_input(config.init.image)) if config.init.image else None
+    content = images.size(find_input(config.content.image)) if config.content.image else None
+    styles = {name: images.size(find_input(name)) for name in _style_weights(config)}
     *smaller, edge = config.long_edges
     levels = []
     for small in smaller:
         try:
-            levels.append(_at_scale(config, small, content, styles, start))
+            levels.append(_at_scale(config, small, content, styles))
         except UserError:
             if isinstance(config.scales, list):
                 raise
-    return [*levels, _at_scale(config, edge, content, styles, start)]
+    return [*levels, _at_scale(config, edge, content, styles)]
+
+
+def read_pictures(config: Config, levels: Sequence[Sizes] | None = None) -> list[Pictures]:
+    """Read the pictures that a config names and resize them for every scale.
+
+    Parameters
+    ----------
+    config : Config
+    levels : sequence of Sizes, optional
+        From :func:`read_sizes`, where that was asked before.
+
+    Raises
+    ------
+    UserError
+        If a file cannot be read, or as :func:`read_sizes`.
+    """
+    levels = read_sizes(config) if levels is None else levels
+    inside = [(level.height, level.width) for level in levels]
+    shares = _style_weights(config)
+    total = sum(shares.values())
+    content = _read(config.content.image, inside)
+    styles = [_read(name, [level.styles[number] for level in levels]) for number, name in enumerate(shares)]
+    start = _read(config.init.image, inside)
+    return [
+        Pictures(
+            *size,
+            content[scale],
+            tuple((share / total, style[scale]) for share, style in zip(shares.values(), styles)),
+            start[scale],
+        )
+        for scale, size in enumerate(inside)
+    ]
+
+
+def _style_weights(config: Config) -> Mapping[str, float]:
+    """The style pictures that count, with their weights."""
+    return (config.style.images or {}) if config.style.weight > 0 else {}
+
+
+def _read(name: str | None, sizes: Sequence[tuple[int, int]]) -> list[Any]:
+    """A picture in each of these sizes, None for none; the picture itself, which may be far larger, is let go."""
+    if name is None:
+        return [None] * len(sizes)
+    picture = images.read(find_input(name))
+    return [images.resize(picture, *size) for size in sizes]
 
 
 def _at_scale(
-    config: Config,
-    edge: int,
-    content: Picture | None,
-    styles: list[tuple[str, float, Picture]],
-    start: Picture | None,
-) -> Pictures:
-    """The pictures for an image of a long edge."""
+    config: Config, edge: int, content: tuple[int, int] | None, styles: Mapping[str, tuple[int, int]]
+) -> Sizes:
+    """The sizes for an image of a long edge, from those of the files."""
     share = edge / config.long_edges[-1]
     if config.shape:
         height, width = (max(1, round(side * share)) for side in config.shape)
         asked = f"shape: {list(config.shape)}"
     else:
-        shape_giver = content if content is not None else styles[0][2]
-        height, width = images.fit(shape_giver.shape[0], shape_giver.shape[1], edge)
+        shape_giver = content if content is not None else next(iter(styles.values()))
+        height, width = images.fit(*shape_giver, edge)
         asked = f"size: {config.size}"
     if share < 1:
         asked = f"scales: a long edge of {edge}"
     layers = used_layers(config)
     _check_size(config.spec, layers["content"] + layers["style"], height, width, asked)
-    total = sum(weight for _, weight, _ in styles)
     resized = []
-    for name, weight, style in styles:
-        style_height, style_width = _style_size(config, style, height, width, share)
-        _check_size(config.spec, layers["style"], style_height, style_width, f"style picture {name}")
-        resized.append((weight / total, images.resize(style, style_height, style_width)))
-    return Pictures(
-        height,
-        width,
-        None if content is None else images.resize(content, height, width),
-        tuple(resized),
-        None if start is None else images.resize(start, height, width),
-    )
+    for name, style in styles.items():
+        size = _style_size(config, style, height, width, share)
+        _check_size(config.spec, layers["style"], *size, f"style picture {name}")
+        resized.append(size)
+    return Sizes(height, width, tuple(resized))
 
 
 def used_layers(config: Config) -> dict[str, list[str]]:
@@ -135,10 +175,7 @@ def checked_tile(config: Config, tile: int) -> int:
     layers = [layer for group in used_layers(config).values() for layer in group]
     smallest = smallest_tile(config.spec, layers)
     if tile < smallest:
-        raise UserError(
-            f"tile: {tile} pixels are too few for {config.spec.deepest(layers)} of {config.model}: "
-            f"expected at least {smallest}"
-        )
+        raise UserError(f"tile: {tile} pixels are too few for {config.model}: expected at least {smallest}")
     return tile
 
 
@@ -157,11 +194,11 @@ def precision_of(config: Config) -> str:
     return config.precision
 
 
-def _style_size(config: Config, style: Picture, height: int, width: int, share: float) -> tuple[int, int]:
-    """That of a style picture, for an image of `height` x `width` pixels, a `share` of the result's."""
+def _style_size(config: Config, style: tuple[int, int], height: int, width: int, share: float) -> tuple[int, int]:
+    """That of a style picture, from its file's, for an image `height` x `width`, a `share` as long as the result."""
     if config.style.size == "match":
         return height, width
-    return images.fit(style.shape[0], style.shape[1], max(1, round((config.style.size or config.size) * share)))
+    return images.fit(*style, max(1, round((config.style.size or config.size) * share)))
 
 
 def _check_size(spec: ModelSpec, layers: list[str], height: int, width: int, what: str) -> None:

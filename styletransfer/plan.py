@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,11 +13,13 @@ from models.runtime import load_mxnet
 from styletransfer import memory, pipeline
 from styletransfer.config import Config
 from styletransfer.errors import UserError
-from styletransfer.pipeline import Pictures
-from styletransfer.tiling import Tiling, cover
+from styletransfer.pipeline import Sizes
+from styletransfer.tiling import Section, sections
 from styletransfer.weights import Parameters
 
-_TRIAL_EDGE = 192  # long edge of the image with which a step is timed, pixels
+LOGGER = logging.getLogger(__name__)
+_AGAIN = 1.45  # the time of a section that goes forward twice, over that of one that does so once
+_TRIAL_EDGE = 192  # either side of the pictures with which a step is timed, pixels
 
 
 @dataclass(frozen=True)
@@ -26,43 +30,68 @@ class Stage:
     width: int
     steps: int
     tile: int | None
-    tiling: Tiling
+    sections: list[Section]
     memory: int | None
 
     @property
     def work(self) -> float:
-        """The pixels that a step computes: twice forward and once back where there are tiles, else once each."""
-        seen = self.tiling.height * self.tiling.width * len(self.tiling.tiles)
-        return seen * (1.0 if self.tiling.whole else 1.5)
+        """The pixels that a step computes, what is seen more than once counted as often; of all sections the mean."""
+        shares = [
+            section.tiling.seen / (section.shape[1] * section.shape[2]) * (1.0 if section.whole else _AGAIN)
+            for section in self.sections
+        ]
+        return self.height * self.width * sum(shares) / len(shares)
 
     def line(self) -> str:
         """In words."""
-        tiles = (
-            ""
-            if self.tiling.whole
-            else f", {len(self.tiling.tiles)} tiles of {self.tiling.width} x {self.tiling.height}"
-        )
+        tiling = self.sections[0].tiling
+        tiles = "" if tiling.whole else f", {len(tiling)} tiles of {tiling.width} x {tiling.height}"
         needs = "" if self.memory is None else f", {self.memory / 1e9:.2g} GB of memory"
         return f"{self.width} x {self.height} pixels: {self.steps} steps at most{tiles}{needs}"
 
 
-def stages(config: Config, levels: Sequence[Pictures]) -> list[Stage]:
+def stages(config: Config, levels: Sequence[Sizes]) -> list[Stage]:
     """The scales of a run, each with the largest tile that fits where the config leaves it open.
+
+    Where it does not, a run that would need more memory than may be used is refused if the config has the limit too;
+    if that is what is free just now, the log has a warning: the user may know better.
 
     Raises
     ------
     UserError
-        If a tile is too small for the network, or not even the smallest fits into memory.
+        If a tile is too small for the network, or the run does not fit into memory.
     """
-    on_processor = config.device == "cpu"
-    limit = memory.limit(config.memory) if on_processor else None
-    found = []
-    for pictures, steps in zip(levels, config.steps[-len(levels) :]):
-        run = _memory_run(config, pictures, limit)
-        needs = memory.predict(run) if on_processor else None
-        tiling = cover(config.spec, run.layers, pictures.height, pictures.width, run.tile)
-        found.append(Stage(pictures.height, pictures.width, steps, run.tile, tiling, needs))
-    return found
+    limit = memory.limit(config.memory) if config.device == "cpu" else None
+    runs = [_memory_run(config, sizes, limit) for sizes in reversed(levels)][::-1]  # of the largest it is said first
+    if limit is not None:
+        _hold_to(limit, config, max(runs, key=memory.predict))
+    return [
+        Stage(
+            run.height,
+            run.width,
+            steps,
+            run.tile,
+            sections(config.spec, run.layers, run.height, run.width, run.tile),
+            None if limit is None else memory.predict(run),
+        )
+        for run, steps in zip(runs, config.steps[-len(levels) :])
+    ]
+
+
+def _hold_to(limit: int, config: Config, run: memory.Run) -> None:
+    """Say it where a run needs more than `limit` bytes, which it only can with a tile of the user's own, or none."""
+    needed = memory.predict(run)
+    if needed <= limit:
+        return
+    what = (
+        f"tile: {config.tile}: {run.width} x {run.height} pixels with {run.spec.name} and {run.optimizer.name} need "
+        f"{math.ceil(needed / 1e6):,} MB of memory, and {int(limit / 1e6):,} MB"
+    )
+    if config.memory is None:
+        LOGGER.warning("%s are free; tile: auto, or a smaller size, would need less", what)
+        return
+    memory.largest_tile(run, limit)  # which is what would help, where there is one
+    raise UserError(f"{what} may be used; expected tile: auto, a smaller size, or more memory than {config.memory}")
 
 
 def peak_memory(config: Config) -> int | None:
@@ -74,22 +103,22 @@ def peak_memory(config: Config) -> int | None:
         return None
     limit = memory.limit(config.memory) if config.memory else None
     try:
-        runs = [_memory_run(config, pictures, limit) for pictures in pipeline.read_pictures(config)]
+        runs = [_memory_run(config, sizes, limit) for sizes in pipeline.read_sizes(config)]
     except UserError:
         return None
     return max(map(memory.predict, runs))
 
 
-def _memory_run(config: Config, pictures: Pictures, limit: int | None) -> memory.Run:
+def _memory_run(config: Config, sizes: Sizes, limit: int | None) -> memory.Run:
     """What the memory of a scale depends on, with the tile that is asked for, or fits within `limit` bytes, if any."""
     layers = pipeline.used_layers(config)
     run = memory.Run(
         config.spec,
         tuple(layers["style"]),
         tuple(layers["content"]),
-        pictures.height,
-        pictures.width,
-        tuple((style.shape[0], style.shape[1]) for _, style in pictures.styles),
+        sizes.height,
+        sizes.width,
+        sizes.styles,
         config.optimizer,
         config.tv.kind if config.tv.weight > 0 else "none",
         pipeline.precision_of(config),
@@ -101,15 +130,15 @@ def _memory_run(config: Config, pictures: Pictures, limit: int | None) -> memory
     return run
 
 
-def lines(config: Config, levels: Sequence[Pictures], parameters: Parameters) -> Iterator[str]:
+def lines(config: Config, parameters: Parameters) -> Iterator[str]:
     """The plan in words, with the time that a small trial leads to expect.
 
     Raises
     ------
     UserError
-        As :func:`stages`.
+        As :func:`stages`, or if a picture cannot be read.
     """
-    planned = stages(config, levels)
+    planned = stages(config, pipeline.read_sizes(config))
     yield f"{config.spec.title}, {pipeline.precision_of(config)}, {config.optimizer.name}, into {config.output.folder}"
     for stage in planned:
         yield stage.line()
@@ -123,7 +152,8 @@ def lines(config: Config, levels: Sequence[Pictures], parameters: Parameters) ->
 
 def _seconds_of_a_pixel(config: Config, parameters: Parameters) -> float:
     """The time of a step with a small image, over its pixels."""
-    trial = config.model_copy(update={"scales": [_TRIAL_EDGE], "size": _TRIAL_EDGE, "shape": None})
+    style = config.style.model_copy(update={"size": "match"})
+    trial = config.model_copy(update={"scales": 1, "shape": (_TRIAL_EDGE, _TRIAL_EDGE), "style": style})
     (pictures,) = pipeline.read_pictures(trial)
     prepared = pipeline.prepare(trial, pictures, parameters)
     prepared.objective(prepared.image)

@@ -55,10 +55,11 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
     folder = Path(config.output.folder).expanduser()
     output_folder.check(folder, force, resume)
     inputs = _checksums(config)
-    levels = pipeline.read_pictures(config)
-    parameters = pipeline.load_parameters(config)
     pipeline.context_of(config.device)
-    stages = plan.stages(config, levels)
+    sizes = pipeline.read_sizes(config)
+    stages = plan.stages(config, sizes)  # before anything is read that may not fit into memory
+    levels = pipeline.read_pictures(config, sizes)
+    parameters = pipeline.load_parameters(config)
     with output_folder.taken(folder, force, resume), _signals() as stopped:
         state = checkpoints.read(folder, _comparable(config), inputs) if resume else None
         LOGGER.info("%s, into %s", config.spec.title, folder)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import models
 from models.runtime import load_mxnet
 from styletransfer.loss_executors import Grams
-from styletransfer.network import Source
+from styletransfer.network import Passes, Source, TiledNetwork
+from styletransfer.tiling import Tile
 
 
 @dataclass(frozen=True)
@@ -62,29 +63,48 @@ def find_targets(
 
 def _features(source: Source, picture: Any, layers: Sequence[str]) -> dict[str, Any]:
     """The features of a whole picture."""
-    mx = load_mxnet()
-    height, width = picture.shape[2:]
-    spec = models.load(source.model).SPEC
-    network = source.bind([], layers, height, width, trainable=False)
-    if network.tiling.whole:
-        network.forward(picture, network.tiling.tiles[0])
-        return {layer: network.features[layer].copy() for layer in layers}
-    found = {layer: mx.nd.zeros((1, *spec.output_shape(layer, height, width)), ctx=source.context) for layer in layers}
-    for tile in network.tiling.tiles:
-        network.forward(picture, tile)
-        for layer in layers:
-            (rows, columns), (all_rows, all_columns) = network.owned(layer, tile)
-            found[layer][:, :, all_rows, all_columns] = network.features[layer][:, :, rows, columns]
+    found: dict[str, Any] = {}
+    _look(source, picture, layers, lambda network: _Collector(network, found))
     return found
 
 
 def _grams(source: Source, picture: Any, layers: Sequence[str]) -> dict[str, Any]:
     """The raw Gram matrices of a whole picture."""
-    network = source.bind(layers, [], picture.shape[2], picture.shape[3], trainable=False)
-    grams = Grams(network.features, layers, source.context)
-    found: dict[str, Any] = {}
-    for tile in network.tiling.tiles:
-        network.forward(picture, tile)
-        for layer, gram in grams.forward().items():
-            found[layer] = found[layer] + gram if layer in found else gram.copy()
+    mx = load_mxnet()
+    channels = {layer: models.load(source.model).SPEC.output_shape(layer, 1, 1)[0] for layer in layers}
+    found = {layer: mx.nd.zeros((number, number), ctx=source.context) for layer, number in channels.items()}
+    _look(source, picture, layers, lambda network: _Adder(network, source.context, found))
     return found
+
+
+def _look(source: Source, picture: Any, layers: Sequence[str], watch: Callable[[TiledNetwork], Any]) -> None:
+    height, width = picture.shape[2:]
+    Passes(source, layers, height, width, watch, trainable=False).forward(picture)
+    load_mxnet().nd.waitall()
+
+
+class _Collector:
+    """Puts the features of a section's layers together."""
+
+    def __init__(self, network: TiledNetwork, found: dict[str, Any]) -> None:
+        self._network = network
+        self._found = found
+
+    def see(self, tile: Tile) -> None:
+        for layer in self._network.section.layers:
+            if layer not in self._found:
+                array = self._network.features[layer]
+                self._found[layer] = load_mxnet().nd.zeros(self._network.shape(layer), ctx=array.context)
+            self._network.keep(self._found[layer], layer, tile)
+
+
+class _Adder:
+    """Sums up the Gram matrices of a section's layers."""
+
+    def __init__(self, network: TiledNetwork, context: Any, sums: Mapping[str, Any]) -> None:
+        self._network = network
+        self._grams = Grams(network.features, network.section.layers, context)
+        self._sums = sums
+
+    def see(self, tile: Tile) -> None:
+        self._grams.add(self._network.parts(tile), self._sums)

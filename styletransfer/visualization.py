@@ -91,7 +91,7 @@ class Filter:
     def __init__(self, spec: ModelSpec, layer: str, channel: int, parameters: Parameters, picture: Picture) -> None:
         names, symbol = tapped(spec.name, [layer], [], spec.pooling)
         height, width = picture.shape[:2]
-        self._network = Network(names, symbol, parameters, height, width, load_mxnet().cpu(), trainable=True)
+        self._network = Network(names, symbol, parameters, (3, height, width), load_mxnet().cpu(), trainable=True)
         self._network.image[:] = pixels.from_picture(picture, _SPACE)
         self._network.forward()
         self._layer, self._channel = layer, channel

@@ -1,9 +1,9 @@
-"""What several test modules share: arrays, distances, finite differences, random networks, a quadratic objective."""
+"""What several test modules share: arrays, distances, finite differences, random networks, simple objectives."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 import numpy as np
@@ -74,3 +74,29 @@ class Quadratic:
             0.5 * (self.tv or 0.0) * float((image * image).sum().asscalar()),
         )
         return Evaluation(losses, distance * self.curvature, None if self.tv is None else image * self.tv)
+
+
+class BreaksAt:
+    """An objective that says something else of some images.
+
+    They are counted from 0 in the order in which they are first seen, so that they mostly are the steps; of an image
+    that is seen again it says the same again.
+    """
+
+    def __init__(
+        self,
+        objective: Callable[[Any], Evaluation] | None,
+        numbers: Container[int],
+        loss: float | None = None,
+        gradient: float | None = None,
+    ) -> None:
+        self.objective, self.numbers, self.loss, self.gradient = objective, numbers, loss, gradient
+        self.seen: dict[bytes, int] = {}
+
+    def __call__(self, image: Any) -> Evaluation:
+        assert self.objective is not None
+        good = self.objective(image)
+        if self.seen.setdefault(image.asnumpy().tobytes(), len(self.seen)) not in self.numbers:
+            return good
+        losses = good.losses if self.loss is None else Losses({"content.quadratic": self.loss}, 0.0)
+        return Evaluation(losses, good.gradient if self.gradient is None else good.gradient * self.gradient, None)

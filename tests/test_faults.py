@@ -557,12 +557,17 @@ def test_want_of_memory_is_told_from_mistakes_of_ours(capsys, error, known):
             guarded(command)
 
 
-def test_a_limit_that_is_too_small_is_one_line_before_anything_is_made(garden, capsys, caplog):
-    assert assert_made_or_one_line(garden, command("memory=1MB"), capsys, caplog) == 2
+@pytest.mark.parametrize("tile", ["auto", "off"])
+def test_a_limit_that_is_too_small_is_one_line_before_anything_is_made(garden, capsys, caplog, tile):
+    assert assert_made_or_one_line(garden, command("memory=1MB", f"tile={tile}"), capsys, caplog) == 2
 
 
-def test_without_tiles_the_limit_is_not_looked_at(garden, capsys, caplog):
-    assert assert_made_or_one_line(garden, command("memory=1MB", "tile=off"), capsys, caplog) == 0
+@pytest.mark.parametrize("tile", ["auto", "off"])
+def test_a_picture_far_too_large_is_refused_before_one_is_read(garden, capsys, monkeypatch, tile):
+    monkeypatch.delattr(images, "read")
+    assert main(command("size=20000", "scales=2", "memory=2GB", f"tile={tile}")) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: 20000 x 15000 pixels with vgg_slim and ") and "2,000 MB may be used" in line
 
 
 # Where nobody listens.

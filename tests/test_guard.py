@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from helpers import Quadratic, to_mx
+from helpers import BreaksAt, Quadratic, to_mx
 
 from styletransfer.config import OptimizerSettings
 from styletransfer.errors import Diverged
@@ -43,25 +43,6 @@ class Valley:
 def suited(name):
     """An objective that keeps the optimiser busy."""
     return Valley() if name == "lbfgs" else OBJECTIVE
-
-
-class BreaksAt:
-    """An objective that says something else of some images.
-
-    They are counted from 0 in the order in which they are first seen, so that they mostly are the steps; of an image
-    that is seen again it says the same again.
-    """
-
-    def __init__(self, objective, numbers, loss=None, gradient=None):
-        self.objective, self.numbers, self.loss, self.gradient = objective, numbers, loss, gradient
-        self.seen = {}
-
-    def __call__(self, image):
-        good = self.objective(image)
-        if self.seen.setdefault(image.asnumpy().tobytes(), len(self.seen)) not in self.numbers:
-            return good
-        losses = good.losses if self.loss is None else Losses({"content.quadratic": self.loss}, 0.0)
-        return Evaluation(losses, good.gradient if self.gradient is None else good.gradient * self.gradient, None)
 
 
 def started(name_or_settings=PLAIN):

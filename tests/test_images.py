@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from PIL import BmpImagePlugin, Image, ImageCms
+from PIL import BmpImagePlugin, Image, ImageCms, PngImagePlugin
 
 from styletransfer import images
 from styletransfer.errors import UserError
@@ -32,12 +32,14 @@ def encoded(image, kind, **options):
 
 @pytest.fixture
 def read(tmp_path):
-    """Reads a picture from its bytes."""
+    """Reads a picture from its bytes; its size has to be the one that was told before."""
 
     def read_bytes(content, name="picture"):
         path = tmp_path / name
         path.write_bytes(content)
-        return images.read(path)
+        picture = images.read(path)
+        assert images.size(path) == picture.shape[:2]
+        return picture
 
     return read_bytes
 
@@ -251,6 +253,27 @@ def test_the_orientation_of_the_camera_is_applied(read, kind, orientation, turn_
     exif = Image.Exif()
     exif[ORIENTATION] = orientation
     assert_shows(read(encoded(stored, kind, exif=exif)), SMOOTH, tolerance={"JPEG": 12, "WEBP": 12}.get(kind, 0))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_orientation_may_stand_in_the_xmp(read, kind, orientation):
+    xmp = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="{orientation}"/></x:xmpmeta>'
+    text = PngImagePlugin.PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", xmp)
+    options = {
+        "JPEG": {"xmp": xmp.encode()}, "PNG": {"pnginfo": text}, "TIFF": {"tiffinfo": {700: xmp.encode()}},
+    }[kind]  # fmt: skip
+    turned = orientation in (6, 8)
+    assert read(encoded(SMOOTH, kind, **options)).shape == ((32, 24, 3) if turned else (24, 32, 3))
+
+
+def test_the_size_is_told_from_the_head_of_a_file(tmp_path):
+    path = tmp_path / "cut.jpg"
+    path.write_bytes(encoded(SMOOTH, "JPEG")[:-9])
+    assert images.size(path) == (24, 32)
+    with pytest.raises(UserError, match="cannot be read"):
+        images.read(path)
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])

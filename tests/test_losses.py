@@ -20,7 +20,7 @@ def drawn(shape, seed, scale=1.0):
 
 def gram_of(features):
     """The library's Gram matrix of features (N, h, w)."""
-    symbol = losses.gram(mx.sym.Variable("features"), len(features))
+    symbol = losses.gram(losses.channels_last(mx.sym.Variable("features")), len(features))
     return symbol.bind(mx.cpu(), {"features": to_mx(features[None])}).forward()[0].asnumpy()
 
 
@@ -28,7 +28,7 @@ def loss_and_gradient(group, features, target, head=1.0):
     """The library's raw content or style loss of features (N, h, w), and `head` times its gradient."""
     value = mx.sym.Variable("features")
     if group == "style":
-        value = losses.gram(value, len(features))
+        value = losses.gram(losses.channels_last(value), len(features))
     symbol = losses.squared_distance(value, mx.sym.Variable("target"))
     array = to_mx(features[None])
     gradient = mx.nd.zeros(array.shape)

@@ -26,7 +26,7 @@ def symbols(name, style_layers, content_layers, pooling=None):
 def features_of(name, layers, pooling, height=47, width=61):
     """What a network with random weights sees of a picture, by layer."""
     names, symbol = tapped(name, layers, [], pooling)
-    network = Network(names, symbol, random_parameters(name), height, width, mx.cpu(), trainable=False)
+    network = Network(names, symbol, random_parameters(name), (3, height, width), mx.cpu(), trainable=False)
     network.image[:] = to_mx(pixels.from_picture(random_picture(height, width, seed=1), spec_of(name).pixels))
     network.forward()
     return {layer: features.asnumpy() for layer, features in network.features.items()}

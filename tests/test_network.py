@@ -25,7 +25,7 @@ def test_bfloat16_features_and_gradient_are_near_those_of_float32(model):
     image = to_mx(np.random.default_rng(2).normal(0, 60, (1, 3, 65, 79)))
     features, gradients = [], []
     for precision in ("float32", "bfloat16"):
-        network = Network(names, symbol, random_parameters(model), 65, 79, mx.cpu(), True, precision)
+        network = Network(names, symbol, random_parameters(model), (3, 65, 79), mx.cpu(), True, precision)
         network.image[:] = image
         network.forward()
         assert {value.dtype for value in network.features.values()} == {np.float32}

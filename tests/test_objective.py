@@ -235,7 +235,7 @@ def test_a_forward_only_network_sees_what_the_trainable_one_sees(model, pooling)
     image = to_mx(np.random.default_rng(2).normal(0, 60, (1, 3, 33, 47)))
     seen = []
     for trainable in (False, True):
-        network = Network(names, symbol, random_parameters(model), 33, 47, mx.cpu(), trainable)
+        network = Network(names, symbol, random_parameters(model), (3, 33, 47), mx.cpu(), trainable)
         network.image[:] = image
         network.forward()
         seen.append({layer: features.asnumpy() for layer, features in network.features.items()})

@@ -8,8 +8,7 @@ import math
 
 import numpy as np
 import pytest
-from helpers import Quadratic, to_mx
-from test_guard import BreaksAt
+from helpers import BreaksAt, Quadratic, to_mx
 
 from styletransfer.config import OptimizerSettings, Schedule
 from styletransfer.errors import Diverged

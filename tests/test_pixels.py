@@ -110,7 +110,7 @@ def features_of(model, space, picture, layer):
     height, width = picture.shape[:2]
     parameters = parameters_for(model, random_parameters(model), space)
     names, symbol = tapped(model, [layer], [], "avg")
-    network = Network(names, symbol, parameters, height, width, mx.cpu(), trainable=False)
+    network = Network(names, symbol, parameters, (3, height, width), mx.cpu(), trainable=False)
     network.image[:] = to_mx(pixels.from_picture(picture, space))
     network.forward()
     return network.features[layer].asnumpy()

@@ -8,20 +8,20 @@ import pytest
 from processes import NSTYLE, python
 from shrunk import shrunk
 
-from styletransfer import memory, pipeline, plan
+from styletransfer import images, memory, pipeline, plan
 from styletransfer.errors import UserError
 from styletransfer.pyramid import Pyramid
 
 
 def stages_of(*changes):
     settings = shrunk("starry", changes)
-    return plan.stages(settings, pipeline.read_pictures(settings))
+    return plan.stages(settings, pipeline.read_sizes(settings))
 
 
 def test_every_scale_is_a_stage_with_its_steps():
     found = stages_of("scales=[40, 80]", "size=80", "stop.max_iterations=[9, 3]")
     assert [(stage.width, stage.height, stage.steps) for stage in found] == [(40, 26, 9), (80, 53, 3)]
-    assert all(stage.tile is None and stage.tiling.whole for stage in found)
+    assert all(stage.tile is None and stage.sections[0].whole for stage in found)
     assert found[0].memory < found[1].memory
 
 
@@ -29,25 +29,54 @@ def test_tiles_are_chosen_where_the_whole_does_not_fit():
     whole = stages_of("size=900", "optimizer={name: sgd}")[0]
     limit = whole.memory - 50_000_000
     (tiled,) = stages_of("size=900", "optimizer={name: sgd}", f"memory={limit // 10**6}MB")
-    assert tiled.tile is not None and len(tiled.tiling.tiles) > 1 and tiled.memory <= limit
+    assert tiled.tile is not None and len(tiled.sections[0].tiling) > 1 and tiled.memory <= limit
     assert tiled.line().startswith("900 x 600 pixels: 6 steps at most, ") and " tiles of " in tiled.line()
 
 
 def test_off_is_never_tiled_and_a_number_always():
-    (off,) = stages_of("size=900", "tile=off", "memory=300MB")
+    (off,) = stages_of("size=900", "tile=off")
     assert off.tile is None
-    (asked,) = stages_of("size=900", "tile=300", "memory=300MB")
-    assert asked.tile == 300 and max(asked.tiling.height, asked.tiling.width) <= 300
+    (asked,) = stages_of("size=900", "tile=300")
+    assert asked.tile == 300 and max(asked.sections[0].tiling.height, asked.sections[0].tiling.width) <= 300
 
 
 def test_a_tile_too_small_for_the_network_is_refused():
-    with pytest.raises(UserError, match=r"tile: 100 pixels are too few for relu5_1 of vgg_slim: expected at least \d+"):
-        stages_of("size=900", "tile=100")
+    with pytest.raises(UserError, match=r"tile: 30 pixels are too few for vgg_slim: expected at least \d+"):
+        stages_of("size=900", "tile=30")
 
 
 def test_what_fits_in_no_way_is_refused_with_what_would():
     with pytest.raises(UserError, match=r"need at least .* MB of memory, and 400 MB may be used; expected size: \d+"):
         stages_of("size=3000", "memory=400MB")
+
+
+def test_of_several_scales_the_result_is_refused():
+    with pytest.raises(UserError, match=r"^3000 x 2000 pixels"):
+        stages_of("size=3000", "scales=2", "memory=400MB")
+
+
+@pytest.mark.parametrize("tile", ["off", 600])
+def test_a_tile_of_the_users_own_is_refused_where_the_limit_is_too(tile, caplog):
+    changes = "size=900", "optimizer={name: sgd}"
+    needed = stages_of(*changes, f"tile={tile}")[0].memory
+    stages_of(*changes, f"tile={tile}", f"memory={needed // 10**6 + 1}MB")
+    limit = needed // 10**6 - 10
+    what = rf"tile: {tile}: 900 x 600 pixels with vgg_slim and sgd need {needed // 10**6 + 1:,} MB of memory, "
+    with pytest.raises(UserError, match=rf"^{what}and {limit:,} MB may be used; expected tile: auto, a smaller size"):
+        stages_of(*changes, f"tile={tile}", f"memory={limit}MB")
+    assert stages_of(*changes, f"memory={limit}MB")[0].memory <= limit * 10**6
+    with pytest.raises(UserError, match=r"^900 x 600 .* need at least \d+ MB of memory, and 290 MB may be used; "):
+        stages_of(*changes, f"tile={tile}", "memory=290MB")
+    assert not caplog.records
+
+
+def test_a_tile_of_the_users_own_is_only_warned_of_where_the_limit_is_what_is_free(monkeypatch, caplog):
+    monkeypatch.setattr(memory, "limit", lambda asked: 300_000_000)
+    first, second = stages_of("size=900", "scales=2", "optimizer={name: sgd}", "tile=off")
+    assert first.tile is second.tile is None
+    (warning,) = caplog.messages
+    assert warning.startswith("tile: off: 900 x 600 pixels with vgg_slim and sgd need ")
+    assert warning.endswith(" MB of memory, and 300 MB are free; tile: auto, or a smaller size, would need less")
 
 
 def test_on_a_gpu_nothing_is_foretold_and_nothing_chosen():
@@ -57,15 +86,15 @@ def test_on_a_gpu_nothing_is_foretold_and_nothing_chosen():
 
 def test_the_prediction_is_that_of_the_memory_module():
     settings = shrunk("starry", ["size=80", "content.weight=0", "tv.weight=0", "style.size=60"])
-    (pictures,) = pipeline.read_pictures(settings)
-    (stage,) = plan.stages(settings, [pictures])
+    (sizes,) = pipeline.read_sizes(settings)
+    (stage,) = plan.stages(settings, [sizes])
     run = memory.Run(
         settings.spec,
         tuple(settings.style.layers),
         (),
         53,
         80,
-        ((pictures.styles[0][1].shape[0], pictures.styles[0][1].shape[1]),),
+        sizes.styles,
         settings.optimizer,
         "none",
     )
@@ -74,11 +103,40 @@ def test_the_prediction_is_that_of_the_memory_module():
 
 def test_the_lines_say_sizes_steps_memory_and_time():
     settings = shrunk("starry", ["scales=[40, 80]", "size=80", "stop.max_iterations=[9, 3]"])
-    text = list(plan.lines(settings, pipeline.read_pictures(settings), pipeline.load_parameters(settings)))
+    text = list(plan.lines(settings, pipeline.load_parameters(settings)))
     assert text[0] == "VGG-slim, float32, lbfgs, into output/starry"
     assert text[1].startswith("40 x 26 pixels: 9 steps at most") and text[2].startswith("80 x 53 pixels: 3 steps")
     assert re.fullmatch(r"memory: [\d.]+ GB at most, of [\d.e+]+ GB that may be used", text[3])
     assert re.fullmatch(r"time: about \d+ seconds, from a small trial", text[4])
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("starry", ["scales=[40, 80]", "size=80"]),
+        ("starry", ["scales=3", "size=200", "style.size=100"]),
+        ("starry_mxnet", ["style.size=match", "init={kind: image, image: input/night.jpg}"]),
+        ("coursera_vgg19", ["scales=[45, 90]", "shape=[60, 90]"]),
+        ("texture", []),
+    ],
+)
+def test_pictures_have_the_sizes_that_were_told(name, changes):
+    settings = shrunk(name, changes)
+    sizes, levels = pipeline.read_sizes(settings), pipeline.read_pictures(settings)
+    assert len(sizes) == len(levels)
+    for told, pictures in zip(sizes, levels):
+        inside = (told.height, told.width)
+        assert (pictures.height, pictures.width) == inside
+        assert all(each is None or each.shape == (*inside, 3) for each in (pictures.content, pictures.start))
+        assert tuple(style.shape[:2] for _, style in pictures.styles) == told.styles
+
+
+def test_the_trial_is_small_whatever_the_run_is(monkeypatch):
+    made, resize = [], images.resize
+    monkeypatch.setattr(images, "resize", lambda picture, *size: made.append(size) or resize(picture, *size))
+    settings = shrunk("starry", ["shape=[64, 3000]", "size=3000", "style.size=3000"])
+    *_, last = plan.lines(settings, pipeline.load_parameters(settings))
+    assert last.startswith("time: about ") and set(made) == {(192, 192)}
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(3, "3 seconds"), (100, "1.7 minutes"), (9000, "2.5 hours")])

@@ -8,8 +8,8 @@ import math
 
 import numpy as np
 import pytest
+from helpers import BreaksAt
 from shrunk import curve_of, shrunk
-from test_guard import BreaksAt
 
 from styletransfer import images, pipeline
 from styletransfer.errors import Diverged, UserError

@@ -41,6 +41,7 @@ def test_a_picture_made_with_other_settings_is_not_taken_for_done():
     plan = planned(vary={"seed": [0, 1]})
     finish(plan.jobs[1])
     check_finished(plan)
+    check_finished(planned(["memory=3GB"], vary={"seed": [0, 1]}))  # which changes nothing but rounding
     with pytest.raises(
         UserError, match=r"job seed=1: output/sweeps/trial/seed=1 holds a picture made with another tv\.weight"
     ):

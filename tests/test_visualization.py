@@ -30,7 +30,7 @@ def features_of(model: str, layers: tuple[str, ...], height: int, width: int) ->
     """A function from pictures of one size to the layers' features, (channels, h, w) each."""
     spec = models.load(model).SPEC
     names, symbol = tapped(model, layers, [], spec.pooling)
-    network = Network(names, symbol, random_parameters(model), height, width, mx.cpu(), trainable=False)
+    network = Network(names, symbol, random_parameters(model), (3, height, width), mx.cpu(), trainable=False)
 
     def features(picture: NDArray) -> dict[str, NDArray]:
         network.image[:] = pixels.from_picture(picture, spec.pixels)

@@ -168,7 +168,7 @@ class Student:
         relus = [layer for layer in spec.layer_names if layer.startswith("relu")]
         names, symbol = tapped(spec.name, relus, [], spec.pooling)
         height, width = crops.shape[2:]
-        network = Network(names, symbol, self.parameters(), height, width, load_mxnet().cpu(), trainable=False)
+        network = Network(names, symbol, self.parameters(), (3, height, width), load_mxnet().cpu(), trainable=False)
         activity = {layer: np.zeros(value.shape[1]) for layer, value in network.features.items()}
         for crop in crops:
             network.image[:] = _enter(crop[None], spec.pixels)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 
 from models.runtime import usable_cores
+from styletransfer import memory
 from styletransfer.errors import Interrupted
 from styletransfer.files import written_whole
 from styletransfer.sweeps.command import command_of, write_config
@@ -23,6 +26,15 @@ from styletransfer.sweeps.states import Queue, state_of
 def environment(at_once: int) -> dict[str, str]:
     """That of a job of which so many run side by side: the cores divided, unless the user has set the threads."""
     return {"OMP_NUM_THREADS": str(max(1, usable_cores() // at_once)), **os.environ}
+
+
+def with_its_share(job: Job, at_once: int, free: int) -> Job:
+    """A job of which so many run side by side: `free` bytes divided, where each would count on all of them."""
+    counts_on_all = job.config.device == "cpu" and job.config.tile == "auto" and job.config.memory is None
+    if at_once == 1 or not counts_on_all or free == sys.maxsize:  # no limit is known
+        return job
+    share = f"{max(1, free // at_once // 10**6) / 1000}GB"
+    return dataclasses.replace(job, config=job.config.model_copy(update={"memory": share}))
 
 
 def start(job: Job, variables: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
@@ -80,13 +92,14 @@ def run_here(plan: Plan, at_once: int, say: Callable[[str], None], queue: Queue 
     if len(waiting) < len(undone):
         say(f"{len(undone) - len(waiting)} left to the cluster")
     variables = environment(at_once)
+    side_by_side, free = min(at_once, len(waiting)), memory.limit(None)
     running: dict[subprocess.Popen[bytes], Job] = {}
     with _signals() as received, _ended_with_us(running):
         passed_on = 0
         while running or (waiting and not received):
             while waiting and len(running) < at_once and not received:
                 job = waiting.popleft()
-                process = start(job, variables)
+                process = start(with_its_share(job, side_by_side, free), variables)
                 if process is None:
                     finished += 1
                     say(f"{finished}/{len(plan.jobs)} {job.name}: running elsewhere")

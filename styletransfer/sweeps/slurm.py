@@ -96,9 +96,7 @@ def send(plan: Plan, cluster: Cluster, arguments: Sequence[str], say: Callable[[
     for program in ("sbatch", "squeue"):
         if not shutil.which(program):
             raise UserError(f"there is no {program} here: --cluster slurm is for the login node of a Slurm cluster")
-    batch.array(
-        plan, cluster, plan.jobs, "array.sbatch"
-    )  # should anything be at fault, then before anything is written
+    batch.array(plan, cluster, plan.jobs, "array.sbatch")  # what is at fault is said before anything is written
     folder = plan.folder / SLURM
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):

@@ -107,9 +107,8 @@ def check_finished(plan: Plan) -> None:
 
 
 def _first_difference(first: Config, second: Config) -> str | None:
-    flat, other = (
-        dict(_flat(config.model_dump(mode="json", exclude={"made_with", "output"}))) for config in (first, second)
-    )
+    left_out = {"made_with", "output", "memory"}
+    flat, other = (dict(_flat(config.model_dump(mode="json", exclude=left_out))) for config in (first, second))
     return next((key for key in {**flat, **other} if flat.get(key) != other.get(key)), None)
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Start a Slurm of one node, run the tests that need it, and end it again. Where it cannot be started, say why; that is no
-# failure.
+# Start a Slurm of one node, run the tests that need it, and end it again. Where there can be none (start.sh ends with 77),
+# say why; that is no failure. A Slurm that is there and does not start is one.
 #
 #   tests/slurm/run.sh PYTHON [PYTEST-OPTION ...]
 set -euo pipefail

@@ -5,13 +5,22 @@
 #
 # Two partitions, `low` (the default; its jobs are preempted and queued again) and `high`, and two GPUs that are only
 # scheduled. What Slurm believes of the processors and the memory has nothing to do with the machine's.
-# Exit status 77: it is not possible here, and standard error says why. tests/slurm/stop.sh FOLDER ends it.
+# Exit status 77: it is not possible here, for want of packages or of an address; 1: all is there and it does not start, which
+# is a failure. Standard error says why. tests/slurm/stop.sh FOLDER ends it.
 set -euo pipefail
 umask 022
 export PATH=$PATH:/usr/sbin:/sbin LC_ALL=C
-folder=$1
+folder=${1%/}
 impossible() { echo "no Slurm here: $*" >&2; exit 77; }
-[[ $folder =~ ^/[A-Za-z0-9._/-]{1,60}$ ]] || impossible "$folder is too long or too odd for the path of a socket"
+failed() {
+    tail -n 20 "$folder"/log/* >&2
+    echo "error: $* (the logs are above)" >&2
+    exit 1
+}
+[[ $folder =~ ^/[A-Za-z0-9._/-]{1,60}$ ]] || {
+    echo "error: $folder is too long or too odd for the path of a socket" >&2
+    exit 2
+}
 
 mkdir -p "$folder"/{etc,log,pid,state,spool,munge,dev}
 chmod 755 "$folder" # munge wants its socket within reach of all; the key is not
@@ -21,27 +30,37 @@ present() { local name; for name in munged slurmctld slurmd sbatch; do command -
 if ! present; then
     [ "$(id -u)" = 0 ] || impossible "slurm-wlm and munge are not installed, and only root can do it"
     command -v apt-get > /dev/null || impossible "slurm-wlm and munge are not installed, and there is no apt-get"
-    kept=/usr/sbin/policy-rc.d # which keeps packages from starting daemons
-    if [ ! -e "$kept" ]; then
-        trap 'rm -f "$kept"' EXIT
-        printf '#!/bin/sh\nexit 101\n' > "$kept"
-        chmod 755 "$kept"
-    fi
     install() { DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends slurm-wlm munge; }
-    { install || { apt-get update -qq && install; }; } > "$folder/log/install" 2>&1 || {
+    install_alone() ( # one at a time; policy-rc.d keeps packages from starting daemons
+        exec 9< /usr/sbin && flock 9
+        kept=/usr/sbin/policy-rc.d
+        if [ ! -e "$kept" ]; then
+            trap 'rm -f "$kept"' EXIT
+            printf '#!/bin/sh\nexit 101\n' > "$kept" && chmod 755 "$kept"
+        fi
+        install || { apt-get update -qq && install; }
+    )
+    install_alone > "$folder/log/install" 2>&1 || {
         tail -n 3 "$folder/log/install" >&2
         impossible "slurm-wlm and munge cannot be installed"
     }
-    present || impossible "slurm-wlm and munge are installed and something is missing"
+    present || failed "slurm-wlm and munge are installed, and a program of theirs is missing"
 fi
 
 # The addresses: slurmctld insists on the name of this machine.
-host=$(hostname -s)
+host=$(uname -n)
+host=${host%%.*}
 address=$(getent ahostsv4 "$host" | awk '{ print $1; exit }') || true
 [ -n "$address" ] || impossible "the name of this machine, $host, has no IPv4 address"
-free_port() {
+local_address() { # as the kernel has it, where that can be read
+    [[ $address = 127.* ]] || [ ! -r /proc/net/fib_trie ] ||
+        awk -v address="$address" '$1 == "|--" { here = $2 == address } here && /\/32 host LOCAL/ { found = 1 }
+            END { exit !found }' /proc/net/fib_trie
+}
+local_address || impossible "the name of this machine, $host, has the address $address, which is another machine's"
+free_port() { # FIRST: one of the 6000 from there on
     local port
-    while port=$((20000 + RANDOM % 12000)); do
+    while port=$(($1 + RANDOM % 6000)); do
         (exec 3<> "/dev/tcp/$address/$port") 2> /dev/null || { echo "$port"; return; }
     done
 }
@@ -64,8 +83,8 @@ esac > "$folder/etc/cgroup.conf"
 cat > "$folder/etc/slurm.conf" << END
 ClusterName=tests
 SlurmctldHost=$host($address)
-SlurmctldPort=$(free_port)
-SlurmdPort=$(free_port)
+SlurmctldPort=$(free_port 20000)
+SlurmdPort=$(free_port 26000)
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 SlurmUser=$(id -un)
 SlurmdUser=$(id -un)
@@ -104,17 +123,13 @@ echo "export SLURM_CONF=$folder/etc/slurm.conf PATH=\$PATH:/usr/sbin:/sbin" > "$
 
 # The daemons.
 export SLURM_CONF=$folder/etc/slurm.conf
-failed() {
-    tail -n 5 "$folder"/log/* >&2
-    impossible "$* (the logs are above)"
-}
 munged --key-file="$folder/munge/key" --socket="$folder/munge/socket" --pid-file="$folder/pid/munged" \
     --log-file="$folder/log/munged" --seed-file="$folder/munge/seed" < /dev/null > "$folder/log/munged.out" 2>&1 ||
     failed "munged did not start"
 slurmctld -f "$SLURM_CONF" < /dev/null > "$folder/log/slurmctld.out" 2>&1 || failed "slurmctld did not start"
 slurmd -f "$SLURM_CONF" -N node1 < /dev/null > "$folder/log/slurmd.out" 2>&1 || failed "slurmd did not start"
-for ((tries = 0; tries < 300; tries++)); do
+for ((SECONDS = 0; SECONDS < 60;)); do
     if [ "$(timeout 5 sinfo -h -N -p low -o %t 2> /dev/null)" = idle ]; then exit 0; fi
     sleep 0.1
 done
-failed "its node is not idle after half a minute"
+failed "its node is not idle after a minute"

@@ -4,15 +4,18 @@
 #   tests/slurm/stop.sh FOLDER
 set -uo pipefail
 export PATH=$PATH:/usr/sbin:/sbin LC_ALL=C
-folder=$1
+folder=${1%/}
 [ -d "$folder/pid" ] || exit 0
 export SLURM_CONF=$folder/etc/slurm.conf
 
-running() { # the process of a daemon, from its file, if it is still that daemon
-    local process
-    process=$(cat "$folder/pid/$1" 2> /dev/null) && grep -qs "$folder/" "/proc/$process/cmdline" && echo "$process"
+running() { # the processes of a daemon; one that is still starting has no file that says its number
+    local each program
+    for each in /proc/[0-9]*; do
+        { IFS= read -r -d '' program < "$each/cmdline"; } 2> /dev/null && [ "${program##*/}" = "$1" ] &&
+            grep -qsF "$folder/" "$each/cmdline" && echo "${each#/proc/}"
+    done
 }
-if running slurmctld > /dev/null; then
+if [ -n "$(running slurmctld)" ]; then
     timeout 10 scancel --user="$(id -u)" --full
     for ((tries = 0; tries < 100; tries++)); do
         [ -z "$(timeout 5 squeue -h 2> /dev/null)" ] && break
@@ -21,13 +24,14 @@ if running slurmctld > /dev/null; then
 fi
 status=0
 for name in slurmd slurmctld munged; do
-    process=$(running "$name") || continue
-    kill "$process"
+    # shellcheck disable=SC2046
+    [ -z "$(running "$name")" ] || kill $(running "$name")
     for ((tries = 0; tries < 100; tries++)); do
-        running "$name" > /dev/null || continue 2
+        [ -n "$(running "$name")" ] || continue 2
         sleep 0.1
     done
-    kill -KILL "$process"
+    # shellcheck disable=SC2046
+    kill -KILL $(running "$name")
     echo "stop.sh: $name had to be killed" >&2
     status=1
 done

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -70,6 +71,10 @@ class Studio:
         assert done.returncode == expected, (done.stdout, done.stderr)
         return done.stdout
 
+    def state(self, job):
+        """What `submit.py` says of a job, by its name."""
+        return next(line for line in self.submit("--status").splitlines() if line.startswith(f"{job}: "))
+
     def job(self, start):
         """The folder of the job whose name begins so."""
         return next(path for path in self.out.iterdir() if path.name.startswith(start))
@@ -77,6 +82,9 @@ class Studio:
     def log(self, start):
         path = self.job(start) / "job.log"
         return path.read_text() if path.exists() else ""
+
+    def ended(self, array):
+        self.wait("the array", lambda: not slurm("squeue", "--noheader", f"--jobs={array}"))
 
     def wait(self, what, until, seconds=150):
         deadline = time.monotonic() + seconds
@@ -121,8 +129,8 @@ def reference(studio):
 
 
 @pytest.fixture(scope="module")
-def array(studio, reference):
-    """The number of the array; what becomes of it."""
+def remains(studio, reference):
+    """The sweep is sent, and all sorts of things happen to it. What it leaves, in a copy that no test changes."""
     said = studio.submit("--cluster", "slurm", "--option=--hold")
     array = re.search(r"sent 6 of 6 jobs as Slurm array (\d+)", said)[1]
     task = {start: f"{array}_{number}" for number, start in enumerate((PREEMPTED, BROKEN, SLOW, *QUICK))}
@@ -150,39 +158,40 @@ def array(studio, reference):
         studio.wait("the warning", lambda: "back into the queue" in studio.log(SLOW))
         studio.wait("that it goes on", lambda: "going on after step" in studio.log(SLOW))
         slurm("scontrol", "update", f"JobId={task[SLOW]}", "TimeLimit=15")
-        yield array
+        studio.ended(array)
+        studio.wait("the sheet", lambda: not slurm("squeue", "--noheader"))
+        assert studio.submit("--status").endswith("5 done, 1 failed\n"), studio.logs()
     finally:
         slurm("scancel", array)
+    return shutil.copytree(studio.out, studio.folder / "remains")
 
 
-def test_a_sweep_survives_all_that(studio, array, reference):
-    studio.wait("the array", lambda: not slurm("squeue", "--noheader", f"--jobs={array}"))
-    status = studio.submit("--status").splitlines()
-    assert status[-1] == "5 done, 1 failed", (status, studio.logs())
+def test_a_sweep_survives_all_that(studio, remains, reference):
+    logs = {
+        start: (remains / studio.job(start).name / "job.log").read_text() for start in (PREEMPTED, SLOW, BROKEN, *QUICK)
+    }
     for start in (PREEMPTED, SLOW):
-        assert re.search(r"restart [1-9]", studio.log(start)) and "going on after step" in studio.log(start)
+        assert re.search(r"restart [1-9]", logs[start]) and "going on after step" in logs[start]
     for start in (BROKEN, *QUICK):
-        assert studio.log(start).count("Slurm job") == 1 and "restart 0" in studio.log(start)
+        assert logs[start].count("Slurm job") == 1 and "restart 0" in logs[start]
 
-    studio.wait("the sheet", (studio.out / "contact.png").exists, 30)
-    assert Image.open(studio.out / "contact.png").width > 3 * 256
-    with open(studio.out / "results.csv", newline="") as stream:
+    assert Image.open(remains / "contact.png").width > 3 * 256
+    with open(remains / "results.csv", newline="") as stream:
         rows = {row["job"]: row for row in csv.DictReader(stream)}
     assert [row["state"] for row in rows.values()] == ["done", "failed", "done", "done", "done", "done"]
 
     assert reference.wait(240) == 1, (studio.folder / "reference.txt").read_text()
     for start in (PREEMPTED, SLOW, *QUICK):
         name = studio.job(start).name
-        here, there = (curves.read(folder / name / "curve.csv") for folder in (studio.folder / "reference", studio.out))
+        here, there = (curves.read(folder / name / "curve.csv") for folder in (studio.folder / "reference", remains))
         assert curves.first_difference(here, there, 0.0) is None, name
         assert rows[name]["total"] == repr(here.column("total")[-1])
-        assert (studio.out / name / "image.png").read_bytes() == (
+        assert (remains / name / "image.png").read_bytes() == (
             studio.folder / "reference" / name / "image.png"
         ).read_bytes()
 
 
-def test_what_failed_is_sent_again_alone(studio, array):
-    studio.wait("the array", lambda: not slurm("squeue", "--noheader", f"--jobs={array}"))
+def test_what_failed_is_sent_again_alone(studio, remains):
     (studio.folder / "broken.png").write_bytes((studio.folder / "other.png").read_bytes())
     (studio.out / "contact.png").unlink(missing_ok=True)
     assert "sent 1 of 6 jobs" in studio.submit("--cluster", "slurm")
@@ -192,19 +201,19 @@ def test_what_failed_is_sent_again_alone(studio, array):
     assert said.startswith("nothing to send: 6 done\n")
 
 
-def test_a_job_file_can_be_changed_and_sent_again_by_hand(studio, array):
-    studio.wait("the array", lambda: not slurm("squeue", "--noheader", f"--jobs={array}"))
+def test_a_job_file_can_be_changed_and_sent_again_by_hand(studio, remains):
     folder, job = studio.out / "slurm", studio.job(QUICK[0])
     text = (folder / "array-1.sbatch").read_text()
     (folder / "mine.sbatch").write_text(text.replace("--hold", "--job-name=mine").replace("array=0-5", "array=2,3"))
-    before = curves.read(job / "curve.csv")
     for name in ("image.png", "curve.csv", "checkpoint.npz", "checkpoint.previous.npz"):
         (job / name).unlink()
+    assert studio.state(job.name) == f"{job.name}: left"
     mine = slurm("sbatch", "--parsable", f"--chdir={folder}", str(folder / "mine.sbatch"))
-    studio.wait("an entry", lambda: studio.submit("--status").endswith((" 1 running\n", " 1 queued\n", "6 done\n")))
-    studio.wait("the array", lambda: not slurm("squeue", "--noheader", f"--jobs={mine}"))
+    assert studio.state(job.name).startswith((f"{job.name}: queued", f"{job.name}: running", f"{job.name}: done"))
+    studio.ended(mine)
     assert (folder / f"{mine}_2.out").read_text() == f"{studio.job(SLOW).name}: done already\n"
-    assert curves.first_difference(before, curves.read(job / "curve.csv"), 0.0) is None
+    here, there = (curves.read(path / "curve.csv") for path in (job, remains / job.name))
+    assert curves.first_difference(here, there, 0.0) is None
 
 
 def test_a_cancelled_job_is_not_queued_again(studio):
@@ -218,7 +227,7 @@ def test_a_cancelled_job_is_not_queued_again(studio):
         folder = studio.folder / "cancelled" / "photo"
         studio.wait("a checkpoint", (folder / "checkpoint.npz").exists)
         slurm("scancel", array)
-        studio.wait("its end", lambda: not slurm("squeue", "--noheader", f"--jobs={array}"))
+        studio.ended(array)
     assert (folder / "job.status").read_text() == "75\n" and not (folder / "job.begun").exists()
     assert "back into the queue" not in (folder / "job.log").read_text()
     status = subprocess.run(
