@@ -10,6 +10,7 @@ MXNet 1.9.1 is the last release; it reads its settings from the environment once
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import importlib
@@ -41,6 +42,13 @@ def load_mxnet() -> ModuleType:
         if name not in vars(numpy):
             setattr(numpy, name, builtin)
     return importlib.import_module("mxnet")
+
+
+def release_memory() -> None:
+    """Give memory that was freed back to the system, where the C library can; small gaps would keep it otherwise."""
+    load_mxnet().nd.waitall()  # what is still under way holds arrays
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def usable_cores() -> int:

@@ -14,43 +14,41 @@ from styletransfer.tiling import Part
 
 
 class Grams:
-    """The raw Gram matrices of some layers' features, arrays (channels, channels)."""
+    """The raw Gram matrices of some layers' features, arrays (channels, channels).
 
-    def __init__(self, features: Mapping[str, Any], layers: Iterable[str], context: Any) -> None:
+    Parameters
+    ----------
+    features : dict of arrays
+    layers : names of those that are wanted
+    context : mxnet Context
+    parted : bool
+        Whether those of parts of the features will be asked for.
+    """
+
+    def __init__(self, features: Mapping[str, Any], layers: Iterable[str], context: Any, parted: bool) -> None:
         mx = load_mxnet()
-        self._layers = list(layers)
-        self._turned = self._products = None
-        if self._layers:
-            variables = [mx.sym.Variable(layer) for layer in self._layers]
-            turned = mx.sym.Group([losses.channels_last(variable) for variable in variables])
-            self._turned = turned.bind(context, {layer: features[layer] for layer in self._layers}, grad_req="null")
-            products = mx.sym.Group(
-                [losses.gram(variable, features[name].shape[1]) for name, variable in zip(self._layers, variables)]
-            )
-            arguments = dict(zip(self._layers, self._turned.outputs))
-            self._products = products.bind(context, arguments, grad_req="null")
+        self._masks: dict[str, Any] = {}
+        self._executors: dict[str, Any] = {}
+        largest: Any = None  # in whose memory the others work
+        for layer in sorted(layers, key=lambda layer: features[layer].size, reverse=True):
+            _, channels, height, width = features[layer].shape
+            positions, arguments = losses.channels_last(mx.sym.Variable("features")), {"features": features[layer]}
+            if parted:
+                self._masks[layer] = arguments["mask"] = mx.nd.zeros((1, height, width, 1), ctx=context)
+                positions = mx.sym.broadcast_mul(positions, mx.sym.Variable("mask"))
+            symbol = losses.gram(positions, channels)
+            self._executors[layer] = symbol.bind(context, arguments, grad_req="null", shared_exec=largest)
+            largest = largest or self._executors[layer]
 
     def add(self, parts: Mapping[str, Part], sums: Mapping[str, Any]) -> None:
         """Add those of a part of each layer's features, as they are now, to `sums`."""
-        if self._turned is None or self._products is None:
-            return
-        for layer, features in zip(self._layers, self._turned.forward(is_train=False)):
-            _clear_all_but(features, *parts[layer])
-        for layer, gram in zip(self._layers, self._products.forward(is_train=False)):
+        for layer, mask in self._masks.items():
+            rows, columns = parts[layer]
+            mask[:] = 0
+            mask[:, rows, columns] = 1
+        for layer, executor in self._executors.items():
+            (gram,) = executor.forward(is_train=False)
             sums[layer][:] += gram
-
-
-def _clear_all_but(features: Any, rows: slice, columns: slice) -> None:
-    """Set features (1, height, width, channels) to 0 outside some rows and columns."""
-    _, height, width, _ = features.shape
-    if rows.start > 0:
-        features[:, : rows.start] = 0
-    if rows.stop < height:
-        features[:, rows.stop :] = 0
-    if columns.start > 0:
-        features[:, :, : columns.start] = 0
-    if columns.stop < width:
-        features[:, :, columns.stop :] = 0
 
 
 class SquaredDistances:

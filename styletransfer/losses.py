@@ -13,8 +13,8 @@ LAPLACIAN = ((0.0, -1 / 8, 0.0), (-1 / 8, 4 / 8, -1 / 8), (0.0, -1 / 8, 0.0))
 def channels_last(features: Any) -> Any:
     """Features (1, channels, height, width) as (1, height, width, channels).
 
-    That is how MXNet's convolutions leave them in memory on today's processors. To turn them into rows of channels costs
-    many times as much.
+    That is how MXNet's convolutions leave them in memory on today's processors. To turn them into rows of channels
+    costs many times as much.
     """
     return load_mxnet().sym.transpose(features, axes=(0, 2, 3, 1))
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 import models
-from models.runtime import load_mxnet
+from models.runtime import load_mxnet, release_memory
 from styletransfer import pixels
 from styletransfer.tiling import Part, Section, Tile, sections
 from styletransfer.weights import Parameters
@@ -280,9 +280,9 @@ class Passes:
                 watcher.see(tile)
                 if section.cut:
                     network.keep(self._given[-1], section.cut, tile)
-            if section.cut:
-                mx.nd.waitall()
             del network, watcher
+            if section.cut:
+                release_memory()
 
     def backward(self) -> None:
         """Go back from the watchers' head gradients to the image last shown, and fill `gradient`."""
@@ -300,11 +300,11 @@ class Passes:
                     seen = part_of(above, *network.seen(section.cut, tile))
                     heads[section.cut] = heads[section.cut] + seen if section.cut in heads else seen
                 network.backward(heads, tile, gradient)
-            if len(self._sections) > 1:
-                self._last = None
-                mx.nd.waitall()
             del network, watcher
             above = gradient
+            if len(self._sections) > 1:
+                self._last = None
+                release_memory()
 
     def _bound(self, section: Section, trainable: bool) -> tuple[TiledNetwork, Watcher]:
         if section.whole and self._last is not None:

@@ -214,7 +214,7 @@ class _LossWatcher:
         self._network = network
         self._sums = grams
         self._style = [layer for layer in layers if layer in grams]
-        self._grams = Grams(features, self._style, context)
+        self._grams = Grams(features, self._style, context, parted=not network.section.tiling.whole)
         self._gram_gradients = {layer: gram_gradients[layer] for layer in self._style}
         self._targets = {layer: content_targets[layer] for layer in layers if layer in content_targets}
         if network.section.tiling.whole:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import models
-from models.runtime import load_mxnet
+from models.runtime import load_mxnet, release_memory
 from styletransfer.loss_executors import Grams
 from styletransfer.network import Passes, Source, TiledNetwork
 from styletransfer.tiling import Tile
@@ -44,7 +44,6 @@ def find_targets(
     height, width : int
         The image's.
     """
-    mx = load_mxnet()
     spec = models.load(source.model).SPEC
     found_content: dict[str, Any] = {}
     if content is not None and content_layers:
@@ -57,7 +56,7 @@ def find_targets(
             )
             value = gram * (weight * (here[1] * here[2]) / (there[1] * there[2]))
             found_style[layer] = found_style[layer] + value if layer in found_style else value
-    mx.nd.waitall()
+    release_memory()
     return Targets(found_content, found_style)
 
 
@@ -80,7 +79,7 @@ def _grams(source: Source, picture: Any, layers: Sequence[str]) -> dict[str, Any
 def _look(source: Source, picture: Any, layers: Sequence[str], watch: Callable[[TiledNetwork], Any]) -> None:
     height, width = picture.shape[2:]
     Passes(source, layers, height, width, watch, trainable=False).forward(picture)
-    load_mxnet().nd.waitall()
+    load_mxnet().nd.waitall()  # so that one picture's features are gone before the next one's are found
 
 
 class _Collector:
@@ -103,7 +102,8 @@ class _Adder:
 
     def __init__(self, network: TiledNetwork, context: Any, sums: Mapping[str, Any]) -> None:
         self._network = network
-        self._grams = Grams(network.features, network.section.layers, context)
+        section = network.section
+        self._grams = Grams(network.features, section.layers, context, parted=not section.tiling.whole)
         self._sums = sums
 
     def see(self, tile: Tile) -> None:
