@@ -21,7 +21,7 @@ from styletransfer.files import written_whole
 
 LOGGER = logging.getLogger(__name__)
 NAME, PREVIOUS = "checkpoint.npz", "checkpoint.previous.npz"
-_NEEDED = {"step", "image", "generator", "guard.tries", "optimizer.shortening"}
+_NEEDED = {"step", "image", "generator", "precision", "guard.tries", "optimizer.shortening"}
 
 
 def exists(folder: Path) -> bool:
@@ -59,7 +59,7 @@ def save(folder: Path, state: Mapping[str, NDArray], config: Any, inputs: Mappin
 
 
 def read(folder: Path, config: Any, inputs: Mapping[str, str]) -> dict[str, Any]:
-    """The newest state in a folder that can be read.
+    """The newest state in a folder that can be read; it takes the place of a damaged one, which is not to be kept.
 
     Raises
     ------
@@ -86,6 +86,8 @@ def read(folder: Path, config: Any, inputs: Mapping[str, str]) -> dict[str, Any]
                     f"--resume: {key}: the file is no longer the one that the run in {folder} began with; "
                     "put it back, or start anew with --force"
                 )
+        if path.name == PREVIOUS:
+            path.replace(folder / NAME)
         return checkpoint
     raise UserError(f"--resume: {problem}")
 

@@ -25,7 +25,7 @@ from tqdm import tqdm
 import models
 from styletransfer import weights
 from styletransfer.errors import UserError, nearest
-from styletransfer.files import written_whole
+from styletransfer.files import hashed, written_whole
 from styletransfer.sources import Checksum, Kind, Source, Target
 
 Say = Callable[[str], None]
@@ -132,10 +132,7 @@ def digest(file: Path, kind: Kind) -> str:
         state = hashlib.sha1(b"blob %d\0" % file.stat().st_size, usedforsecurity=False)
     else:
         state = hashlib.sha256()
-    with file.open("rb") as stream:
-        while chunk := stream.read(_CHUNK):
-            state.update(chunk)
-    return state.hexdigest()
+    return hashed(file, state)
 
 
 def download(source: Source, part: Path, patience: Patience, say: Say) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 _UNFINISHED = ".unfinished"
+_PIECE = 1 << 20  # bytes
 
 
 @contextlib.contextmanager
@@ -74,6 +76,14 @@ def _replace_keeping(path: Path, new: Path, keep_as: Path) -> None:
         old.replace(keep_as)
     finally:
         old.unlink(missing_ok=True)
+
+
+def hashed(path: Path, state: hashlib._Hash) -> str:
+    """The hexadecimal digits of a hash with the contents of a file added, which may be larger than the memory."""
+    with path.open("rb") as stream:
+        while piece := stream.read(_PIECE):
+            state.update(piece)
+    return state.hexdigest()
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
+from styletransfer.errors import Diverged
 from styletransfer.guard import Guard
 from styletransfer.objective import Evaluation, Losses
 from styletransfer.optimizers import Optimizer, gradient_norm
@@ -18,7 +19,8 @@ from styletransfer.optimizers import Optimizer, gradient_norm
 class Record:
     """One step. Step 0 is the starting image before any update.
 
-    A step that was taken back tells of the image that was left: its losses may be no finite numbers.
+    A step that was taken back, or with which the run diverged, tells of the image that was left: its losses may be no
+    finite numbers.
     """
 
     step: int
@@ -30,6 +32,7 @@ class Record:
     seconds: float  # since the start
     image: Any  # (1, 3, H, W), valid until the next record is asked for
     taken_back: str | None = None  # why, and to where; one line
+    diverged: bool = False  # whether the run ends here, as going back no longer helps; the image is the best one
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ def optimize(
     Raises
     ------
     Diverged
-        As the guard says; the image is the best one that it kept.
+        As the guard says, behind the record of that step; the image is the best one that it kept.
     """
     guard = guard or Guard()
     started = time.monotonic() - elapsed
@@ -80,15 +83,22 @@ def optimize(
     evaluation = objective(image)
     norm = gradient_norm(evaluation.gradient)
     step = after or 0
-    guard.start(step, evaluation.losses.total, norm, image, optimizer)
 
-    def record(change: float, rate: float, taken_back: str | None = None) -> Record:
+    def record(change: float, rate: float, taken_back: str | None = None, diverged: bool = False) -> Record:
         seconds = time.monotonic() - started
-        return Record(step, scale, evaluation.losses, change, norm, rate, seconds, image, taken_back)
+        return Record(step, scale, evaluation.losses, change, norm, rate, seconds, image, taken_back, diverged)
 
+    try:
+        guard.start(step, evaluation.losses.total, norm, image, optimizer)
+    except Diverged:
+        if after is None:
+            yield record(math.nan, math.nan, diverged=True)
+        raise
     if after is None:
         yield record(math.nan, math.nan)
     moved = not last_change < stop.relative_change
+    if not moved or step >= stop.max_iterations:
+        optimizer.settle(image)
     while moved and step < stop.max_iterations:
         moved, trouble, rate = False, None, math.nan
         with contextlib.closing(optimizer.advance(image, evaluation, objective)) as moves:
@@ -106,7 +116,11 @@ def optimize(
                 if change < stop.relative_change or step >= stop.max_iterations:
                     return
         if trouble:
-            taken_back = guard.go_back(step, trouble, image, optimizer)
+            try:
+                taken_back = guard.go_back(step, trouble, image, optimizer)
+            except Diverged:
+                yield record(math.nan, rate, diverged=True)
+                raise
             image.copyto(previous)
             yield record(math.nan, rate, taken_back)
             evaluation = objective(image)

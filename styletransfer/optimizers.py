@@ -36,6 +36,9 @@ class Optimizer(Protocol):
     ) -> Generator[Move, None, None]:
         """Move `image`, whose evaluation is given, and yield every new evaluation."""
 
+    def settle(self, image: Any) -> None:
+        """Bring `image` to what the run ends with, where it was restored and makes no move any more."""
+
     def state(self) -> dict[str, NDArray]:
         """All that :meth:`restore` needs to go on exactly."""
 
@@ -106,6 +109,9 @@ class _Descent:
         """The learning rate of the next update, which is counted."""
         self._updates += 1
         return self._shortening * scheduled_rate(self._settings.learning_rate, self._settings.schedule, self._updates)
+
+    def settle(self, image: Any) -> None:
+        """Every step ends where the run may end."""
 
     def state(self) -> dict[str, NDArray]:
         return {"updates": np.array(self._updates), "shortening": np.array(self._shortening)}
@@ -220,8 +226,8 @@ class LBFGS:
 
     Every evaluation is a move, the trials of line searches too; a round ends at the best point that SciPy found.
     SciPy keeps its history to itself, so the state is where the round began and how many evaluations it has made:
-    restored, the round is gone through again, silently, to the same point. Gone back, a new round begins, whose first
-    trial is shorter.
+    restored, the round is gone through again, silently, to the same point. Its best point is in the state too, for a
+    run that has nothing more to do than to end there. Gone back, a new round begins, whose first trial is shorter.
     """
 
     step_key = "optimizer.first_step"
@@ -229,7 +235,7 @@ class LBFGS:
     def __init__(self, settings: OptimizerSettings, image: Any) -> None:
         self._settings = settings
         self._rounds = 0
-        self._round_start = image.asnumpy()
+        self._round_start = self._best = image.asnumpy()
         self._evaluations = 0  # of the round that is under way
         self._to_repeat = 0
         self._shortening = 1.0  # of first trials, by all that was gone back
@@ -246,7 +252,7 @@ class LBFGS:
         evaluation = objective(image)  # the last evaluation may be that of a trial elsewhere
         self._evaluations = 0
         search = _Search(self._round_start, self._settings, self._shortening)
-        best_value, best = _value_and_gradient(evaluation)[0], self._round_start
+        best_value, self._best = _value_and_gradient(evaluation)[0], self._round_start
         try:
             search.first()
             while (point := search.tell(*_value_and_gradient(evaluation))) is not None:
@@ -254,32 +260,37 @@ class LBFGS:
                 evaluation = objective(image)
                 self._evaluations += 1
                 if evaluation.scaled_total < best_value:
-                    best_value, best = evaluation.scaled_total, point
+                    best_value, self._best = evaluation.scaled_total, point
                 if self._to_repeat:
                     self._to_repeat -= 1
                 else:
                     yield Move(evaluation, float("nan"), trial=True)
-            best = search.result
+            self._best = search.result
         finally:  # a run that stops within a round does not end at a bad trial of a line search
             search.close()
-            image[:] = best
+            image[:] = self._best
         self._rounds += 1
         made, self._evaluations, self._to_repeat = self._evaluations, 0, 0
         self._round_start = image.asnumpy()
         if 0 < made <= repeated:  # saved behind the last evaluation of a round: the next move is that of the next round
             yield from self.advance(image, evaluation, objective)
 
+    def settle(self, image: Any) -> None:
+        if self._to_repeat:
+            image[:] = self._best
+
     def state(self) -> dict[str, NDArray]:
         return {
             "rounds": np.array(self._rounds),
             "round_start": self._round_start,
+            "best": self._best,  # of the round that is under way
             "evaluations": np.array(self._evaluations),
             "shortening": np.array(self._shortening),
         }
 
     def restore(self, state: Mapping[str, NDArray]) -> None:
         self._rounds = int(state["rounds"])
-        self._round_start = state["round_start"]
+        self._round_start, self._best = state["round_start"], state["best"]
         self._evaluations = self._to_repeat = int(state["evaluations"])
         self._shortening = float(state["shortening"])
 
@@ -289,7 +300,8 @@ class LBFGS:
     def carried(self, height: int, width: int) -> dict[str, NDArray]:
         """No directions are remembered: a round begins anew, and they are counted anew."""
         start = images.enlarged(self._round_start, height, width)
-        return {**self.state(), "rounds": np.array(0), "round_start": start, "evaluations": np.array(0)}
+        begun = {"rounds": np.array(0), "round_start": start, "best": start, "evaluations": np.array(0)}
+        return {**self.state(), **begun}
 
 
 def _value_and_gradient(evaluation: Evaluation) -> tuple[float, NDArray[np.float64]]:

@@ -6,7 +6,7 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from styletransfer import checkpoints
@@ -16,7 +16,9 @@ from styletransfer.files import remove_unfinished, written_whole
 PICTURE = "image.png"
 CONFIG = "config.yaml"
 STEPS = "steps"
-_FILES = (PICTURE, "curve.csv", "curve.png", CONFIG, checkpoints.NAME, checkpoints.PREVIOUS)
+_LAST = (PICTURE, "curve.png")  # what a run writes at its end
+_STATES = (checkpoints.NAME, checkpoints.PREVIOUS)
+_FILES = (*_LAST, *_STATES, "curve.csv", CONFIG)  # in the order in which they go: no state stays without its curve
 _RESULTS = (*_FILES, f"{STEPS}/[0-9]*.jpg")
 _LOCK = ".lock"
 
@@ -53,6 +55,30 @@ def _check(folder: Path, force: bool, resume: bool) -> None:
         raise UserError(f"output.folder: {folder} holds an unfinished run; {hint}")
 
 
+def check_inputs(folder: Path, inputs: Mapping[str, Path]) -> None:
+    """See that a run does not begin by removing what it needs.
+
+    Parameters
+    ----------
+    folder : Path
+    inputs : dict of Path
+        The files that go into the run, by the config key that names them.
+
+    Raises
+    ------
+    UserError
+        If one of them is a result of an earlier run in the folder.
+    """
+    for result in (path for pattern in _RESULTS for path in folder.glob(pattern)):
+        for key, path in inputs.items():
+            with contextlib.suppress(OSError):  # one of the two is a link to nowhere
+                if result.samefile(path):
+                    raise UserError(
+                        f"{key}: {path} is a result in the output folder, which this run would remove; copy it "
+                        "elsewhere or name another output.folder"
+                    )
+
+
 @contextlib.contextmanager
 def taken(folder: Path, force: bool, resume: bool) -> Iterator[None]:
     """Make the folder, show that it can be written, and keep other runs out of it until the block ends.
@@ -61,8 +87,7 @@ def taken(folder: Path, force: bool, resume: bool) -> Iterator[None]:
     ----------
     folder : Path
     force, resume : bool
-        As for :func:`check`, which is asked again once others are kept out. What an earlier run left in the folder
-        stays where the run resumes.
+        As for :func:`check`, which is asked again once others are kept out.
 
     Raises
     ------
@@ -76,14 +101,11 @@ def taken(folder: Path, force: bool, resume: bool) -> Iterator[None]:
         raise UserError(f"output.folder: {folder} cannot be written: {error.strerror or error}") from None
     try:
         check(folder, force, resume)
-        try:
-            _clear(folder, keep=resume)
-        except OSError as error:
-            raise UserError(f"output.folder: {folder} cannot be written: {error.strerror or error}") from None
         yield
     finally:
         with contextlib.suppress(OSError):
-            (folder / _LOCK).unlink()
+            if _is(descriptor, folder / _LOCK):  # the folder may have been removed, and made anew by another run
+                (folder / _LOCK).unlink()
         os.close(descriptor)
 
 
@@ -102,20 +124,43 @@ def _lock(folder: Path) -> int:
                 ) from None
             return descriptor  # a file system without locks
         try:
-            if os.path.samestat(os.fstat(descriptor), path.stat()):
+            if _is(descriptor, path):
                 return descriptor
         except FileNotFoundError:  # the run that had the lock has just ended and taken it away
             pass
         os.close(descriptor)
 
 
+def _is(descriptor: int, path: Path) -> bool:
+    return os.path.samestat(os.fstat(descriptor), path.stat())
+
+
+def clear(folder: Path, keep: bool) -> None:
+    """Remove what an earlier run left in a folder that is taken.
+
+    Parameters
+    ----------
+    folder : Path
+    keep : bool
+        Whether that run is gone on with. Then only what it left at its end is removed, for it has not ended any more.
+
+    Raises
+    ------
+    UserError
+        If it cannot be removed.
+    """
+    try:
+        _clear(folder, keep)
+    except OSError as error:
+        raise UserError(f"output.folder: {folder} cannot be written: {error.strerror or error}") from None
+
+
 def _clear(folder: Path, keep: bool) -> None:
     for place in (folder, folder / STEPS):
         remove_unfinished(place)
-    if keep:
-        return
-    with written_whole(folder / CONFIG):
-        pass
-    for pattern in _RESULTS:
+    if not keep:
+        with written_whole(folder / CONFIG):
+            pass
+    for pattern in _LAST if keep else _RESULTS:
         for path in folder.glob(pattern):
             path.unlink()

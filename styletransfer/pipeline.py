@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ from numpy.typing import NDArray
 from models import runtime
 from models.runtime import load_mxnet
 from models.spec import ModelSpec
-from styletransfer import images, optimizers, pixels, starts, total_variation, weights
-from styletransfer.config import Config, find_input
+from styletransfer import images, optimizers, pixels, sources, starts, total_variation, weights
+from styletransfer.config import PROJECT_FOLDER, Config, find_input
 from styletransfer.conventions import CONVENTIONS
 from styletransfer.errors import UserError
 from styletransfer.images import Picture
@@ -68,8 +69,8 @@ def read_sizes(config: Config) -> list[Sizes]:
     UserError
         If a file is no picture, or one of the sizes is too small for a layer.
     """
-    content = images.size(find_input(config.content.image)) if config.content.image else None
-    styles = {name: images.size(find_input(name)) for name in _style_weights(config)}
+    content = images.size(_found(config.content.image)) if config.content.image else None
+    styles = {name: images.size(_found(name)) for name in _style_weights(config)}
     *smaller, edge = config.long_edges
     levels = []
     for small in smaller:
@@ -122,8 +123,24 @@ def _read(name: str | None, sizes: Sequence[tuple[int, int]]) -> list[Any]:
     """A picture in each of these sizes, None for none; the picture itself, which may be far larger, is let go."""
     if name is None:
         return [None] * len(sizes)
-    picture = images.read(find_input(name))
+    picture = images.read(_found(name))
     return [images.resize(picture, *size) for size in sizes]
+
+
+def _found(name: str) -> Path:
+    """The file of a picture.
+
+    Raises
+    ------
+    UserError
+        If it is absent, and could be fetched.
+    """
+    path = find_input(name)
+    if not path.exists():
+        hint = sources.how_to_get(PROJECT_FOLDER / path)
+        if hint:
+            raise UserError(f"picture {path}: no such file; {hint}")
+    return path
 
 
 def _at_scale(

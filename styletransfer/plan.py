@@ -50,11 +50,19 @@ class Stage:
         return f"{self.width} x {self.height} pixels: {self.steps} steps at most{tiles}{needs}"
 
 
-def stages(config: Config, levels: Sequence[Sizes]) -> list[Stage]:
+def stages(config: Config, levels: Sequence[Sizes], tiles: Sequence[int | None] | None = None) -> list[Stage]:
     """The scales of a run, each with the largest tile that fits where the config leaves it open.
 
     Where it does not, a run that would need more memory than may be used is refused if the config has the limit too;
     if that is what is free just now, the log has a warning: the user may know better.
+
+    Parameters
+    ----------
+    config : Config
+    levels : sequence of Sizes
+        From :func:`~styletransfer.pipeline.read_sizes`.
+    tiles : sequence of int or None, optional
+        For every scale the tile with which a run began that is gone on with. Without, they are chosen.
 
     Raises
     ------
@@ -62,9 +70,13 @@ def stages(config: Config, levels: Sequence[Sizes]) -> list[Stage]:
         If a tile is too small for the network, or the run does not fit into memory.
     """
     limit = memory.limit(config.memory) if config.device == "cpu" else None
-    runs = [_memory_run(config, sizes, limit) for sizes in reversed(levels)][::-1]  # of the largest it is said first
+    if tiles is None:
+        # Of the largest it is said first where it does not fit.
+        runs = [_memory_run(config, sizes, limit) for sizes in reversed(levels)][::-1]
+    else:
+        runs = [_with_tile(config, sizes, tile) for sizes, tile in zip(levels, tiles)]
     if limit is not None:
-        _hold_to(limit, config, max(runs, key=memory.predict))
+        _hold_to(limit, config, max(runs, key=memory.predict), begun=tiles is not None)
     return [
         Stage(
             run.height,
@@ -78,18 +90,25 @@ def stages(config: Config, levels: Sequence[Sizes]) -> list[Stage]:
     ]
 
 
-def _hold_to(limit: int, config: Config, run: memory.Run) -> None:
-    """Say it where a run needs more than `limit` bytes, which it only can with a tile of the user's own, or none."""
+def _hold_to(limit: int, config: Config, run: memory.Run, begun: bool) -> None:
+    """Say it where a run needs more than `limit` bytes.
+
+    It only can with a tile of the user's own, or none, or with the tile with which it has `begun`.
+    """
     needed = memory.predict(run)
     if needed <= limit:
         return
+    tile = f"--resume: tile: {run.tile or 'off'}, as it began" if begun else f"tile: {config.tile}"
     what = (
-        f"tile: {config.tile}: {run.width} x {run.height} pixels with {run.spec.name} and {run.optimizer.name} need "
+        f"{tile}: {run.width} x {run.height} pixels with {run.spec.name} and {run.optimizer.name} need "
         f"{math.ceil(needed / 1e6):,} MB of memory, and {int(limit / 1e6):,} MB"
     )
     if config.memory is None:
-        LOGGER.warning("%s are free; tile: auto, or a smaller size, would need less", what)
+        less = "" if begun else "; tile: auto, or a smaller size, would need less"
+        LOGGER.warning("%s are free%s", what, less)
         return
+    if begun:
+        raise UserError(f"{what} may be used; expected more memory than {config.memory}, or --force to start anew")
     memory.largest_tile(run, limit)  # which is what would help, where there is one
     raise UserError(f"{what} may be used; expected tile: auto, a smaller size, or more memory than {config.memory}")
 
@@ -110,9 +129,19 @@ def peak_memory(config: Config) -> int | None:
 
 
 def _memory_run(config: Config, sizes: Sizes, limit: int | None) -> memory.Run:
-    """What the memory of a scale depends on, with the tile that is asked for, or fits within `limit` bytes, if any."""
+    """That of a scale with the tile that is asked for, or fits within `limit` bytes, if any."""
+    run = _with_tile(config, sizes, None)
+    if isinstance(config.tile, int):
+        return dataclasses.replace(run, tile=pipeline.checked_tile(config, config.tile))
+    if config.tile == "auto" and limit is not None:
+        return dataclasses.replace(run, tile=memory.largest_tile(run, limit))
+    return run
+
+
+def _with_tile(config: Config, sizes: Sizes, tile: int | None) -> memory.Run:
+    """What the memory of a scale depends on."""
     layers = pipeline.used_layers(config)
-    run = memory.Run(
+    return memory.Run(
         config.spec,
         tuple(layers["style"]),
         tuple(layers["content"]),
@@ -122,12 +151,8 @@ def _memory_run(config: Config, sizes: Sizes, limit: int | None) -> memory.Run:
         config.optimizer,
         config.tv.kind if config.tv.weight > 0 else "none",
         pipeline.precision_of(config),
+        tile,
     )
-    if isinstance(config.tile, int):
-        return dataclasses.replace(run, tile=pipeline.checked_tile(config, config.tile))
-    if config.tile == "auto" and limit is not None:
-        return dataclasses.replace(run, tile=memory.largest_tile(run, limit))
-    return run
 
 
 def lines(config: Config, parameters: Parameters) -> Iterator[str]:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from models.runtime import load_mxnet
 from styletransfer import images, pipeline
 from styletransfer.config import Config
+from styletransfer.errors import UserError
 from styletransfer.guard import Guard
 from styletransfer.optimization import Record, Stop, optimize
 from styletransfer.pipeline import Pictures
@@ -61,10 +62,9 @@ class Pyramid:
         elapsed: float = 0.0,
         last_change: float = math.nan,
     ) -> None:
-        self._config, self._levels, self._parameters = config, levels, parameters
-        self._tiles = list(tiles or [None] * len(levels))
-        if state is not None:  # whatever fits today: with other tiles, sums would be rounded otherwise
-            self._tiles = [int(tile) or None for tile in state["tiles"]]
+        self._config = config if state is None else as_begun(config, state)
+        self._levels, self._parameters = levels, parameters
+        self._tiles = list(tiles or [None] * len(levels)) if state is None else tiles_of(state)
         self.steps = config.steps[-len(levels) :]
         self._scale = 0 if state is None else int(state["scale"])
         self._begun = 0 if state is None else int(state["begun"])  # the step with which the scale began
@@ -77,11 +77,6 @@ class Pyramid:
             self._run.generator.bit_generator.state = json.loads(str(state["generator"]))
         self._guard = Guard(_section(state or {}, _GUARD))
         self._started = time.monotonic() - elapsed
-
-    @property
-    def loss_names(self) -> list[str]:
-        """The layers' losses, in order."""
-        return self._run.objective.loss_names
 
     @property
     def image(self) -> Any:
@@ -144,12 +139,37 @@ class Pyramid:
         return {
             "scale": np.array(self._scale),
             "tiles": np.array([tile or 0 for tile in self._tiles]),
+            "precision": np.array(pipeline.precision_of(self._config)),
             "begun": np.array(self._begun),
             "step": np.array(self._step or 0),
             "image": self._run.image.asnumpy(),
             "generator": np.array(json.dumps(self._run.generator.bit_generator.state)),
             **{prefix + name: value for prefix, part in parts.items() for name, value in part.items()},
         }
+
+
+def tiles_of(state: Mapping[str, NDArray]) -> list[int | None]:
+    """Those with which a run began, whatever fits today: with others, sums would be rounded otherwise."""
+    return [int(tile) or None for tile in state["tiles"]]
+
+
+def as_begun(config: Config, state: Mapping[str, NDArray]) -> Config:
+    """A config with the precision with which its run began, whatever this processor would choose.
+
+    Raises
+    ------
+    UserError
+        If this processor cannot compute with it.
+    """
+    begun = config.model_copy(update={"precision": str(state["precision"])})
+    try:
+        pipeline.precision_of(begun)
+    except UserError:
+        raise UserError(
+            f"--resume: the run began in {begun.precision}, which this processor cannot compute with; go on where it "
+            "began, or start anew with --force"
+        ) from None
+    return begun
 
 
 def _section(state: Mapping[str, NDArray], prefix: str) -> dict[str, NDArray]:

@@ -34,16 +34,19 @@ class CurveRecorder:
 
     def resume(self, step: int) -> Mapping[str, float]:
         """Take over the rows up to `step` of the curve in the folder; returns the last of them."""
-        curve = curves.read(self._folder / "curve.csv")
+        path = self._folder / "curve.csv"
+        if not path.exists():
+            raise UserError(f"--resume: there is no {path}, which is gone on with; start anew with --force")
+        curve = curves.read(path)
         if curve.columns != self._columns:
-            raise UserError(f"--resume: {self._folder / 'curve.csv'} is not the curve of this run")
+            raise UserError(f"--resume: {path} is not the curve of this run")
         integers = {"step", "scale"}
         for row in curve.rows:
             values = {name: int(value) if name in integers else value for name, value in zip(curve.columns, row)}
             if values["step"] <= step:
                 self._rows.append(values)
         if not self._rows or self._rows[-1]["step"] != step:
-            raise UserError(f"--resume: {self._folder / 'curve.csv'} does not reach step {step}")
+            raise UserError(f"--resume: {path} does not reach step {step}")
         return self._rows[-1]
 
     def record(self, record: Record) -> None:

@@ -18,8 +18,8 @@ from styletransfer import checkpoints, images, output_folder, pipeline, pixels, 
 from styletransfer import config as configs
 from styletransfer.config import Config
 from styletransfer.errors import Diverged, Interrupted
-from styletransfer.files import written_whole
-from styletransfer.pyramid import Pyramid
+from styletransfer.files import hashed, written_whole
+from styletransfer.pyramid import Pyramid, as_begun, tiles_of
 from styletransfer.recorders import CurveRecorder, PictureRecorder, ProgressRecorder, Recorder
 
 LOGGER = logging.getLogger(__name__)
@@ -50,27 +50,36 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
     Diverged
         If the optimisation left its course and could not be brought back; the best picture has been written.
     Interrupted
-        If SIGINT, SIGTERM or SIGUSR2 came; a checkpoint has been written.
+        If SIGINT, SIGTERM or SIGUSR2 came; a checkpoint has been written, or nothing yet.
     """
-    folder = Path(config.output.folder).expanduser()
-    output_folder.check(folder, force, resume)
-    inputs = _checksums(config)
-    pipeline.context_of(config.device)
-    sizes = pipeline.read_sizes(config)
-    stages = plan.stages(config, sizes)  # before anything is read that may not fit into memory
-    levels = pipeline.read_pictures(config, sizes)
-    parameters = pipeline.load_parameters(config)
-    with output_folder.taken(folder, force, resume), _signals() as stopped:
-        state = checkpoints.read(folder, _comparable(config), inputs) if resume else None
+    with _signals() as stopped, contextlib.ExitStack() as stack:
+        folder = Path(config.output.folder).expanduser()
+        output_folder.check(folder, force, resume)
+        output_folder.check_inputs(folder, _input_files(config))
+        pipeline.context_of(config.device)
+        sizes = pipeline.read_sizes(config)
+        inputs = _checksums(config)
+        curve = CurveRecorder(folder, pipeline.loss_names(config))
+        begun, tiles, state, done, elapsed, last_change = config, None, None, 0, 0.0, math.nan
+        taken = output_folder.taken(folder, force, resume)
+        if resume:
+            stack.enter_context(taken)
+            state = checkpoints.read(folder, _comparable(config), inputs)
+            begun, tiles, done = as_begun(config, state), tiles_of(state), int(state["step"])
+            last = curve.resume(done)
+            elapsed, last_change = last["seconds"], last["relative_change"]
+        stages = plan.stages(begun, sizes, tiles)  # before anything is read that may not fit into memory
+        _end_before_the_first_step(stopped)
+        levels = pipeline.read_pictures(config, sizes)
+        parameters = pipeline.load_parameters(config)
+        _end_before_the_first_step(stopped)
+        if not resume:  # now that nothing is at fault, the folder may be made
+            stack.enter_context(taken)
+        output_folder.clear(folder, keep=resume)
         LOGGER.info("%s, into %s", config.spec.title, folder)
         for stage in stages:
             LOGGER.info("%s", stage.line())
-        curve = CurveRecorder(folder, pipeline.loss_names(config))
-        done, elapsed, last_change = 0, 0.0, math.nan
-        if state is not None:
-            done = int(state["step"])
-            last = curve.resume(done)
-            elapsed, last_change = last["seconds"], last["relative_change"]
+        if resume:
             LOGGER.info("going on after step %d", done)
         pyramid = Pyramid(config, levels, parameters, [stage.tile for stage in stages], state, elapsed, last_change)
         _write_config(folder, config, inputs["weights"])
@@ -94,13 +103,15 @@ def _optimize(
     stopped: list[int],
 ) -> Path:
     """Make all steps, recording and saving on the way, and write the picture."""
-    with contextlib.ExitStack() as stack:
-        for recorder in recorders:
-            stack.callback(recorder.close)
-        try:
+    try:
+        with contextlib.ExitStack() as stack:
+            for recorder in recorders:
+                stack.callback(recorder.close)
             for record in stack.enter_context(contextlib.closing(pyramid.records())):
                 for recorder in recorders:
                     recorder.record(record)
+                if record.diverged:  # there is nothing to go on with
+                    continue
                 if record.taken_back:
                     LOGGER.info("%s", record.taken_back)
                 every = config.output.checkpoint_every
@@ -111,9 +122,10 @@ def _optimize(
                     raise Interrupted(
                         f"interrupted at step {record.step}, state saved: run again with --resume to go on"
                     )
-        except Diverged:
-            _write_picture(folder, pyramid.image.asnumpy(), config)  # the best
-            raise
+    except Diverged:
+        _write_config(folder, config, inputs["weights"], diverged=True)  # before the picture is there
+        _write_picture(folder, pyramid.image.asnumpy(), config)  # the best
+        raise
     return _write_picture(folder, pyramid.image.asnumpy(), config)
 
 
@@ -133,7 +145,7 @@ def _signals() -> Iterator[list[int]]:
         received.append(number)
         for other, handler in before.items():
             signal.signal(other, handler)
-        LOGGER.info("stopping after this step")
+        LOGGER.info("stopping as soon as possible; a second signal ends the run at once")
 
     for number in map(int, _SIGNALS):
         before[number] = signal.signal(number, receive)
@@ -144,27 +156,36 @@ def _signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _checksums(config: Config) -> dict[str, str]:
-    """The sha256 of every file that goes into a run, by the config key that names it; absent files are left out."""
-    files = {
+def _end_before_the_first_step(stopped: list[int]) -> None:
+    if stopped:
+        raise Interrupted("interrupted before the first step, nothing was written: run the same command again")
+
+
+def _input_files(config: Config) -> dict[str, Path]:
+    """Every file that goes into a run, by the config key that names it; absent files are left out."""
+    names = {
         "content.image": config.content.image,
         **{f"style.images {name}": name for name in (config.style.images or {})},
         "init.image": config.init.image,
         "weights": config.weights or str(config.spec.weights_path),
     }
     return {
-        key: hashlib.sha256(path.read_bytes()).hexdigest()
-        for key, name in files.items()
-        if name is not None and (path := configs.find_input(name)).is_file()
+        key: path for key, name in names.items() if name is not None and (path := configs.find_input(name)).is_file()
     }
 
 
-def _write_config(folder: Path, config: Config, weights_checksum: str) -> None:
+def _checksums(config: Config) -> dict[str, str]:
+    """The sha256 of every file that goes into a run, by the config key that names it."""
+    return {key: hashed(path, hashlib.sha256()) for key, path in _input_files(config).items()}
+
+
+def _write_config(folder: Path, config: Config, weights_checksum: str, **more: Any) -> None:
     made_with = {
         "python": platform.python_version(),
         "mxnet": load_mxnet().__version__,  # not that of the package, which has other names where it is built for CUDA
         **{package: metadata.version(package) for package in _PACKAGES},
         "weights": {"file": Path(config.weights or config.spec.weights_path).name, "sha256": weights_checksum},
+        **more,
     }
     with written_whole(folder / output_folder.CONFIG) as stream:
         stream.write(configs.dump(config, made_with).encode())

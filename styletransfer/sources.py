@@ -190,6 +190,14 @@ def catalogue() -> dict[str, tuple[Target, ...]]:
     }
 
 
+def how_to_get(path: Path) -> str | None:
+    """The command that fetches a file of the project, for an error message; None where there is none."""
+    for name, targets in catalogue().items():
+        if any(path == target.path for target in targets):
+            return f"run `python scripts/fetch.py {name}`"
+    return None
+
+
 def _vgg(
     spec: ModelSpec, name: str, form: str, url: str, size: int, checksum: Checksum | None, conversion: str
 ) -> Source:

@@ -44,5 +44,5 @@ def curve_of(config: Config) -> curves.Curve:
     parameters = pipeline.load_parameters(config) if config.model == "vgg_slim" else random_parameters(config.model)
     pyramid = Pyramid(config, pipeline.read_pictures(config), parameters)
     rows: list[dict[str, Any]] = [curves.row_of(record) for record in pyramid.records()]
-    columns = curves.columns_for(pyramid.loss_names)
+    columns = curves.columns_for(pipeline.loss_names(config))
     return curves.Curve(columns, tuple(tuple(float(row[column]) for column in columns) for row in rows))

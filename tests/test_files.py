@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
+import tracemalloc
 
 import pytest
 from processes import output_of
 
-from styletransfer.files import written_whole
+from styletransfer.files import hashed, written_whole
 
 
 def write(path, content=b"new"):
@@ -84,6 +86,19 @@ def test_a_disk_that_is_full_while_writing_leaves_nothing_behind(tmp_path):
     )
     assert found.splitlines() == ["File too large"] * 2
     assert names_in(tmp_path) == ["1000"]
+
+
+def test_a_large_file_is_hashed_in_pieces(tmp_path):
+    path, size = tmp_path / "large", 48_000_000
+    with path.open("wb") as stream:
+        stream.truncate(size)
+    expected = hashlib.sha256(bytes(size)).hexdigest()
+    tracemalloc.start()
+    try:
+        assert hashed(path, hashlib.sha256()) == expected
+        assert tracemalloc.get_traced_memory()[1] < size / 10
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])

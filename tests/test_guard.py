@@ -145,9 +145,10 @@ def test_giving_up_leaves_the_best_image(name):
             optimizer,
             Stop(10_000),
         ):
-            records.append((record.step, record.losses.total, record.image.asnumpy(), record.taken_back))
-    assert sum(bool(taken_back) for *_, taken_back in records) == TRIES
-    seen = [(total, step) for step, total, _, taken_back in records if step % 10 == 0 and not taken_back]
+            bad = record.taken_back or record.diverged
+            records.append((record.step, record.losses.total, record.image.asnumpy(), bad))
+    assert sum(bool(bad) for *_, bad in records) == TRIES + 1 and records[-1][3] is True
+    seen = [(total, step) for step, total, _, bad in records if step % 10 == 0 and not bad]
     np.testing.assert_array_equal(image.asnumpy(), records[min(seen)[1]][2])
 
 

@@ -12,6 +12,7 @@ from helpers import BreaksAt, Quadratic, to_mx
 
 from styletransfer.config import OptimizerSettings, Schedule
 from styletransfer.errors import Diverged
+from styletransfer.guard import TRIES
 from styletransfer.optimization import Stop, optimize, relative_change
 from styletransfer.optimizers import SGD
 
@@ -140,8 +141,11 @@ NOT_FINITE = pytest.mark.parametrize(
 @NOT_FINITE
 def test_a_start_that_is_no_finite_number_has_diverged(broken):
     image = to_mx(START)
+    records = optimize(image, BreaksAt(OBJECTIVE, [0], **broken), SGD(SETTINGS, image), Stop(max_iterations=5))
+    first = next(records)
+    assert first.step == 0 and first.diverged
     with pytest.raises(Diverged, match=r"^step 0: .* no finite number, before any update"):
-        next(optimize(image, BreaksAt(OBJECTIVE, [0], **broken), SGD(SETTINGS, image), Stop(max_iterations=5)))
+        next(records)
     np.testing.assert_array_equal(image.asnumpy(), START.astype(np.float32))
 
 
@@ -178,5 +182,10 @@ def test_steps_too_long_by_far_diverge_and_leave_the_best_image():
     settings = SETTINGS.model_copy(update={"learning_rate": 1000.0, "schedule": None})
     records = []
     with pytest.raises(Diverged, match=r"5 times; try a smaller optimizer\.learning_rate"):
-        records.extend(optimize(image, OBJECTIVE, SGD(settings, image), Stop(max_iterations=2000)))
+        for record in optimize(image, OBJECTIVE, SGD(settings, image), Stop(max_iterations=2000)):
+            records.append(record)
     np.testing.assert_array_equal(image.asnumpy(), START.astype(np.float32))
+    assert [record.step for record in records] == list(range(len(records)))
+    *_, before, last = records
+    assert last.diverged and last.losses.total > 100 * records[0].losses.total
+    assert not before.diverged and sum(bool(record.taken_back) for record in records) == TRIES

@@ -164,6 +164,24 @@ def test_a_run_goes_on_with_the_tiles_it_began_with():
     assert int(again.state()["tiles"][0]) == 200
 
 
+def test_the_tiles_that_a_run_began_with_are_planned_whatever_fits(monkeypatch, caplog):
+    settings = shrunk("starry", ["size=900", "optimizer={name: sgd}", "scales=2"])
+    sizes = pipeline.read_sizes(settings)
+    found = plan.stages(settings, sizes, [None, 300])
+    assert [stage.tile for stage in found] == [None, 300]
+    assert [stage.tile for stage in plan.stages(settings, sizes, [None, None])] == [None, None]
+    needed = max(stage.memory for stage in found) // 10**6
+    limit = needed - 10
+    began = rf"--resume: tile: (300|off), as it began: \d+ x \d+ pixels with vgg_slim and sgd need {needed + 1:,} MB "
+    began += f"of memory, and {limit:,} MB"
+    with pytest.raises(UserError, match=f"^{began} may be used; expected more memory than {limit}MB, or --force"):
+        plan.stages(settings.model_copy(update={"memory": f"{limit}MB"}), sizes, [None, 300])
+    monkeypatch.setattr(memory, "limit", lambda asked: limit * 10**6)
+    plan.stages(settings, sizes, [None, 300])
+    (warning,) = caplog.messages
+    assert re.fullmatch(f"{began} are free", warning)
+
+
 @pytest.mark.parametrize("option", ["--dry-run", "--profile"])
 def test_the_command_foretells_and_makes_nothing(tmp_path, option):
     settings = ["--set", "size=64", "--set", "scales=1", "--output", str(tmp_path / "run")]

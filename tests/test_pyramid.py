@@ -22,6 +22,7 @@ OPTIMIZERS = {
     "lbfgs": "{name: lbfgs, evaluations: 5}",
     "accept_reject": "{name: accept_reject, learning_rate: 3}",
 }
+STOPS_AT_ONCE = "stop={max_iterations: 9, relative_change: 1e9}"
 every_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS)
 
 
@@ -148,6 +149,28 @@ def test_going_on_from_a_state_is_as_if_never_stopped(optimizer, stop):
     second = pyramid_of(settings, state=state, last_change=record.relative_change)
     rest = [(record.step, record.scale, record.losses, record.gradient_norm) for record in second.records()]
     assert rest == whole[stop + 1 :]
+
+
+@every_optimizer
+@pytest.mark.parametrize("stop", [1, 4, 6])
+def test_going_on_from_the_last_step_of_a_scale_ends_with_the_same_image(optimizer, stop):
+    """L-BFGS is in a line search there, far from the best image, which it puts back."""
+    settings = pyramid_config(optimizer, "stop.max_iterations=[1, 3, 2]", "optimizer.first_step=200")
+    whole = pyramid_of(settings)
+    records, states = zip(*((told(record), whole.state()) for record in whole.records()))
+    second = pyramid_of(settings, state=states[stop])
+    assert [told(record) for record in second.records()] == list(records[stop + 1 :])
+    np.testing.assert_array_equal(second.image.asnumpy(), whole.image.asnumpy())
+
+
+@every_optimizer
+def test_going_on_where_the_stopping_rule_holds_ends_with_the_same_image(optimizer):
+    settings = pyramid_config(optimizer, "scales=1", STOPS_AT_ONCE, "optimizer.first_step=200")
+    whole = pyramid_of(settings)
+    (*_, last) = [(record.relative_change, whole.state()) for record in whole.records()]
+    second = pyramid_of(settings, state=last[1], last_change=last[0])
+    assert not list(second.records())
+    np.testing.assert_array_equal(second.image.asnumpy(), whole.image.asnumpy())
 
 
 def test_a_stopping_rule_ends_a_scale_not_the_run():

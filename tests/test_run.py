@@ -24,7 +24,8 @@ from processes import NSTYLE
 import models
 from models import spec
 from scripts.nstyle import main
-from styletransfer import curves, images, pipeline, recorders, weights
+from styletransfer import config as configs
+from styletransfer import curves, images, pipeline, recorders, sources, weights
 from styletransfer.config import OptimizerSettings
 
 STEPS = 30
@@ -274,6 +275,40 @@ def test_a_finished_run_does_not_go_on_by_accident(tmp_path, capsys):
     assert len(curve_of(folder).rows) == 7
 
 
+@pytest.mark.parametrize("result", ["image.png", "steps/000002.jpg", "link.png"])
+def test_a_result_of_an_earlier_run_is_not_removed_where_it_is_the_input(tmp_path, capsys, result):
+    folder = made(tmp_path / "run")
+    (tmp_path / "run" / "link.png").symlink_to(folder / "image.png")
+    before = contents(folder)
+    picture = f"init={{kind: image, image: '{folder / result}'}}"
+    for changes in ([picture], [f"content.image={folder / result}"], [f"style.images=['{folder / result}']"]):
+        assert main(command(folder, "--force", *changes)) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.endswith(f"{folder / result} is a result in the output folder, which this run would remove; "
+                             "copy it elsewhere or name another output.folder")  # fmt: skip
+        assert contents(folder) == before
+    made(tmp_path / "other", picture)
+
+
+def test_input_files_are_not_read_as_a_whole_to_be_known_again(tmp_path, monkeypatch):
+    def refuse(path):
+        raise AssertionError(f"{path} is read as a whole")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", refuse)
+        made(tmp_path / "run")
+
+
+def test_what_could_be_fetched_comes_with_the_way_to_get_it(tmp_path, monkeypatch, capsys):
+    for module, name in ((configs, "PROJECT_FOLDER"), (pipeline, "PROJECT_FOLDER"), (sources, "ROOT")):
+        monkeypatch.setattr(module, name, tmp_path)
+    for options in ({"content": "input/IMG_4343.jpg"}, {"style": str(tmp_path / "input" / "IMG_4343.jpg")}):
+        assert main(command(tmp_path / "run", **options)) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.endswith("input/IMG_4343.jpg: no such file; run `python scripts/fetch.py images`")
+    assert not (tmp_path / "run").exists()
+
+
 def half(content):
     return content[: len(content) // 2]
 
@@ -310,6 +345,9 @@ def test_a_run_does_not_go_on_without_its_curve(tmp_path, capsys, damage):
     assert main(command(folder, "--resume")) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "curve" in line
+    if damage is None:
+        missing = folder / "curve.csv"
+        assert line == f"error: --resume: there is no {missing}, which is gone on with; start anew with --force"
 
 
 def test_a_run_does_not_go_on_with_another_photograph(tmp_path, capsys):
@@ -489,9 +527,34 @@ def test_divergence_is_one_line_and_saves_a_picture(tmp_path):
         r"5 times; try a smaller optimizer\.learning_rate",
         last,
     )
-    assert curve_of(tmp_path / "run").column("step") == list(range(6))  # the start, and what was taken back
+    curve = curve_of(tmp_path / "run")
+    assert curve.column("step") == list(range(7))  # the start, what was taken back, and the step that ended it
+    assert not any(total < 100 * curve.column("total")[0] for total in curve.column("total")[1:])
     start = made(tmp_path / "start", "stop.max_iterations=0")  # nothing better was seen
     assert (tmp_path / "run" / "image.png").read_bytes() == (start / "image.png").read_bytes()
+
+
+@pytest.mark.parametrize("every", [0, 1])
+def test_a_start_that_is_no_number_is_in_the_curve(tmp_path, monkeypatch, every):
+    monkeypatch.setattr(curves, "plot", PLOT)
+    folder = tmp_path / "run"
+    assert main(command(folder, "style.weight=1e30", f"output.checkpoint_every={every}")) == 3
+    assert curve_of(folder).column("step") == [0] and not np.isfinite(curve_of(folder).column("gradient_norm")).any()
+    assert not (folder / "checkpoint.npz").exists()  # nobody can go on from there
+    assert (folder / "curve.png").exists() and (folder / "image.png").exists()
+
+
+def test_where_a_run_diverges_the_picture_is_written_last(tmp_path, monkeypatch):
+    folder, write, found = tmp_path / "run", images.write, []
+
+    def written(path, picture):
+        if path == folder / "image.png":
+            found.append(curve_of(folder).column("step")[-1])
+        write(path, picture)
+
+    monkeypatch.setattr(images, "write", written)
+    assert main(command(folder, "optimizer.learning_rate=1e9", "stop.max_iterations=30")) == 3
+    assert found == [6]
 
 
 TOO_LARGE = ("optimizer.learning_rate=300", "stop.max_iterations=30")
@@ -661,6 +724,34 @@ def test_a_terminal_shows_a_bar_with_the_loss_and_the_time_left(tmp_path):
     text = said.decode()
     assert re.search(rf"100%\|█+\| {STEPS}/{STEPS} \[\d\d:\d\d<\d\d:\d\d, .*loss [\d.e+-]+\]", text)
     assert not re.search(r"step \d+ of", text)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR2])
+@pytest.mark.parametrize("phase", ["read_sizes", "read_pictures", "load_parameters"])
+def test_a_signal_while_a_run_starts_ends_it(tmp_path, monkeypatch, capsys, phase, number):
+    unchanged = getattr(pipeline, phase)
+
+    def interrupted(*arguments):
+        os.kill(os.getpid(), number)
+        return unchanged(*arguments)
+
+    monkeypatch.setattr(pipeline, phase, interrupted)
+    before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)]
+    assert main(command(tmp_path / "run")) == 75
+    *_, line = capsys.readouterr().err.splitlines()
+    assert line == "error: interrupted before the first step, nothing was written: run the same command again"
+    assert not (tmp_path / "run").exists()
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)] == before
+
+
+def test_a_signal_while_a_run_is_gone_on_with_leaves_its_state(finished, tmp_path, monkeypatch):
+    folder, load = unfinished(tmp_path / "run", "output.save_every=7"), pipeline.load_parameters
+    before = contents(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(pipeline, "load_parameters", lambda config: os.kill(os.getpid(), signal.SIGTERM) or load(config))
+        assert main(command(folder, "--resume")) == 75
+    assert contents(folder) == before
+    assert_same_run(made(folder, "--resume", f"stop.max_iterations={STEPS}", "output.save_every=7"), finished)
 
 
 def test_a_signal_before_the_first_step_saves_the_start(tmp_path, monkeypatch, capsys):

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from typing import get_args
 
+import numpy as np
 import pytest
 from helpers import random_parameters, random_picture
 from processes import NSTYLE, PROJECT, output_of
 
+from models import runtime
 from scripts.nstyle import main
-from styletransfer import curves, images, weights
+from styletransfer import checkpoints, curves, images, memory, network, output_folder, pipeline, weights
+from styletransfer.config import OptimizerSettings
+from styletransfer.errors import UserError
 
 STEPS = 26
 SHALLOW = ["style.layers={relu1_1: 1, relu2_1: 1}", "content.layers={relu2_1: 1}"]
@@ -177,6 +184,27 @@ def test_a_run_that_is_killed_as_a_file_takes_its_place_goes_on(whole, tmp_path,
     assert_same_run(folder, whole())
 
 
+@pytest.mark.parametrize("name", get_args(OptimizerSettings.model_fields["name"].annotation))
+@pytest.mark.parametrize("kind", ["scales=1", "scales=[28, 48]"])
+def test_a_run_that_is_killed_behind_its_last_step_still_makes_the_same_picture(whole, tmp_path, kind, name):
+    """With L-BFGS that is a trial of its line search, which is not what the run ends with."""
+    short = ("stop.max_iterations=1", "output.checkpoint_every=1")
+    changes = (kind, f"optimizer.name={name}", "optimizer.first_step=200", *short)
+    folder = shutil.copytree(whole(*changes), tmp_path / "run")
+    (folder / "image.png").unlink()
+    assert main(command(folder, *changes, "--resume")) == 0
+    assert_same_run(folder, whole(*changes))
+
+
+@pytest.mark.parametrize("name", get_args(OptimizerSettings.model_fields["name"].annotation))
+def test_a_run_that_is_killed_at_the_last_step_of_a_scale_goes_on(whole, tmp_path, name):
+    changes = ("scales=[28, 48]", f"optimizer.name={name}", "optimizer.first_step=200", "output.checkpoint_every=1")
+    folder = shutil.copytree(whole(*changes, "stop.max_iterations=[1, 0]"), tmp_path / "run")
+    (folder / "image.png").unlink()
+    assert main(command(folder, *changes, "stop.max_iterations=[1, 4]", "--resume")) == 0
+    assert_same_run(folder, whole(*changes, "stop.max_iterations=[1, 4]"))
+
+
 def test_a_run_that_is_killed_before_its_first_state_starts_again(whole, tmp_path, capsys):
     folder = tmp_path / "run"
     killed_at(folder, "checkpoint.npz", 1, False)
@@ -194,7 +222,7 @@ import numpy as np
 from styletransfer import checkpoints, files
 
 def state(step):
-    others = {name: np.array(0) for name in ("guard.tries", "optimizer.shortening")}
+    others = {name: np.array(0) for name in ("precision", "guard.tries", "optimizer.shortening")}
     return {"step": np.array(step), "image": np.full((1, 3, 4, 4), step), "generator": np.array("{}"), **others}
 
 def killed_at(number):
@@ -238,6 +266,37 @@ def test_wherever_saving_is_killed_there_is_a_state_to_go_on_from():
     assert output_of(KILLED_AT_EVERY_LINE).splitlines() == ["True 2 3", "True 1 3"]
 
 
+def test_an_extended_run_that_is_killed_does_not_look_finished(whole, tmp_path):
+    folder = shutil.copytree(whole(), tmp_path / "run")
+    (folder / "curve.png").touch()
+    longer = f"stop.max_iterations={STEPS + 5}"
+    killed_at(folder, "checkpoint.npz", 1, False, longer, "--resume", "--force")
+    assert not (folder / "image.png").exists() and not (folder / "curve.png").exists()
+    assert main(command(folder, longer, "--resume")) == 0
+    assert_same_run(folder, whole(longer))
+
+
+def test_wherever_an_old_run_is_being_removed_what_is_left_can_be_gone_on_with(whole, tmp_path, monkeypatch):
+    unlink = Path.unlink
+    for count in itertools.count():
+        folder, left = shutil.copytree(whole("output.save_every=9"), tmp_path / f"{count}"), iter(range(count))
+
+        def killed(path, *arguments, left=left, **options):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            unlink(path, *arguments, **options)
+
+        with monkeypatch.context() as patch, contextlib.suppress(KeyboardInterrupt):
+            patch.setattr(Path, "unlink", killed)
+            output_folder.clear(folder, keep=False)
+            break
+        assert (folder / "image.png").exists() == (count == 0)
+        if checkpoints.exists(folder):
+            assert main(command(folder, "--resume", *["--force"] * (count == 0))) == 0
+            assert_same_run(folder, whole())
+    assert count > 5 and not [path for path in folder.rglob("*") if path.is_file()]
+
+
 # Interrupted.
 
 
@@ -253,7 +312,6 @@ def test_a_run_that_is_interrupted_goes_on_as_if_nothing_had_been(whole, tmp_pat
     last = error.splitlines()[-1]
     assert last == (f"error: interrupted at step {saved_step(folder)}, state saved: run again with --resume to go on")
     assert main(command(folder, *kind, "--resume")) == 0
-    (folder / "curve.png").unlink()  # of the first process
     assert_same_run(folder, whole(*kind))
 
 
@@ -310,6 +368,24 @@ def test_where_the_newest_state_is_damaged_the_one_before_is_gone_on_from(
     assert_same_run(folder, whole(*OWN_FILES))
 
 
+def test_a_damaged_state_does_not_take_the_place_of_the_good_one_before_it(tmp_path):
+    def state(step):
+        others = dict.fromkeys(("image", "generator", "precision", "guard.tries", "optimizer.shortening"), np.array(0))
+        return {"step": np.array(step), **others}
+
+    def damage():
+        path = tmp_path / checkpoints.NAME
+        path.write_bytes(cut(path.read_bytes()))
+
+    for step in (1, 2):
+        checkpoints.save(tmp_path, state(step), {}, {})
+    damage()
+    assert checkpoints.read(tmp_path, {}, {})["step"] == 1
+    checkpoints.save(tmp_path, state(3), {}, {})
+    damage()
+    assert checkpoints.read(tmp_path, {}, {})["step"] == 1
+
+
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_where_both_states_are_damaged_nothing_is_done(halfway, tmp_path, capsys, damage):
     folder = halfway(tmp_path / "run")
@@ -362,6 +438,46 @@ def test_a_replaced_input_is_refused_by_name(studio, halfway, tmp_path, monkeypa
     assert said(capsys).startswith(f"error: --resume: {key}: the file is no longer the one")
 
 
+# Elsewhere.
+
+
+def test_a_run_goes_on_in_the_precision_it_began_with_whatever_the_processor_would_choose(
+    whole, halfway, tmp_path, monkeypatch
+):
+    folder, expected = halfway(tmp_path / "run"), whole(*OWN_FILES)
+    monkeypatch.setattr(runtime, "has_amx", lambda: True)
+    assert main(command(folder, "--resume", *OWN_FILES)) == 0
+    assert_same_run(folder, expected)
+
+
+def test_a_precision_that_this_processor_has_not_is_refused(tmp_path, monkeypatch, capsys):
+    folder = tmp_path / "run"
+    with monkeypatch.context() as patch:  # as if it could, without computing with it
+        patch.setattr(pipeline, "precision_of", lambda config: "bfloat16")
+        patch.setattr(pipeline, "Source", lambda *arguments: network.Source(*arguments[:-1], "float32"))
+        assert main(command(folder, "stop.max_iterations=2")) == 0
+    monkeypatch.setattr(runtime, "has_bfloat16", lambda: False)
+    capsys.readouterr()
+    assert main(command(folder, "--resume", "--force")) == 2
+    assert said(capsys) == (
+        "error: --resume: the run began in bfloat16, which this processor cannot compute with; go on where it began, "
+        "or start anew with --force"
+    )
+    assert (folder / "image.png").exists()
+
+
+def test_the_plan_of_a_run_that_is_gone_on_with_has_its_tiles(tmp_path, monkeypatch, caplog):
+    folder, small = tmp_path / "run", [*SHALLOW, "output.checkpoint_every=2"]
+    with monkeypatch.context() as patch:
+        patch.setattr(memory, "largest_tile", lambda run, limit: 32)
+        assert main(command(folder, *small, "stop.max_iterations=3")) == 0
+    caplog.clear()
+    caplog.set_level("INFO")
+    assert main(command(folder, *small, "stop.max_iterations=4", "--resume", "--force")) == 0
+    (line,) = (line for line in caplog.messages if line.startswith("48 x 34 pixels"))
+    assert "steps at most, 4 tiles of " in line
+
+
 # Disturbed.
 
 
@@ -381,8 +497,21 @@ def test_a_second_run_in_the_same_folder_is_refused_and_the_first_goes_on(whole,
     assert process.returncode == 75
     end = f"stop.max_iterations={saved_step(folder) + 3}"
     assert main(command(folder, "--resume", end)) == 0
-    (folder / "curve.png").unlink()
     assert_same_run(folder, whole(end))
+
+
+def test_the_lock_of_another_run_is_left_alone(tmp_path):
+    """The folder is removed during a run, and taken by another."""
+    folder = tmp_path / "run"
+    with output_folder.taken(folder, False, False):
+        shutil.rmtree(folder)
+        other = contextlib.ExitStack()
+        other.enter_context(output_folder.taken(folder, False, False))
+    with other:
+        assert (folder / ".lock").exists()
+        with pytest.raises(UserError, match="another run is at work"), output_folder.taken(folder, True, False):
+            pass
+    assert not (folder / ".lock").exists()
 
 
 @pytest.mark.parametrize("option", ["--resume", "--force"])
