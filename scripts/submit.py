@@ -54,6 +54,11 @@ def parser() -> argparse.ArgumentParser:
         help="override a config key of all jobs, size=256",
     )
     parser.add_argument("--output", metavar="FOLDER", help="the sweep's folder, instead of the one its file names")
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="begin the jobs anew that failed, or whose settings are not those they were begun with",
+    )
     parser.add_argument("--cluster", choices=["slurm"], help="send the jobs to a cluster instead of running them here")
     _add_cluster_options(parser)
     return parser
@@ -86,6 +91,10 @@ def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
     add("--no-collect", dest="collect", action="store_false", help="send no job that makes the sheet and the table")
 
 
+# Keys under `cluster:` whose options have another name.
+_OPTIONS = {"options": "--option", "collect": "--no-collect"}
+
+
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
@@ -107,19 +116,22 @@ def main(arguments: list[str] | None = None) -> int:
         asked = {name: getattr(options, name, None) for name in Cluster.model_fields}
         given = [name for name, value in asked.items() if value is not None]
         if given and not options.cluster:
-            raise UserError(f"--{given[0]} is about a cluster: add --cluster slurm")
+            raise UserError(f"{_OPTIONS.get(given[0], f'--{given[0]}')} is about a cluster: add --cluster slurm")
         cluster = plan.cluster.changed({**asked, "parallel": options.jobs})
         if options.status or options.collect_now:
             return show(plan)
-        states.check_finished(plan)
+        if not options.force:
+            states.check_settings(plan)
         if options.cluster:
             return send(plan, cluster)
         if options.dry_run:
             say(reports.listing(plan))
             return 0
         queue = slurm.queue_of(plan)
-        local.run_here(plan, options.jobs or 1, say, queue)
-        return finish(plan, queue)
+        for job in states.to_begin_anew(plan, queue) if options.force else ():
+            states.forget(job)
+        unusable = local.run_here(plan, options.jobs or 1, say, queue)
+        return finish(plan, {**(queue or {}), **unusable} if unusable else queue)
 
     def show(plan: plans.Plan) -> int:
         try:
@@ -135,15 +147,16 @@ def main(arguments: list[str] | None = None) -> int:
 
     def send(plan: plans.Plan, cluster: Cluster) -> int:
         if options.dry_run:
-            jobs = slurm.to_send(plan, slurm.queue_of(plan))
+            queue = slurm.queue_of(plan)
+            jobs = slurm.to_send(plan, queue, states.to_begin_anew(plan, queue) if options.force else ())
             if jobs:
-                say(batch.array(plan, cluster, jobs, "array.sbatch"))
+                say(batch.array(plan, cluster, jobs, slurm.next_file(plan)))
             say(reports.listing(plan))
             say(f"{len(jobs)} of {len(plan.jobs)} jobs would be sent")
             return 0
         again = [f"--set={each}" for each in options.assignments]
         again += [f"--output={options.output}"] if options.output else []
-        if not slurm.send(plan, cluster, [options.sweep, *again], say):
+        if not slurm.send(plan, cluster, [options.sweep, *again], say, options.force):
             queue = slurm.queue_of(plan)
             say(f"nothing to send: {reports.summary(plan, queue)}")
             if reports.all_done(plan):

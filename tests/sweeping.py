@@ -34,11 +34,11 @@ def planned(assignments=(), **keys):
 
 
 def finish(job, status=0, said="", total=0.5):
-    """Leave what a run leaves."""
+    """Leave what a run leaves, and the status of its process."""
     job.folder.mkdir(parents=True, exist_ok=True)
     if status in (0, 3):
         images.write(job.folder / "image.png", random_picture(30, 40, seed=3))
-        (job.folder / "config.yaml").write_text(configs.dump(job.config, {}))
+        (job.folder / "config.yaml").write_text(configs.dump(job.config, {"diverged": True} if status == 3 else {}))
         row = {"step": 2, "total": total, "content": 0.1, "style": 0.3, "tv": 0.1, "seconds": 1.5}
         curves.write(job.folder / "curve.csv", _COLUMNS, [row])
     (job.folder / "job.log").write_text(f"VGG-slim, 40 x 30 pixels\n{said}\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,8 +18,11 @@ from processes import PROJECT, output_of
 from sweeping import fake_slurm  # noqa: F401
 from test_architecture import WITHOUT_MXNET
 
-from scripts.submit import main
+from scripts.submit import main, parser
 from styletransfer import curves, images, weights
+from styletransfer.sweeps import local, plans
+from styletransfer.sweeps.cluster import Cluster
+from styletransfer.sweeps.states import state_of
 
 SUBMIT = PROJECT / "scripts" / "submit.py"
 SWEEP = """
@@ -126,6 +130,55 @@ def test_an_interrupted_sweep_saves_its_states_and_goes_on(studio, tmp_path):
     assert "going on after step" in (tmp_path / "photo" / "job.log").read_text()
 
 
+def test_a_folder_that_cannot_be_used_costs_one_job_alone(studio, monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(studio)
+    monkeypatch.setattr(local, "command_of", lambda job: ["true"])
+    (tmp_path / "photo").write_text("a plain file")
+    assert main(["sweep.yaml", "--output", str(tmp_path)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2:] == [f"photo: failed: {tmp_path}/photo: File exists", "1 failed, 2 left"]
+    with open(tmp_path / "results.csv", newline="") as stream:
+        assert [row["state"] for row in csv.DictReader(stream)] == ["failed", "left", "left"]
+    assert (tmp_path / "contact.png").exists()
+
+
+def test_a_sweep_that_has_changed_begins_anew_with_force(studio, finished, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished[0], out)
+    arguments = ["sweep.yaml", "--output", str(out)]
+    before = (out / "photo" / "image.png").stat().st_mtime_ns
+    config = out / "other" / "config.yaml"
+    config.write_text(config.read_text().replace("seed: 0", "seed: 7"))
+    (out / "other" / "image.png").unlink()  # it is unfinished
+    for more in ([], ["--dry-run"]):
+        refused = submit(studio, *arguments, *more)
+        assert refused.returncode == 2 and refused.stdout == ""
+        assert refused.stderr.startswith(f"error: job other: {out}/other holds a run with another seed; begin such")
+    done = submit(studio, *arguments, "--force")
+    assert "other: done, 2 steps" in done.stdout, done.stderr
+    assert "going on" not in (out / "other" / "job.log").read_text()
+    assert (out / "photo" / "image.png").stat().st_mtime_ns == before
+
+
+def test_a_run_that_diverges_is_no_success_even_if_nobody_looks(studio, tmp_path):
+    """The command is killed while its job still has the worst before it."""
+    arguments = ["sweep.yaml", "--output", str(tmp_path)]
+    for key in ("optimizer.name=sgd", "optimizer.learning_rate=1e30", "stop.max_iterations=300"):
+        arguments += ["--set", key]
+    with subprocess.Popen([sys.executable, str(SUBMIT), *arguments], cwd=studio, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while not children_of(process):
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.kill()
+    (job, *_) = plans.plan(studio / "sweep.yaml", output=str(tmp_path)).jobs
+    while state_of(job).name == "running":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert (job.folder / "image.png").exists() and not (job.folder / "job.status").exists()
+    assert state_of(job).name == "failed" and "with smaller steps did not help" in state_of(job).reason
+
+
 def test_a_dry_run_starts_nothing(studio, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(studio)
     assert main(["sweep.yaml", "--dry-run", "--output", str(tmp_path / "new"), "--set", "seed=1"]) == 0
@@ -140,7 +193,12 @@ def test_a_dry_run_starts_nothing(studio, monkeypatch, capsys, tmp_path):
         (["nowhere.yaml"], "config nowhere.yaml: No such file or directory"),
         (["sweep.yaml", "--set", "siez=3"], "sweep sweep.yaml, job photo: unknown key 'siez'; did you mean 'size'?"),
         (["sweep.yaml", "--set", "seed"], "--set seed: expected KEY=VALUE"),
-        (["sweep.yaml", "--output", "photo.png"], "photo.png"),
+        (["sweep.yaml", "--output", "photo.png"], "output: photo.png is a file; name a folder"),
+        (["sweep.yaml", "--output", "~nobody-here/x"], "--output: '~nobody-here/x' names a user who is not known"),
+        (["sweep.yaml", "--output", ""], "--output: '' is no file name"),
+        (["sweep.yaml", "--cluster", "slurm", "--python", "~nobody-here/x"], "cluster.python: '~nobody-here/x' names"),
+        (["sweep.yaml", "--no-collect"], "--no-collect is about a cluster: add --cluster slurm"),
+        (["sweep.yaml", "--option=--exclusive"], "--option is about a cluster"),
         (["sweep.yaml", "--gpus", "1"], "--gpus is about a cluster: add --cluster slurm"),
         (["sweep.yaml", "--cluster", "slurm", "--memory", "big"], "cluster.memory: 'big' is not allowed"),
         (["sweep.yaml", "--cluster", "slurm", "--dry-run", "--output", "a%b"], "Slurm cannot work in a folder with %"),
@@ -213,6 +271,7 @@ def test_a_dry_run_shows_the_job_file_and_writes_nothing(studio, fake_slurm, mon
     assert main([*arguments, "--dry-run"]) == 0
     output = capsys.readouterr().out
     assert output.startswith("#!/bin/bash\n") and "#SBATCH --partition=gpu\n" in output
+    assert "\n#   sbatch array-1.sbatch\n" in output
     assert output.splitlines()[-4:] == [
         *(f"{name:6}  {tmp_path / 'new' / name}" for name in ("photo", "broken", "other")), "3 of 3 jobs would be sent",
     ]  # fmt: skip
@@ -228,6 +287,16 @@ def test_the_status_does_without_an_answer_of_the_queue(studio, fake_slurm, monk
     assert lines[0] == "what is queued is not known: squeue: no answer" and lines[-1] == "3 left"
     assert main(["sweep.yaml", "--output", str(tmp_path), "--cluster", "slurm"]) == 2
     assert capsys.readouterr().err == "error: squeue: no answer\n"
+
+
+def test_what_is_said_of_an_option_names_it(capsys):
+    """Every key that is about a cluster, by the option that people know."""
+    for action in parser()._actions:
+        if action.dest in Cluster.model_fields:
+            (option,) = action.option_strings
+            given = option if action.nargs == 0 else f"{option}=1"
+            assert main([str(PROJECT / "configs" / "sweeps" / "content_layer.yaml"), given]) == 2
+            assert capsys.readouterr().err == f"error: {option} is about a cluster: add --cluster slurm\n"
 
 
 @pytest.mark.parametrize("count", ["0", "-1", "two", "1.5"])

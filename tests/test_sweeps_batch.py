@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from sweeping import fake_slurm, finish, planned, studio  # noqa: F401
 
+from styletransfer.config import bytes_of
 from styletransfer.errors import UserError
 from styletransfer.plan import peak_memory
 from styletransfer.sweeps import batch
@@ -102,6 +103,35 @@ def test_a_line_of_setup_that_is_no_bash_is_refused(line):
 def test_a_job_asks_for_the_memory_it_is_foretold_to_need_and_a_quarter_more():
     (job,) = planned(jobs=[{"size": 64}]).jobs
     assert batch.memory_of(job) == pytest.approx(1.25 * peak_memory(job.config), abs=1)
+
+
+LARGE = {"size": 4000, "model": "vgg19", "optimizer.name": "adam"}
+
+
+def test_a_job_that_tiles_make_fit_asks_for_16_gb_at_most_and_keeps_to_it():
+    own = [{"memory": "40GB"}, {"tile": "off"}, {"tile": 1000}]
+    small, large, huge, *others = planned(
+        jobs=[{}, LARGE, {**LARGE, "size": 20000}, *({**LARGE, **keys} for keys in own)]
+    ).jobs
+    assert peak_memory(large.config) > 4e10 and peak_memory(huge.config) > 4e11
+    assert batch.memory_of(large) == pytest.approx(16e9, rel=0.01)
+    assert 16e9 < batch.memory_of(huge) < 4e11  # what its smallest tile takes
+    told = [batch.with_its_limit(job, Cluster()) for job in (large, huge)]
+    assert told[0].config.memory == "12.8GB"
+    for job, told_job in zip((large, huge), told):
+        assert batch.memory_of(told_job) == pytest.approx(batch.memory_of(job), rel=0.2)
+        assert peak_memory(told_job.config) <= bytes_of(told_job.config.memory) <= 0.81 * batch.memory_of(job)
+    for job in others:
+        assert batch.memory_of(job) == pytest.approx(1.25 * peak_memory(job.config), abs=1)
+    assert all(batch.with_its_limit(job, Cluster()) is job for job in (small, *others))
+    assert batch.with_its_limit(large, Cluster(memory="8G")) is large
+
+
+def test_a_job_that_may_use_more_memory_than_it_is_given_is_refused():
+    plan = planned(jobs=[{}, {"memory": "8.5GB", "size": 50}, {"memory": "9GB", "device": "gpu:0"}])
+    written(plan, memory="8G")  # 8.59 GB
+    with pytest.raises(UserError, match=r"^job 8.5GB,size=50: memory: 8.5GB, but a job is given 8000M \("):
+        written(plan, memory="8000M")
 
 
 def test_the_memory_of_the_largest_job_is_asked_for_where_it_is_known(monkeypatch):
@@ -195,7 +225,6 @@ def test_a_job_is_run_as_on_this_machine(tmp_path, output):
 )
 def test_its_options_are_those_of_a_job_on_this_machine(tmp_path, left):
     task = Task(tmp_path)
-    (task.job.folder / "job.status").write_text("3\n")  # a picture with another status is finished
     for name in left:
         (task.job.folder / name).touch()
     expected = command_of(task.job)[4:]
@@ -219,16 +248,23 @@ def test_how_it_ends_is_written_as_on_this_machine(tmp_path, behaviour, code, st
     assert f"{found.name}: {found.reason}".startswith(state) and "line" not in found.reason
 
 
-@pytest.mark.parametrize("status", [None, 0, 75, 130, -2, -15, 1, 2, 3, -9])
-def test_what_is_finished_is_skipped(tmp_path, status):
+@pytest.mark.parametrize("ended", [0, 3])
+@pytest.mark.parametrize("status", [None, 0, 75, -15, 2, 3, -9])
+@pytest.mark.parametrize("config", ["whole", "emptied", "absent"])
+def test_what_is_finished_is_skipped(tmp_path, ended, status, config):
     task = Task(tmp_path)
-    finish(task.job)
+    finish(task.job, ended)
     (task.job.folder / "job.status").write_text("" if status is None else f"{status}\n")
+    if config == "emptied":
+        (task.job.folder / "config.yaml").write_text("")
+    elif config == "absent":
+        (task.job.folder / "config.yaml").unlink()
     if state_of(task.job).name == "done":
         assert task.run("") == (0, "seed=2: done already\n") and not (tmp_path / "arguments").exists()
+        assert (ended, config) == (0, "whole")
     else:  # a run that diverged leaves a picture too
         assert task.run("") == (0, "") and task.arguments()[2:] == ["--force"]
-    assert state_of(task.job).name == "done"
+        assert (ended, config) != (0, "whole")
 
 
 def test_a_job_that_runs_elsewhere_is_left_alone(tmp_path):
@@ -236,6 +272,42 @@ def test_a_job_that_runs_elsewhere_is_left_alone(tmp_path):
     with open(task.job.folder / "job.log", "a") as log:
         fcntl.flock(log, fcntl.LOCK_EX)
         assert task.run("") == (0, "seed=2: running elsewhere\n")
+    assert not (tmp_path / "arguments").exists() and not (task.job.folder / "job.status").exists()
+
+
+def start_of_flock(process):
+    """Wait until the job file waits for the lock."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    deadline = time.monotonic() + 20
+    while not any(Path(f"/proc/{child}/comm").read_text() == "flock\n" for child in children.read_text().split()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_a_warning_while_another_process_has_the_job(tmp_path, fake_slurm):  # noqa: F811
+    task = Task(tmp_path)
+    task.text = task.text.replace("patience=0", "patience=20")
+    with open(task.job.folder / "job.log", "a") as log:
+        fcntl.flock(log, fcntl.LOCK_SH)  # as one who looks
+        process = task.start("")
+        start_of_flock(process)
+        process.send_signal(signal.SIGUSR1)
+        time.sleep(0.1)
+    assert process.wait(20) == 75 and task.status() == "75\n" and not (tmp_path / "arguments").exists()
+    process.communicate()
+    assert len(fake_slurm.calls("scontrol")) == 1
+
+
+def test_an_end_while_another_process_has_the_job_leaves_it_alone(tmp_path, fake_slurm):  # noqa: F811
+    task = Task(tmp_path)
+    task.text = task.text.replace("patience=0", "patience=20")
+    with open(task.job.folder / "job.log", "a") as log:
+        fcntl.flock(log, fcntl.LOCK_EX)
+        process = task.start("")
+        start_of_flock(process)
+        os.killpg(process.pid, signal.SIGTERM)
+        assert process.wait(20) == 75
+    process.communicate()
     assert not (tmp_path / "arguments").exists() and not (task.job.folder / "job.status").exists()
 
 
@@ -274,7 +346,7 @@ def test_a_warning_saves_the_state_and_queues_the_job_again(tmp_path, fake_slurm
     assert [arguments for _, arguments in fake_slurm.calls("scontrol")] == ["requeue 12_1"]
     assert task.status() == "75\n" and task.log().splitlines()[-2:] == ["saved", "state saved; back into the queue"]
     (task.job.folder / "checkpoint.npz").touch()
-    assert task.run("touch out/seed=2/image.png", SLURM_RESTART_COUNT="1") == (0, "")
+    assert task.run("echo 1 | tee out/seed=2/config.yaml > out/seed=2/image.png", SLURM_RESTART_COUNT="1") == (0, "")
     assert task.arguments()[2:] == ["--resume"] and "restart 1" in task.log() and state_of(task.job, {}).name == "done"
 
 

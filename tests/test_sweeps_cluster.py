@@ -75,6 +75,8 @@ def test_times_are_those_of_slurm(time, seconds):
         ({"options": ["-pgpu"]}, "'-pgpu' is not allowed; it has a key of its own, partition"),
         ({"options": ["--chdir=/"]}, "'--chdir=/' is not allowed; the job file has its own"),
         ({"collect": "maybe"}, "cluster.collect: 'maybe' is not allowed"),
+        ({"python": "~nobody-here/python"}, "cluster.python: '~nobody-here/python' names a user who is not known"),
+        ({"python": "a\nb"}, "cluster.python: 'a\\nb' is not allowed; expected one line"),
         ({"restarts": -1}, "cluster.restarts: -1 is not allowed"),
         (3, "cluster: 3 is not allowed"),
     ],

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import signal
 import sys
+import threading
+import time
 
 import pytest
 from sweeping import finish, planned, studio  # noqa: F401
 
 from styletransfer import config as configs
 from styletransfer.config import bytes_of
+from styletransfer.errors import Interrupted
 from styletransfer.sweeps import local
-from styletransfer.sweeps.states import State
+from styletransfer.sweeps.states import State, state_of
 
 pytestmark = pytest.mark.usefixtures("studio")
 
@@ -28,6 +34,10 @@ def test_memory_is_divided_unless_the_user_decides():
     assert shares == [None, "5.0GB", "3.333GB"]
     assert all(local.with_its_share(other, 2, 10 * 10**9) is other for other in decided)
     assert local.with_its_share(job, 2, sys.maxsize) is job
+    other = planned(jobs=[{}], output="begun").jobs[0]
+    other.folder.mkdir(parents=True)
+    (other.folder / "checkpoint.npz").touch()
+    assert local.with_its_share(other, 2, 10**9) is other  # its tiles would need what they needed before
     assert bytes_of(local.with_its_share(job, 2, 5).config.memory) == 10**6
     assert bytes_of(local.with_its_share(job, 2, 10**15).config.memory) == 5 * 10**14
 
@@ -58,3 +68,63 @@ def test_where_a_job_began_on_a_cluster_is_forgotten(monkeypatch):
     monkeypatch.setattr(local, "command_of", lambda job: ["true"])
     assert local.start(job, {}).wait() == 0
     assert not (job.folder / "job.begun").exists() and (job.folder / "job.yaml").exists()
+
+
+def test_a_look_at_a_job_does_not_keep_it_from_being_started(monkeypatch):
+    job = planned(jobs=[{}]).jobs[0]
+    job.folder.mkdir(parents=True)
+    monkeypatch.setattr(local, "command_of", lambda job: ["true"])
+    with open(job.folder / "job.log", "a") as log:
+        fcntl.flock(log, fcntl.LOCK_SH)
+        look = threading.Timer(0.3, lambda: fcntl.flock(log, fcntl.LOCK_UN))
+        look.start()
+        process = local.start(job, {})
+        look.join()
+    assert process is not None and process.wait() == 0
+
+
+def test_a_folder_that_cannot_be_used_is_the_fault_of_its_job_alone(monkeypatch):
+    plan = planned(vary={"seed": [1, 2, 3, 4]})
+    good, taken, endless, gone = plan.jobs
+    plan.folder.mkdir(parents=True)
+    taken.folder.write_text("a plain file")
+    endless.folder.symlink_to(endless.name)
+    monkeypatch.setattr(local, "command_of", lambda job: ["rm", "-r", str(job.folder)] if job is gone else ["true"])
+    said = []
+    unusable = local.run_here(plan, 1, said.append)
+    assert list(unusable) == [taken.name, endless.name, gone.name] and (good.folder / "job.status").exists()
+    assert [line.partition(" ")[2] for line in said] == [
+        "seed=1: left",
+        f"seed=2: failed: {taken.folder}: File exists",
+        f"seed=3: failed: {endless.folder}/config.yaml: Too many levels of symbolic links",
+        f"seed=4: failed: {gone.folder}/job.status: No such file or directory",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("signals", "words"),
+    [
+        (1, r"^interrupted, states saved: run the same"),
+        (2, r"^interrupted, but not all states were saved: run the same"),
+    ],
+)
+def test_what_an_interruption_says_is_true(monkeypatch, signals, words):
+    (job,) = planned(jobs=[{}]).jobs
+    listening, told = job.folder / "listening", job.folder / "told"
+    end = "exec sleep 20" if signals == 2 else "exit 75"
+    code = f"trap 'trap - TERM; touch {told}; {end}' TERM; touch {listening}; while :; do sleep 0.01; done"
+    monkeypatch.setattr(local, "command_of", lambda job: ["bash", "-c", code])
+
+    def interrupt():
+        for path in (listening, told)[:signals]:
+            while not path.exists():
+                time.sleep(0.02)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    said = []
+    hand = threading.Thread(target=interrupt)
+    hand.start()
+    with pytest.raises(Interrupted, match=words):
+        local.run_here(planned(jobs=[{}]), 1, said.append)
+    hand.join()
+    assert said[:-1] == ["stopping 1 running", "ending 1 at once"][:signals] and state_of(job).name == "left"

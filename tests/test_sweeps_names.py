@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +37,37 @@ def test_keys_of_one_name_are_told_apart():
 
 def test_pictures_of_one_name_are_told_apart():
     plan = planned(vary={"content.image": ["a/x.jpg", "b/x.jpg", "b/X.jpg"], "style.images": ["n.jpg"]})
-    assert names_of(plan) == ["x,n", "x-2,n", "X,n-2"]
+    assert names_of(plan) == ["a-x,n", "b-x,n", "X,n"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["a/x.jpg", "b/x.jpg", "c/x.jpg"],
+        ["x.jpg", "a/x.jpg", "b/x.jpg"],
+        ["p/a/x.jpg", "q/a/x.jpg", "r/a/x.jpg"],
+        ["a/x.jpg", "a/x.png", "a/x.webp"],
+        ["a b.jpg", "a?b.jpg", "a-b.jpg"],
+        ["x.jpg", "X.jpg", "x.JPG"],
+    ],
+)
+def test_no_folder_becomes_that_of_another_job(values):
+    def folders(values):
+        return dict(zip(values, names_of(planned(vary={"content.image": values}))))
+
+    first, reverse = folders(values), folders(values[::-1])
+    assert first == reverse
+    for length in (1, 2):
+        for few in itertools.combinations(values, length):
+            for value, folder in folders(few).items():
+                assert all(folder != other for name, other in first.items() if name != value), few
+
+
+def test_jobs_with_one_label_are_told_apart_by_what_they_set():
+    one, two = ({"tile": "auto"}, {"precision": "auto"})
+    assert names_of(planned(jobs=[one, two])) == names_of(planned(jobs=[two, one]))[::-1]
+    first, second = names_of(planned(jobs=[one, dict(one)]))
+    assert second == f"{first}-2"
 
 
 def test_a_name_stays_when_values_are_added():
@@ -46,7 +78,8 @@ def test_a_name_stays_when_values_are_added():
 @given(st.lists(st.one_of(st.text(), st.text(min_size=100), st.floats(), st.integers(), st.none(), st.booleans())))
 def test_names_are_safe_and_unique(values):
     labels = [(names.label(value),) for value in [*values, "contact.png", "CON/..", "..", "é" * 200]]
-    found = names.unique((names.safe_name(part) or "base" for (part,) in labels), ("contact.png", "results.csv"))
+    readable = (names.safe_name(part) or "base" for (part,) in labels)
+    found = names.unique(readable, labels, ("contact.png", "results.csv"))
     assert len({name.casefold() for name in found}) == len(labels)
     for name in found:
         assert 0 < len(name.encode()) <= 140 and name[0] not in ".-"

@@ -71,6 +71,14 @@ def test_the_base_may_be_a_file_and_its_output_does_not_count():
         ({"vary": {"size": list(range(1001))}}, "1,001 jobs are more than"),
         ({"vary": {"output.folder": ["a"]}}, "output.folder: each job has a folder of its own"),
         ({"vary": {"size": [1]}, "set": {"output.folder": "a"}}, "output.folder: each job has a folder of its own"),
+        ({"vary": {"size": [1]}, "set": {"output": {"folder": "a"}}}, "output: each job has a folder of its own"),
+        (
+            {"jobs": [{}, {"style.weight": 7, "style": {"images": "a.jpg"}}]},
+            "sweep trial.yaml: style.weight is set, and all of style too; expected one of them",
+        ),
+        ({"vary": {"optimizer": [{}], "optimizer.schedule.step": [1]}}, "optimizer.schedule.step is set, and all of"),
+        ({"vary": {"size": [1]}, "set": {"tv.weight": 1, "tv": {}}}, "tv.weight is set, and all of tv too"),
+        ({"jobs": [{"style": {"images": "a.jpg"}}], "set": {"style.weight": 7}}, "style.weight is set, and all of"),
         ({"vary": {"size.x": [1]}}, "job x=1: size.x: size is no section"),
         ({"vary": {"size": [64, "big"]}}, "sweep trial.yaml, job big: size: 'big' is not allowed"),
         ({"vary": {"content.imgae": ["a.jpg"]}}, "job a: unknown key 'content.imgae'; did you mean 'image'?"),
@@ -83,7 +91,14 @@ def test_a_mistake_is_one_line(keys, words):
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("assignment", ["size=3", "init.kind=noise", "output.folder=x"])
+def test_a_section_for_all_jobs_and_a_key_of_it_that_varies_go_together():
+    plan = planned(["output={save_every: 7}"], set={"style": {"images": "a.jpg"}}, vary={"style.weight": [3]})
+    (config,) = (job.config for job in plan.jobs)
+    assert (list(config.style.images), config.style.weight, config.output.save_every) == (["a.jpg"], 3, 7)
+    assert config.output.folder == "output/sweeps/trial/weight=3"
+
+
+@pytest.mark.parametrize("assignment", ["size=3", "init.kind=noise", "output.folder=x", "output={folder: /tmp/x}"])
 def test_an_assignment_without_effect_is_refused(assignment):
     with pytest.raises(UserError, match=f"--set {assignment}: "):
         planned([assignment], vary={"size": [1], "init": [{"kind": "content"}]})

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from sweeping import fake_slurm, finish, planned, studio  # noqa: F401
 
+from styletransfer import config as configs
 from styletransfer.errors import UserError
 from styletransfer.sweeps import batch, slurm
 from styletransfer.sweeps.cluster import Cluster
-from styletransfer.sweeps.states import State
+from styletransfer.sweeps.states import State, to_begin_anew
 
 pytestmark = pytest.mark.usefixtures("studio")
 
@@ -150,3 +151,42 @@ def test_two_do_not_send_at_once(fake_slurm):  # noqa: F811
         with pytest.raises(UserError, match=r"another submit\.py is sending this sweep just now"):
             send(plan)
     assert not fake_slurm.calls("sbatch")
+
+
+def test_a_job_that_tiles_make_fit_is_told_what_it_may_use(fake_slurm):  # noqa: F811
+    plan = planned(jobs=[{}, {"size": 6000, "model": "vgg19", "optimizer.name": "adam"}])
+    send(plan)
+    told = [configs.parse(configs.read_file(job.folder / "job.yaml"), "").memory for job in plan.jobs]
+    assert told == [None, batch.with_its_limit(plan.jobs[1], Cluster()).config.memory] and told[1]
+    send(plan, memory="30G")  # which is what its control group will say
+    assert "memory: null" in (plan.jobs[1].folder / "job.yaml").read_text()
+
+
+def test_force_lets_what_failed_or_has_changed_begin_anew_unless_it_is_queued(fake_slurm):  # noqa: F811
+    before = planned(["size=41"], vary={"seed": [1, 2, 3]})
+    send(before)
+    for job in before.jobs:
+        finish(job)
+    plan = planned(vary={"seed": [1, 2, 3, 4]})
+    finish(plan.jobs[1])
+    finish(plan.jobs[3], 3)
+    (plan.jobs[2].folder / "image.png").unlink()
+    (plan.jobs[2].folder / "checkpoint.npz").touch()
+    fake_slurm.queue(entry(plan, 2, "PENDING"))
+    queue = slurm.queue_of(plan)
+    anew = to_begin_anew(plan, queue)
+    assert slurm.next_file(plan) == "array-2.sbatch"
+    assert [job.name for job in slurm.to_send(plan, queue)] == ["seed=4"]
+    assert [job.name for job in slurm.to_send(plan, queue, anew)] == ["seed=1", "seed=4"]
+    assert slurm.send(plan, Cluster(), ["trial.yaml"], print, force=True) == 2
+    assert batch.jobs_in((plan.folder / "slurm" / "array-2.sbatch").read_text()) == ["seed=1", "seed=4"]
+    assert [(job.folder / "image.png").exists() for job in plan.jobs] == [False, True, False, False]
+    assert (plan.jobs[2].folder / "checkpoint.npz").exists()
+
+
+def test_nothing_is_forgotten_where_something_is_at_fault(fake_slurm):  # noqa: F811
+    plan = planned(jobs=[{"memory": "9GB"}])
+    finish(plan.jobs[0], 3)
+    with pytest.raises(UserError, match="a job is given 8G"):
+        slurm.send(plan, Cluster(memory="8G"), ["trial.yaml"], print, force=True)
+    assert (plan.jobs[0].folder / "image.png").exists()

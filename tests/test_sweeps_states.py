@@ -9,7 +9,7 @@ from sweeping import finish, planned, studio  # noqa: F401
 
 from styletransfer.errors import UserError
 from styletransfer.sweeps import command, local, reports
-from styletransfer.sweeps.states import State, check_finished, state_of
+from styletransfer.sweeps.states import State, check_settings, forget, state_of, to_begin_anew
 
 pytestmark = pytest.mark.usefixtures("studio")
 
@@ -40,19 +40,111 @@ def test_states():
 def test_a_picture_made_with_other_settings_is_not_taken_for_done():
     plan = planned(vary={"seed": [0, 1]})
     finish(plan.jobs[1])
-    check_finished(plan)
-    check_finished(planned(["memory=3GB"], vary={"seed": [0, 1]}))  # which changes nothing but rounding
+    check_settings(plan)
+    check_settings(planned(["memory=3GB"], vary={"seed": [0, 1]}))  # which changes nothing but rounding
     with pytest.raises(
-        UserError, match=r"job seed=1: output/sweeps/trial/seed=1 holds a picture made with another tv\.weight"
+        UserError, match=r"job seed=1: output/sweeps/trial/seed=1 holds a run with another tv\.weight; "
     ):
-        check_finished(planned(["tv.weight=7"], vary={"seed": [0, 1]}))
+        check_settings(planned(["tv.weight=7"], vary={"seed": [0, 1]}))
+
+
+def changed(assignment):
+    """Whether jobs in the sweep's folders, with that setting changed, are refused."""
+    try:
+        check_settings(planned([assignment], vary={"seed": [0, 1]}))
+    except UserError as error:
+        assert f"holds a run with another {assignment.partition('=')[0]}; begin such jobs anew" in str(error)
+        return True
+    return False
+
+
+def test_what_may_change_depends_on_how_far_a_job_is():
+    settings = ("output.save_every=7", "output.checkpoint_every=7", "output.denoise=0.1", "stop.max_iterations=7")
+    job = planned(vary={"seed": [0, 1]}).jobs[1]
+    assert not any(changed(setting) for setting in settings)  # there is nothing
+    finish(job)
+    assert [changed(setting) for setting in settings] == [False, False, True, True]
+    (job.folder / "image.png").unlink()
+    (job.folder / "checkpoint.npz").touch()
+    for status in (75, 2):
+        (job.folder / "job.status").write_text(f"{status}\n")
+        assert [changed(setting) for setting in (*settings, "tv.weight=7")] == [False] * 4 + [True]
+    (job.folder / "config.yaml").write_text("")
+    assert not changed("tv.weight=7")  # what the run in the folder was is not known; it will say so itself
+    finish(job, 3)
+    assert not changed("tv.weight=7")  # it begins anew in any case
+
+
+def test_what_begins_anew_is_what_failed_or_was_another_run():
+    names = ("done", "other", "failed", "diverged", "unfinished", "other state", "queued", "nothing")
+    plan = planned(vary={"seed": list(range(len(names)))})
+    jobs = dict(zip(names, plan.jobs))
+    for name in ("done", "queued"):
+        finish(jobs[name])
+    (jobs["queued"].folder / "image.png").unlink()
+    finish(jobs["failed"], 2, "error: content.image: the file is no longer the one")
+    finish(jobs["diverged"], 3)
+    for name in ("other", "unfinished", "other state"):
+        finish(planned(["size=41"] if "other" in name else [], vary={"seed": list(range(len(names)))}).jobs[
+            names.index(name)
+        ])  # fmt: skip
+    for name in ("failed", "unfinished", "other state", "queued"):
+        (jobs[name].folder / "checkpoint.npz").touch()
+        (jobs[name].folder / "checkpoint.previous.npz").touch()
+        (jobs[name].folder / "image.png").unlink(missing_ok=True)
+    anew = to_begin_anew(plan, {jobs["queued"].name: State("queued")})
+    assert [name for name in names if jobs[name] in anew] == ["other", "failed", "diverged", "other state"]
+    for job in anew:
+        forget(job)
+        assert command.command_of(job)[4:] == [] and state_of(job).name in ("left", "failed")
+    forget(jobs["nothing"])
+    check_settings(plan)
+    assert command.command_of(jobs["unfinished"])[4:] == ["--resume"] and state_of(jobs["done"]).name == "done"
+
+
+def test_what_runs_is_not_made_to_begin_anew():
+    (job,) = planned(jobs=[{}]).jobs
+    finish(job)
+    with open(job.folder / "job.log", "a") as log:
+        fcntl.flock(log, fcntl.LOCK_EX)
+        assert to_begin_anew(planned(["size=41"], jobs=[{}])) == []
+        forget(job)
+    assert state_of(job).name == "done"
+
+
+def test_a_run_that_diverged_is_never_done():
+    (job,) = planned(jobs=[{}]).jobs
+    finish(job, 3, "error: step 3: the loss is no finite number")
+    (job.folder / "job.status").unlink()  # nobody was there to write it, or the next run was killed as it began
+    assert state_of(job) == state_of(job, {}) == State("failed", "step 3: the loss is no finite number")
+    assert command.command_of(job)[4:] == ["--force"]
+    (job.folder / "config.yaml").write_text("")  # a run that begins empties it first
+    assert state_of(job).name == "failed"
+
+
+@pytest.mark.parametrize("status", [None, 0, 75, 2, 3, -9])
+def test_a_picture_that_was_made_by_hand_is_done(status):
+    (job,) = planned(jobs=[{}]).jobs
+    finish(job)
+    (job.folder / "job.status").write_text("" if status is None else f"{status}\n")
+    assert state_of(job).name == state_of(job, {job.name: State("queued")}).name == "done"
+
+
+def test_a_folder_that_cannot_be_looked_into_is_the_fault_of_its_job():
+    job, other = planned(vary={"seed": [0, 1]}).jobs
+    finish(other)
+    job.folder.symlink_to("x" * 300)
+    assert state_of(job) == State("failed", f"{job.folder}/config.yaml: File name too long")
+    assert to_begin_anew(planned(vary={"seed": [0, 1]})) == [job]
+    forget(job)
+    check_settings(planned(vary={"seed": [0, 1]}))
 
 
 def test_the_queue_of_a_cluster_says_more_than_the_folder():
     plan = planned(vary={"seed": list(range(7))})
     done, begins, again, waits, lost, stopped, _ = plan.jobs
-    for job in (done, begins):
-        finish(job)
+    finish(done)
+    finish(begins, 3)
     (begins.folder / "job.status").unlink()  # a new run begins beside the picture of one that diverged
     finish(again, 2, "error: of an earlier try")
     finish(lost, 75, "step 10 of 20")

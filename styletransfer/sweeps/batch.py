@@ -6,6 +6,7 @@ a job is and what has become of it stands in its folder, and the file holds the 
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shlex
@@ -14,19 +15,21 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from styletransfer import checkpoints
+from styletransfer import checkpoints, output_folder, pipeline
 from styletransfer import config as configs
 from styletransfer.errors import Interrupted, UserError
 from styletransfer.plan import peak_memory
 from styletransfer.sweeps import names
-from styletransfer.sweeps.cluster import Cluster
+from styletransfer.sweeps.cluster import Cluster, bytes_of
 from styletransfer.sweeps.command import NSTYLE
 from styletransfer.sweeps.plans import CONTACT, RESULTS, SLURM, Job, Plan
-from styletransfer.sweeps.states import WELL
+from styletransfer.sweeps.states import DIVERGED
+from styletransfer.tiling import smallest_tile
 
 SUBMIT = configs.PROJECT_FOLDER / "scripts" / "submit.py"
 _TEMPLATES = Path(__file__).parent
 _COLLECT_TIME, _COLLECT_CPUS = "0:20:00", 1
+_MOST = 16 * 10**9  # bytes to ask for, where tiles can make a job fit into less than it would take; see docs/cluster.md
 
 
 def array(plan: Plan, cluster: Cluster, jobs: Sequence[Job], file: str) -> str:
@@ -44,10 +47,11 @@ def array(plan: Plan, cluster: Cluster, jobs: Sequence[Job], file: str) -> str:
     Raises
     ------
     UserError
-        If Slurm cannot work in the folder of the sweep, a job wants a GPU that it is not given, or a line of `setup` is
-        no bash.
+        If Slurm cannot work in the folder of the sweep, a job wants a GPU or memory that it is not given, or a line of
+        `setup` is no bash.
     """
     folder = _folder(plan)
+    _check_memory(cluster, jobs)
     gpus = _gpus(cluster, jobs)
     options = [
         f"--job-name={_title(plan)}",
@@ -78,7 +82,9 @@ def array(plan: Plan, cluster: Cluster, jobs: Sequence[Job], file: str) -> str:
         program=shlex.quote(str(NSTYLE)),
         restarts=str(cluster.restarts),
         interrupted=str(Interrupted.status),
-        well=" | ".join(map(str, WELL)),
+        picture=output_folder.PICTURE,
+        config=output_folder.CONFIG,
+        diverged=shlex.quote(DIVERGED),
         newest=checkpoints.NAME,
         previous=checkpoints.PREVIOUS,
         setup=_setup(cluster),
@@ -125,9 +131,39 @@ def jobs_in(text: str) -> list[str]:
 
 
 def memory_of(job: Job) -> int | None:
-    """Bytes to ask for: what the job is foretold to need and a quarter more; None where that is not known."""
-    needed = peak_memory(job.config)
+    """Bytes to ask for: what the job is foretold to need and a quarter more; None where that is not known.
+
+    A job whose tiles are as large as there is room for needs no more than 16 GB, or what the smallest tile takes.
+    """
+    needed = _needed(job)
     return None if needed is None else needed + needed // 4
+
+
+def with_its_limit(job: Job, cluster: Cluster) -> Job:
+    """A job that keeps to what is asked for, where with the whole machine it would take more."""
+    needed = None if cluster.memory else _needed(job)
+    if needed is None or needed == peak_memory(job.config):
+        return job
+    limit = f"{needed // 10**6 / 1000}GB"
+    return dataclasses.replace(job, config=job.config.model_copy(update={"memory": limit}))
+
+
+def _needed(job: Job) -> int | None:
+    config = job.config
+    needed = peak_memory(config)
+    if needed is None or config.tile != "auto" or config.memory is not None or 5 * needed <= 4 * _MOST:
+        return needed
+    layers = [layer for group in pipeline.used_layers(config).values() for layer in group]
+    least = peak_memory(config.model_copy(update={"tile": smallest_tile(config.spec, layers)}))
+    return min(needed, max(_MOST * 4 // 5, (least or 0) + 10**6))
+
+
+def _check_memory(cluster: Cluster, jobs: Sequence[Job]) -> None:
+    """Refuse a job that may use more memory than it is given."""
+    for job in jobs:
+        may_use = job.config.memory if job.config.device == "cpu" else None
+        if cluster.memory and may_use and configs.bytes_of(may_use) > bytes_of(cluster.memory):
+            raise UserError(f"job {job.name}: memory: {may_use}, but a job is given {cluster.memory} (cluster.memory)")
 
 
 def _memory(jobs: Sequence[Job]) -> str | None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
+from styletransfer.config import FileName
 from styletransfer.errors import UserError, nearest
 
 # Options of sbatch that have a key here.
@@ -45,6 +46,11 @@ def _check_memory(text: Any) -> str:
     if not isinstance(text, str) or not re.fullmatch(r"[1-9][0-9]{0,8}[MGT]B?", text.upper()):
         raise ValueError(f"{text!r} is not allowed; expected a size such as 8G or 900M")
     return text.upper().removesuffix("B")
+
+
+def bytes_of(memory: str) -> int:
+    """The bytes that ``8G`` means to Slurm, in powers of 1024."""
+    return int(memory[:-1]) * {"M": 2**20, "G": 2**30, "T": 2**40}[memory[-1]]
 
 
 def _check_time(text: Any) -> str:
@@ -96,6 +102,7 @@ def _listed(value: Any) -> Any:
 Word = Annotated[str, pydantic.AfterValidator(_check_word)]
 Line = Annotated[str, pydantic.AfterValidator(_check_line)]
 Option = Annotated[str, pydantic.AfterValidator(_check_option)]
+Program = Annotated[FileName, pydantic.AfterValidator(_check_line)]
 
 
 def _whole(low: int, high: int) -> Any:
@@ -123,7 +130,7 @@ class Cluster(BaseModel):
     setup: Annotated[tuple[Line, ...], pydantic.BeforeValidator(_listed)] = Field(
         (), description="lines of bash before each job, such as module load cuda/11.2; one that fails fails the job"
     )
-    python: Line | None = Field(None, description="the Python that runs a job; null: that which sends it")
+    python: Program | None = Field(None, description="the Python that runs a job; null: that which sends it")
     warning: _whole(1, 3600) = Field(120, description="seconds before the limit at which the state is saved")  # type: ignore[valid-type]
     restarts: _whole(0, 10_000) = Field(50, description="how often a job is queued again at most")  # type: ignore[valid-type]
     collect: bool = Field(True, strict=True, description="whether a small job makes the sheet and the table at the end")

@@ -7,6 +7,7 @@ import sys
 from styletransfer import checkpoints
 from styletransfer import config as configs
 from styletransfer.files import written_whole
+from styletransfer.output_folder import PICTURE
 from styletransfer.sweeps.plans import Job
 
 NSTYLE = configs.PROJECT_FOLDER / "scripts" / "nstyle.py"
@@ -19,9 +20,14 @@ def write_config(job: Job) -> None:
         stream.write(configs.dump(job.config, {"job": job.name}).encode())
 
 
+def goes_on(job: Job) -> bool:
+    """Whether a job, when it is started, goes on from a state; not beside the last picture of a run that diverged."""
+    return checkpoints.exists(job.folder) and not (job.folder / PICTURE).exists()
+
+
 def command_of(job: Job) -> list[str]:
     """The command that makes the picture of a job, or goes on with it; ``job.yaml`` must have been written."""
     command = [sys.executable, str(NSTYLE), "--config", str(job.folder / "job.yaml")]
-    if (job.folder / "image.png").exists():  # the last picture of a run that diverged
-        return [*command, "--force"]
-    return [*command, "--resume"] if checkpoints.exists(job.folder) else command
+    if goes_on(job):
+        return [*command, "--resume"]
+    return [*command, "--force"] if (job.folder / PICTURE).exists() else command

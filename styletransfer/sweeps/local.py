@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import os
 import signal
 import subprocess
@@ -17,10 +16,13 @@ from models.runtime import usable_cores
 from styletransfer import memory
 from styletransfer.errors import Interrupted
 from styletransfer.files import written_whole
-from styletransfer.sweeps.command import command_of, write_config
+from styletransfer.sweeps.command import command_of, goes_on, write_config
 from styletransfer.sweeps.plans import Job, Plan
 from styletransfer.sweeps.reports import sentence
-from styletransfer.sweeps.states import Queue, state_of
+from styletransfer.sweeps.states import Queue, State, failure, held, state_of
+
+_PATIENCE = 1.0  # seconds that another process may look at a job
+_AT_ONCE = (130, -int(signal.SIGINT), -int(signal.SIGTERM))  # statuses of jobs that were told to end and saved nothing
 
 
 def environment(at_once: int) -> dict[str, str]:
@@ -29,9 +31,12 @@ def environment(at_once: int) -> dict[str, str]:
 
 
 def with_its_share(job: Job, at_once: int, free: int) -> Job:
-    """A job of which so many run side by side: `free` bytes divided, where each would count on all of them."""
+    """A job of which so many run side by side: `free` bytes divided, where each would count on all of them.
+
+    One that goes on has its tiles already, and is left as it is.
+    """
     counts_on_all = job.config.device == "cpu" and job.config.tile == "auto" and job.config.memory is None
-    if at_once == 1 or not counts_on_all or free == sys.maxsize:  # no limit is known
+    if at_once == 1 or not counts_on_all or goes_on(job) or free == sys.maxsize:  # no limit is known
         return job
     share = f"{max(1, free // at_once // 10**6) / 1000}GB"
     return dataclasses.replace(job, config=job.config.model_copy(update={"memory": share}))
@@ -40,14 +45,10 @@ def with_its_share(job: Job, at_once: int, free: int) -> Job:
 def start(job: Job, variables: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
     """Start a job in a process, and a session, of its own; None if another process runs it already."""
     job.folder.mkdir(parents=True, exist_ok=True)
-    # The lock is the child's as well, with its standard error: it holds until the child ends, whatever becomes of us.
-    with open(job.folder / "job.log", "ab") as log:
-        try:
-            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+    # The job is the child's as well, with its standard error: until the child ends, whatever becomes of us.
+    with held(job, _PATIENCE) as log:
+        if log is None:
             return None
-        except OSError:
-            pass  # a file system that knows no locks
         (job.folder / "job.status").unlink(missing_ok=True)
         (job.folder / "job.begun").unlink(missing_ok=True)
         write_config(job)
@@ -66,7 +67,7 @@ def _finish(job: Job, status: int) -> None:
         stream.write(f"{status}\n".encode())
 
 
-def run_here(plan: Plan, at_once: int, say: Callable[[str], None], queue: Queue = None) -> None:
+def run_here(plan: Plan, at_once: int, say: Callable[[str], None], queue: Queue = None) -> dict[str, State]:
     """Run what is left of a sweep on this machine; a job that fails does so alone.
 
     Parameters
@@ -79,10 +80,15 @@ def run_here(plan: Plan, at_once: int, say: Callable[[str], None], queue: Queue 
     queue : mapping, optional
         What a cluster has of the sweep; it is left to it.
 
+    Returns
+    -------
+    dict of str and State
+        Jobs, by name, whose folders cannot be used, so that these do not say what has become of them.
+
     Raises
     ------
     Interrupted
-        If SIGINT, SIGTERM or SIGHUP came; the jobs under way have saved their states.
+        If SIGINT, SIGTERM or SIGHUP came; the jobs under way have been told to save their states.
     """
     undone = [job for job in plan.jobs if state_of(job, queue).name != "done"]
     waiting = deque(job for job in undone if job.name not in (queue or {}))
@@ -94,30 +100,43 @@ def run_here(plan: Plan, at_once: int, say: Callable[[str], None], queue: Queue 
     variables = environment(at_once)
     side_by_side, free = min(at_once, len(waiting)), memory.limit(None)
     running: dict[subprocess.Popen[bytes], Job] = {}
+    unusable: dict[str, State] = {}
+    all_saved = True
     with _signals() as received, _ended_with_us(running):
         passed_on = 0
         while running or (waiting and not received):
             while waiting and len(running) < at_once and not received:
                 job = waiting.popleft()
-                process = start(with_its_share(job, side_by_side, free), variables)
+                words = f"{job.name}: running elsewhere"
+                try:
+                    process = start(with_its_share(job, side_by_side, free), variables)
+                except OSError as error:
+                    process, unusable[job.name] = None, failure(error)
+                    words = sentence(job, unusable)
                 if process is None:
                     finished += 1
-                    say(f"{finished}/{len(plan.jobs)} {job.name}: running elsewhere")
+                    say(f"{finished}/{len(plan.jobs)} {words}")
                 else:
                     running[process] = job
             if len(received) > passed_on:
+                say(f"ending {len(running)} at once" if passed_on else f"stopping {len(running)} running")
                 passed_on = len(received)
-                say(f"stopping {len(running)} running")
                 for process in running:
                     process.terminate()
             for process in [process for process in running if process.poll() is not None]:
                 job = running.pop(process)
-                _finish(job, process.returncode)
+                try:
+                    _finish(job, process.returncode)
+                except OSError as error:
+                    unusable[job.name] = failure(error)
                 finished += 1
-                say(f"{finished}/{len(plan.jobs)} {sentence(job)}")
+                all_saved &= process.returncode not in _AT_ONCE
+                say(f"{finished}/{len(plan.jobs)} {sentence(job, unusable)}")
             time.sleep(0.05)
     if received:
-        raise Interrupted("interrupted, states saved: run the same command again to go on")
+        saved = "states saved" if all_saved else "but not all states were saved"
+        raise Interrupted(f"interrupted, {saved}: run the same command again to go on")
+    return unusable
 
 
 @contextlib.contextmanager

@@ -33,24 +33,39 @@ def label(value: Any) -> str:
 
 
 def labels(overrides: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[tuple[str, ...]]:
-    """For every job and each of its overrides a label; different values of a key get different ones."""
-    last = Counter(key.rpartition(".")[2] for key in keys)
-    seen: dict[tuple[str, str], list[Any]] = {}
+    """For every job and each of its overrides a label; different values of a key get different ones.
 
-    def part(key: str, value: Any) -> str:
-        short = key.rpartition(".")[2]
-        text = label(value)
-        if last[short] > 1:
-            text = f"{key}={text}"
-        elif not isinstance(value, (str, Mapping)):
-            text = f"{short}={text}"
-        same = seen.setdefault((key, text), [])
+    What tells them apart is the value alone, not its place in the list: pictures of one name are ``a/x`` and ``b/x``.
+    """
+    last = Counter(key.rpartition(".")[2] for key in keys)
+    found: dict[tuple[str, str], list[Any]] = {}
+    for key, value in itertools.chain.from_iterable(job.items() for job in overrides):
+        same = found.setdefault((key, label(value)), [])
         if value not in same:
             same.append(value)
-        number = same.index(value)
-        return f"{text}-{number + 1}" if number else text
+
+    def part(key: str, value: Any) -> str:
+        short, text = key.rpartition(".")[2], label(value)
+        same = found[key, text]
+        if len(same) > 1:
+            longer = [_with_its_folder(other) for other in same]
+            mine = _with_its_folder(value)
+            text = mine if mine != text and longer.count(mine) == 1 else f"{text}-{_mark(value)}"
+        if last[short] > 1:
+            return f"{key}={text}"
+        return text if isinstance(value, (str, Mapping)) else f"{short}={text}"
 
     return [tuple(part(key, value) for key, value in job.items()) for job in overrides]
+
+
+def _with_its_folder(value: Any) -> str:
+    """The label of a file with the name of the folder it is in; of what is no text, its plain label."""
+    return "/".join(filter(None, (Path(value).parent.name, label(value)))) if isinstance(value, str) else label(value)
+
+
+def _mark(value: Any) -> str:
+    """Eight characters that stand for a value."""
+    return f"{zlib.crc32(json.dumps(value, sort_keys=True, default=str).encode()):08x}"
 
 
 def safe_name(text: str) -> str:
@@ -59,15 +74,25 @@ def safe_name(text: str) -> str:
     return re.sub("-{2,}", "-", "".join(characters)).lstrip(".-").rstrip(".-")
 
 
-def unique(names: Iterable[str], reserved: Iterable[str] = ()) -> list[str]:
-    """Names cut to a length that file systems take, none reserved, different even where case does not count."""
+def unique(names: Iterable[str], values: Sequence[Any], reserved: Iterable[str] = ()) -> list[str]:
+    """Names cut to a length that file systems take, none reserved, different even where case does not count.
+
+    Those that would be the same get a mark of their `values`, which tells them apart whatever other names there are.
+    """
+    short = [_cut(name) for name in names]
+    count = Counter(name.casefold() for name in [*short, *reserved])
     taken, found = {name.casefold() for name in reserved}, []
-    for name in names:
-        if len(name.encode()) > _LONGEST_NAME:
-            short = name.encode()[: _LONGEST_NAME - 9].decode(errors="ignore")
-            name = f"{short}-{zlib.crc32(name.encode()):08x}"
-        tries = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    for name, value in zip(short, values):
+        if count[name.casefold()] > 1:
+            name = f"{name}-{_mark(value)}"
+        tries = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))  # of equal values
         name = next(other for other in tries if other.casefold() not in taken)
         taken.add(name.casefold())
         found.append(name)
     return found
+
+
+def _cut(name: str) -> str:
+    if len(name.encode()) <= _LONGEST_NAME:
+        return name
+    return f"{name.encode()[: _LONGEST_NAME - 9].decode(errors='ignore')}-{_mark(name)}"

@@ -24,6 +24,7 @@ from styletransfer.sweeps.cluster import Cluster, first_problem
 # What stands in a sweep's folder beside the folders of its jobs.
 CONTACT, RESULTS, SLURM = "contact.png", "results.csv", "slurm"
 _MOST_JOBS = 1000
+_FILE_NAME: pydantic.TypeAdapter[str] = pydantic.TypeAdapter(FileName)
 
 
 class Sweep(BaseModel):
@@ -154,13 +155,19 @@ def plan(path: str | Path, assignments: Sequence[str] = (), output: str | None =
     UserError
         If the file, or the config of one of its jobs (which is named), is at fault.
     """
+    if output is not None:
+        try:
+            _FILE_NAME.validate_python(output)
+        except pydantic.ValidationError as error:
+            raise UserError(first_problem(error, "--output")) from None
     sweep = read_sweep(path)
     count = len(sweep.jobs) if sweep.jobs else math.prod(map(len, (sweep.vary or {}).values()))
     if count > _MOST_JOBS:
         raise UserError(f"sweep {path}: {count:,} jobs are more than the {_MOST_JOBS:,} that a sweep may have")
     overrides = list(sweep.overrides())
     keys = tuple(dict.fromkeys(itertools.chain.from_iterable(overrides)))
-    _check_keys(path, keys, sweep.common, assignments)
+    _check_folders(path, keys, sweep.common, assignments)
+    _check_effects(path, overrides, keys, sweep.common, assignments)
 
     values = dict(sweep.base) if isinstance(sweep.base, dict) else configs.read_file(configs.find_input(sweep.base))
     for key, value in sweep.common.items():
@@ -169,10 +176,12 @@ def plan(path: str | Path, assignments: Sequence[str] = (), output: str | None =
 
     stem = Path(path).stem
     folder = Path(output or sweep.output or f"output/sweeps/{names.safe_name(stem)}").expanduser()
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"output: {folder} is a file; name a folder")
     labels = names.labels(overrides, keys)
     readable = (",".join(filter(None, map(names.safe_name, parts))) or "base" for parts in labels)
     jobs = []
-    for name, parts, job in zip(names.unique(readable, (CONTACT, RESULTS, SLURM)), labels, overrides):
+    for name, parts, job in zip(names.unique(readable, overrides, (CONTACT, RESULTS, SLURM)), labels, overrides):
         where = f"sweep {path}, job {name}"
         changed = values
         for key, value in job.items():
@@ -183,15 +192,47 @@ def plan(path: str | Path, assignments: Sequence[str] = (), output: str | None =
     return Plan(stem, folder, keys, columns, tuple(jobs), sweep.cluster)
 
 
-def _check_keys(path: str | Path, varying: Iterable[str], common: Iterable[str], assignments: Iterable[str]) -> None:
-    """Refuse keys that would have no effect."""
+def _check_folders(
+    path: str | Path, varying: Iterable[str], common: Mapping[str, Any], assignments: Iterable[str]
+) -> None:
+    """Refuse a job's folder that the user names: it has one already."""
     for key in (*varying, *common):
-        if key == "output.folder" or (key == "output" and key in varying):
+        if key == "output.folder" or (key == "output" and (key in varying or _names_folder(common[key]))):
             raise UserError(f"sweep {path}: {key}: each job has a folder of its own; `output` names the sweep's")
     for assignment in assignments:
-        key = assignment.partition("=")[0]
-        if key == "output.folder":
+        key, _, text = assignment.partition("=")
+        names_it = key == "output" and _names_folder(configs.read_yaml(text, f"--set {assignment}"))
+        if key == "output.folder" or names_it:
             raise UserError(f"--set {assignment}: each job has a folder of its own; --output names the sweep's")
+
+
+def _names_folder(output: Any) -> bool:
+    return isinstance(output, Mapping) and "folder" in output
+
+
+def _check_effects(
+    path: str | Path,
+    overrides: Iterable[Iterable[str]],
+    varying: Iterable[str],
+    common: Iterable[str],
+    assignments: Iterable[str],
+) -> None:
+    """Refuse keys that would have no effect, since a section that they are in is set as well."""
+    for keys in (common, *overrides):
+        _check_sections(path, keys, keys)
+    _check_sections(path, common, varying)
+    for assignment in assignments:
+        key = assignment.partition("=")[0]
         for other in varying:
-            if f"{key}.".startswith(f"{other}."):
+            if key == other or _is_in(key, other):
                 raise UserError(f"--set {assignment}: the sweep varies {other}")
+
+
+def _check_sections(path: str | Path, keys: Iterable[str], sections: Iterable[str]) -> None:
+    for key, section in itertools.product(keys, sections):
+        if _is_in(key, section):
+            raise UserError(f"sweep {path}: {key} is set, and all of {section} too; expected one of them")
+
+
+def _is_in(key: str, section: str) -> bool:
+    return key.startswith(f"{section}.")

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from styletransfer.errors import UserError
@@ -17,7 +17,7 @@ from styletransfer.sweeps import batch
 from styletransfer.sweeps.cluster import Cluster
 from styletransfer.sweeps.command import write_config
 from styletransfer.sweeps.plans import CONTACT, RESULTS, SLURM, Job, Plan
-from styletransfer.sweeps.states import Queue, State, state_of
+from styletransfer.sweeps.states import Queue, State, forget, state_of, to_begin_anew
 
 _PATIENCE = 60  # seconds for an answer
 _COLLECT = "collect.sbatch"
@@ -66,12 +66,16 @@ def _jobs_in(path: Path, array: str) -> list[str]:
         raise UserError(f"Slurm job {array} was sent with {path}: {error.strerror}; which jobs are queued?") from None
 
 
-def to_send(plan: Plan, queue: Queue) -> list[Job]:
-    """The jobs of a sweep that are neither done nor running nor queued."""
-    return [job for job in plan.jobs if state_of(job, queue).name not in ("done", "running", "queued")]
+def to_send(plan: Plan, queue: Queue, anew: Collection[Job] = ()) -> list[Job]:
+    """The jobs of a sweep that are neither done nor running nor queued, and those that are to begin anew."""
+    names = {job.name for job in anew}
+    kept = ("done", "running", "queued")
+    return [job for job in plan.jobs if job.name in names or state_of(job, queue).name not in kept]
 
 
-def send(plan: Plan, cluster: Cluster, arguments: Sequence[str], say: Callable[[str], None]) -> int:
+def send(
+    plan: Plan, cluster: Cluster, arguments: Sequence[str], say: Callable[[str], None], force: bool = False
+) -> int:
     """Send what is left of a sweep as one array, and with it the job that collects the results.
 
     Parameters
@@ -82,6 +86,8 @@ def send(plan: Plan, cluster: Cluster, arguments: Sequence[str], say: Callable[[
         With which ``submit.py`` makes the same plan.
     say : callable
         Takes a line about what was sent.
+    force : bool
+        Whether those of :func:`~styletransfer.sweeps.states.to_begin_anew` begin anew.
 
     Returns
     -------
@@ -96,16 +102,20 @@ def send(plan: Plan, cluster: Cluster, arguments: Sequence[str], say: Callable[[
     for program in ("sbatch", "squeue"):
         if not shutil.which(program):
             raise UserError(f"there is no {program} here: --cluster slurm is for the login node of a Slurm cluster")
-    batch.array(plan, cluster, plan.jobs, "array.sbatch")  # what is at fault is said before anything is written
+    batch.array(plan, cluster, plan.jobs, next_file(plan))  # what is at fault is said before anything is written
     folder = plan.folder / SLURM
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
-        jobs = to_send(plan, queue_of(plan))
+        queue = queue_of(plan)
+        anew = to_begin_anew(plan, queue) if force else []
+        jobs = to_send(plan, queue, anew)
         if not jobs:
             return 0
+        for job in anew:
+            forget(job)
         for job in jobs:
-            write_config(job)
-        file = _next_name(folder)
+            write_config(batch.with_its_limit(job, cluster))
+        file = next_file(plan)
         _write(folder / file, batch.array(plan, cluster, jobs, file))
         _write(folder / _COLLECT, batch.collection(plan, cluster, arguments))
         array = _sent(folder, file)
@@ -119,9 +129,9 @@ def send(plan: Plan, cluster: Cluster, arguments: Sequence[str], say: Callable[[
         return len(jobs)
 
 
-def _next_name(folder: Path) -> str:
-    """A name that no job file has, so that what was sent before stays as it is."""
-    taken = [re.fullmatch(r"array-([0-9]+)\.sbatch", path.name) for path in folder.iterdir()]
+def next_file(plan: Plan) -> str:
+    """A name that no job file of a sweep has, so that what was sent before stays as it is."""
+    taken = [re.fullmatch(r"array-([0-9]+)\.sbatch", path.name) for path in (plan.folder / SLURM).glob("array-*")]
     return f"array-{max((int(match[1]) for match in taken if match), default=0) + 1}.sbatch"
 
 
