@@ -16,12 +16,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from styletransfer.config import Config
 from styletransfer.errors import UserError
 from styletransfer.files import written_whole
 
 LOGGER = logging.getLogger(__name__)
 NAME, PREVIOUS = "checkpoint.npz", "checkpoint.previous.npz"
 _NEEDED = {"step", "image", "generator", "precision", "guard.tries", "optimizer.shortening"}
+
+
+def comparable(config: Config) -> dict[str, Any]:
+    """What must not change between a run and its resumption: all but where it stops and what it writes."""
+    return config.model_dump(mode="json", exclude={"made_with", "output", "stop", "memory"})
 
 
 def exists(folder: Path) -> bool:
@@ -76,7 +82,7 @@ def read(folder: Path, config: Any, inputs: Mapping[str, str]) -> dict[str, Any]
             problem = f"cannot read {path}: {' '.join(str(error).split())}"
             LOGGER.info(problem)
             continue
-        difference = _first_difference(checkpoint.pop("config"), config)
+        difference = first_difference(checkpoint.pop("config"), config)
         if difference:
             raise UserError(f"--resume: {difference} differs from the run in {folder}; start anew with --force")
         before = checkpoint.pop("inputs")
@@ -102,11 +108,11 @@ def _load(path: Path) -> dict[str, Any]:
     return {**checkpoint, **{name: json.loads(str(checkpoint[name])) for name in ("config", "inputs")}}
 
 
-def _first_difference(first: Any, second: Any, key: str = "") -> str | None:
+def first_difference(first: Any, second: Any, key: str = "") -> str | None:
     """The dotted key at which two nested dictionaries first differ."""
     if isinstance(first, dict) and isinstance(second, dict):
         for name in {**first, **second}:
-            found = _first_difference(first.get(name), second.get(name), f"{key}.{name}" if key else name)
+            found = first_difference(first.get(name), second.get(name), f"{key}.{name}" if key else name)
             if found:
                 return found
         return None

@@ -64,7 +64,7 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
         taken = output_folder.taken(folder, force, resume)
         if resume:
             stack.enter_context(taken)
-            state = checkpoints.read(folder, _comparable(config), inputs)
+            state = checkpoints.read(folder, checkpoints.comparable(config), inputs)
             begun, tiles, done = as_begun(config, state), tiles_of(state), int(state["step"])
             last = curve.resume(done)
             elapsed, last_change = last["seconds"], last["relative_change"]
@@ -117,7 +117,7 @@ def _optimize(
                 every = config.output.checkpoint_every
                 if stopped or (every and record.step and record.step % every == 0):
                     curve.flush()
-                    checkpoints.save(folder, pyramid.state(), _comparable(config), inputs)
+                    checkpoints.save(folder, pyramid.state(), checkpoints.comparable(config), inputs)
                 if stopped:
                     raise Interrupted(
                         f"interrupted at step {record.step}, state saved: run again with --resume to go on"
@@ -189,8 +189,3 @@ def _write_config(folder: Path, config: Config, weights_checksum: str, **more: A
     }
     with written_whole(folder / output_folder.CONFIG) as stream:
         stream.write(configs.dump(config, made_with).encode())
-
-
-def _comparable(config: Config) -> dict[str, Any]:
-    """What must not change between a run and its resumption: all but where it stops and what it writes."""
-    return config.model_dump(mode="json", exclude={"made_with", "output", "stop", "memory"})

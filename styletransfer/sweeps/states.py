@@ -192,23 +192,12 @@ def _changed_key(job: Job) -> str | None:
             return None
     except OSError:  # its state says so
         return None
-    left_out = _NOT_IN_A_PICTURE if finished else _NOT_IN_A_STATE
-    return _first_difference(configs.parse(configs.read_file(path), f"config {path}"), job.config, left_out)
+    kept = _of_a_picture if finished else checkpoints.comparable
+    there = configs.parse(configs.read_file(path), f"config {path}")
+    return checkpoints.first_difference(kept(there), kept(job.config))
 
 
-# What makes no difference to a picture, and what a run that goes on may change.
-_NOT_IN_A_PICTURE = {"made_with": True, "memory": True, "output": {"folder", "save_every", "checkpoint_every"}}
-_NOT_IN_A_STATE = {"made_with": True, "memory": True, "output": True, "stop": True}
-
-
-def _first_difference(first: Config, second: Config, left_out: Mapping[str, Any]) -> str | None:
-    flat, other = (dict(_flat(config.model_dump(mode="json", exclude=dict(left_out)))) for config in (first, second))
-    return next((key for key in {**flat, **other} if flat.get(key) != other.get(key)), None)
-
-
-def _flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{before}{key}.")
-        else:
-            yield before + key, value
+def _of_a_picture(config: Config) -> dict[str, Any]:
+    """What makes a difference to a finished picture."""
+    writing = {"folder", "save_every", "checkpoint_every"}
+    return config.model_dump(mode="json", exclude={"made_with": True, "memory": True, "output": writing})
