@@ -275,8 +275,8 @@ def test_sizes_are_compared_with_one_and_end_where_memory_does(monkeypatch: pyte
 
 
 def test_tiles_too_small_are_refused() -> None:
-    with pytest.raises(UserError, match=r"--tiles: 100 pixels are too few for vgg_slim: expected at least \d+"):
-        list(sizes.measure("vgg_slim", [256], [100], 512, 1))
+    with pytest.raises(UserError, match=r"--tiles: 30 pixels are too few for vgg_slim: expected at least \d+"):
+        list(sizes.measure("vgg_slim", [256], [30], 512, 1))
 
 
 # The page

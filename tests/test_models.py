@@ -95,6 +95,23 @@ def test_layers_behind_the_deepest_tap_are_not_built(name):
 
 
 @every_model
+def test_a_network_can_be_taken_up_again_behind_each_of_its_cuts(name):
+    spec = spec_of(name)
+    whole = features_of(name, spec.layer_names, "avg")
+    assert spec.cuts
+    for cut in spec.cuts:
+        behind = spec.after(cut)
+        names, symbol = tapped(name, behind.layer_names, [], "avg", cut)
+        network = Network(names, symbol, random_parameters(name), whole[cut].shape[1:], mx.cpu(), trainable=False)
+        network.image[:] = to_mx(whole[cut])
+        network.forward()
+        for layer in behind.layer_names:
+            assert relative_error(network.features[layer].asnumpy(), whole[layer]) < 1e-6, (cut, layer)
+        with pytest.raises(KeyError, match=cut):
+            tapped(name, [cut], [], "avg", cut)
+
+
+@every_model
 def test_the_parameters_are_the_arguments_of_the_whole_network(name):
     spec = spec_of(name)
     symbol = symbols(name, [], [spec.layer_names[-1]])[1]
