@@ -7,7 +7,7 @@ tapped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
 
 from models import vgg
 from models.spec import ModelSpec
@@ -30,12 +30,4 @@ SPEC = ModelSpec(
     cuts=vgg.CUTS,
 )
 
-
-def get_symbol(
-    style_layers: Iterable[str], content_layers: Iterable[str], pooling: str | None = None, after: str | None = None
-) -> tuple:
-    """(style group, content group) of the tapped layers, inputs `data` (1, 3, H, W) and the parameters of the SPEC.
-
-    With `after`, one of the SPEC's cuts, `data` is what that layer puts out, and only what lies behind it is built.
-    """
-    return vgg.get_symbol(BLOCKS, style_layers, content_layers, pooling or SPEC.pooling, after)
+get_symbol = functools.partial(vgg.get_symbol, BLOCKS, SPEC.pooling)

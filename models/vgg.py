@@ -96,10 +96,20 @@ def build(blocks: Blocks, wanted: Iterable[str], pooling: str, after: str | None
 
 
 def get_symbol(
-    blocks: Blocks, style_layers: Iterable[str], content_layers: Iterable[str], pooling: str, after: str | None = None
+    blocks: Blocks,
+    own_pooling: str,
+    style_layers: Iterable[str],
+    content_layers: Iterable[str],
+    pooling: str | None = None,
+    after: str | None = None,
 ) -> tuple:
-    """The style and the content group of tapped layers; None for a group without layers."""
-    return group(lambda wanted: build(blocks, wanted, pooling, after), style_layers, content_layers)
+    """(style group, content group) of the tapped layers, inputs `data` (1, 3, H, W) and the parameters of the SPEC.
+
+    A module of the family gives the blocks, and the pooling that is used unless another is asked for. With `after`, one
+    of the SPEC's cuts, `data` is what that layer puts out, and only what lies behind it is built. A group without
+    layers is None.
+    """
+    return group(lambda wanted: build(blocks, wanted, pooling or own_pooling, after), style_layers, content_layers)
 
 
 def group(build_layers: Any, style_layers: Iterable[str], content_layers: Iterable[str]) -> tuple:

@@ -213,13 +213,13 @@ class _LossWatcher:
         features, layers = network.features, network.section.layers
         self._network = network
         self._sums = grams
-        self._style = [layer for layer in layers if layer in grams]
-        self._grams = Grams(features, self._style, context, parted=not network.section.tiling.whole)
-        self._gram_gradients = {layer: gram_gradients[layer] for layer in self._style}
+        self._parted = not network.section.tiling.whole
+        style = [layer for layer in layers if layer in grams]
+        self._grams = Grams(features, style, context, self._parted)
+        self._gram_gradients = {layer: gram_gradients[layer] for layer in style}
         self._targets = {layer: content_targets[layer] for layer in layers if layer in content_targets}
-        if network.section.tiling.whole:
-            self._here = self._targets
-        else:
+        self._here = self._targets  # what the window is compared with
+        if self._parted:
             self._here = {layer: mx.nd.zeros(features[layer].shape, ctx=context) for layer in self._targets}
         self._content = SquaredDistances({layer: features[layer] for layer in self._targets}, self._here, context)
         self._content_coefficients = [content_coefficients[layer] for layer in self._targets]
@@ -229,7 +229,7 @@ class _LossWatcher:
 
     def see(self, tile: Tile) -> None:
         self._grams.add(self._network.parts(tile), self._sums)
-        if not self._network.section.tiling.whole:
+        if self._parted:
             for layer, target in self._targets.items():
                 (rows, columns), (all_rows, all_columns) = self._network.owned(layer, tile)
                 self._network.features[layer].copyto(self._here[layer])  # so that only what the tile owns counts
@@ -238,10 +238,10 @@ class _LossWatcher:
             self._losses[layer] += float(value.asscalar())
 
     def head_gradients(self, tile: Tile) -> Mapping[str, Any]:
-        if not self._network.section.whole:  # the features were those of other tiles meanwhile
+        if self._parted:
             for layer, target in self._targets.items():
-                if not self._network.section.tiling.whole:
-                    part_of(target, *self._network.seen(layer, tile)).copyto(self._here[layer])
+                part_of(target, *self._network.seen(layer, tile)).copyto(self._here[layer])
+        if not self._network.section.whole:  # what was seen last is not what the losses were last found of
             self._content.forward()
         self._content.backward(self._content_coefficients)
         if self._heads is None:
