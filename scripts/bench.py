@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     steps.add_argument("--sizes", nargs="+", type=int, default=[256, 512], help="sides of the square picture, pixels")
     steps.add_argument("--repeats", type=int, default=3, help="processes of each stack, by turns")
     steps.add_argument("--steps", type=int, default=3, help="timed steps in each process, after one that is not")
-    steps.add_argument("--bfloat16", action="store_true", help="measure bfloat16 without AMX too")
+    steps.add_argument("--bfloat16", action="store_true", help="measure bfloat16 where it is no faster too")
 
     quality = parser.add_argument_group("quality")
     quality.add_argument("--size", type=int, default=512, help="long edge of the result, pixels")

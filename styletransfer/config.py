@@ -166,7 +166,7 @@ class Schedule(_Section):
 
 
 class OptimizerSettings(_Section):
-    name: Literal["sgd", "adam", "lbfgs", "accept_reject"] = Field("lbfgs", description="the method")
+    name: Literal["sgd", "adam", "lbfgs", "lbfgsb", "accept_reject"] = Field("lbfgs", description="the method")
     learning_rate: Positive = Field(1.0, description="step length")
     momentum: Retained = Field(0.9, description="sgd: momentum")
     weight_decay: NotNegative = Field(
@@ -178,13 +178,13 @@ class OptimizerSettings(_Section):
     beta1: Retained = Field(0.9, description="adam: memory of the gradient")
     beta2: Retained = Field(0.999, description="adam: memory of its square")
     epsilon: Positive = Field(1e-8, description="adam: least size of a gradient")
-    evaluations: Annotated[int, Field(ge=1, le=100_000), _WHOLE] = Field(100, description="lbfgs: in a round, about")
-    history: Annotated[int, Field(ge=1, le=1000), _WHOLE] = Field(10, description="lbfgs: steps remembered in a round")
+    evaluations: Annotated[int, Field(ge=1, le=100_000), _WHOLE] = Field(100, description="lbfgsb: in a round, about")
+    history: Annotated[int, Field(ge=1, le=1000), _WHOLE] = Field(10, description="lbfgs and lbfgsb: steps remembered")
     first_step: Positive | None = Field(
-        3.0, description="lbfgs: how far a round's first trial goes, root mean square of values; null: SciPy's 1 in all"
+        3.0, description="lbfgs and lbfgsb: how far the first trial goes, root mean square of values; null: 1 in all"
     )
     rounds: Annotated[int, Field(ge=1, le=1_000_000), _WHOLE] | None = Field(
-        None, description="lbfgs: rounds at most; null: as stop allows"
+        None, description="lbfgsb: rounds at most; null: as stop allows"
     )
     schedule: Schedule | None = Field(None, description="how the learning rate falls; null: it does not")
 
@@ -235,7 +235,7 @@ class Config(_Section):
     output: Output = Output()
     seed: Annotated[int, Field(ge=0, lt=2**32), _WHOLE] = Field(0, description="of everything random")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="of the network; auto: bfloat16 where the processor has AMX"
+        "auto", description="of the network; auto: bfloat16 where the processor is faster in it"
     )
     device: Device = Field("cpu", description="cpu or gpu:0")
     tile: Annotated[Literal["auto", "off"] | Side, pydantic.BeforeValidator(_read_off)] = Field(

@@ -27,7 +27,7 @@ class Guard:
 
     A step is taken back where the total or the norm of the gradient is no finite number. At every tenth step it also is
     where the total exceeds 100 times that of the scale's start (if that is not 0); noise that passes in between is let
-    pass. A trial of a line search may be as bad as it likes, as long as it is finite: L-BFGS itself takes it back.
+    pass. A trial of a line search may be as bad as it likes, as long as it is finite: L-BFGS-B itself takes it back.
 
     To take a step back is to go on from the state kept, image and optimiser, with steps half as long, for good. The
     count of steps goes on. It is done 5 times in a run at most, whatever the scales; then the run has diverged.
@@ -88,7 +88,7 @@ class Guard:
             "step": np.array(step),
             "total": np.array(total),
             "image": image.asnumpy(),
-            **{f"{_OPTIMIZER}{name}": value for name, value in optimizer.state().items()},
+            **{f"{_OPTIMIZER}{name}": value for name, value in optimizer.way_back().items()},
         }
 
     def go_back(self, step: int, trouble: str, image: Any, optimizer: Optimizer) -> str:

@@ -1,4 +1,4 @@
-"""Executors between the tapped features and the losses: Gram matrices, raw losses, and the head gradients they give.
+"""Executors between the tapped features and the losses: Gram matrices, raw losses, and their gradients.
 
 The features, Gram matrices and targets are arrays that are bound as they are; nothing is copied.
 """
@@ -10,6 +10,7 @@ from typing import Any
 
 from models.runtime import load_mxnet
 from styletransfer import losses
+from styletransfer.precision import FLOAT32, cast, cast_symbol
 from styletransfer.tiling import Part
 
 
@@ -32,11 +33,17 @@ class Grams:
         largest: Any = None  # in whose memory the others work
         for layer in sorted(layers, key=lambda layer: features[layer].size, reverse=True):
             _, channels, height, width = features[layer].shape
-            positions, arguments = losses.channels_last(mx.sym.Variable("features")), {"features": features[layer]}
+            variable, dtype, arguments = (
+                mx.sym.Variable("features"),
+                features[layer].dtype,
+                {"features": features[layer]},
+            )
             if parted:
                 self._masks[layer] = arguments["mask"] = mx.nd.zeros((1, height, width, 1), ctx=context)
-                positions = mx.sym.broadcast_mul(positions, mx.sym.Variable("mask"))
-            symbol = losses.gram(positions, channels)
+                exact = cast_symbol(variable, dtype, FLOAT32)
+                symbol = losses.masked_gram(exact, mx.sym.Variable("mask"), channels)
+            else:
+                symbol = cast_symbol(losses.gram(variable, channels), dtype, FLOAT32)
             self._executors[layer] = symbol.bind(context, arguments, grad_req="null", shared_exec=largest)
             largest = largest or self._executors[layer]
 
@@ -63,13 +70,17 @@ class SquaredDistances:
 
     def __init__(self, values: Mapping[str, Any], targets: Mapping[str, Any], context: Any) -> None:
         mx = load_mxnet()
-        self.gradients = {name: mx.nd.zeros(value.shape, ctx=context) for name, value in values.items()}
+        self.gradients = {
+            name: cast(mx.nd.zeros(value.shape, ctx=context), value.dtype) for name, value in values.items()
+        }
         if not values:
             self._executor = None
             return
         symbols = [
-            losses.squared_distance(mx.sym.Variable(f"value_{name}"), mx.sym.Variable(f"target_{name}"))
-            for name in values
+            losses.squared_distance(
+                cast_symbol(mx.sym.Variable(f"value_{name}"), value.dtype, FLOAT32), mx.sym.Variable(f"target_{name}")
+            )
+            for name, value in values.items()
         ]
         arguments = {f"value_{name}": value for name, value in values.items()}
         arguments |= {f"target_{name}": targets[name] for name in values}
@@ -88,43 +99,3 @@ class SquaredDistances:
         """Fill `gradients` for the sum of coefficient x S; each coefficient is an array (1,)."""
         if self._executor:
             self._executor.backward(list(coefficients))
-
-
-class HeadGradients:
-    """What the network goes back with: for every tapped layer, the gradient of the losses with respect to its features.
-
-    Parameters
-    ----------
-    features : dict of arrays
-        The tapped layers'.
-    of_grams : dict of arrays
-        For the style layers, the gradient with respect to their Gram matrices.
-    of_content : dict of arrays
-        For the content layers, the gradient of the content losses with respect to the features.
-    context : mxnet Context
-    """
-
-    def __init__(
-        self, features: Mapping[str, Any], of_grams: Mapping[str, Any], of_content: Mapping[str, Any], context: Any
-    ) -> None:
-        mx = load_mxnet()
-        self._content = dict(of_content)
-        symbols: list[Any] = []
-        arguments: dict[str, Any] = {}
-        for layer, gradient in of_grams.items():
-            names = {"features": features[layer], "gram": gradient}
-            symbol = losses.gram_gradient(
-                mx.sym.Variable(f"gram_{layer}"), mx.sym.Variable(f"features_{layer}"), features[layer].shape[1]
-            )
-            if layer in of_content:
-                names["content"] = of_content[layer]
-                symbol = symbol + mx.sym.Variable(f"content_{layer}")
-            symbols.append(symbol)
-            arguments |= {f"{kind}_{layer}": value for kind, value in names.items()}
-        self._layers = list(of_grams)
-        self._executor = mx.sym.Group(symbols).bind(context, arguments, grad_req="null") if symbols else None
-
-    def forward(self) -> dict[str, Any]:
-        """The head gradients of the features and gradients as they are now; valid until the next call."""
-        found = self._executor.forward(is_train=True) if self._executor else []
-        return {**self._content, **dict(zip(self._layers, found))}

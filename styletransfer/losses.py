@@ -10,30 +10,41 @@ from models.runtime import load_mxnet
 LAPLACIAN = ((0.0, -1 / 8, 0.0), (-1 / 8, 4 / 8, -1 / 8), (0.0, -1 / 8, 0.0))
 
 
-def channels_last(features: Any) -> Any:
-    """Features (1, channels, height, width) as (1, height, width, channels).
-
-    That is how MXNet's convolutions leave them in memory on today's processors. To turn them into rows of channels
-    costs many times as much.
-    """
-    return load_mxnet().sym.transpose(features, axes=(0, 2, 3, 1))
-
-
 def gram(features: Any, channels: int) -> Any:
-    """The raw Gram matrix G = F F^T, (channels, channels), of features (1, height, width, channels)."""
-    mx = load_mxnet()
-    return mx.sym.linalg.syrk(mx.sym.Reshape(features, shape=(-1, channels)), transpose=True)
+    """The raw Gram matrix G = F F^T, (channels, channels), of features (1, channels, height, width).
 
-
-def gram_gradient(head: Any, features: Any, channels: int) -> Any:
-    """The gradient 2 D F of a loss with respect to features, from its gradient D with respect to their Gram matrix.
-
-    D, (channels, channels), is symmetric, as G - A is (equation 6 of the paper, but for its norm). Written as a 1 x 1
-    convolution, the product takes the features in the layout in which the network's convolutions leave them.
+    In bfloat16 the products are summed up in float32, and the sums rounded, by 1 part in 250 at most.
     """
     mx = load_mxnet()
-    kernel = mx.sym.Reshape(2 * head, shape=(channels, channels, 1, 1))
-    return mx.sym.Convolution(features, kernel, kernel=(1, 1), num_filter=channels, no_bias=True)
+    rows = mx.sym.Reshape(features, shape=(channels, -1))
+    return mx.sym.FullyConnected(rows, rows, num_hidden=channels, no_bias=True)
+
+
+def masked_gram(features: Any, mask: Any, channels: int) -> Any:
+    """The raw Gram matrix of the positions where `mask`, (1, height, width, 1), is 1 and not 0.
+
+    MXNet's convolutions, where they only go forward, leave their results channels last in memory on today's processors.
+    To turn large ones into rows of channels costs many times as much as to take them so.
+    """
+    mx = load_mxnet()
+    positions = mx.sym.broadcast_mul(mx.sym.transpose(features, axes=(0, 2, 3, 1)), mask)
+    return mx.sym.linalg.syrk(mx.sym.Reshape(positions, shape=(-1, channels)), transpose=True)
+
+
+def gram_tap(features: Any, kernel: Any, bias: Any, channels: int) -> Any:
+    """A copy of the features F through which a loss of their Gram matrix G = F F^T goes back to them.
+
+    It is a 1 x 1 convolution. On the way forward its kernel, (channels, channels, 1, 1), must be the identity. On the
+    way back it must be 2 D, where D, symmetric, is the gradient of the loss with respect to G, and the head gradient
+    must be F: what the convolution then hands on is 2 D F, the gradient with respect to the features (equation 6 of the
+    paper, but for its norm). So the product is made, and added to what comes from deeper layers, in the memory layout
+    of the network's own convolutions. A head gradient 2 D F from outside would first be brought into MXNet's own
+    layout, and be added there, in bfloat16 at many times the cost.
+
+    The bias, (channels,), must be 0. Without one MXNet finds the gradient of the kernel too, asked for or not.
+    """
+    mx = load_mxnet()
+    return mx.sym.Convolution(features, kernel, bias, kernel=(1, 1), num_filter=channels)
 
 
 def squared_distance(value: Any, target: Any) -> Any:

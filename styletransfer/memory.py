@@ -40,9 +40,10 @@ _WEIGHTS = 2.4
 _IMAGES = 8.5
 # ... and what they hold more for each total variation
 _IMAGES_OF_TV = {"none": 0.0, "laplacian": 5.0, "squared": 6.0, "power": 9.0}
-# ... and optimiser, L-BFGS in double precision: SciPy's point, gradient, bounds, workspace, and what we hand over ...
-_IMAGES_OF_OPTIMIZER = {"sgd": 0.0, "accept_reject": 0.0, "adam": 2.0, "lbfgs": 28.0}
-# ... and each step that L-BFGS remembers: the change of the point and of the gradient, in double precision;
+# ... and optimiser, SciPy's L-BFGS-B in double precision: point, gradient, bounds, workspace, what we hand over ...
+_IMAGES_OF_OPTIMIZER = {"sgd": 0.0, "accept_reject": 0.0, "adam": 2.0, "lbfgs": 6.0, "lbfgsb": 28.0}
+# ... and each step that L-BFGS remembers: the changes of point and gradient, SciPy's in double precision, ours
+# twice while a checkpoint is saved;
 _IMAGES_OF_A_PAIR = 4.0
 # or while the picture is written: it in double precision, and all but the total variation's temporaries.
 _IMAGES_WRITTEN = 4.0
@@ -146,7 +147,7 @@ def predict(run: Run) -> int:
     weights = sum(math.prod(shape) for shape in run.spec.parameters.values())
     styles = sum(3 * height * width for height, width in run.styles if run.style_layers)
     targets = sum(_values(run.spec, layer, run.height, run.width) for layer in run.content_layers)
-    pairs = min(run.optimizer.history, run.optimizer.evaluations) if run.optimizer.name == "lbfgs" else 0
+    pairs = _pairs(run.optimizer)
     optimizer = _IMAGES_OF_OPTIMIZER[run.optimizer.name]
     steps = _IMAGES + _IMAGES_OF_TV[run.tv] + optimizer + _IMAGES_OF_A_PAIR * pairs
     written = _IMAGES + _IMAGES_WRITTEN + (0.0 if pairs else optimizer)  # L-BFGS has let go of its arrays by then
@@ -154,6 +155,12 @@ def predict(run: Run) -> int:
     finding_targets = _IMAGES_ENTERED * image + _finding_targets(run)
     optimizing = max(steps, written) * image + _optimizing(run)
     return int(_FIXED + _GAPS * _FLOAT * (always + max(finding_targets, optimizing)))
+
+
+def _pairs(optimizer: OptimizerSettings) -> int:
+    """How many steps the optimiser remembers at most."""
+    most = {"lbfgs": optimizer.history, "lbfgsb": min(optimizer.history, optimizer.evaluations)}
+    return most.get(optimizer.name, 0)
 
 
 def largest_tile(run: Run, limit: int) -> int | None:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-
 import models
 from models.runtime import load_mxnet, release_memory
-from styletransfer import pixels
+from styletransfer import losses, pixels
+from styletransfer.precision import DTYPES, FLOAT32, cast, cast_symbol
 from styletransfer.tiling import Part, Section, Tile, sections
 from styletransfer.weights import Parameters
-
-_BFLOAT16 = np.dtype([("bfloat16", np.uint16)])  # MXNet's name for it; NumPy has none
 
 
 def tapped(
@@ -34,6 +31,22 @@ def tapped(
     return names, mx.sym.Group(symbols)
 
 
+@dataclass(frozen=True)
+class Heads:
+    """What a network goes back with: for every tapped layer one of the two, or both, which add up.
+
+    Attributes
+    ----------
+    of_features : dict of arrays (1, channels, height, width)
+        The gradient with respect to the features: the head gradient.
+    of_grams : dict of arrays (channels, channels)
+        The gradient with respect to the raw Gram matrix of the features; symmetric.
+    """
+
+    of_features: Mapping[str, Any]
+    of_grams: Mapping[str, Any]
+
+
 class Network:
     """The executor of a network's tapped layers.
 
@@ -49,7 +62,15 @@ class Network:
     trainable : bool
         Whether gradients will be asked for; without, less memory is taken.
     precision : str
-        float32; or bfloat16, for all that lies between the image and the taps. Those themselves stay float32.
+        float32; or bfloat16, for all that lies between the image and the taps, which are bfloat16 too.
+    by_features, by_grams : names of the layers for which :meth:`backward` will be given the one or the other
+        Without, all are gone back to by their features.
+
+    Attributes
+    ----------
+    image, gradient : arrays (1, channels, height, width)
+    features : dict of arrays
+        The tapped layers'.
     """
 
     def __init__(
@@ -61,40 +82,68 @@ class Network:
         context: Any,
         trainable: bool,
         precision: str = "float32",
+        by_features: Collection[str] | None = None,
+        by_grams: Collection[str] = (),
     ) -> None:
         mx = load_mxnet()
-        self.names = names
         self._trainable = trainable
-        dtype: Any = np.float32
-        if precision == "bfloat16":
-            dtype = _BFLOAT16
-            inside = symbol(data=mx.sym.amp_cast(mx.sym.Variable("data"), dtype=dtype))
-            symbol = mx.sym.Group([mx.sym.amp_cast(output, dtype="float32") for output in inside])
+        self._dtype = dtype = DTYPES[precision]
+        self._by_features = frozenset(names if by_features is None else by_features)
         self.image = mx.nd.zeros((1, *shape), ctx=context)
         self.gradient: Any = mx.nd.zeros(self.image.shape, ctx=context) if trainable else None
+        _, shapes, _ = symbol.infer_shape(data=self.image.shape)
+        channels = {name: shape[1] for name, shape in zip(names, shapes)}
+        symbol = symbol(data=cast_symbol(mx.sym.Variable("data"), FLOAT32, dtype))
         arguments = {
-            name: mx.nd.amp_cast(mx.nd.array(parameters[name], ctx=context), dtype=dtype)
+            name: cast(mx.nd.array(parameters[name], ctx=context), dtype)
             for name in symbol.list_arguments()
             if name != "data"
         }
-        self._executor = symbol.bind(
+        self._kernels: dict[str, Any] = {}
+        outputs = []
+        for name, features in zip(names, symbol):
+            if name in self._by_features or not trainable:
+                outputs.append(features)
+            if name in by_grams and trainable:
+                size = channels[name]
+                kernel, bias = f"gram_{name}_kernel", f"gram_{name}_bias"
+                self._kernels[name] = arguments[kernel] = cast(mx.nd.zeros((size, size, 1, 1), ctx=context), dtype)
+                arguments[bias] = cast(mx.nd.zeros(size, ctx=context), dtype)
+                outputs.append(losses.gram_tap(features, mx.sym.Variable(kernel), mx.sym.Variable(bias), size))
+        self._executor = mx.sym.Group(outputs).bind(
             context,
             {**arguments, "data": self.image},
             args_grad={"data": self.gradient} if trainable else None,
             grad_req={**dict.fromkeys(arguments, "null"), "data": "write" if trainable else "null"},
         )
-        self.features: dict[str, Any] = dict(zip(names, self._executor.outputs))
+        found = iter(self._executor.outputs)
+        self.features: dict[str, Any] = {}
+        for name in names:
+            times = (name in self._by_features or not trainable) + (name in self._kernels)
+            self.features[name] = [next(found) for _ in range(times)][-1]
 
     def forward(self) -> None:
         """Fill `features` from `image`."""
+        for kernel in self._kernels.values():
+            self._fill(kernel, load_mxnet().nd.eye(kernel.shape[0], ctx=kernel.context))
         self._executor.forward(is_train=self._trainable)
 
-    def backward(self, head_gradients: Mapping[str, Any]) -> None:
-        """Fill `gradient` from one head gradient for every tapped layer, each of the shape of its features.
+    def backward(self, heads: Heads) -> None:
+        """Fill `gradient`, when `features` are those that the gradients given are of.
 
         Once for every :meth:`forward`: MXNet's poolings do not go back twice.
         """
-        self._executor.backward([head_gradients[name] for name in self.names])
+        given = []
+        for name, features in self.features.items():
+            if name in self._by_features:
+                given.append(cast(heads.of_features[name], self._dtype))
+            if name in self._kernels:
+                self._fill(self._kernels[name], 2 * heads.of_grams[name])
+                given.append(features)
+        self._executor.backward(given)
+
+    def _fill(self, kernel: Any, matrix: Any) -> None:
+        cast(matrix.reshape(kernel.shape), self._dtype).copyto(kernel)
 
 
 def parameters_for(model: str, parameters: Parameters, space: str) -> Parameters:
@@ -124,12 +173,16 @@ class Source:
         """In which parts, as far as the deepest of `layers`, it sees images of a size."""
         return sections(models.load(self.model).SPEC, layers, height, width, self.tile)
 
-    def bind(self, section: Section, trainable: bool) -> TiledNetwork:
-        """Bind one of its sections."""
+    def bind(
+        self, section: Section, trainable: bool, by_features: Collection[str], by_grams: Collection[str]
+    ) -> TiledNetwork:
+        """Bind one of its sections; see :class:`Network`."""
         names, symbol = tapped(self.model, section.outputs, [], self.pooling, section.after)
         channels, *_ = section.shape
         shape = (channels, section.tiling.height, section.tiling.width)
-        network = Network(names, symbol, self.parameters, shape, self.context, trainable, self.precision)
+        network = Network(
+            names, symbol, self.parameters, shape, self.context, trainable, self.precision, by_features, by_grams
+        )
         return TiledNetwork(section, network)
 
 
@@ -175,20 +228,20 @@ class TiledNetwork:
         part_of(values, rows, columns).copyto(self._network.image)
         self._network.forward()
 
-    def backward(self, head_gradients: Mapping[str, Any], tile: Tile, gradient: Any) -> None:
+    def backward(self, heads: Heads, tile: Tile, gradient: Any) -> None:
         """Fill in what the tile last seen owns of the gradient of the whole, of the shape of what the section is given.
 
         The head gradients are those of the window, of what the tile owns and of what it does not; where what is seen
         goes beyond the window they do not matter.
         """
-        self._network.backward(head_gradients)
+        self._network.backward(heads)
         (rows, columns), (all_rows, all_columns) = _owned(tile, 1, self.section.shape[1:])
         gradient[:, :, all_rows, all_columns] = part_of(self._network.gradient, rows, columns)
 
     def keep(self, kept: Any, layer: str, tile: Tile) -> None:
-        """Copy what the tile owns of a layer into an array of the shape of all that the layer puts out."""
+        """Copy what the tile owns of a layer into an array, float32, of the shape of all that the layer puts out."""
         (rows, columns), (all_rows, all_columns) = self.owned(layer, tile)
-        kept[:, :, all_rows, all_columns] = part_of(self.features[layer], rows, columns)
+        kept[:, :, all_rows, all_columns] = part_of(cast(self.features[layer], FLOAT32), rows, columns)
 
     def owned(self, layer: str, tile: Tile) -> tuple[Part, Part]:
         """Rows and columns of a layer's values that a tile owns: in its window, and in the whole image."""
@@ -222,8 +275,8 @@ class Watcher(Protocol):
     def see(self, tile: Tile) -> None:
         """The network's features are those of a tile; every tile comes once."""
 
-    def head_gradients(self, tile: Tile) -> Mapping[str, Any]:
-        """Those of every layer of the section, when its features are again those of a tile."""
+    def heads(self, tile: Tile) -> Heads:
+        """What the section goes back with, for all its layers, when its features are again those of a tile."""
 
 
 class Passes:
@@ -235,7 +288,8 @@ class Passes:
     Parameters
     ----------
     source : Source
-    layers : names of the tapped layers
+    style_layers : names of the tapped layers whose gradients will be given as those of their Gram matrices
+    content_layers : names of those whose gradients will be given as those of their features
     height, width : int
         The image's.
     watch : callable
@@ -252,14 +306,16 @@ class Passes:
     def __init__(
         self,
         source: Source,
-        layers: Iterable[str],
+        style_layers: Iterable[str],
+        content_layers: Iterable[str],
         height: int,
         width: int,
         watch: Callable[[TiledNetwork], Watcher],
         trainable: bool,
     ) -> None:
         self._source = source
-        self._sections = source.sections(layers, height, width)
+        self._style, self._content = list(style_layers), list(content_layers)
+        self._sections = source.sections([*self._style, *self._content], height, width)
         self._watch = watch
         self._trainable = trainable
         self._last: tuple[TiledNetwork, Watcher] | None = None
@@ -295,10 +351,12 @@ class Passes:
             for tile in section.tiling:
                 if not section.whole:
                     network.forward(given, tile)
-                heads = dict(watcher.head_gradients(tile))
+                heads = watcher.heads(tile)
                 if section.cut:
                     seen = part_of(above, *network.seen(section.cut, tile))
-                    heads[section.cut] = heads[section.cut] + seen if section.cut in heads else seen
+                    if section.cut in heads.of_features:
+                        seen = seen + cast(heads.of_features[section.cut], FLOAT32)
+                    heads = Heads({**heads.of_features, section.cut: seen}, heads.of_grams)
                 network.backward(heads, tile, gradient)
             del network, watcher
             above = gradient
@@ -309,7 +367,9 @@ class Passes:
     def _bound(self, section: Section, trainable: bool) -> tuple[TiledNetwork, Watcher]:
         if section.whole and self._last is not None:
             return self._last
-        network = self._source.bind(section, trainable)
+        by_features = [layer for layer in section.outputs if layer in self._content or layer == section.cut]
+        by_grams = [layer for layer in section.layers if layer in self._style]
+        network = self._source.bind(section, trainable, by_features, by_grams)
         bound = network, self._watch(network)
         if section.whole:
             self._last = bound

@@ -1,7 +1,7 @@
 """The question an optimiser asks: given an image, what are the losses and the gradient?
 
 The seam is the tapped features: a network turns the image into features, executors bound on those same arrays turn
-features into raw losses and, with one head gradient per loss, into the head gradients that the network goes back with.
+features into raw losses and, with one head gradient per loss, into the gradients that the network goes back with.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from typing import Any
 
 import models
 from models.runtime import load_mxnet
+from styletransfer.arithmetic import squared_norm
 from styletransfer.conventions import Convention, LayerFacts
-from styletransfer.loss_executors import Grams, HeadGradients, SquaredDistances
-from styletransfer.network import Passes, Source, TiledNetwork, part_of
+from styletransfer.loss_executors import Grams, SquaredDistances
+from styletransfer.network import Heads, Passes, Source, TiledNetwork, part_of
+from styletransfer.precision import FLOAT32, cast
 from styletransfer.targets import Targets
 from styletransfer.tiling import Tile
 from styletransfer.total_variation import TotalVariation
@@ -174,7 +176,7 @@ class NetworkLosses:
                 context,
             )
 
-        self._passes = Passes(source, [*targets.style, *targets.content], height, width, watch, trainable=True)
+        self._passes = Passes(source, targets.style, targets.content, height, width, watch, trainable=True)
 
     @property
     def gradient(self) -> Any:
@@ -197,7 +199,7 @@ class NetworkLosses:
 
 
 class _LossWatcher:
-    """Sums up the Gram matrices and content losses of a section's layers, and gives the head gradients."""
+    """Sums up the Gram matrices and content losses of a section's layers, and says what it goes back with."""
 
     def __init__(
         self,
@@ -224,37 +226,25 @@ class _LossWatcher:
         self._content = SquaredDistances({layer: features[layer] for layer in self._targets}, self._here, context)
         self._content_coefficients = [content_coefficients[layer] for layer in self._targets]
         self._losses = content_losses
-        self._context = context
-        self._heads: HeadGradients | None = None
 
     def see(self, tile: Tile) -> None:
         self._grams.add(self._network.parts(tile), self._sums)
         if self._parted:
             for layer, target in self._targets.items():
                 (rows, columns), (all_rows, all_columns) = self._network.owned(layer, tile)
-                self._network.features[layer].copyto(self._here[layer])  # so that only what the tile owns counts
+                self._here[layer][:] = cast(self._network.features[layer], FLOAT32)  # only what the tile owns counts
                 self._here[layer][:, :, rows, columns] = part_of(target, all_rows, all_columns)
         for layer, value in self._content.forward().items():
             self._losses[layer] += float(value.asscalar())
 
-    def head_gradients(self, tile: Tile) -> Mapping[str, Any]:
+    def heads(self, tile: Tile) -> Heads:
         if self._parted:
             for layer, target in self._targets.items():
                 part_of(target, *self._network.seen(layer, tile)).copyto(self._here[layer])
         if not self._network.section.whole:  # what was seen last is not what the losses were last found of
             self._content.forward()
         self._content.backward(self._content_coefficients)
-        if self._heads is None:
-            self._heads = HeadGradients(
-                self._network.features, self._gram_gradients, self._content.gradients, self._context
-            )
-        return self._heads.forward()
-
-
-def squared_norm(array: Any) -> float:
-    """The sum of squares. MXNet's own ``norm`` sums in float32 and is 1e-4 off on large arrays."""
-    mx = load_mxnet()
-    return float(mx.nd.sum(mx.nd.square(array)).asscalar())
+        return Heads(self._content.gradients, self._gram_gradients)
 
 
 def _coefficient(name: str, facts: LayerFacts, convention: Convention, weights: Weights) -> float:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
+from styletransfer.arithmetic import norm
 from styletransfer.errors import Diverged
 from styletransfer.guard import Guard
 from styletransfer.objective import Evaluation, Losses
-from styletransfer.optimizers import Optimizer, gradient_norm
+from styletransfer.optimizers import Optimizer
 
 
 @dataclass(frozen=True)
@@ -81,15 +82,15 @@ def optimize(
     started = time.monotonic() - elapsed
     previous = image.copy()
     evaluation = objective(image)
-    norm = gradient_norm(evaluation.gradient)
+    length = norm(evaluation.gradient)
     step = after or 0
 
     def record(change: float, rate: float, taken_back: str | None = None, diverged: bool = False) -> Record:
         seconds = time.monotonic() - started
-        return Record(step, scale, evaluation.losses, change, norm, rate, seconds, image, taken_back, diverged)
+        return Record(step, scale, evaluation.losses, change, length, rate, seconds, image, taken_back, diverged)
 
     try:
-        guard.start(step, evaluation.losses.total, norm, image, optimizer)
+        guard.start(step, evaluation.losses.total, length, image, optimizer)
     except Diverged:
         if after is None:
             yield record(math.nan, math.nan, diverged=True)
@@ -105,8 +106,8 @@ def optimize(
             for move in moves:
                 evaluation, rate, moved = move.evaluation, move.learning_rate, True
                 step += 1
-                norm = gradient_norm(evaluation.gradient)
-                trouble = guard.trouble(step, evaluation.losses.total, norm, move.trial)
+                length = norm(evaluation.gradient)
+                trouble = guard.trouble(step, evaluation.losses.total, length, move.trial)
                 if trouble:
                     break
                 change = relative_change(image, previous)
@@ -128,5 +129,5 @@ def optimize(
 
 def relative_change(image: Any, previous: Any) -> float:
     """|x_t - x_{t-1}| / |x_t|, the stopping rule of the MXNet system."""
-    size = gradient_norm(image)
-    return gradient_norm(image - previous) / size if size > 0 else math.inf
+    size = norm(image)
+    return norm(image - previous) / size if size > 0 else math.inf

@@ -205,7 +205,7 @@ def precision_of(config: Config) -> str:
         If bfloat16 is asked for where MXNet cannot compute with it.
     """
     if config.precision == "auto":
-        return "bfloat16" if config.device == "cpu" and runtime.has_amx() else "float32"
+        return "bfloat16" if config.device == "cpu" and runtime.is_faster_in_bfloat16() else "float32"
     if config.precision == "bfloat16" and not (config.device == "cpu" and runtime.has_bfloat16()):
         raise UserError("precision: bfloat16 needs device: cpu and a processor with AVX-512; expected auto or float32")
     return config.precision

@@ -1,8 +1,7 @@
 """Where the time of a step goes, as oneDNN, which computes it on a processor, says itself.
 
 With ``DNNL_VERBOSE`` in the environment oneDNN prints every primitive that it runs with its milliseconds. A few steps
-are made so in a process of their own. The products of Gram matrices are not oneDNN's; MXNet's own profiler tells them.
-What the steps take beyond all this is everything else.
+are made so in a process of their own. What the steps take beyond all this is everything else.
 """
 
 from __future__ import annotations
@@ -10,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import itertools
-import json
-import os
+import re
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -26,9 +24,7 @@ from styletransfer.errors import UserError
 from styletransfer.optimization import Stop, optimize
 
 _UNTIMED = 2  # the starting image and the first step, in which primitives are made
-# The second: what only goes forward is not run in one go, so that the profiler sees each operator.
-_ENVIRONMENT = {"DNNL_VERBOSE": "1", "MXNET_EXEC_BULK_EXEC_INFERENCE": "0"}
-_GRAM_PRODUCT = "_linalg_syrk"  # the operator's name
+_ENVIRONMENT = {"DNNL_VERBOSE": "1"}
 _BEGIN, _END = "-- steps begin", "-- steps end"
 CONVOLUTION, POOLING, RELU, GRAM, REORDER, TV, REST = (
     "convolution",
@@ -81,7 +77,7 @@ def profile(config: Config, steps: int = 3) -> Profile:
     if config.device != "cpu":
         raise UserError(f"--profile: oneDNN runs on the processor only; expected device: cpu, not {config.device}")
     values = config.model_dump(mode="json", exclude={"made_with"})
-    (made, seconds, grams), lines = fresh_process.call_and_listen(
+    (made, seconds), lines = fresh_process.call_and_listen(
         timed_steps,
         values,
         steps,
@@ -89,9 +85,7 @@ def profile(config: Config, steps: int = 3) -> Profile:
     )
     if not made:
         raise UserError("--profile: the optimiser ended before a step could be timed")
-    totals = parts_of(lines)
-    totals[GRAM] = totals.get(GRAM, 0.0) + grams
-    return _profile(totals, 1000 * seconds, made)
+    return _profile(parts_of(lines), 1000 * seconds, made)
 
 
 def _profile(totals: Mapping[str, float], milliseconds: float, steps: int) -> Profile:
@@ -102,11 +96,8 @@ def _profile(totals: Mapping[str, float], milliseconds: float, steps: int) -> Pr
     return Profile(milliseconds / steps, steps, tuple(parts))
 
 
-def timed_steps(values: Mapping[str, Any], steps: int) -> tuple[int, float, float]:
-    """How many steps were made, their seconds, and the milliseconds of their Gram matrices' products.
-
-    Their primitives are printed between two marks.
-    """
+def timed_steps(values: Mapping[str, Any], steps: int) -> tuple[int, float]:
+    """How many steps were made, and their seconds; their primitives are printed between two marks."""
     mx = load_mxnet()
     config = configs.parse(values, "the config")
     pictures = pipeline.read_pictures(config)[-1]
@@ -116,17 +107,13 @@ def timed_steps(values: Mapping[str, Any], steps: int) -> tuple[int, float, floa
         for _ in itertools.islice(records, _UNTIMED):
             pass
         mx.nd.waitall()
-        mx.profiler.set_config(profile_symbolic=True, aggregate_stats=True, filename=os.devnull)
         _mark(_BEGIN)
-        mx.profiler.set_state("run")
         began = time.perf_counter()
         made = sum(1 for _ in records)
         mx.nd.waitall()
         seconds = time.perf_counter() - began
-        mx.profiler.set_state("stop")
         _mark(_END)
-    operators = json.loads(mx.profiler.dumps(format="json"))["Time"].get("operator", {})
-    return made, seconds, operators.get(_GRAM_PRODUCT, {}).get("Total", 0.0)
+    return made, seconds
 
 
 def _mark(text: str) -> None:
@@ -153,17 +140,18 @@ def part_of(line: str) -> str | None:
     """The part of a step to which a primitive belongs, from its line.
 
     A line is ``dnnl_verbose,exec,cpu,PRIMITIVE,implementation,DIRECTION,MEMORY,attributes,auxiliary,PROBLEM,ms``. Gram
-    matrices go back through 1 x 1 convolutions, which, other than those of a network, have no bias. The Laplacian is a
-    convolution in 3 groups.
+    matrices are inner products, and go back through 1 x 1 convolutions, which, other than those of any network, have as
+    many outputs as inputs. What the Laplacian and L-BFGS do with the image are convolutions in 3 groups.
     """
     fields = line.split(",")
-    primitive, direction, memory, problem = fields[3], fields[5], fields[6], fields[-2]
+    primitive, problem = fields[3], fields[-2]
     if primitive == "convolution":
         if problem.startswith("g3"):
-            return TV
-        back_to_features = direction.startswith("forward") and "kh1s" in problem and "bia_undef" in memory
-        return GRAM if back_to_features else CONVOLUTION
+            return TV if "kh3s" in problem and "kw3s" in problem else None
+        channels = re.search(r"ic(\d+)oc(\d+)_.*kh1s.*kw1s", problem)
+        return GRAM if channels and channels[1] == channels[2] else CONVOLUTION
     return {
+        "inner_product": GRAM,
         "pooling_v2": POOLING,
         "eltwise": RELU,
         "reorder": REORDER,

@@ -63,7 +63,7 @@ def find_targets(
 def _features(source: Source, picture: Any, layers: Sequence[str]) -> dict[str, Any]:
     """The features of a whole picture."""
     found: dict[str, Any] = {}
-    _look(source, picture, layers, lambda network: _Collector(network, found))
+    _look(source, picture, [], layers, lambda network: _Collector(network, found))
     return found
 
 
@@ -72,13 +72,19 @@ def _grams(source: Source, picture: Any, layers: Sequence[str]) -> dict[str, Any
     mx = load_mxnet()
     channels = {layer: models.load(source.model).SPEC.output_shape(layer, 1, 1)[0] for layer in layers}
     found = {layer: mx.nd.zeros((number, number), ctx=source.context) for layer, number in channels.items()}
-    _look(source, picture, layers, lambda network: _Adder(network, source.context, found))
+    _look(source, picture, layers, [], lambda network: _Adder(network, source.context, found))
     return found
 
 
-def _look(source: Source, picture: Any, layers: Sequence[str], watch: Callable[[TiledNetwork], Any]) -> None:
+def _look(
+    source: Source,
+    picture: Any,
+    style_layers: Sequence[str],
+    content_layers: Sequence[str],
+    watch: Callable[[TiledNetwork], Any],
+) -> None:
     height, width = picture.shape[2:]
-    Passes(source, layers, height, width, watch, trainable=False).forward(picture)
+    Passes(source, style_layers, content_layers, height, width, watch, trainable=False).forward(picture)
     load_mxnet().nd.waitall()  # so that one picture's features are gone before the next one's are found
 
 

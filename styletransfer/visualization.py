@@ -27,7 +27,7 @@ from styletransfer import images, pixels, weights
 from styletransfer.config import PROJECT_FOLDER
 from styletransfer.errors import UserError, nearest
 from styletransfer.images import Picture
-from styletransfer.network import Network, parameters_for, tapped
+from styletransfer.network import Heads, Network, parameters_for, tapped
 from styletransfer.weights import Parameters
 
 _SPACE = "rgb255"
@@ -102,7 +102,7 @@ class Filter:
         head = load_mxnet().nd.zeros(self._network.features[self._layer].shape)
         head[0, self._channel, row, column] = 1
         self._network.forward()  # each time: MXNet's poolings go backward only once after a forward
-        self._network.backward({self._layer: head})
+        self._network.backward(Heads({self._layer: head}, {}))
         return self._network.gradient.asnumpy()[0].transpose(1, 2, 0)
 
 

@@ -79,6 +79,7 @@ class Case:
 
 
 _FEW_LAYERS = ("style.layers={relu1_1: 1}", "content.layers={pool2: 1}")
+_SAVED = "output.checkpoint_every=12"  # as soon as the optimiser remembers all that it can
 CASES = (
     Case("vgg_slim", 256, 256),
     Case("vgg_slim", 512, 512, ((512, 512),)),
@@ -86,8 +87,9 @@ CASES = (
     Case("vgg_slim", 256, 384, ((1024, 1024),)),
     Case("vgg_slim", 1024, 1024, tile=256),
     Case("vgg_slim", 1024, 1024, ((1024, 1024),), tile=512),
-    Case("vgg_slim", 1024, 768, settings=("optimizer={name: lbfgs, evaluations: 2}",)),
-    Case("vgg_slim", 1024, 1024, tile=320, settings=("optimizer={name: lbfgs}", "stop.max_iterations=14")),
+    Case("vgg_slim", 1024, 768, settings=("optimizer={name: lbfgsb, evaluations: 2}",)),
+    Case("vgg_slim", 1024, 768, settings=("optimizer={name: lbfgs}", "stop.max_iterations=14", _SAVED)),
+    Case("vgg_slim", 1024, 1024, tile=320, settings=("optimizer={name: lbfgs}", "stop.max_iterations=14", _SAVED)),
     Case("vgg_slim", 768, 768, settings=("optimizer.name=adam", "tv.kind=power")),
     Case("vgg_slim", 768, 768, settings=("optimizer.name=accept_reject", "tv.kind=squared")),
     Case("vgg_slim", 768, 768, settings=("style.layers={relu4_1: 1}",)),
@@ -98,7 +100,8 @@ CASES = (
     Case("vgg19", 256, 256),
     Case("vgg19", 512, 512),
     Case("vgg19", 256, 256, ((512, 512),)),
-    Case("vgg19", 512, 768, settings=("optimizer={name: lbfgs, evaluations: 2}",)),
+    Case("vgg19", 512, 768, settings=("optimizer={name: lbfgs}", "stop.max_iterations=14", _SAVED)),
+    Case("vgg19", 512, 512, settings=("precision=bfloat16",)),
     Case("vgg19", 768, 768, tile=320),
     Case("vgg_slim", 512, 512, settings=("precision=bfloat16",)),
     Case("vgg_slim", 1024, 1024, settings=("precision=bfloat16",)),
@@ -112,8 +115,10 @@ CASES = (
             ("tv.kind=power",),
             ("tv.kind=none", "optimizer.name=adam"),
             ("tv.kind=none", "optimizer.name=accept_reject"),
-            ("tv.kind=none", "optimizer={name: lbfgs, evaluations: 2}"),
-            ("tv.kind=none", "optimizer={name: lbfgs, evaluations: 9}", "stop.max_iterations=9"),
+            ("tv.kind=none", "optimizer={name: lbfgs}"),
+            ("tv.kind=none", "optimizer={name: lbfgs}", "stop.max_iterations=14", _SAVED),
+            ("tv.kind=none", "optimizer={name: lbfgsb, evaluations: 2}"),
+            ("tv.kind=none", "optimizer={name: lbfgsb, evaluations: 9}", "stop.max_iterations=9"),
         )
     ),
 )

@@ -54,13 +54,13 @@ def test_threads_are_those_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_bfloat16_is_measured_where_it_gains_or_is_forced(monkeypatch: pytest.MonkeyPatch) -> None:
-    for amx, able, forced, expected in (
+    for faster, able, forced, expected in (
         (True, True, False, True),
         (False, True, False, False),
         (False, True, True, True),
         (False, False, True, False),
     ):
-        monkeypatch.setattr(runtime, "has_amx", lambda amx=amx: amx)
+        monkeypatch.setattr(runtime, "is_faster_in_bfloat16", lambda faster=faster: faster)
         monkeypatch.setattr(runtime, "has_bfloat16", lambda able=able: able)
         assert machine.measures_bfloat16(forced) == expected
         if not expected:

@@ -53,6 +53,13 @@ def test_a_change_of_one_percent_is_noticed_by_lbfgs_at_the_first_step(name: str
     assert curves.first_difference(first, changed, 1e-3) is not None
 
 
+@pytest.mark.parametrize("name", ["starry", "gatys", "reconstruct", "texture"])
+def test_a_first_step_of_lbfgs_that_is_one_percent_longer_is_noticed(name: str) -> None:
+    expected, tolerance = golden(name)
+    changed = curve_of(shrunk(name, [f"optimizer.first_step={shrunk(name).optimizer.first_step * 1.01!r}"]))
+    assert curves.first_difference(expected, changed, tolerance, ROUNDING) is not None
+
+
 def test_two_runs_are_the_same_to_the_last_digit() -> None:
     config = shrunk("starry")
     assert curves.first_difference(curve_of(config), curve_of(config), 0.0) is None

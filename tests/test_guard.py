@@ -22,9 +22,12 @@ OPTIMIZERS = {
     "sgd": PLAIN,
     "adam": OptimizerSettings(name="adam", learning_rate=0.5),
     "accept_reject": OptimizerSettings(name="accept_reject", learning_rate=0.05),
-    "lbfgs": OptimizerSettings(name="lbfgs", evaluations=9, history=2, first_step=0.1),
+    "lbfgs": OptimizerSettings(name="lbfgs", history=2, first_step=0.1),
+    "lbfgsb": OptimizerSettings(name="lbfgsb", evaluations=9, history=2, first_step=0.1),
 }
 every_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
+# All but lbfgs, whose line search lets no bad trial become a step.
+every_that_can_break = pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "lbfgs"])
 
 
 class Valley:
@@ -42,7 +45,7 @@ class Valley:
 
 def suited(name):
     """An objective that keeps the optimiser busy."""
-    return Valley() if name == "lbfgs" else OBJECTIVE
+    return Valley() if name in ("lbfgs", "lbfgsb") else OBJECTIVE
 
 
 def started(name_or_settings=PLAIN):
@@ -68,7 +71,7 @@ def told(records):
     ]
 
 
-@every_optimizer
+@every_that_can_break
 def test_a_bad_step_goes_back_to_the_best_state_and_recovers(name):
     made = course(*started(name), BreaksAt(suited(name), [25], loss=math.nan), 60)
     records = [record for record, _ in made]
@@ -91,30 +94,54 @@ def test_from_there_on_the_rate_is_half_as_large(name):
     assert rates[1:] == [rate] * 5 + [rate / 2] * 4 + [rate / 4] * 3
 
 
-def test_with_lbfgs_the_first_trial_goes_half_as_far():
+def test_with_lbfgsb_the_first_trial_goes_half_as_far():
     def first_trial(made, step):
         return np.abs(made[step][1][0] - made[step - 1][1][0]).max()
 
-    undisturbed = course(*started("lbfgs"), OBJECTIVE, 1)
-    broken = course(*started("lbfgs"), BreaksAt(OBJECTIVE, [1], math.nan), 2)
+    undisturbed = course(*started("lbfgsb"), OBJECTIVE, 1)
+    broken = course(*started("lbfgsb"), BreaksAt(OBJECTIVE, [1], math.nan), 2)
     assert broken[1][0].taken_back
     assert first_trial(broken, 2) == pytest.approx(first_trial(undisturbed, 1) / 2, rel=1e-4)
 
 
-def test_lbfgs_with_scipys_own_first_trial_has_a_shorter_one_too():
-    image, optimizer = started(OPTIMIZERS["lbfgs"].model_copy(update={"first_step": None}))
+def test_lbfgsb_with_scipys_own_first_trial_has_a_shorter_one_too():
+    image, optimizer = started(OPTIMIZERS["lbfgsb"].model_copy(update={"first_step": None}))
     made = course(image, optimizer, BreaksAt(OBJECTIVE, [1], math.nan), 2)
     assert np.linalg.norm(made[2][1][0] - made[1][1][0]) == pytest.approx(0.5, rel=1e-4)
+
+
+@pytest.mark.parametrize("broken", [{"loss": math.nan}, {"loss": math.inf}, {"gradient": math.nan}], ids=str)
+def test_with_lbfgs_what_is_no_finite_number_never_becomes_a_step(broken):
+    objective = BreaksAt(Valley(), [1, 5, 9, 10], **broken)
+    records = [record for record, _ in course(*started("lbfgs"), objective, 20)]
+    assert len(records) == 21 and len(objective.seen) >= 21 + 4
+    assert not any(record.taken_back for record in records)
+    assert all(math.isfinite(record.losses.total) and math.isfinite(record.gradient_norm) for record in records)
+
+
+def test_lbfgs_ends_where_all_around_it_is_no_finite_number():
+    made = course(*started("lbfgs"), BreaksAt(Valley(), range(24, 10_000), math.nan), 100)
+    totals = [record.losses.total for record, _ in made]
+    assert 20 < len(made) < 30 and min(totals) == totals[-1]
+    np.testing.assert_array_equal(made[-1][0].image.asnumpy(), made[-1][1][0])
+
+
+def test_of_the_steps_that_lbfgs_remembers_nothing_is_kept():
+    image, optimizer = started("lbfgs")
+    guard = Guard()
+    course(image, optimizer, Valley(), 10, guard=guard)
+    assert guard.state().keys() == {"tries", "start_total", "step", "total", "image", "optimizer.shortening"}
+    assert guard.state()["step"] == 10
 
 
 @every_optimizer
 @pytest.mark.parametrize("done", range(0, 41, 4))
 def test_going_on_from_anywhere_is_as_if_nothing_had_been(name, done):
-    """Before steps taken back, right behind them, after them; L-BFGS amid its rounds and between them."""
+    """Before steps taken back, right behind them, after them; L-BFGS-B amid its rounds and between them."""
     objective = BreaksAt(suited(name), [5, 14, 27, 33], gradient=math.nan)
     whole = course(*started(name), objective, 40)
     bad = [record.step for record, _ in whole if record.taken_back]
-    assert len(bad) == 4
+    assert len(whole) == 41 and len(bad) == (0 if name == "lbfgs" else 4)
 
     records, states = zip(*whole)
     kept, state, guard = states[done]
@@ -134,7 +161,7 @@ def test_rates_too_large_recover(rate):
     assert made[-1][0].losses.total < 1e-3 * made[0][0].losses.total
 
 
-@every_optimizer
+@every_that_can_break
 def test_giving_up_leaves_the_best_image(name):
     image, optimizer = started(name)
     records = []

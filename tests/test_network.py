@@ -11,7 +11,8 @@ import models
 from models import runtime
 from styletransfer import pipeline
 from styletransfer.errors import UserError
-from styletransfer.network import Network, tapped
+from styletransfer.network import Heads, Network, tapped
+from styletransfer.precision import DTYPES, FLOAT32, cast
 from styletransfer.pyramid import Pyramid
 
 needs_bfloat16 = pytest.mark.skipif(not runtime.has_bfloat16(), reason="this processor has no AVX-512")
@@ -28,13 +29,55 @@ def test_bfloat16_features_and_gradient_are_near_those_of_float32(model):
         network = Network(names, symbol, random_parameters(model), (3, 65, 79), mx.cpu(), True, precision)
         network.image[:] = image
         network.forward()
-        assert {value.dtype for value in network.features.values()} == {np.float32}
-        features.append({layer: value.asnumpy() for layer, value in network.features.items()})
-        network.backward({layer: value.copy() for layer, value in network.features.items()})
+        assert {np.dtype(value.dtype) for value in network.features.values()} == {DTYPES[precision]}
+        exact = {layer: cast(value, FLOAT32) for layer, value in network.features.items()}
+        features.append({layer: value.asnumpy() for layer, value in exact.items()})
+        network.backward(Heads(exact, {}))
         gradients.append(network.gradient.asnumpy())
     for layer in names:
         assert 0 < relative_error(features[1][layer], features[0][layer]) < 0.03, layer
     assert relative_error(gradients[1], gradients[0]) < 0.1
+
+
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=needs_bfloat16)])
+@pytest.mark.parametrize("model", models.names())
+def test_gradients_of_grams_go_back_as_those_of_features_do_and_add_up(model, precision):
+    spec = models.load(model).SPEC
+    style, content = list(spec.style_layers), list(spec.content_layers)
+    names, symbol = tapped(model, style, content, spec.pooling)
+    generator = np.random.default_rng(3)
+    image = to_mx(generator.normal(0, 60, (1, 3, 65, 79)))
+
+    def gradient(by_features, by_grams, heads):
+        network = Network(
+            names, symbol, random_parameters(model), (3, 65, 79), mx.cpu(), True, precision, by_features, by_grams
+        )
+        network.image[:] = image
+        network.forward()
+        network.backward(heads({layer: cast(value, FLOAT32) for layer, value in network.features.items()}))
+        return network.gradient.asnumpy()
+
+    both = style[1]  # is gone back to either way
+    of_grams = {}
+    for layer in style:
+        channels, *_ = spec.output_shape(layer, 65, 79)
+        square = generator.normal(0, 1 / channels, (channels, channels))
+        of_grams[layer] = to_mx(square + square.T)
+
+    def as_features(features):
+        heads = {layer: features[layer] for layer in [*content, both]}
+        for layer, gram in of_grams.items():
+            value = features[layer]
+            head = 2 * mx.nd.dot(gram, value.reshape((value.shape[1], -1))).reshape(value.shape)
+            heads[layer] = heads[layer] + head if layer in heads else head
+        return Heads(heads, {})
+
+    def as_grams(features):
+        return Heads({layer: features[layer] for layer in [*content, both]}, of_grams)
+
+    expected = gradient(None, (), as_features)
+    found = gradient([*content, both], style, as_grams)
+    assert relative_error(found, expected) < {"float32": 1e-5, "bfloat16": 0.02}[precision]
 
 
 SGD = "optimizer={name: sgd, learning_rate: 0.3, clip_norm: 2000}"
@@ -58,11 +101,11 @@ def test_bfloat16_descends_as_float32_does():
     assert losses_after(100, "bfloat16") == pytest.approx(exact, rel=0.03)
 
 
-def test_auto_is_bfloat16_where_there_is_amx(monkeypatch):
+def test_auto_is_bfloat16_where_it_is_faster(monkeypatch):
     config = shrunk("starry", ["precision=auto"])
-    for amx in (True, False):
-        monkeypatch.setattr(runtime, "has_amx", lambda amx=amx: amx)
-        assert pipeline.precision_of(config) == ("bfloat16" if amx else "float32")
+    for faster in (True, False):
+        monkeypatch.setattr(runtime, "is_faster_in_bfloat16", lambda faster=faster: faster)
+        assert pipeline.precision_of(config) == ("bfloat16" if faster else "float32")
     assert pipeline.precision_of(config.model_copy(update={"device": "gpu:0"})) == "float32"
 
 

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import threading
 
 import numpy as np
 import pytest
-from helpers import Quadratic, mx, relative_error, to_mx
+from helpers import BreaksAt, Quadratic, mx, relative_error, to_mx
 from reference import descent, formulas, spaces
 
 from styletransfer.config import OptimizerSettings, Schedule
 from styletransfer.objective import Evaluation, Losses
 from styletransfer.optimization import Stop, optimize
-from styletransfer.optimizers import (
-    LBFGS,
-    SGD,
-    AcceptReject,
-    Adam,
-    clipped,
-    create,
-    gradient_norm,
-    norm_limit,
-    scheduled_rate,
-)
+from styletransfer.optimizers import LBFGS, LBFGSB, SGD, AcceptReject, Adam, create
+from styletransfer.optimizers.base import clipped, norm_limit
+from styletransfer.optimizers.descent import scheduled_rate
+from styletransfer.optimizers.lbfgs import TRIALS
 
 SHAPE = (1, 3, 4, 5)
 START = np.random.default_rng(1).normal(0.0, 10.0, SHAPE)
+ROUNDED = START.astype(np.float32).astype(np.float64)
 SETTINGS = OptimizerSettings(
     learning_rate=0.07, momentum=0.9, weight_decay=0.05, schedule=Schedule(step=3, factor=0.5), clip_norm=20.0
 )
@@ -80,7 +75,7 @@ def test_steps_are_those_of_the_reference(chosen, name, tv, count):
     image = to_mx(START)
     steps(create(chosen, image, "bgr255"), image, objective, count)
     own = {**chosen.model_dump(), "displayable": spaces.displayable("bgr255")}
-    expected, _ = descent.descend(own, exactly(objective), START[0], count)[-1]
+    expected, *_ = descent.descend(own, exactly(objective), START[0], count)[-1]
     assert relative_error(image.asnumpy()[0] - START[0], expected - START[0]) < 1e-5
 
 
@@ -105,7 +100,7 @@ def test_the_constants_of_adam_are_those_of_pytorch():
     pytest.importorskip("torch")
     image = to_mx(START)
     steps(Adam(OptimizerSettings(learning_rate=0.1), image), image, Quadratic(1.5, centre=3.0), 5)
-    expected, _ = descent.adam(exactly(Quadratic(1.5, centre=3.0)), START, 5, learning_rate=0.1)[-1]
+    expected, *_ = descent.adam(exactly(Quadratic(1.5, centre=3.0)), START, 5, learning_rate=0.1)[-1]
     assert relative_error(image.asnumpy() - START, expected - START) < 1e-5
 
 
@@ -167,11 +162,6 @@ def test_a_move_reports_its_rate_and_the_evaluation_behind_it():
         assert move.evaluation.losses == objective(image).losses
 
 
-def test_the_gradient_norm_is_that_of_float64():
-    values = np.random.default_rng(2).normal(0.0, 30.0, (1, 3, 600, 800)).astype(np.float32)
-    assert gradient_norm(to_mx(values)) == pytest.approx(np.linalg.norm(values.astype(np.float64)), rel=1e-6)
-
-
 def test_clipping_shortens_what_is_too_long_and_nothing_else():
     gradient = to_mx(START)
     norm = np.linalg.norm(START)
@@ -198,14 +188,28 @@ def test_the_gradient_of_the_tv_is_added_after_clipping():
     assert relative_error(image.asnumpy() - START, expected) < 1e-5
 
 
-each_stepwise = pytest.mark.parametrize("name", ["sgd", "adam", "accept_reject"])
+def valley(image):
+    """Steep one way and flat the other: sum of c x^2 / 2 + x^4 / 100, and 0.1 x^2 / 2 as TV; float64 inside."""
+    x = image.asnumpy().astype(np.float64)
+    steepness = np.geomspace(0.1, 100.0, x.size).reshape(x.shape)
+    losses = Losses({"content.valley": float(np.sum(steepness * x**2 / 2 + x**4 / 100))}, float(np.sum(x**2)) / 20)
+    return Evaluation(losses, to_mx(steepness * x + x**3 / 25), to_mx(x / 10))
+
+
+def valley_exactly(x):
+    """The same for the reference, with the same roundings."""
+    found = valley(to_mx(x))
+    gradient = (found.gradient + found.tv_gradient).asnumpy().astype(np.float64)
+    return formulas.Evaluation(found.losses.layers, found.scaled_total, gradient, np.zeros_like(gradient))
+
+
+each_stepwise = pytest.mark.parametrize("name", ["sgd", "adam", "accept_reject", "lbfgs"])
 
 
 @each_stepwise
 def test_a_restored_optimizer_goes_on_bit_by_bit(name, tmp_path):
     chosen = SETTINGS.model_copy(update={"name": name})
-    objective = Quadratic(1.5, centre=3.0, tv=0.2)
-    image = to_mx(START)
+    image, objective = to_mx(START), valley
     optimizer = create(chosen, image, "rgb255")
     steps(optimizer, image, objective, 4)
     middle = image.asnumpy()
@@ -234,26 +238,8 @@ def test_a_saved_state_does_not_move_with_the_optimizer(name):
         np.testing.assert_array_equal(state[key], values)
 
 
-ROUNDS = settings(name="lbfgs", evaluations=5, history=3, rounds=3)
-
-
-def valley(image):
-    """Steep one way and flat the other: sum of c x^2 / 2 + x^4 / 100, and 0.1 x^2 / 2 as TV; float64 inside."""
-    x = image.asnumpy().astype(np.float64)
-    steepness = np.geomspace(0.1, 100.0, x.size).reshape(x.shape)
-    losses = Losses({"content.valley": float(np.sum(steepness * x**2 / 2 + x**4 / 100))}, float(np.sum(x**2)) / 20)
-    return Evaluation(losses, to_mx(steepness * x + x**3 / 25), to_mx(x / 10))
-
-
-def valley_exactly(x):
-    """The same for the reference, with the same roundings."""
-    found = valley(to_mx(x))
-    gradient = (found.gradient + found.tv_gradient).asnumpy().astype(np.float64)
-    return formulas.Evaluation(found.losses.layers, found.scaled_total, gradient, np.zeros_like(gradient))
-
-
 def course(chosen, stop, restored=None):
-    """What a run of L-BFGS records, with copies of image and state; `restored` is one of these, to go on from."""
+    """What a run records, with copies of image and state; `restored` is one of these, to go on from."""
     image = to_mx(START)
     optimizer = create(chosen, image, "rgb255")
     after = None
@@ -267,11 +253,197 @@ def course(chosen, stop, restored=None):
     ]
 
 
-def test_lbfgs_asks_what_scipy_asks():
-    expected = descent.descend(ROUNDS.model_dump(), valley_exactly, START.astype(np.float32).astype(np.float64), 100)
+# L-BFGS of our own.
+
+OWN = settings(name="lbfgs", history=3, first_step=3.0)
+
+
+@pytest.mark.parametrize(("history", "count"), [(1, 12), (3, 24), (10, 24)])
+def test_lbfgs_goes_where_the_reference_goes(history, count):
+    """For as long as the valley has not yet amplified the rounding too much."""
+    chosen = OWN.model_copy(update={"history": history})
+    found, expected = course(chosen, count), descent.descend(chosen.model_dump(), valley_exactly, ROUNDED, count)
+    assert len(found) == len(expected) == count + 1
+    assert expected[-1].evaluation.total < 2e-3 * expected[0].evaluation.total
+    for (_, losses, image, _), (point, evaluation, _) in zip(found, expected):
+        assert relative_error(image, point) < 2e-5
+        assert losses.total == pytest.approx(evaluation.total, rel=2e-5)
+
+
+def test_the_initial_matrix_adds_a_blur_by_a_tent_and_is_positive_definite():
+    height, width = 3, 7
+    optimizer, size = LBFGS(OWN, mx.nd.zeros((1, 3, height, width))), 3 * height * width
+    units = np.eye(size).reshape(size, 1, 3, height, width)
+    found = np.stack([optimizer._smoothed(to_mx(unit)).asnumpy().ravel() for unit in units])
+    down, across = (
+        np.array([[max(3 - abs(i - j), 0) / 9 for i in range(length)] for j in range(length)])
+        for length in (height, width)
+    )
+    np.testing.assert_allclose(found, np.eye(size) + 3 * np.kron(np.eye(3), np.kron(down, across)), atol=1e-6)
+    np.testing.assert_allclose(found, found.T, atol=1e-6)
+    assert np.linalg.eigvalsh(found).min() > 1 - 1e-6
+
+
+@pytest.mark.parametrize(("first_step", "length"), [(0.5, 0.5 * START.size**0.5), (None, 1.0)])
+def test_the_first_step_of_lbfgs_goes_down_the_smoothed_gradient_as_far_as_it_is_told(first_step, length):
+    image = to_mx(START)
+    optimizer = LBFGS(OWN.model_copy(update={"first_step": first_step}), image)
+    move = steps(optimizer, image, Quadratic(centre=300.0), 1)
+    downwards = descent.smoothing(300.0 - START)
+    assert move.learning_rate == 1.0
+    assert relative_error(image.asnumpy() - START, downwards * length / np.linalg.norm(downwards)) < 1e-4
+
+
+@pytest.mark.parametrize("first_step", [1e-3, 3.0, 1e4])
+def test_with_lbfgs_the_total_falls_at_every_step(first_step):
+    totals = [losses.total for _, losses, *_ in course(OWN.model_copy(update={"first_step": first_step}), 30)]
+    assert len(totals) == 31 and all(after < before for before, after in itertools.pairwise(totals))
+
+
+def test_lbfgs_finds_the_minimum_of_a_quadratic_and_ends_there():
+    image = to_mx(START)
+    optimizer = LBFGS(OWN, image)
+    records = [record.step for record in optimize(image, Quadratic(1.5, 3.0, tv=0.5), optimizer, Stop(100))]
+    assert len(records) < 40
+    np.testing.assert_allclose(image.asnumpy(), 1.5 * 3.0 / (1.5 + 0.5), rtol=1e-3)
+
+
+def test_lbfgs_does_not_move_where_the_gradient_is_zero():
+    image = to_mx(START)
+    objective = BreaksAt(Quadratic(), [0], gradient=0.0)
+    assert not list(LBFGS(OWN, image).advance(image, objective(image), objective))
+    assert len(objective.seen) == 1
+    np.testing.assert_array_equal(image.asnumpy(), to_mx(START).asnumpy())
+
+
+@pytest.mark.parametrize("before", [0, 2])
+def test_lbfgs_does_not_move_where_the_gradient_points_the_wrong_way(before):
+    image = to_mx(START)
+    optimizer = LBFGS(OWN, image)
+    if before:
+        steps(optimizer, image, valley, before)
+    here, asked = image.copy(), []
+
+    def misleading(image):
+        asked.append(image)
+        return Evaluation(Quadratic(centre=here)(image).losses, mx.nd.ones(SHAPE), None)
+
+    assert not list(optimizer.advance(image, misleading(image), misleading))
+    np.testing.assert_array_equal(image.asnumpy(), here.asnumpy())
+    assert len(asked) == 1 + TRIALS * (2 if before else 1)
+    assert len(optimizer.state()["changes"]) == 0
+
+
+@pytest.mark.parametrize("broken", [{"loss": math.nan}, {"loss": math.inf}, {"gradient": math.nan}], ids=str)
+def test_a_trial_of_lbfgs_that_is_no_finite_number_is_made_shorter(broken):
+    image, whole, objective = to_mx(START), to_mx(START), BreaksAt(Quadratic(), [1, 2, 4], **broken)
+    steps(LBFGS(OWN, whole), whole, Quadratic(), 1)
+    optimizer = LBFGS(OWN, image)
+    move = steps(optimizer, image, objective, 1)
+    assert move.learning_rate == pytest.approx(0.01)
+    assert relative_error(image.asnumpy() - START, 0.01 * (whole.asnumpy() - START)) < 1e-4
+    (move,) = optimizer.advance(image, move.evaluation, objective)
+    assert move.learning_rate == pytest.approx(0.1) and len(objective.seen) == 6
+    assert math.isfinite(move.evaluation.losses.total) and np.isfinite(move.evaluation.gradient.asnumpy()).all()
+
+
+def test_where_no_trial_of_lbfgs_is_good_enough_its_steps_are_forgotten():
+    image, calls = to_mx(START), itertools.count()
+
+    def objective(image):
+        evaluation = valley(image)
+        broken = next(calls) in range(3, 3 + TRIALS)
+        return Evaluation(Losses({}, math.nan), evaluation.gradient, None) if broken else evaluation
+
+    optimizer = LBFGS(OWN, image)
+    evaluation = steps(optimizer, image, objective, 2).evaluation
+    assert len(optimizer.state()["changes"]) == 2
+    before = image.asnumpy()
+    (move,) = optimizer.advance(image, evaluation, objective)
+    (change,) = optimizer.state()["changes"]
+    np.testing.assert_array_equal(change, (image.asnumpy() - before)[0])
+    downwards = -descent.smoothing((evaluation.gradient + evaluation.tv_gradient).asnumpy().astype(np.float64))
+    expected = move.learning_rate * OWN.first_step * START.size**0.5 * downwards / np.linalg.norm(downwards)
+    assert relative_error(change, expected[0]) < 1e-4
+
+
+def test_steps_along_which_the_gradient_does_not_grow_are_not_remembered():
+    """Down a hill that is steeper and steeper, every step is twice as long as the one before."""
+    image = to_mx(START)
+    optimizer = LBFGS(OWN, image)
+    for number in range(4):
+        before = image.asnumpy()
+        steps(optimizer, image, Quadratic(-1.0), 1)
+        expected = 2**number * OWN.first_step * START.size**0.5
+        assert np.linalg.norm(image.asnumpy() - before) == pytest.approx(expected, rel=1e-5)
+        assert len(optimizer.state()["changes"]) == 0
+
+
+def test_a_full_step_that_stays_near_the_lowest_total_is_taken():
+    """What is rounded makes totals rise a little where they should fall; a shorter step would not help."""
+    image = to_mx(START)
+
+    def rounded(rise):
+        def evaluate(image):
+            found = Quadratic(1.0)(image)
+            higher = 100.0 if (image.asnumpy() == START.astype(np.float32)).all() else 100.0 * (1 + rise)
+            return Evaluation(Losses({"content.rounded": higher}, 0.0), found.gradient, None)
+
+        return evaluate
+
+    for rise, taken in ((0.9e-3, True), (1.1e-3, False)):
+        image[:] = to_mx(START)
+        moves = list(LBFGS(OWN, image).advance(image, rounded(rise)(image), rounded(rise)))
+        assert [move.learning_rate for move in moves] == ([1.0] if taken else [])
+
+
+def test_lbfgs_remembers_its_last_steps():
+    found = course(OWN, 8)
+    images = [image[0] for _, _, image, _ in found]
+    gradients = [
+        sum((valley(to_mx([image])).gradient, valley(to_mx([image])).tv_gradient)).asnumpy()[0] for image in images
+    ]
+    for step, _, _, state in found:
+        first = max(0, step - OWN.history)
+        assert len(state["changes"]) == len(state["differences"]) == step - first
+        for number in range(first, step):
+            np.testing.assert_array_equal(state["changes"][number - first], images[number + 1] - images[number])
+            np.testing.assert_array_equal(
+                state["differences"][number - first], gradients[number + 1] - gradients[number]
+            )
+
+
+def test_lbfgs_does_not_rely_on_the_gradient_of_an_earlier_evaluation():
+    gradient = mx.nd.zeros(SHAPE)
+
+    def fleeting(image):
+        evaluation = Quadratic(1.5, centre=3.0)(image)
+        evaluation.gradient.copyto(gradient)
+        return Evaluation(evaluation.losses, gradient, None)
+
+    found, expected = to_mx(START), to_mx(START)
+    steps(LBFGS(OWN, found), found, fleeting, 3)
+    steps(LBFGS(OWN, expected), expected, Quadratic(1.5, centre=3.0), 3)
+    np.testing.assert_array_equal(found.asnumpy(), expected.asnumpy())
+
+
+@pytest.mark.parametrize("done", range(8))
+def test_lbfgs_restored_anywhere_goes_on_bit_by_bit(done):
+    """Before its first step, and when it has forgotten some, too."""
+    whole = course(OWN, 9)
+    np.testing.assert_equal(course(OWN, 9, restored=whole[done]), whole[done + 1 :])
+
+
+# SciPy's L-BFGS-B.
+
+ROUNDS = settings(name="lbfgsb", evaluations=5, history=3, rounds=3)
+
+
+def test_lbfgsb_asks_what_scipy_asks():
+    expected = descent.descend(ROUNDS.model_dump(), valley_exactly, ROUNDED, 100)
     found = course(ROUNDS, 100)
     assert len(found) == len(expected) > 3 * ROUNDS.evaluations
-    for (step, losses, image, state), (point, evaluation) in zip(found, expected):
+    for (step, losses, image, state), (point, evaluation, _) in zip(found, expected):
         if state["rounds"] == 0:
             np.testing.assert_array_equal(image, point.astype(np.float32), err_msg=f"step {step}")
         # Between rounds the image is rounded to float32.
@@ -280,21 +452,21 @@ def test_lbfgs_asks_what_scipy_asks():
 
 
 @pytest.mark.parametrize("rounds", [1, 2])
-def test_lbfgs_ends_behind_its_rounds(rounds):
+def test_lbfgsb_ends_behind_its_rounds(rounds):
     found = course(ROUNDS.model_copy(update={"rounds": rounds}), 100)
     assert int(found[-1][3]["rounds"]) == rounds - 1
     assert len(found) < len(course(ROUNDS, 100))
     image = to_mx(START)
-    optimizer = LBFGS(ROUNDS.model_copy(update={"rounds": rounds}), image)
+    optimizer = LBFGSB(ROUNDS.model_copy(update={"rounds": rounds}), image)
     for _ in range(rounds):
         assert list(optimizer.advance(image, valley(image), valley))
     assert not list(optimizer.advance(image, valley(image), valley))
 
 
-def test_a_round_of_lbfgs_ends_where_scipy_does():
+def test_a_round_of_lbfgsb_ends_where_scipy_does():
     """Behind a line search that fails, because the gradient points the wrong way, that is the start of the search."""
     image = mx.nd.zeros(SHAPE)
-    optimizer = LBFGS(ROUNDS, image)
+    optimizer = LBFGSB(ROUNDS, image)
 
     def misleading(image):
         return Evaluation(Quadratic()(image).losses, mx.nd.ones(SHAPE), None)
@@ -308,7 +480,7 @@ LENGTH = 12  # of ROUNDS, into the third round
 
 
 @pytest.mark.parametrize("done", range(LENGTH))
-def test_lbfgs_restored_anywhere_goes_on_bit_by_bit(done):
+def test_lbfgsb_restored_anywhere_goes_on_bit_by_bit(done):
     expected = course(ROUNDS, LENGTH)
     found = course(ROUNDS, LENGTH, restored=expected[done])
     assert [step for step, *_ in found] == list(range(done + 1, LENGTH + 1))
@@ -320,17 +492,17 @@ def test_lbfgs_restored_anywhere_goes_on_bit_by_bit(done):
         np.testing.assert_equal(state, expected_state)
 
 
-def test_lbfgs_left_in_the_middle_leaves_no_thread():
+def test_lbfgsb_left_in_the_middle_leaves_no_thread():
     before = threading.active_count()
     image = to_mx(START)
-    moves = LBFGS(ROUNDS, image).advance(image, valley(image), valley)
+    moves = LBFGSB(ROUNDS, image).advance(image, valley(image), valley)
     next(moves)
     assert threading.active_count() == before + 1
     moves.close()
     assert threading.active_count() == before
 
 
-def test_lbfgs_leaves_no_thread_behind_an_objective_that_fails():
+def test_lbfgsb_leaves_no_thread_behind_an_objective_that_fails():
     before = threading.active_count()
     asked = []
 
@@ -342,7 +514,7 @@ def test_lbfgs_leaves_no_thread_behind_an_objective_that_fails():
 
     image = to_mx(START)
     with pytest.raises(ArithmeticError):
-        list(LBFGS(ROUNDS, image).advance(image, valley(image), failing))
+        list(LBFGSB(ROUNDS, image).advance(image, valley(image), failing))
     assert threading.active_count() == before
 
 
@@ -356,7 +528,7 @@ def test_gone_back_an_optimizer_is_as_it_was_but_for_shorter_steps(name):
     image, chosen = to_mx(START), settings(name=name, schedule=Schedule(step=3, factor=0.5))
     optimizer = create(chosen, image, "rgb255")
     steps(optimizer, image, objective, 2)
-    state, kept = optimizer.state(), image.copy()
+    state, kept = optimizer.way_back(), image.copy()
     steps(optimizer, image, objective, 5)
     optimizer.go_back(state, 0.5)
     optimizer.go_back(state, 0.5)
@@ -368,13 +540,13 @@ def test_gone_back_an_optimizer_is_as_it_was_but_for_shorter_steps(name):
     assert move.learning_rate == 0.1 / 4
 
 
-def test_gone_back_lbfgs_begins_a_round_where_the_image_is():
+def test_gone_back_lbfgsb_begins_a_round_where_the_image_is():
     objective = Quadratic(1.5, centre=3.0)
     image = to_mx(START)
-    optimizer = LBFGS(settings(name="lbfgs", evaluations=20), image)
+    optimizer = LBFGSB(settings(name="lbfgsb", evaluations=20), image)
     moves = optimizer.advance(image, objective(image), objective)
     next(moves), next(moves)
-    state, kept = optimizer.state(), image.asnumpy()
+    state, kept = optimizer.way_back(), image.asnumpy()
     moves.close()
     optimizer.go_back(state, 0.5)
     image[:] = kept
@@ -383,3 +555,30 @@ def test_gone_back_lbfgs_begins_a_round_where_the_image_is():
     next(moves)
     np.testing.assert_array_equal(optimizer.state()["round_start"], kept)
     moves.close()
+
+
+def test_gone_back_lbfgs_begins_with_a_shorter_first_step_and_nothing_remembered():
+    image, again = to_mx(START), to_mx(START)
+    optimizer = LBFGS(OWN, image)
+    way_back = optimizer.way_back()
+    steps(optimizer, image, Quadratic(centre=300.0), 1)
+    whole = image.asnumpy() - START
+    assert way_back.keys() == {"shortening"}
+    optimizer.go_back(way_back, 0.5)
+    optimizer.go_back(way_back, 0.5)
+    assert optimizer.state()["shortening"] == 0.25 and len(optimizer.state()["changes"]) == 0
+    steps(optimizer, again, Quadratic(centre=300.0), 1)
+    assert relative_error(again.asnumpy() - START, whole / 4) < 1e-5
+
+
+def test_lbfgs_carries_its_shorter_steps_but_remembers_nothing_at_another_size():
+    image, larger = to_mx(START), mx.nd.zeros((1, 3, 9, 11))
+    optimizer, other = LBFGS(OWN, image), LBFGS(OWN, larger)
+    optimizer.go_back(optimizer.way_back(), 0.5)
+    steps(optimizer, image, valley, 2)
+    assert len(optimizer.state()["changes"]) == 2
+    other.restore(optimizer.carried(9, 11))
+    assert other.state()["shortening"] == 0.5
+    assert other.state()["changes"].shape == other.state()["differences"].shape == (0, 3, 9, 11)
+    steps(other, larger, Quadratic(centre=300.0), 1)
+    assert np.linalg.norm(larger.asnumpy()) == pytest.approx(0.5 * OWN.first_step * larger.size**0.5, rel=1e-5)

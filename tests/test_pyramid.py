@@ -19,7 +19,8 @@ from styletransfer.pyramid import Pyramid
 OPTIMIZERS = {
     "sgd": "{name: sgd, learning_rate: 0.3, clip_norm: 2000, schedule: {step: 4, factor: 0.5}}",
     "adam": "{name: adam, learning_rate: 3}",
-    "lbfgs": "{name: lbfgs, evaluations: 5}",
+    "lbfgs": "{name: lbfgs, history: 3}",
+    "lbfgsb": "{name: lbfgsb, evaluations: 5}",
     "accept_reject": "{name: accept_reject, learning_rate: 3}",
 }
 STOPS_AT_ONCE = "stop={max_iterations: 9, relative_change: 1e9}"
@@ -154,7 +155,7 @@ def test_going_on_from_a_state_is_as_if_never_stopped(optimizer, stop):
 @every_optimizer
 @pytest.mark.parametrize("stop", [1, 4, 6])
 def test_going_on_from_the_last_step_of_a_scale_ends_with_the_same_image(optimizer, stop):
-    """L-BFGS is in a line search there, far from the best image, which it puts back."""
+    """L-BFGS-B is in a line search there, far from the best image, which it puts back."""
     settings = pyramid_config(optimizer, "stop.max_iterations=[1, 3, 2]", "optimizer.first_step=200")
     whole = pyramid_of(settings)
     records, states = zip(*((told(record), whole.state()) for record in whole.records()))
@@ -218,7 +219,8 @@ def test_going_on_around_steps_taken_back_is_as_if_never_stopped(optimizer, monk
     settings = pyramid_config(optimizer)
     whole = pyramid_of(settings)
     records, states = zip(*((told(record), whole.state()) for record in whole.records()))
-    assert [step for step, *_, taken_back in records if taken_back] == [3, 10, 16]
+    bad = [step for step, *_, taken_back in records if taken_back]
+    assert bad == ([] if optimizer == "lbfgs" else [3, 10, 16])  # the line search of lbfgs makes no bad step
     for done in (2, 3, 7, 10, 12, 16):
         rest = pyramid_of(settings, state=states[done])
         assert [told(record) for record in rest.records()] == list(records[done + 1 :])

@@ -141,9 +141,9 @@ def test_the_losses_fall(finished):
 
 
 def test_the_curve_starts_where_the_picture_does(finished):
-    """Starting from the content picture, nothing of it is lost yet and its TV is the unit."""
+    """Starting from the content picture, nothing of it is lost yet but what bfloat16 rounds, and its TV is the unit."""
     first = dict(zip(COLUMNS, curve_of(finished).rows[0]))
-    assert first["content"] < 1e-6 and first["tv"] == pytest.approx(0.05, rel=1e-5)
+    assert first["content"] < 1e-4 and first["tv"] == pytest.approx(0.05, rel=1e-5)
 
 
 def test_the_saved_config_says_how_it_was_made(finished):
@@ -380,7 +380,8 @@ def interrupted(folder, number, *changes):
 
 
 @pytest.mark.parametrize(
-    ("number", "optimizer"), [(signal.SIGINT, "sgd"), (signal.SIGTERM, "sgd"), (signal.SIGINT, "lbfgs")]
+    ("number", "optimizer"),
+    [(signal.SIGINT, "sgd"), (signal.SIGTERM, "sgd"), (signal.SIGINT, "lbfgs"), (signal.SIGINT, "lbfgsb")],
 )
 def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path, number, optimizer):
     folder, chosen = tmp_path / "run", f"optimizer.name={optimizer}"
@@ -595,11 +596,11 @@ def test_a_run_that_was_brought_back_goes_on_as_if_nothing_had_been(brought_back
     [
         "{name: sgd, learning_rate: 1000, clip_norm: 2000}",
         "{name: adam, learning_rate: 1.0e20}",
-        "{name: lbfgs, first_step: 1.0e15}",
+        "{name: lbfgsb, first_step: 1.0e15}",
     ],
 )
 def test_what_cannot_be_brought_back_is_said_in_one_line(tmp_path, capsys, settings):
-    """All but accept_reject, whose image stays displayable."""
+    """All but accept_reject, whose image stays displayable, and lbfgs, which shortens its first step."""
     folder = tmp_path / "run"
     assert main(command(folder, f"optimizer={settings}", "stop.max_iterations=90")) == 3
     (line,) = (line for line in capsys.readouterr().err.splitlines() if not line.startswith(("step ", "VGG", "48 x")))

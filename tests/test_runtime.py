@@ -84,6 +84,21 @@ def test_amx_is_not_asked_for_where_there_is_none(monkeypatch):
     assert runtime.has_amx() is False and runtime._ask_for_amx() is False
 
 
+@pytest.mark.parametrize(
+    ("flags", "faster"),
+    [
+        ("GenuineIntel avx512f", False),
+        ("GenuineIntel avx512f avx512_bf16", False),
+        ("GenuineIntel avx512f avx512_bf16 amx_tile amx_bf16", True),
+        ("AuthenticAMD avx512f", False),
+        ("AuthenticAMD avx512f avx512_bf16", True),
+    ],
+)
+def test_bfloat16_is_faster_with_amx_and_with_amds_own_products(monkeypatch, flags, faster):
+    monkeypatch.setattr(runtime, "_has", lambda *wanted: set(wanted) <= set(flags.split()))
+    assert runtime.is_faster_in_bfloat16() == faster
+
+
 # Executors.
 
 RANDOM = np.random.default_rng(1)

@@ -26,12 +26,18 @@ def describe() -> str:
         [
             _processor(),
             f"{threads()} threads",
-            "AMX" if runtime.has_amx() else "no AMX",
+            _bfloat16(),
             f"{gigabytes:.0f} GB",
             f"Python {platform.python_version()}",
             *(f"{title} {metadata.version(name)}" for title, name in _libraries()),
         ]
     )
+
+
+def _bfloat16() -> str:
+    if runtime.has_amx():
+        return "AMX"
+    return "no AMX" + (", AVX-512 bfloat16" if runtime.is_faster_in_bfloat16() else "")
 
 
 def _processor() -> str:
@@ -51,15 +57,15 @@ def has_pytorch() -> bool:
 
 
 def measures_bfloat16(forced: bool) -> bool:
-    """Whether bfloat16 is measured: where there is AMX, or where it is `forced` and MXNet can compute in it."""
-    return runtime.has_amx() or (forced and runtime.has_bfloat16())
+    """Whether bfloat16 is measured: where it is faster, or where it is `forced` and MXNet can compute in it."""
+    return runtime.is_faster_in_bfloat16() or (forced and runtime.has_bfloat16())
 
 
 def why_no_bfloat16(forced: bool) -> str:
     """One line, for where :func:`measures_bfloat16` says no."""
     if forced:
         return "(bfloat16 is left out: MXNet cannot compute in it on this processor)"
-    return "(bfloat16 is left out: it gains nothing without AMX; --bfloat16 measures it all the same)"
+    return "(bfloat16 is left out: it is no faster on this processor; --bfloat16 measures it all the same)"
 
 
 def peak_megabytes() -> float:

@@ -1,27 +1,37 @@
-"""The optimisers of the source systems in NumPy float64, with PyTorch's Adam and SciPy's L-BFGS-B.
+"""The optimisers in NumPy float64, with PyTorch's Adam and SciPy's L-BFGS-B.
 
 Each takes the function that evaluates an image, the image it starts from and how many steps to make, and returns the
-visited images with their evaluations, the start first. Settings have the names of the config's keys.
+visited images with their evaluations and learning rates, the start first. Settings have the names of the config's keys.
 """
 
 from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from reference.formulas import Evaluation
 
 Evaluate = Callable[[np.ndarray], Evaluation]
-Visited = list[tuple[np.ndarray, Evaluation]]
+
+
+class Visit(NamedTuple):
+    image: np.ndarray
+    evaluation: Evaluation
+    rate: float = math.nan  # of the update that led here
+
+
+Visited = list[Visit]
 
 
 def descend(settings: Mapping[str, Any], evaluate: Evaluate, x: np.ndarray, steps: int) -> Visited:
     """The steps of the method that the settings name, with those of them that concern it."""
-    method = {"sgd": sgd, "adam": adam, "accept_reject": accept_reject, "lbfgs": lbfgs}[settings["name"]]
+    methods = {"sgd": sgd, "adam": adam, "accept_reject": accept_reject, "lbfgs": lbfgs, "lbfgsb": lbfgsb}
+    method = methods[settings["name"]]
     own = inspect.signature(method).parameters
     return method(evaluate, x, steps, **{key: value for key, value in settings.items() if key in own})
 
@@ -54,12 +64,12 @@ def sgd(
     clip_norm: float | str | None = None,
     schedule: Mapping[str, Any] | None = None,
 ) -> Visited:
-    visited, velocity = [(x, evaluate(x))], np.zeros_like(x)
+    visited, velocity = [Visit(x, evaluate(x))], np.zeros_like(x)
     for rate in itertools.islice(rates(learning_rate, schedule), steps):
-        gradient = direction(visited[-1][1], clip_norm) + weight_decay * x
+        gradient = direction(visited[-1].evaluation, clip_norm) + weight_decay * x
         velocity = momentum * velocity - rate * gradient
         x = x + velocity
-        visited.append((x, evaluate(x)))
+        visited.append(Visit(x, evaluate(x), rate))
     return visited
 
 
@@ -79,13 +89,13 @@ def adam(
 
     image = torch.tensor(x)
     theirs = torch.optim.Adam([image], betas=(beta1, beta2), eps=epsilon, weight_decay=weight_decay)
-    visited = [(x, evaluate(x))]
+    visited = [Visit(x, evaluate(x))]
     for rate in itertools.islice(rates(learning_rate, schedule), steps):
         theirs.param_groups[0]["lr"] = rate
-        image.grad = torch.tensor(direction(visited[-1][1], clip_norm))
+        image.grad = torch.tensor(direction(visited[-1].evaluation, clip_norm))
         theirs.step()
         x = image.numpy().copy()
-        visited.append((x, evaluate(x)))
+        visited.append(Visit(x, evaluate(x), rate))
     return visited
 
 
@@ -100,15 +110,88 @@ def accept_reject(
 ) -> Visited:
     """Plain steps; a value that would leave the `displayable` range stays what it is."""
     black, white = displayable
-    visited = [(x, evaluate(x))]
+    visited = [Visit(x, evaluate(x))]
     for rate in itertools.islice(rates(learning_rate, schedule), steps):
-        proposed = x - rate * direction(visited[-1][1], clip_norm)
+        proposed = x - rate * direction(visited[-1].evaluation, clip_norm)
         x = np.where((black <= proposed) & (proposed <= white), proposed, x)
-        visited.append((x, evaluate(x)))
+        visited.append(Visit(x, evaluate(x), rate))
     return visited
 
 
-def lbfgs(
+def lbfgs(evaluate: Evaluate, x: np.ndarray, steps: int, history: int = 10, first_step: float | None = None) -> Visited:
+    """L-BFGS by the definition of the inverse Hessian's approximation, with a backtracking line search."""
+    visited = [Visit(x, evaluate(x))]
+    pairs: list[tuple[np.ndarray, np.ndarray]] = []
+    flat = 0  # steps in a row along which the losses do not bend upwards
+    while len(visited) <= steps:
+        x, evaluation, _ = visited[-1]
+        gradient = direction(evaluation, None)
+        downwards = -inverse_hessian(gradient, pairs)
+        if not pairs:
+            length = 1.0 if first_step is None else first_step * np.sqrt(x.size)
+            downwards *= 2**flat * length / np.linalg.norm(downwards)
+        lowest = min(visit.evaluation.total for visit in visited)
+        found = _backtrack(evaluate, x, evaluation.total, downwards, np.vdot(gradient, downwards), 1.001 * lowest)
+        if found is None and not pairs:
+            break
+        if found is None:
+            pairs = []
+            continue
+        visited.append(found)
+        change, difference = found.image - x, direction(found.evaluation, None) - gradient
+        if np.vdot(change, difference) > 1e-10 * np.vdot(difference, difference):
+            pairs, flat = [*pairs, (change, difference)][-history:], 0
+        else:
+            flat += 1
+    return visited
+
+
+def inverse_hessian(vector: np.ndarray, pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """H v, where every pair (s, y), the last one first, makes H = (1 - s y'/s'y) H (1 - y s'/s'y) + s s'/s'y."""
+    if pairs:
+        change, difference = pairs[-1]
+        scale = np.vdot(change, difference) / np.vdot(difference, smoothing(difference))
+    else:
+        scale = 1.0
+
+    def times(vector: np.ndarray, count: int) -> np.ndarray:
+        if count == 0:
+            return scale * smoothing(vector)
+        change, difference = pairs[count - 1]
+        share = np.vdot(change, vector) / np.vdot(change, difference)
+        inner = times(vector - share * difference, count - 1)
+        return inner - np.vdot(difference, inner) / np.vdot(change, difference) * change + share * change
+
+    return times(vector, len(pairs))
+
+
+def smoothing(x: np.ndarray) -> np.ndarray:
+    """x, and 3 times x blurred down and across by a tent of 5 values, with zeros beyond the border."""
+    from scipy.ndimage import convolve1d
+
+    blurred = x
+    for axis in (-2, -1):
+        blurred = convolve1d(blurred, np.array([1, 2, 3, 2, 1]) / 9, axis=axis, mode="constant")
+    return x + 3 * blurred
+
+
+def _backtrack(
+    evaluate: Evaluate, x: np.ndarray, total: float, downwards: np.ndarray, slope: float, good_enough: float
+) -> Visit | None:
+    """The first of 20 trials whose total is low enough; for the first of all, `good_enough` is."""
+    length = 1.0
+    for _ in range(20 if slope < 0 else 0):
+        evaluation = evaluate(x + length * downwards)
+        finite = np.isfinite(evaluation.total) and np.isfinite(evaluation.gradient).all()
+        asked = total + 1e-4 * length * slope
+        if finite and evaluation.total <= (max(asked, good_enough) if length == 1.0 else asked):
+            return Visit(x + length * downwards, evaluation, length)
+        bend = (evaluation.total - total - length * slope) / length**2  # total + slope t + bend t^2
+        length = float(np.clip(-slope / (2 * bend), 0.1 * length, 0.5 * length)) if finite else 0.1 * length
+    return None
+
+
+def lbfgsb(
     evaluate: Evaluate,
     x: np.ndarray,
     steps: int,
@@ -140,10 +223,10 @@ def _round(
 
     def ask(flat: np.ndarray) -> tuple[float, np.ndarray]:
         point = unit * flat.reshape(x.shape)
-        trials.append((point, evaluate(point)))
+        trials.append(Visit(point, evaluate(point)))
         if len(trials) > steps:
             raise _Enough
-        evaluation = trials[-1][1]
+        evaluation = trials[-1].evaluation
         return evaluation.total, (evaluation.gradient + evaluation.tv_gradient).ravel() * unit
 
     try:
