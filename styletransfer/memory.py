@@ -42,9 +42,9 @@ _IMAGES = 8.5
 _IMAGES_OF_TV = {"none": 0.0, "laplacian": 5.0, "squared": 6.0, "power": 9.0}
 # ... and optimiser, SciPy's L-BFGS-B in double precision: point, gradient, bounds, workspace, what we hand over ...
 _IMAGES_OF_OPTIMIZER = {"sgd": 0.0, "accept_reject": 0.0, "adam": 2.0, "lbfgs": 6.0, "lbfgsb": 28.0}
-# ... and each step that L-BFGS remembers: the changes of point and gradient, SciPy's in double precision, ours
-# twice while a checkpoint is saved;
-_IMAGES_OF_A_PAIR = 4.0
+# ... and each step that L-BFGS remembers: the changes of point and gradient, SciPy's in double precision; ours are
+# copied while a checkpoint is saved;
+_IMAGES_OF_A_PAIR, _IMAGES_OF_A_PAIR_SAVED = {"lbfgs": 2.0, "lbfgsb": 4.0}, {"lbfgs": 2.0, "lbfgsb": 0.0}
 # or while the picture is written: it in double precision, and all but the total variation's temporaries.
 _IMAGES_WRITTEN = 4.0
 # A value of the content picture while the targets are found, and of a style picture. The cases with large styles.
@@ -57,9 +57,9 @@ _WINDOW = 9.0
 # Training: the outputs of all layers, half of that in bfloat16; and the largest again for the gradients going back, in
 # two layouts.
 _ALL_LAYERS, _LARGEST_LAYER = {"float32": 1.3, "bfloat16": 0.65}, 3.2
-# Training: a style layer's features and head gradients, as given and as MXNet takes them, in two layouts; a content
-# layer's differences and gradients likewise. The cases that tap large layers, or none.
-_STYLE_LAYER, _CONTENT_LAYER = 5.3, 5.6
+# Training: a style layer's features as tapped and as head gradient, in two layouts, half of that in bfloat16; a content
+# layer's differences and gradients. The cases that tap large layers, or none.
+_STYLE_LAYER, _CONTENT_LAYER = {"float32": 3.7, "bfloat16": 1.5}, 5.6
 
 
 @dataclass(frozen=True)
@@ -149,12 +149,15 @@ def predict(run: Run) -> int:
     targets = sum(_values(run.spec, layer, run.height, run.width) for layer in run.content_layers)
     pairs = _pairs(run.optimizer)
     optimizer = _IMAGES_OF_OPTIMIZER[run.optimizer.name]
-    steps = _IMAGES + _IMAGES_OF_TV[run.tv] + optimizer + _IMAGES_OF_A_PAIR * pairs
+    steps = _IMAGES + _IMAGES_OF_TV[run.tv] + optimizer + _IMAGES_OF_A_PAIR.get(run.optimizer.name, 0.0) * pairs
+    saved = steps + _IMAGES_OF_A_PAIR_SAVED.get(run.optimizer.name, 0.0) * pairs
     written = _IMAGES + _IMAGES_WRITTEN + (0.0 if pairs else optimizer)  # L-BFGS has let go of its arrays by then
     always = _WEIGHTS * weights + _STYLES * styles + targets
     finding_targets = _IMAGES_ENTERED * image + _finding_targets(run)
-    optimizing = max(steps, written) * image + _optimizing(run)
-    return int(_FIXED + _GAPS * _FLOAT * (always + max(finding_targets, optimizing)))
+    seeing = _optimizing(run)
+    optimizing = max(steps, written) * image + seeing
+    saving = saved * image + (seeing if len(_parts(run, run.layers, run.height, run.width)) == 1 else 0.0)
+    return int(_FIXED + _GAPS * _FLOAT * (always + max(finding_targets, optimizing, saving)))
 
 
 def _pairs(optimizer: OptimizerSettings) -> int:
@@ -294,7 +297,7 @@ def _backward(run: Run, part: _Part) -> float:
         (0.0 if part.given else _WINDOW * part.window)
         + _ALL_LAYERS[run.precision] * part.all_layers
         + _LARGEST_LAYER * part.largest_layer
-        + _STYLE_LAYER * part.style
+        + _STYLE_LAYER[run.precision] * part.style
         + _CONTENT_LAYER * part.content
     )
 

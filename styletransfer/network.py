@@ -1,4 +1,4 @@
-"""A network bound for images of one size: an image in, the tapped features out; head gradients in, its gradient out."""
+"""A network bound for images of one size: an image in, the tapped features out; their gradients in, its own out."""
 
 from __future__ import annotations
 
@@ -270,7 +270,7 @@ class TiledNetwork:
 
 
 class Watcher(Protocol):
-    """What stands at the seam of a section: it sees the features of every tile, and gives their head gradients."""
+    """What stands at the seam of a section: it sees the features of every tile, and gives their gradients."""
 
     def see(self, tile: Tile) -> None:
         """The network's features are those of a tile; every tile comes once."""
@@ -341,7 +341,7 @@ class Passes:
                 release_memory()
 
     def backward(self) -> None:
-        """Go back from the watchers' head gradients to the image last shown, and fill `gradient`."""
+        """Go back from the watchers' gradients to the image last shown, and fill `gradient`."""
         mx = load_mxnet()
         above: Any = None
         for section in reversed(self._sections):

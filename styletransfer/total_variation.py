@@ -9,6 +9,7 @@ import numpy as np
 
 from models.runtime import load_mxnet
 from styletransfer import losses
+from styletransfer.arithmetic import inner_product, squared_norm
 
 
 class TotalVariation(Protocol):
@@ -33,7 +34,7 @@ class Laplacian:
     def energy_and_gradient(self, image: Any) -> tuple[float, Any]:
         image.copyto(self._executor.arg_dict["image"])
         (gradient,) = self._executor.forward(is_train=False)
-        return 0.5 * float((image * gradient).sum().asscalar()), gradient
+        return 0.5 * inner_product(image, gradient), gradient
 
 
 class Squared:
@@ -51,7 +52,7 @@ class Squared:
             if length < 2:
                 continue
             difference = image.slice_axis(axis, 1, length) - image.slice_axis(axis, 0, length - 1)
-            energy += float((difference * difference).sum().asscalar())
+            energy += squared_norm(difference)
             _add_along(self._gradient, axis, 2 * difference)
         return energy, self._gradient
 
