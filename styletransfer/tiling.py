@@ -226,9 +226,9 @@ def _window(rows: int, columns: int, area: float, least: int) -> tuple[int, int]
     if min(rows, columns) >= side:
         height = width = side
     elif rows < columns:
-        height, width = rows, area / rows
+        height, width = rows, area / max(1, rows)
     else:
-        height, width = area / columns, columns
+        height, width = area / max(1, columns), columns
     return max(least, int(height)), max(least, int(width))
 
 

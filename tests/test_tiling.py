@@ -127,6 +127,13 @@ def test_no_tile_size_is_one_section_and_one_tile():
     assert section.whole and section.cut is None
 
 
+def test_a_picture_of_which_nothing_is_handed_on_has_sections_all_the_same():
+    """Memory is foretold of such, too, when a size is looked for that fits."""
+    spec, layers = models.load("squeezenet").SPEC, ("pool1", "fire2_squeeze")
+    found = sections(spec, layers, 3, 29, smallest_tile(spec, layers))
+    assert [section.shape for section in found] == [(3, 3, 29), (96, 0, 6)]
+
+
 def test_windows_are_no_larger_than_so_many_tiles_need():
     tiling = cover(models.load("vgg19").SPEC, ["pool2"], 530, 530, (512, 512))
     assert len(tiling) == 4 and tiling.height < 300
