@@ -33,11 +33,8 @@ class Grams:
         largest: Any = None  # in whose memory the others work
         for layer in sorted(layers, key=lambda layer: features[layer].size, reverse=True):
             _, channels, height, width = features[layer].shape
-            variable, dtype, arguments = (
-                mx.sym.Variable("features"),
-                features[layer].dtype,
-                {"features": features[layer]},
-            )
+            variable, dtype = mx.sym.Variable("features"), features[layer].dtype
+            arguments = {"features": features[layer]}
             if parted:
                 self._masks[layer] = arguments["mask"] = mx.nd.zeros((1, height, width, 1), ctx=context)
                 exact = cast_symbol(variable, dtype, FLOAT32)

@@ -154,9 +154,10 @@ def predict(run: Run) -> int:
     written = _IMAGES + _IMAGES_WRITTEN + (0.0 if pairs else optimizer)  # L-BFGS has let go of its arrays by then
     always = _WEIGHTS * weights + _STYLES * styles + targets
     finding_targets = _IMAGES_ENTERED * image + _finding_targets(run)
-    seeing = _optimizing(run)
+    parts = _parts(run, run.layers, run.height, run.width)
+    seeing = _optimizing(run, parts)
     optimizing = max(steps, written) * image + seeing
-    saving = saved * image + (seeing if len(_parts(run, run.layers, run.height, run.width)) == 1 else 0.0)
+    saving = saved * image + (seeing if len(parts) == 1 else 0.0)
     return int(_FIXED + _GAPS * _FLOAT * (always + max(finding_targets, optimizing, saving)))
 
 
@@ -280,9 +281,8 @@ def _forward(part: _Part) -> float:
     return _TAPPED_SEEN * (part.style + part.content) + _LARGEST_LAYER_SEEN * part.largest_layer
 
 
-def _optimizing(run: Run) -> float:
+def _optimizing(run: Run, parts: list[_Part]) -> float:
     """The values that the passes forward and back hold."""
-    parts = _parts(run, run.layers, run.height, run.width)
     handed_on = sum(part.cut for part in parts)
     most = _backward(run, parts[-1]) + handed_on if parts[-1].whole else 0.0  # bound for both ways
     for part in reversed(parts):

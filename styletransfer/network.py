@@ -100,7 +100,8 @@ class Network:
             if name != "data"
         }
         self._kernels: dict[str, Any] = {}
-        outputs = []
+        outputs: list[Any] = []
+        places = {}  # of the features among the outputs
         for name, features in zip(names, symbol):
             if name in self._by_features or not trainable:
                 outputs.append(features)
@@ -110,17 +111,15 @@ class Network:
                 self._kernels[name] = arguments[kernel] = cast(mx.nd.zeros((size, size, 1, 1), ctx=context), dtype)
                 arguments[bias] = cast(mx.nd.zeros(size, ctx=context), dtype)
                 outputs.append(losses.gram_tap(features, mx.sym.Variable(kernel), mx.sym.Variable(bias), size))
+            places[name] = len(outputs) - 1
         self._executor = mx.sym.Group(outputs).bind(
             context,
             {**arguments, "data": self.image},
             args_grad={"data": self.gradient} if trainable else None,
             grad_req={**dict.fromkeys(arguments, "null"), "data": "write" if trainable else "null"},
         )
-        found = iter(self._executor.outputs)
-        self.features: dict[str, Any] = {}
-        for name in names:
-            times = (name in self._by_features or not trainable) + (name in self._kernels)
-            self.features[name] = [next(found) for _ in range(times)][-1]
+        found = self._executor.outputs
+        self.features: dict[str, Any] = {name: found[place] for name, place in places.items()}
 
     def forward(self) -> None:
         """Fill `features` from `image`."""

@@ -131,5 +131,5 @@ def test_the_first_steps_are_those_of_the_reference(case):
             "learning_rate": rate,
         }
         found = {name: rows[step][name] for name in expected}
-        tolerance = 1e-2 if optimizer == "lbfgs" and step > 6 else usual
+        tolerance = 1e-2 if case == "texture" and step > 6 else usual
         assert found == pytest.approx(expected, rel=tolerance, nan_ok=True), step
