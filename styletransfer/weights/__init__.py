@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from models.spec import ModelSpec
 from styletransfer.errors import UserError
 from styletransfer.files import written_whole
-from styletransfer.weights import deep_compression, mxnet_params, recognise
+from styletransfer.weights import deep_compression, mxnet_params, plain_npz, recognise
 
 Parameters = dict[str, NDArray[np.float32]]
 
@@ -90,6 +90,20 @@ def load_deep_compression(spec: ModelSpec, path: str | os.PathLike[str]) -> Para
     """
     file = Path(path)
     return check(spec, _read(file, lambda stream, size: deep_compression.read(stream, size, spec.parameters)), file)
+
+
+def load_plain_npz(spec: ModelSpec, path: str | os.PathLike[str]) -> Parameters:
+    """Read a NumPy archive with a member for every parameter, such as ``conv1_1.weight``, in the file's own pixels.
+
+    Members that the SPEC does not know are left out.
+
+    Raises
+    ------
+    UserError
+        If the file is absent, damaged or of another network.
+    """
+    file = Path(path)
+    return check(spec, _read(file, lambda *_: plain_npz.read(file, spec)), file)
 
 
 def save(path: str | os.PathLike[str], parameters: Parameters) -> None:
