@@ -8,12 +8,9 @@ With F the features of a layer, N channels at M positions each, and G = F F^T / 
 
 There are two, so that a picture that was made to please a network is judged by another as well:
 
-- VGG-19 (Simonyan and Zisserman 2014), at relu1_1 to relu5_1, content at relu4_1. Either the whole of it; or its first
-  convolutions, for relu1_1 to relu3_1, and for relu4_1 and relu5_1 what a network of a sixteenth of its size rebuilds:
-  H. Wang et al., Collaborative Distillation for Ultra-Resolution Universal Style Transfer, 2020,
-  https://arxiv.org/abs/2003.08436. It rebuilds the features divided by each channel's mean over many photographs, so
-  that in these two layers the two forms do not give the same numbers. Borders are reflected, as in that network, not
-  zero as in VGG-19 itself: the end of a picture is no edge in it, and both forms agree as far as relu3_1.
+- VGG-19 (Simonyan and Zisserman 2014), at relu1_1 to relu5_1, content at relu4_1: the whole of it, or what
+  :mod:`styletransfer.vgg19_parts` makes of two small files. In relu4_1 and relu5_1 these two forms do not give the same
+  numbers. Borders are reflected, not zero as in VGG-19 itself: the end of a picture is not an edge in it.
 - SqueezeNet v1.0 (Iandola et al. 2016), at six layers, content at fire5.
 """
 
@@ -21,7 +18,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +27,8 @@ from numpy.typing import NDArray
 
 from models import model_squeezenet, model_vgg19, vgg
 from models.runtime import load_mxnet
-from models.spec import WEIGHTS_FOLDER, ModelSpec
-from styletransfer import pixels, weights
+from models.spec import WEIGHTS_FOLDER
+from styletransfer import pixels, vgg19_parts, weights
 from styletransfer.errors import UserError
 from styletransfer.images import Picture
 from styletransfer.network import Network, tapped
@@ -39,10 +36,6 @@ from styletransfer.weights import Parameters
 
 _BOUND, _SEEN = 4, 8  # shapes for which executors are kept, and pictures of which it is kept what was seen
 
-# VGG-19 in two files: its own blocks as far as relu3_1, and those of the compressed network, as far as relu5_1.
-_EXACT = ((64,) * 2, (128,) * 2, (256,))
-_COMPRESSED = ((16,) * 2, (32,) * 2, (64,) * 4, (128,) * 4, (128,))
-_REBUILT = {"relu4_1": 512, "relu5_1": 512}  # the layers read out of it, with VGG-19's numbers of channels
 _EXACT_PATH = WEIGHTS_FOLDER / "vgg19_conv1_1-conv3_4_BGR_OIHW.npz"
 _COMPRESSED_PATH = WEIGHTS_FOLDER / "vgg19_16x.npz"
 
@@ -184,85 +177,20 @@ def vgg19(exact: Parameters, compressed: Parameters | None = None) -> Eye:
     exact : dict of arrays
         VGG-19's own parameters in the pixels of its SPEC: all, or with `compressed` those as far as conv3_1.
     compressed : dict of arrays, optional
-        The parameters of the compressed network as published, ``conv0_weight``, ``conv11_weight``,
-        ``conv41_aux_weight``; then relu4_1 and relu5_1 are what it rebuilds.
+        From :func:`vgg19_parts.load_compressed`; then relu4_1 and relu5_1 are what it estimates.
     """
     mx = load_mxnet()
     spec = model_vgg19.SPEC
     layers = list(vgg.STYLE_LAYERS)
     image = mx.sym.Variable("data")
-    symbols = _encoder(image, _EXACT if compressed else model_vgg19.BLOCKS, "conv{}_{}")
-    parameters = exact
+    blocks = vgg19_parts.EXACT if compressed else model_vgg19.BLOCKS
+    symbols = vgg19_parts.encoder(image, blocks, "conv{}_{}")
     if compressed:
-        parameters = {**exact, **_adapted(compressed, "conv0", pixels.PICTURES)}
-        bgr = mx.sym.Convolution(image, num_filter=3, kernel=(1, 1), name="conv0")
-        small = _encoder(bgr, _COMPRESSED, "conv{}{}")
-        for layer, channels in _REBUILT.items():
-            name = _readout(layer)
-            readout = mx.sym.Convolution(small[layer], num_filter=channels, kernel=(1, 1), name=name)
-            symbols[layer] = mx.sym.Activation(readout, act_type="relu")
+        symbols |= vgg19_parts.read_outs(image)
+    parameters = {**exact, **(compressed or {})}
     symbol = mx.sym.Group([symbols[layer] for layer in layers])
     smallest = 2 * 2**4  # a border is reflected from the second value; before relu5_1 stand four poolings
     return Eye("VGG-19", layers, "relu4_1", layers, symbol, parameters, spec.pixels, smallest)
-
-
-def _encoder(values: Any, blocks: vgg.Blocks, name: str) -> dict[str, Any]:
-    """Every ReLU of a network of the VGG family with reflected borders and max pooling; `name` makes parameters' names.
-
-    Parameters
-    ----------
-    values : symbol (1, 3, H, W)
-    """
-    mx = load_mxnet()
-    found = {}
-    for block, widths in enumerate(blocks, start=1):
-        if block > 1:
-            values = mx.sym.Pooling(values, pool_type="max", kernel=(2, 2), stride=(2, 2))
-        for position, filters in enumerate(widths, start=1):
-            padded = mx.sym.Pad(values, mode="reflect", pad_width=(0, 0, 0, 0, 1, 1, 1, 1))
-            convolution = mx.sym.Convolution(
-                padded, num_filter=filters, kernel=(3, 3), name=name.format(block, position)
-            )
-            values = found[f"relu{block}_{position}"] = mx.sym.Activation(convolution, act_type="relu")
-    return found
-
-
-def _readout(layer: str) -> str:
-    """The convolution that rebuilds a layer of VGG-19: conv41_aux for relu4_1."""
-    return f"conv{layer.removeprefix('relu').replace('_', '')}_aux"
-
-
-def _adapted(parameters: Parameters, first: str, native: str | pixels.PixelSpace) -> Parameters:
-    """Parameters whose first convolution was made for `native`, for the pixels of VGG-19's SPEC."""
-    names = f"{first}_weight", f"{first}_bias"
-    weight, bias = (parameters[name] for name in names)
-    return {**parameters, **dict(zip(names, pixels.adapt_first_layer(weight, bias, native, model_vgg19.SPEC.pixels)))}
-
-
-def exact_spec() -> ModelSpec:
-    """VGG-19 as far as relu3_1, for a file of its parameters."""
-    return replace(model_vgg19.SPEC, parameters=vgg.parameters(_EXACT))
-
-
-def compressed_spec() -> ModelSpec:
-    """The compressed network as published, for a file of its parameters: only with the read-outs that are used."""
-    shapes = {"conv0_weight": (3, 3, 1, 1), "conv0_bias": (3,)}
-    for name, shape in vgg.parameters(_COMPRESSED).items():
-        shapes["".join(name.split("_", 1))] = shape
-    for layer, channels in _REBUILT.items():
-        shapes[f"{_readout(layer)}_weight"] = (channels, shapes[_readout(layer).replace("_aux", "_bias")][0], 1, 1)
-        shapes[f"{_readout(layer)}_bias"] = (channels,)
-    return replace(model_vgg19.SPEC, name="vgg19_16x", parameters=shapes)
-
-
-def load_exact(path: Path) -> Parameters:
-    """VGG-19 as far as conv3_1 from a .npz of ``conv1_1.weight`` and so on, made for BGR; it may hold more."""
-    return _adapted(weights.load_plain_npz(exact_spec(), path), "conv1_1", "bgr255")
-
-
-def load_compressed(path: Path) -> Parameters:
-    """The compressed network from a .npz of its published parameters, ``conv0.weight`` and so on."""
-    return weights.load_plain_npz(compressed_spec(), path)
 
 
 def load_squeezenet(path: str | Path | None = None) -> Eye:
@@ -299,7 +227,7 @@ def load_vgg19(paths: Sequence[str | Path] = ()) -> Eye:
         paths = _EXACT_PATH, _COMPRESSED_PATH
     if len(paths) == 2:
         exact, compressed = map(Path, paths)
-        return vgg19(load_exact(exact), load_compressed(compressed))
+        return vgg19(vgg19_parts.load_exact(exact), vgg19_parts.load_compressed(compressed))
     return vgg19(weights.load(spec, paths[0] if paths else None))
 
 

@@ -153,7 +153,7 @@ def test_the_comparison_refuses_what_it_does_not_know() -> None:
     for assignments, message in (
         (["convention=gatys"], "convention: balanced"),
         (["tv.kind=power"], "laplacian"),
-        (["style.layers={pool2: 1}"], "ReLUs only"),
+        (["style.layers={pool2: 1}"], "does not tap poolings"),
     ):
         config = quality.config_for("vgg_slim", 48, *PICTURES, assignments)
         with pytest.raises(UserError, match=message):

@@ -12,7 +12,7 @@ from reference import torch_eyes, torch_squeezenet
 
 from models import model_squeezenet, model_vgg19
 from models.spec import ModelSpec
-from styletransfer import eyes, images, pixels, weights
+from styletransfer import eyes, images, pixels, vgg19_parts, weights
 from styletransfer.errors import UserError
 
 TEACHERS = PROJECT.parent / "shared" / "teacher"
@@ -43,12 +43,12 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict, d
     """VGG-19 in two files, and what they hold."""
     folder = tmp_path_factory.mktemp("eyes")
     exact, compressed = folder / "exact.npz", folder / "compressed.npz"
-    further = {"conv3_2.weight": np.zeros((256, 256, 3, 3), np.float32)}
+    further = {"conv4_1.weight": np.zeros((512, 256, 3, 3), np.float32)}
     return (
         exact,
         compressed,
-        write(exact, eyes.exact_spec(), 0, **further),
-        write(compressed, eyes.compressed_spec(), 1),
+        write(exact, vgg19_parts.exact_spec(), 0, **further),
+        write(compressed, vgg19_parts.compressed_spec(), 1),
     )
 
 
@@ -151,7 +151,9 @@ def test_squeezenet_sees_what_pytorch_sees() -> None:
 
 def test_both_forms_of_vgg19_agree_as_far_as_relu3_1(files: tuple) -> None:
     whole = random_parameters("vgg19")
-    in_two = eyes.vgg19({name: whole[name] for name in eyes.exact_spec().parameters}, eyes.load_compressed(files[1]))
+    in_two = eyes.vgg19(
+        {name: whole[name] for name in vgg19_parts.exact_spec().parameters}, vgg19_parts.load_compressed(files[1])
+    )
     picture = random_picture(40, 50, 0)
     found, wanted = in_two.features(picture), eyes.vgg19(whole).features(picture)
     for layer in ("relu1_1", "relu2_1", "relu3_1"):
