@@ -215,7 +215,7 @@ def _torchvision(spec: ModelSpec, file: str, size: int, digits: str) -> Source:
         Checksum("sha256 beginning", digits),
         "BSD 3-Clause, as torchvision; none is stated for the weights alone",
         f"torchvision, https://github.com/pytorch/vision, {spec.title} trained from scratch",
-        partial(_read, spec, "torchvision"),
+        partial(_read, spec, "pytorch"),
     )
 
 
