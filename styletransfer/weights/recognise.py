@@ -9,7 +9,16 @@ from pathlib import Path
 from numpy.typing import NDArray
 
 from models.spec import ModelSpec
-from styletransfer.weights import gluon, keras_h5, matconvnet, mxnet_params, npz, pytorch, torchvision_pth
+from styletransfer.weights import (
+    collaborative,
+    gluon,
+    keras_h5,
+    matconvnet,
+    mxnet_params,
+    npz,
+    pytorch,
+    torchvision_pth,
+)
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
@@ -21,7 +30,9 @@ def _read_mxnet(path: Path, spec: ModelSpec) -> dict[str, NDArray]:
 
 
 def _read_pytorch(path: Path, spec: ModelSpec) -> dict[str, NDArray]:
-    return torchvision_pth.convert(pytorch.read(path), spec)
+    tensors = pytorch.read(path)
+    publication = collaborative if collaborative.is_encoder(tensors) else torchvision_pth
+    return publication.convert(tensors, spec)
 
 
 _READERS: dict[str, Callable[[Path, ModelSpec], dict[str, NDArray]]] = {
