@@ -3,6 +3,7 @@
 
 python scripts/fetch.py squeezenet
 python scripts/fetch.py vgg16
+python scripts/fetch.py vgg19_16x
 python scripts/fetch.py vgg19 --source dmlc
 python scripts/fetch.py vgg19 --from ~/Downloads/imagenet-vgg-verydeep-19.mat
 python scripts/fetch.py --list
@@ -24,7 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         epilog="Exit status: 0 done, or there already; 2 not possible, and why is on standard error. "
         "A download that broke goes on when the command is given again.",
     )
-    parser.add_argument("name", nargs="?", help="squeezenet, vgg16, vgg19 or images; --list shows all")
+    parser.add_argument("name", nargs="?", help="squeezenet, vgg16, vgg19, vgg19_16x or images; --list shows all")
     parser.add_argument("--list", action="store_true", help="show what can be fetched, and what is there already")
     parser.add_argument("--source", metavar="NAME", help="use only this source (default: each in turn)")
     parser.add_argument(

@@ -79,7 +79,9 @@ class Target:
 
 def catalogue() -> dict[str, tuple[Target, ...]]:
     """Everything that can be fetched: for each name the files that belong to it."""
-    squeezenet, vgg16, vgg19 = (models.load(name).SPEC for name in ("squeezenet", "vgg16", "vgg19"))
+    squeezenet, vgg16, vgg19, vgg19_16x = (
+        models.load(name).SPEC for name in ("squeezenet", "vgg16", "vgg19", "vgg19_16x")
+    )
     return {
         "squeezenet": (
             Target(
@@ -97,6 +99,25 @@ def catalogue() -> dict[str, tuple[Target, ...]]:
                     ),
                 ),
                 partial(weights.load, squeezenet),
+            ),
+        ),
+        "vgg19_16x": (
+            Target(
+                vgg19_16x.weights_path,
+                (
+                    Source(
+                        "mingsun-tse",
+                        "https://raw.githubusercontent.com/MingSun-Tse/Collaborative-Distillation/"
+                        "4a269dc90020721ef9b279b2926c62f5bcd6d209/trained_models/wct_se_16x_new/"
+                        "20191109-211322_E20.pth",
+                        3_862_288,
+                        Checksum("sha256", "9417c34d0d8d621bc6af78be745f1b8d30f5f210efa01e50655c60eb3770816b"),
+                        vgg19_16x.licence,
+                        f"H. Wang et al., Collaborative Distillation, CVPR 2020, {vgg19_16x.source}",
+                        partial(weights.load_whole, vgg19_16x),
+                    ),
+                ),
+                partial(weights.load_whole, vgg19_16x),
             ),
         ),
         "vgg19": (
@@ -215,7 +236,7 @@ def _torchvision(spec: ModelSpec, file: str, size: int, digits: str) -> Source:
         Checksum("sha256 beginning", digits),
         "BSD 3-Clause, as torchvision; none is stated for the weights alone",
         f"torchvision, https://github.com/pytorch/vision, {spec.title} trained from scratch",
-        partial(_read, spec, "torchvision"),
+        partial(_read, spec, "pytorch"),
     )
 
 

@@ -831,7 +831,7 @@ def test_the_list_shows_every_source_and_whether_the_file_is_there(server: Serve
 
 def test_the_table_is_sound() -> None:
     table = sources.catalogue()
-    assert set(table) == {"squeezenet", "vgg19", "vgg16", "images"}
+    assert set(table) == {"squeezenet", "vgg19_16x", "vgg19", "vgg16", "images"}
     paths = [target.path for targets in table.values() for target in targets]
     assert len(set(paths)) == len(paths)
     for name, targets in table.items():
@@ -862,6 +862,13 @@ PUBLISHED = [  # name, source, address, what is published of the contents; the s
         "songhan",
         "raw.githubusercontent.com/songhan/SqueezeNet-Deep-Compression/master/compressed_SqueezeNet.net",
         "sha256 e4ab6960ae8cd81505e1c2136921201507e930966c53deaf15862a395b3a3261",
+    ),
+    (
+        "vgg19_16x",
+        "mingsun-tse",
+        "raw.githubusercontent.com/MingSun-Tse/Collaborative-Distillation/4a269dc90020721ef9b279b2926c62f5bcd6d209/"
+        "trained_models/wct_se_16x_new/20191109-211322_E20.pth",
+        "sha256 9417c34d0d8d621bc6af78be745f1b8d30f5f210efa01e50655c60eb3770816b",
     ),
     ("vgg19", "dmlc", f"{DMLC}/model/vgg19.params", "git blob sha1 9dfbe2ed44e0e8914f9551888bf763e14c09c778"),
     (
@@ -999,7 +1006,7 @@ def assert_fetched(name: str, from_: str, server: Server, command: Command, tmp_
             np.testing.assert_array_equal(written[parameter], array)
 
 
-@pytest.mark.parametrize(("name", "from_"), [row[:2] for row in PUBLISHED if row[0].startswith("vgg")])
+@pytest.mark.parametrize(("name", "from_"), [row[:2] for row in PUBLISHED if row[0] in ("vgg16", "vgg19")])
 def test_the_file_of_every_source_is_fetched_and_converted(
     name: str, from_: str, small_networks: None, server: Server, command: Command, tmp_path: Path
 ) -> None:
@@ -1050,6 +1057,7 @@ def test_a_file_at_hand_that_is_altered_is_not_taken_for_the_one_without_checksu
     ("name", "file"),
     [
         ("squeezenet", "teacher/compressed_SqueezeNet.net"),
+        ("vgg19_16x", "teacher/vgg19_16x/20191109-211322_E20.pth"),
         ("images", "images/IMG_4343.jpg"),
         ("images", "images/starry_night.jpg"),
     ],
@@ -1072,7 +1080,8 @@ def test_the_table_knows_the_published_files(
         assert target.path.read_bytes() == published.read_bytes()
     else:
         spec = models.load(name).SPEC
-        written, expected = weights.load(spec, target.path), weights.load_deep_compression(spec, published)
+        read = weights.load_deep_compression if name == "squeezenet" else weights.load_whole
+        written, expected = weights.load_whole(spec, target.path), read(spec, published)
         assert list(written) == list(expected)
         for parameter, array in expected.items():
             np.testing.assert_array_equal(written[parameter], array)

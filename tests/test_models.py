@@ -33,7 +33,7 @@ def features_of(name, layers, pooling, height=47, width=61):
 
 
 def test_the_names_are_those_of_the_modules():
-    assert models.names() == ("squeezenet", "vgg16", "vgg19", "vgg_slim")
+    assert models.names() == ("squeezenet", "vgg16", "vgg19", "vgg19_16x", "vgg_slim")
     assert all(spec_of(name).name == name for name in models.names())
 
 
