@@ -21,8 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description="Download, verify and convert pretrained weights and the classic example images.",
-        epilog="Exit status: 0 done, or there already; 2 not possible, and why is on standard error. "
-        "A download that broke goes on when the command is given again.",
+        epilog="Exit status: 0 if the files are in place, 2 on an error, which is explained on standard error.",
     )
     parser.add_argument("name", nargs="?", help="squeezenet, vgg16, vgg19 or images; --list shows all")
     parser.add_argument("--list", action="store_true", help="show what can be fetched, and what is there already")

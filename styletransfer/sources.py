@@ -28,7 +28,6 @@ _DIGITS = {
     "md5": range(32, 33),
     "git blob sha1": range(40, 41),
 }
-_LARGEST = 1_000_000_000
 _KERAS = "https://github.com/fchollet/deep-learning-models/releases/download/v0.1"
 
 
@@ -56,16 +55,16 @@ class Source:
 
     name: str
     url: str
-    size: int  # of the download, in bytes; near enough to stop one that does not end
+    size: int  # of the download, in bytes; shown to the user
     checksum: Checksum | None  # None: none is published
     licence: str
     credit: str  # where the work comes from
     reader: Reader | None = None  # of the downloaded file; None: it is kept as it is
 
     @property
-    def limit(self) -> int:
-        """The number of bytes at which a download is stopped."""
-        return min(self.size + self.size // 4 + 1_000_000, _LARGEST)
+    def file(self) -> str:
+        """The name of the published file."""
+        return self.url.rsplit("/", 1)[-1]
 
 
 @dataclass(frozen=True)
