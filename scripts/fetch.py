@@ -27,9 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="show what can be fetched, and what is there already")
     parser.add_argument("--source", metavar="NAME", help="use only this source (default: each in turn)")
     parser.add_argument(
-        "--from", "--file", metavar="FILE", type=Path, dest="file", help="convert a file downloaded in another way"
+        "--from", "--file", metavar="FILE", type=Path, dest="file", help="use a file that was downloaded by other means"
     )
-    parser.add_argument("--force", action="store_true", help="replace what is there")
+    parser.add_argument("--force", action="store_true", help="replace existing files")
     options = parser.parse_args(arguments)
 
     from styletransfer import commands, downloads, sources
