@@ -1,10 +1,10 @@
 """VGG-slim: a small network of the VGG family that comes with the project.
 
-The shape is that of VGG (Simonyan and Zisserman 2014) with fewer convolutions and far fewer filters; poolings are
-averages. Besides its ReLUs and poolings it has projections: ``proj3_1`` is a linear map of its features that estimates
-the leading principal components of VGG-19's relu3_1, so Gram matrices of the one differ as those of the other do. They
-are its default style and content layers. It was trained by `scripts/distill.py`; `models/weights/vgg_slim.md` is the
-record of that training.
+It has the convolutions of VGG-19 (Simonyan and Zisserman 2014) as far as conv5_1, with far fewer filters. Besides its
+ReLUs and poolings it has projections: ``proj3_1`` is a linear map of its features that estimates the leading principal
+components of VGG-19's relu3_1, so Gram matrices of the one differ as those of the other do. They are its default style
+and content layers. It was trained by `scripts/distill.py`; `models/weights/vgg_slim.md` is the record of that
+training.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SPEC = ModelSpec(
     taps=vgg.taps(BLOCKS, PROJECTIONS),
     parameters=vgg.parameters(BLOCKS, PROJECTIONS),
     pixels="rgb255",
-    pooling="avg",
+    pooling="max",
     weights_file="vgg_slim.params",
     how_to_get="it is part of the project: restore it with `git checkout models/weights/vgg_slim.params`",
     licence="Apache-2.0; see models/weights/vgg_slim.md for what it learned from",

@@ -23,7 +23,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--paintings", type=Path, nargs="*", default=[], help="folders of paintings, or single files")
     parser.add_argument("--leave-out", nargs="*", default=[], help="file names that are not learned from")
     parser.add_argument("--vgg19", type=Path, required=True, help="VGG-19's first eight convolutions (.npz)")
-    parser.add_argument("--vgg19-16x", type=Path, required=True, help="the compressed network (.npz)")
+    parser.add_argument(
+        "--vgg19-16x",
+        type=Path,
+        required=True,
+        help="vgg19_16x with its read-outs: the published file, or .params as fetched",
+    )
     parser.add_argument("--work", type=Path, required=True, help="folder for the checkpoint and the curve")
     parser.add_argument("--steps", type=int, default=15000, help="training steps in all")
     parser.add_argument("--batch", type=int, default=2, help="crops a step")

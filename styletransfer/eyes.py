@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models import model_squeezenet, model_vgg19, vgg
+from models import model_squeezenet, model_vgg19, model_vgg19_16x, vgg
 from models.runtime import load_mxnet
 from models.spec import WEIGHTS_FOLDER
 from styletransfer import pixels, vgg19_parts, weights
@@ -37,7 +37,6 @@ from styletransfer.weights import Parameters
 _BOUND, _SEEN = 4, 8  # shapes for which executors are kept, and pictures of which it is kept what was seen
 
 _EXACT_PATH = WEIGHTS_FOLDER / "vgg19_conv1_1-conv3_4_BGR_OIHW.npz"
-_COMPRESSED_PATH = WEIGHTS_FOLDER / "vgg19_16x.npz"
 
 
 @dataclass(frozen=True)
@@ -224,7 +223,7 @@ def load_vgg19(paths: Sequence[str | Path] = ()) -> Eye:
         raise UserError(f"VGG-19 takes one or two files of weights, not {len(paths)}")
     spec = model_vgg19.SPEC
     if not paths and not spec.weights_path.exists() and _in_two_files():
-        paths = _EXACT_PATH, _COMPRESSED_PATH
+        paths = _EXACT_PATH, model_vgg19_16x.SPEC.weights_path
     if len(paths) == 2:
         exact, compressed = map(Path, paths)
         return vgg19(vgg19_parts.load_exact(exact), vgg19_parts.load_compressed(compressed))
@@ -232,7 +231,7 @@ def load_vgg19(paths: Sequence[str | Path] = ()) -> Eye:
 
 
 def _in_two_files() -> bool:
-    return _EXACT_PATH.exists() and _COMPRESSED_PATH.exists()
+    return _EXACT_PATH.exists() and model_vgg19_16x.SPEC.weights_path.exists()
 
 
 def load(

@@ -12,15 +12,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from models import model_vgg19, vgg
+from models import model_vgg19, model_vgg19_16x, vgg
 from models.runtime import load_mxnet
 from models.spec import ModelSpec
 from styletransfer import pixels, weights
 from styletransfer.weights import Parameters
 
 EXACT = ((64,) * 2, (128,) * 2, (256,) * 4)
-_COMPRESSED = ((16,) * 2, (32,) * 2, (64,) * 4, (128,) * 4, (128,))
-READ_OUTS = {"relu4_1": 512, "relu5_1": 512}  # the layers read out, with VGG-19's numbers of channels
+READ_OUTS = ("relu4_1", "relu5_1")  # the layers that are estimated
+_PREFIX = "compressed_"  # of the compressed network's parameters, beside VGG-19's own
 
 
 def encoder(values: Any, blocks: vgg.Blocks, name: str) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def encoder(values: Any, blocks: vgg.Blocks, name: str) -> dict[str, Any]:
 
 
 def read_outs(image: Any) -> dict[str, Any]:
-    """What the compressed network, as published, estimates of `READ_OUTS`.
+    """What the compressed network, with reflected borders as published, estimates of `READ_OUTS`.
 
     Parameters
     ----------
@@ -53,26 +53,13 @@ def read_outs(image: Any) -> dict[str, Any]:
         In the pixels of VGG-19's SPEC, with parameters from :func:`load_compressed`.
     """
     mx = load_mxnet()
-    bgr = mx.sym.Convolution(image, num_filter=3, kernel=(1, 1), name="conv0")
-    found = encoder(bgr, _COMPRESSED, "conv{}{}")
-    return {
-        layer: mx.sym.Activation(
-            mx.sym.Convolution(found[layer], num_filter=channels, kernel=(1, 1), name=_readout(layer)), act_type="relu"
-        )
-        for layer, channels in READ_OUTS.items()
-    }
-
-
-def _readout(layer: str) -> str:
-    """The convolution that rebuilds a layer of VGG-19: conv41_aux for relu4_1."""
-    return f"conv{layer.removeprefix('relu').replace('_', '')}_aux"
-
-
-def _adapted(parameters: Parameters, first: str, native: str | pixels.PixelSpace) -> Parameters:
-    """Parameters whose first convolution was made for `native`, for the pixels of VGG-19's SPEC."""
-    names = f"{first}_weight", f"{first}_bias"
-    weight, bias = (parameters[name] for name in names)
-    return {**parameters, **dict(zip(names, pixels.adapt_first_layer(weight, bias, native, model_vgg19.SPEC.pixels)))}
+    found = encoder(image, model_vgg19_16x.BLOCKS, _PREFIX + "conv{}_{}")
+    estimates = {}
+    for layer in READ_OUTS:
+        channels, name = model_vgg19_16x.SPEC.read_outs[layer], f"{_PREFIX}{layer}_read_out"
+        read_out = mx.sym.Convolution(found[layer], num_filter=channels, kernel=(1, 1), name=name)
+        estimates[layer] = mx.sym.Activation(read_out, act_type="relu")
+    return estimates
 
 
 def exact_spec() -> ModelSpec:
@@ -80,22 +67,14 @@ def exact_spec() -> ModelSpec:
     return replace(model_vgg19.SPEC, parameters=vgg.parameters(EXACT))
 
 
-def compressed_spec() -> ModelSpec:
-    """The compressed network as published, for a file of its parameters: only with the read-outs that are used."""
-    shapes = {"conv0_weight": (3, 3, 1, 1), "conv0_bias": (3,)}
-    for name, shape in vgg.parameters(_COMPRESSED).items():
-        shapes["".join(name.split("_", 1))] = shape
-    for layer, channels in READ_OUTS.items():
-        shapes[f"{_readout(layer)}_weight"] = (channels, shapes[_readout(layer).replace("_aux", "_bias")][0], 1, 1)
-        shapes[f"{_readout(layer)}_bias"] = (channels,)
-    return replace(model_vgg19.SPEC, name="vgg19_16x", parameters=shapes)
-
-
 def load_exact(path: Path) -> Parameters:
     """VGG-19 as far as conv3_4 from a .npz of ``conv1_1.weight`` and so on, made for BGR."""
-    return _adapted(weights.load_plain_npz(exact_spec(), path), "conv1_1", "bgr255")
+    parameters = weights.load_plain_npz(exact_spec(), path)
+    first = "conv1_1_weight", "conv1_1_bias"
+    adapted = pixels.adapt_first_layer(*(parameters[name] for name in first), "bgr255", model_vgg19.SPEC.pixels)
+    return {**parameters, **dict(zip(first, adapted))}
 
 
-def load_compressed(path: Path) -> Parameters:
-    """The compressed network from a .npz of its published parameters, ``conv0.weight`` and so on."""
-    return _adapted(weights.load_plain_npz(compressed_spec(), path), "conv0", pixels.PICTURES)
+def load_compressed(path: Path | None = None) -> Parameters:
+    """The compressed network with its read-outs, from a file or from where they are fetched to."""
+    return {_PREFIX + name: values for name, values in weights.load_whole(model_vgg19_16x.SPEC, path).items()}

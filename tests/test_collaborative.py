@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,57 +16,15 @@ from styletransfer.network import Network, tapped
 from styletransfer.weights import collaborative, recognise
 
 torch = pytest.importorskip("torch")
-from reference.torch_collaborative import LAYERS, see
+from reference.torch_collaborative import Arrays, made_up, see, write
 
 SPEC = models.load("vgg19_16x").SPEC
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 PUBLISHED = SHARED / "teacher" / "vgg19_16x" / "20191109-211322_E20.pth"
 MEAN = np.array([123.68, 116.779, 103.939])
-CONV0 = np.array([[0, 0, 255], [0, 255, 0], [255, 0, 0]])  # nearly
-Arrays = dict[str, np.ndarray]
 
 needs_published = pytest.mark.skipif(not PUBLISHED.is_file(), reason="the published file is not at hand")
 each_file = pytest.mark.parametrize("kind", ["made up", pytest.param("published", marks=needs_published)])
-
-
-@functools.cache
-def made_up() -> Arrays:
-    """Random arrays under the names and in the shapes of the published file."""
-    generator = np.random.default_rng(4)
-
-    def convolution(name: str, filters: int, channels: int, side: int) -> Arrays:
-        scale = np.sqrt(2 / channels) / side
-        return {
-            f"{name}.weight": generator.normal(0, scale, (filters, channels, side, side)).astype(np.float32),
-            f"{name}.bias": generator.normal(0, 0.1, filters).astype(np.float32),
-        }
-
-    noise = generator.normal(0, 0.5, (3, 3))
-    arrays = {
-        "conv0.weight": (CONV0 + noise).astype(np.float32).reshape(3, 3, 1, 1),
-        "conv0.bias": np.array([-104.3, -116.8, -123.3], np.float32),
-    }
-    channels = 3
-    for layer in LAYERS:
-        if layer != "pool":
-            filters = (16, 32, 64, 128, 128)[int(layer[0]) - 1]
-            arrays.update(convolution(f"conv{layer}", filters, channels, 3))
-            channels = filters
-    for layer, width, channels in (
-        ("11", 16, 64),
-        ("21", 32, 128),
-        ("31", 64, 256),
-        ("41", 128, 512),
-        ("51", 128, 512),
-    ):
-        arrays.update(convolution(f"conv{layer}_aux", channels, width, 1))
-    return arrays
-
-
-def write(path: Path, arrays: Arrays, zipped: bool = False) -> Path:
-    content = {"epoch": 20, "model": {name: torch.from_numpy(array) for name, array in arrays.items()}}
-    torch.save(content, path, _use_new_zipfile_serialization=zipped)
-    return path
 
 
 def file_and_arrays(kind: str, folder: Path) -> tuple[Path, Arrays]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from helpers import finite_differences, random_picture, relative_error, to_mx
 from PIL import Image
+from reference import torch_collaborative
 
 from models import model_vgg19, model_vgg_slim
 from styletransfer import images, vgg19_parts, weights
@@ -48,7 +49,7 @@ def settings(tmp_path: Path) -> training.Settings:
         paintings=[photos / "01.png"],
         leave_out=["02.png"],
         vgg19=write(tmp_path / "exact.npz", weights.random(vgg19_parts.exact_spec(), 0)),
-        vgg19_16x=write(tmp_path / "compressed.npz", weights.random(vgg19_parts.compressed_spec(), 1)),
+        vgg19_16x=torch_collaborative.write(tmp_path / "compressed.pth", torch_collaborative.made_up()),
         work=tmp_path / "work",
         steps=4,
         batch=2,

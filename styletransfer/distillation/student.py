@@ -55,7 +55,7 @@ def initial_parameters(compressed: Parameters, generator: np.random.Generator) -
     Parameters
     ----------
     compressed : dict of arrays
-        From :func:`vgg19_parts.load_compressed`.
+        Those of the SPEC of `models/model_vgg19_16x.py`.
     """
     shapes = vgg.parameters(model_vgg_slim.BLOCKS, [target.projection for target in TARGETS])
     found: Parameters = {}
@@ -67,13 +67,10 @@ def initial_parameters(compressed: Parameters, generator: np.random.Generator) -
         found[name] = (generator.standard_normal(shape) * np.sqrt(variance)).astype(np.float32)
     for block, widths in enumerate(model_vgg_slim.BLOCKS, start=1):
         for position in range(1, len(widths) + 1):
-            name, published = f"conv{block}_{position}", f"conv{block}{position}"
-            weight, bias = compressed[f"{published}_weight"], compressed[f"{published}_bias"]
-            if name == "conv1_1":  # the 1 x 1 convolution before it is part of it
-                bias = bias + np.einsum("oihw,i->o", weight, compressed["conv0_bias"])
-                weight = np.einsum("oihw,ij->ojhw", weight, compressed["conv0_weight"][:, :, 0, 0])
+            name = f"conv{block}_{position}"
+            weight, bias = compressed[f"{name}_weight"], compressed[f"{name}_bias"]
             filters, channels = weight.shape[:2]
-            found[f"{name}_weight"][:filters] *= 0.1
+            found[f"{name}_weight"][:filters] *= 0.05
             found[f"{name}_weight"][:filters, :channels] = weight
             found[f"{name}_bias"][:filters] = bias
     return found

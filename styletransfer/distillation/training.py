@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models import model_vgg_slim, vgg
+from models import model_vgg19_16x, model_vgg_slim, vgg
 from models.runtime import load_mxnet
-from styletransfer import pixels, vgg19_parts, weights
+from styletransfer import pixels, weights
 from styletransfer.distillation import crops, made, student, teacher
 from styletransfer.files import written_whole
 from styletransfer.network import Network, tapped
@@ -29,6 +29,7 @@ INPUT_SCALE = np.float32(64.0)  # the student learns on values / 64, so that its
 _HELD_OUT_EVERY = 25  # photographs
 _DEAD_BELOW = 1e-3  # share of positions at which a filter must fire to count as alive
 _BASIS_BATCHES = 60  # of crops from which the principal components are found
+_FIT_EVERY, _FIT_BATCHES, _RIDGE = 500, 40, 1e-6  # steps, batches, share of the mean square
 _SAMPLED = 80  # crops on which that is found out
 _MADE_KEPT = 240  # made pictures that are learned from, the newest
 
@@ -110,7 +111,7 @@ class Student:
         )
         self._gram_weight = settings.gram_weight
         self.arrays = {name: self.executor.arg_dict[name] for name in trained}
-        compressed = vgg19_parts.load_compressed(settings.vgg19_16x)
+        compressed = weights.load(model_vgg19_16x.SPEC, settings.vgg19_16x)
         initial = student.initial_parameters(compressed, np.random.default_rng(settings.seed))
         initial["conv1_1_weight"] *= INPUT_SCALE
         for name, array in self.arrays.items():
@@ -157,19 +158,44 @@ class Student:
             self.arrays[f"{convolution}_bias"][:] /= here
             before = here
 
+    def fit_projections(self, batches: Iterable[NDArray], teachers: Teachers) -> None:
+        """Set every projection to the least-squares fit of its targets: Adam alone takes long to come as far."""
+        moments: dict[str, Any] = {}
+        products: dict[str, Any] = {}
+        for batch in batches:
+            targets = {name: values.asnumpy() for name, values in teachers(batch).items()}
+            for number, features in enumerate(self._see(batch)):
+                for target in student.TARGETS:
+                    name = target.projection.name
+                    rows = features[target.projection.of].reshape(len(features[target.projection.of]), -1)
+                    rows = np.vstack([rows, np.ones(rows.shape[1])]).astype(np.float64)
+                    wanted = targets[name][number].reshape(target.projection.channels, -1)
+                    moments[name] = moments.get(name, 0) + rows @ rows.T
+                    products[name] = products.get(name, 0) + wanted @ rows.T
+        for name, moment in moments.items():
+            ridge = _RIDGE * np.trace(moment) / len(moment) * np.eye(len(moment))
+            solution = np.linalg.solve(moment + ridge, products[name].T).T
+            self.arrays[f"{name}_weight"][:] = solution[:, :-1, None, None]
+            self.arrays[f"{name}_bias"][:] = solution[:, -1]
+
     def _means(self, crops: NDArray, measure: Callable[[NDArray], Any]) -> dict[str, Any]:
-        """The mean over `crops` of a measure of the features of every ReLU, (1, channels, height, width)."""
+        """The mean over `crops` of a measure of the features of every ReLU, (channels, height, width)."""
+        found: dict[str, Any] = {}
+        for seen in self._see(crops):
+            for layer, features in seen.items():
+                found[layer] = found.get(layer, 0) + measure(features) / len(crops)
+        return found
+
+    def _see(self, crops: NDArray) -> Iterator[dict[str, NDArray]]:
+        """The features of every ReLU, (channels, height, width), for one crop after the other."""
         spec = model_vgg_slim.SPEC
         relus = [layer for layer in spec.layer_names if layer.startswith("relu")]
         names, symbol = tapped(spec.name, relus, [], spec.pooling)
         network = Network(names, symbol, self.parameters(), crops.shape[1:], load_mxnet().cpu(), trainable=False)
-        found: dict[str, Any] = {}
         for crop in crops:
             network.image[:] = _enter(crop[None], spec.pixels)
             network.forward()
-            for layer, features in network.features.items():
-                found[layer] = found.get(layer, 0) + measure(features.asnumpy()) / len(crops)
-        return found
+            yield {layer: features.asnumpy()[0] for layer, features in network.features.items()}
 
     def revive(self, crops: NDArray, generator: np.random.Generator) -> int:
         """Start filters anew that hardly ever fire; returns how many.
@@ -182,7 +208,7 @@ class Student:
         crops : (n, 3, h, w), RGB 0..255
             What a filter must fire on somewhere.
         """
-        activity = self._means(crops, lambda features: (features > 0).mean(axis=(0, 2, 3)))
+        activity = self._means(crops, lambda features: (features > 0).mean(axis=(1, 2)))
         revived = 0
         for layer, active in activity.items():
             dead = active < _DEAD_BELOW
@@ -203,7 +229,7 @@ class Student:
                     moment[:] = values
             for reader in self._readers(layer):
                 values = self.arrays[reader].asnumpy()
-                values[:, dead] *= 0.1
+                values[:, dead] *= 0.05
                 self.arrays[reader][:] = values
         return revived
 
@@ -305,6 +331,8 @@ def run(settings: Settings) -> None:
             pictures.make(pupil.parameters(), step, settings.made)
         if step in settings.revive_at:
             LOGGER.info("%d dead filters started over", pupil.revive(pictures.sample(), generator))
+        if step % _FIT_EVERY == 0 and step < 0.9 * settings.steps:
+            pupil.fit_projections((pictures.source.batch(settings.batch) for _ in range(_FIT_BATCHES)), teachers)
         batch = pictures.source.batch(settings.batch)
         losses = pupil.losses(batch, teachers(batch), train=True)
         pupil.update(step + 1, settings.learning_rate * _schedule(step / settings.steps))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+Arrays = dict[str, np.ndarray]
+CONV0 = np.array([[0, 0, 255], [0, 255, 0], [255, 0, 0]])  # nearly
 LAYERS = ("11", "12", "pool", "21", "22", "pool", "31", "32", "33", "34", "pool", "41", "42", "43", "44", "pool", "51")
 
 
@@ -51,3 +55,44 @@ def see(
         if f"conv{layer}_aux.weight" in arrays:
             seen[f"relu{layer[0]}_{layer[1]}_read_out"] = functional.relu(convolve(values, f"conv{layer}_aux"))
     return seen
+
+
+@functools.cache
+def made_up() -> Arrays:
+    """Random arrays under the names and in the shapes of the published file."""
+    generator = np.random.default_rng(4)
+
+    def convolution(name: str, filters: int, channels: int, side: int) -> Arrays:
+        scale = np.sqrt(2 / channels) / side
+        return {
+            f"{name}.weight": generator.normal(0, scale, (filters, channels, side, side)).astype(np.float32),
+            f"{name}.bias": generator.normal(0, 0.1, filters).astype(np.float32),
+        }
+
+    noise = generator.normal(0, 0.5, (3, 3))
+    arrays = {
+        "conv0.weight": (CONV0 + noise).astype(np.float32).reshape(3, 3, 1, 1),
+        "conv0.bias": np.array([-104.3, -116.8, -123.3], np.float32),
+    }
+    channels = 3
+    for layer in LAYERS:
+        if layer != "pool":
+            filters = (16, 32, 64, 128, 128)[int(layer[0]) - 1]
+            arrays.update(convolution(f"conv{layer}", filters, channels, 3))
+            channels = filters
+    for layer, width, channels in (
+        ("11", 16, 64),
+        ("21", 32, 128),
+        ("31", 64, 256),
+        ("41", 128, 512),
+        ("51", 128, 512),
+    ):
+        arrays.update(convolution(f"conv{layer}_aux", channels, width, 1))
+    return arrays
+
+
+def write(path: Path, arrays: Arrays, zipped: bool = False) -> Path:
+    """A file as it is published, in the old layout of PyTorch or in the new one."""
+    content = {"epoch": 20, "model": {name: torch.from_numpy(array) for name, array in arrays.items()}}
+    torch.save(content, path, _use_new_zipfile_serialization=zipped)
+    return path
