@@ -488,11 +488,17 @@ def test_zip_without_weights(tmp_path: Path) -> None:
 # Damage. A file may be read (numbers carry no mark of their own) or refused, but never in another way.
 
 
+def fewer(form: str, positions: list[int]) -> list[int]:
+    """Every sixth position, and the last, in a MatConvNet file, for which each reading starts a process."""
+    return [*positions[:-1:6], positions[-1]] if form.startswith("matconvnet") else positions
+
+
 @every_form
 def test_truncated(form: str, tmp_path: Path) -> None:
     path, _ = written(form, tmp_path)
     content = path.read_bytes()
-    for length in [*range(0, 200, 9), *range(200, len(content), len(content) // 40), len(content) - 1]:
+    lengths = [*range(0, 200, 9), *range(200, len(content), len(content) // 40), len(content) - 1]
+    for length in fewer(form, lengths):
         path.write_bytes(content[:length])
         with pytest.raises((ValueError, UserError)):
             read(path)
@@ -504,7 +510,7 @@ def test_bits_flipped(form: str, tmp_path: Path) -> None:
     path, _ = written(form, tmp_path)
     content = path.read_bytes()
     generator = np.random.default_rng(3)
-    for position in [*range(0, 1200, 19), *generator.integers(0, len(content), 80)]:
+    for position in fewer(form, [*range(0, 1200, 19), *generator.integers(0, len(content), 80)]):
         damaged = bytearray(content)
         damaged[min(position, len(content) - 1)] ^= 1 << int(generator.integers(8))
         path.write_bytes(damaged)
@@ -744,7 +750,7 @@ MATLAB_HEAD = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<H", 0x100) + b"I
 
 
 def test_matlab_cells_nested_deeply(tmp_path: Path) -> None:
-    """200,000 levels, of which scipy.io.loadmat dies."""
+    """200,000 levels, which overflow the stack of scipy.io.loadmat."""
     head = element(6, struct.pack("<II", 1, 0)) + element(5, struct.pack("<ii", 1, 1))
     outermost = head + element(1, b"layers")
     levels = [struct.pack("<II", 14, 48 * level - 8) + head + element(1, b"") for level in range(200_000, 0, -1)]
@@ -755,7 +761,7 @@ def test_matlab_cells_nested_deeply(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compressed", [True, False])
-@pytest.mark.parametrize("kind", ["cell", "numbers", "text", "struct", "object", "shape"])
+@pytest.mark.parametrize("kind", ["cell", "numbers", "text", "struct", "object", "shape", "type"])
 def test_hostile_matlab_arrays(kind: str, compressed: bool, tmp_path: Path) -> None:
     zeros = bytes(1 << 22)
     content = {
@@ -765,6 +771,7 @@ def test_hostile_matlab_arrays(kind: str, compressed: bool, tmp_path: Path) -> N
         "struct": matlab_array(2, (1, 1), b"layers", element(5, b"\1\0\0\0") + element(1, b"a" * (1 << 20)) + zeros),
         "object": matlab_array(3, (1, 1), b"layers", zeros),
         "shape": matlab_array(7, (-1, 2**31 - 1), b"layers", element(7, zeros)),
+        "type": matlab_array(7, (1, 1), b"layers", element(0x7000, bytes(8))),  # scipy.io.loadmat crashes
     }[kind]
     content = struct.pack("<II", 15, len(zlib.compress(content))) + zlib.compress(content) if compressed else content
     (tmp_path / "a.mat").write_bytes(MATLAB_HEAD + content)

@@ -4,7 +4,8 @@ Source: https://www.cs.toronto.edu/~frossard/post/vgg16/ (weights of the Caffe o
 (height, width, channels, filters), and ``conv1_1_b``, (filters,); then ``fc6_W`` to ``fc8_b``, which are left out. Made
 for RGB, 0..255, minus 123.68/116.779/103.939.
 
-What is read is bounded by the SPEC, never by what the file claims; objects (pickles) are refused.
+What is read is bounded by the SPEC, never by what the file claims, and objects (pickles) are refused. That is why the
+header of an array is read first: `np.load` allocates what a header claims, and ignores data after the array.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ _KINDS = {"W": "weight", "b": "bias"}
 ZIP_DAMAGE = (OSError, EOFError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error, struct.error)
 
 
-def read(path: Path, spec: ModelSpec) -> dict[str, NDArray[np.float32]]:
-    """Read the convolutions, in the pixel convention of the SPEC.
+def read(file: Path | IO[bytes], spec: ModelSpec) -> dict[str, NDArray[np.float32]]:
+    """Read the convolutions of an archive, in the pixel convention of the SPEC.
 
     Raises
     ------
@@ -40,7 +41,7 @@ def read(path: Path, spec: ModelSpec) -> dict[str, NDArray[np.float32]]:
     """
     stored = {}
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             for member in archive.infolist():
                 if match := _MEMBER.fullmatch(member.filename):
                     name = f"conv{match[1]}_{_KINDS[match[2]]}"
@@ -99,9 +100,7 @@ def filters_first(stored: Mapping[str, NDArray]) -> dict[str, NDArray]:
     return {name: array.transpose(3, 2, 0, 1) if array.ndim == 4 else array for name, array in stored.items()}
 
 
-def adapt(
-    arrays: Mapping[str, NDArray], spec: ModelSpec, native: str, darker: NDArray | None = None
-) -> dict[str, NDArray[np.float32]]:
+def adapt(arrays: Mapping[str, NDArray], spec: ModelSpec, native: str) -> dict[str, NDArray[np.float32]]:
     """The parameters in single precision, the first convolution adapted to the pixel convention of the SPEC.
 
     Parameters
@@ -110,8 +109,6 @@ def adapt(
         Parameters of the SPEC's names and shapes; some may be missing.
     native
         The pixel convention they were made for.
-    darker : (3,) array, optional
-        By how much the mean colour they were made for is darker than that of `native`, in the order of its channels.
 
     Raises
     ------
@@ -123,8 +120,6 @@ def adapt(
     if not all(name in single for name in first):
         raise ValueError("it has no convolution conv1_1")
     weight, bias = (single[name] for name in first)
-    if darker is not None:
-        bias = (bias + (weight * darker.reshape(1, 3, 1, 1)).sum(axis=(1, 2, 3))).astype(np.float32)
-    with np.errstate(all="ignore"):  # values that are no numbers are found later, by the check
+    with np.errstate(all="ignore"):  # values that are not finite are found later, by the check
         single.update(zip(first, adapt_first_layer(weight, bias, native, spec.pixels)))
     return single
