@@ -1,6 +1,6 @@
 """Weights of the networks: read from files, checked against the network's SPEC, written as `.params`.
 
-A file that cannot be used is a :class:`UserError` that names the file and the parameter.
+A file that cannot be used raises a :class:`UserError` that names the file and the parameter.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def load(spec: ModelSpec, path: str | os.PathLike[str] | None = None) -> Paramet
     ----------
     spec : ModelSpec
     path : path, optional
-        A file in a supported format; the network's own weights where none is given.
+        A file in a supported format; by default, the network's own weights.
 
     Raises
     ------
     UserError
-        If the file is absent, damaged or of another network.
+        If the file is missing, damaged or for another network.
     """
     file = Path(path) if path is not None else spec.weights_path
     if not file.is_file():
@@ -43,7 +43,7 @@ def load(spec: ModelSpec, path: str | os.PathLike[str] | None = None) -> Paramet
 
 
 def _read(file: Path, reader: Callable[[BinaryIO, int], dict[str, NDArray]]) -> dict[str, NDArray]:
-    """The arrays that `reader`, given the open file and its size, finds in a file; UserError where it finds none."""
+    """What `reader` returns for the open file and its size; its errors become a UserError that names the file."""
     try:
         with file.open("rb") as stream:
             return reader(stream, os.fstat(stream.fileno()).st_size)
@@ -54,7 +54,7 @@ def _read(file: Path, reader: Callable[[BinaryIO, int], dict[str, NDArray]]) -> 
 
 
 def check(spec: ModelSpec, arrays: dict[str, NDArray], file: Path) -> Parameters:
-    """`arrays` as float32, in the order of the SPEC, after comparing names and shapes with it.
+    """`arrays` as float32, in the order of the SPEC, once their names and shapes are found to match it.
 
     Raises
     ------
@@ -63,20 +63,20 @@ def check(spec: ModelSpec, arrays: dict[str, NDArray], file: Path) -> Parameters
     """
     for name in arrays:
         if name not in spec.parameters and not name.startswith(spec.ignored_prefixes):
-            raise UserError(f"weights {file}: {name} is no parameter of {spec.name}")
+            raise UserError(f"weights {file}: {name} is not a parameter of {spec.name}")
     checked: Parameters = {}
     for name, shape in spec.parameters.items():
         if name not in arrays:
             raise UserError(f"weights {file}: {name} of {spec.name} is missing")
         array = arrays[name]
         if array.shape != shape:
-            raise UserError(f"weights {file}: {name} has the shape {array.shape}, expected {shape}")
+            raise UserError(f"weights {file}: {name} has shape {array.shape}, expected {shape}")
         if array.dtype.kind != "f":
-            raise UserError(f"weights {file}: {name} is of type {array.dtype}, expected floating-point numbers")
-        with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold becomes infinite, and is refused
+            raise UserError(f"weights {file}: {name} has dtype {array.dtype}, expected floating point")
+        with np.errstate(over="ignore", invalid="ignore"):  # overflow gives infinity, which is rejected below
             checked[name] = np.ascontiguousarray(array, dtype=np.float32)
         if not np.isfinite(checked[name]).all():
-            raise UserError(f"weights {file}: {name} holds values that are no finite numbers of 32 bits")
+            raise UserError(f"weights {file}: {name} contains values that are not finite in float32")
     return checked
 
 
@@ -86,7 +86,7 @@ def load_deep_compression(spec: ModelSpec, path: str | os.PathLike[str]) -> Para
     Raises
     ------
     UserError
-        If the file is absent or damaged.
+        If the file is missing or damaged.
     """
     file = Path(path)
     return check(spec, _read(file, lambda stream, size: deep_compression.read(stream, size, spec.parameters)), file)
@@ -99,7 +99,7 @@ def save(path: str | os.PathLike[str], parameters: Parameters) -> None:
 
 
 def random(spec: ModelSpec, seed: int) -> Parameters:
-    """Random weights of a useful scale (He et al. 2015: variance 2 / fan-in), biases zero; for tests and benchmarks."""
+    """Random He initialisation (He et al. 2015: variance 2 / fan-in), biases zero; for tests and benchmarks."""
     generator = np.random.default_rng(seed)
     return {
         name: (generator.standard_normal(shape) * np.sqrt(2.0 / np.prod(shape[1:]))).astype(np.float32)

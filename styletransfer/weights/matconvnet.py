@@ -4,12 +4,12 @@ Sources: https://www.vlfeat.org/matconvnet/pretrained/, and `utils/import-caffe.
 `matlab/simplenn/vl_simplenn_tidy.m` of https://github.com/vlfeat/matconvnet. ``layers`` is a cell array of structs with
 ``name``, ``type`` and, for a convolution, ``weights``, a cell of kernel and bias, or, in the oldest files, ``filters``
 and ``biases``. Kernels are (height, width, channels, filters); the bias is a row or a column. The mean colour is
-``averageImage`` of ``normalization``, in later files within ``meta``: a picture of one colour, or the colour alone.
-Made for RGB, 0..255, minus that colour. Fully connected layers are convolutions named ``fc6`` to ``fc8`` and left out.
+``averageImage`` of ``normalization``, in later files within ``meta``: an image of one colour, or just the colour.
+Made for RGB, 0..255, minus that colour. Fully connected layers are convolutions ``fc6`` to ``fc8``, and are skipped.
 
 SciPy reads the file, in a process of its own with limits: on a damaged file `scipy.io.loadmat` may crash the
 interpreter (an unknown element type, deep nesting), inflate without limit, or never end. The process passes the
-convolutions on as an archive in the form that `npz` reads.
+convolutions on as an archive that `npz` reads.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from styletransfer.weights import npz
 _PROJECT = Path(__file__).resolve().parents[2]
 _LAYER = re.compile(r"conv\d+_\d+")
 _MEMORY = 2 << 30  # bytes of address space; SciPy holds all of VGG-19 at once, 0.6 GB
-_SECONDS, _BYTES_PER_SECOND = 3, 10**7  # processor time: this much, and a second more for so many bytes of the file
+_SECONDS, _BYTES_PER_SECOND = 3, 10**7  # CPU time allowed: _SECONDS, and one more for every 10 MB of the file
 _SAME_COLOUR = 1e-3  # grey levels; single precision and rounding differ by less
 
 
@@ -44,17 +44,17 @@ def read(path: Path, spec: ModelSpec) -> dict[str, NDArray[np.float32]]:
     Raises
     ------
     ValueError
-        If the file is damaged or of another network.
+        If the file is damaged or for another network.
     """
     with path.open("rb") as source, tempfile.TemporaryFile() as converted:
         done = subprocess.run(
             [sys.executable, "-c", f"from {__name__} import convert; convert()"],
             cwd=_PROJECT,
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # each thread would take of the address space
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # each thread of BLAS would take address space
             stdin=source,
             stdout=converted,
             stderr=subprocess.PIPE,
-            start_new_session=True,  # a Ctrl-C is for this process to answer
+            start_new_session=True,  # so that Ctrl-C reaches only this process
         )
         if done.returncode < 0:
             raise ValueError("it is damaged, or its arrays are nested too deeply or too large")
@@ -71,8 +71,9 @@ def convert() -> None:
     and one line on standard error if the file is unusable, and is killed if it exceeds its limits.
     """
     seconds = _SECONDS + os.fstat(sys.stdin.fileno()).st_size // _BYTES_PER_SECOND
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    for kind, most in ((resource.RLIMIT_AS, _MEMORY), (resource.RLIMIT_CPU, seconds)):
+        _, hard = resource.getrlimit(kind)
+        resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
     try:
         variables = _load(sys.stdin.buffer)
         np.savez(sys.stdout.buffer, **_for_usual_mean(_convolutions(variables), _mean_colour(variables)))
@@ -103,7 +104,7 @@ def _convolutions(variables: dict[str, Any]) -> dict[str, NDArray[np.float32]]:
                 arrays[f"{layer['name']}_W"] = np.asarray(kernel, np.float32)
                 arrays[f"{layer['name']}_b"] = np.asarray(bias, np.float32)
     except (LookupError, TypeError, ValueError):
-        raise ValueError("layers is not as MatConvNet writes it") from None
+        raise ValueError("its variable layers is not in MatConvNet's format") from None
     return arrays
 
 
@@ -120,7 +121,7 @@ def _mean_colour(variables: dict[str, Any]) -> NDArray[np.float64]:
 
 
 def _for_usual_mean(arrays: dict[str, NDArray[np.float32]], colour: NDArray) -> dict[str, NDArray[np.float32]]:
-    """The same network for pixels minus the usual mean: what that leaves or takes away goes into the first bias."""
+    """The same network for pixels minus the usual mean; the difference of the means goes into the first bias."""
     darker = np.subtract(SPACES["rgb255"].mean, colour)
     if np.abs(darker).max() <= _SAME_COLOUR or not {"conv1_1_W", "conv1_1_b"} <= arrays.keys():
         return arrays
