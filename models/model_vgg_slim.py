@@ -1,8 +1,10 @@
 """VGG-slim: a small network of the VGG family that comes with the project.
 
-The shape is that of VGG (Simonyan and Zisserman 2014) with two convolutions a block and far fewer filters; poolings are
-averages. It was trained by `scripts/distill.py` to carry what SqueezeNet (Iandola et al. 2016) sees in a picture;
-`models/weights/vgg_slim.md` is the record of that training.
+The shape is that of VGG (Simonyan and Zisserman 2014) with fewer convolutions and far fewer filters; poolings are
+averages. Besides its ReLUs and poolings it has projections: ``proj3_1`` is a linear map of its features that estimates
+the leading principal components of VGG-19's relu3_1, so Gram matrices of the one differ as those of the other do. They
+are its default style and content layers. It was trained by `scripts/distill.py`; `models/weights/vgg_slim.md` is the
+record of that training.
 """
 
 from __future__ import annotations
@@ -12,22 +14,29 @@ import functools
 from models import vgg
 from models.spec import ModelSpec
 
-BLOCKS = ((32, 32), (64, 64), (128, 128), (128, 128), (128, 128))
+BLOCKS = ((16, 32), (32, 48), (64, 80, 64, 64), (128, 128, 128, 128), (128,))
+PROJECTIONS = (
+    vgg.Projection("proj1_1", of="relu1_1", channels=16),
+    vgg.Projection("proj2_1", of="relu2_2", channels=48),
+    vgg.Projection("proj3_1", of="relu3_2", channels=96),
+    vgg.Projection("proj4_1", of="relu4_1", channels=96),
+    vgg.Projection("proj5_1", of="relu5_1", channels=128),
+)
 
 SPEC = ModelSpec(
     name="vgg_slim",
     title="VGG-slim",
-    taps=vgg.taps(BLOCKS),
-    parameters=vgg.parameters(BLOCKS),
+    taps=vgg.taps(BLOCKS, PROJECTIONS),
+    parameters=vgg.parameters(BLOCKS, PROJECTIONS),
     pixels="rgb255",
     pooling="avg",
     weights_file="vgg_slim.params",
     how_to_get="it is part of the project: restore it with `git checkout models/weights/vgg_slim.params`",
     licence="Apache-2.0; see models/weights/vgg_slim.md for what it learned from",
     source="scripts/distill.py",
-    style_layers=vgg.STYLE_LAYERS,
-    content_layers=vgg.CONTENT_LAYERS,
+    style_layers={projection.name: 1.0 for projection in PROJECTIONS},
+    content_layers={"proj4_1": 1.0},
     cuts=vgg.CUTS,
 )
 
-get_symbol = functools.partial(vgg.get_symbol, BLOCKS, SPEC.pooling)
+get_symbol = functools.partial(vgg.get_symbol, BLOCKS, SPEC.pooling, projections=PROJECTIONS)

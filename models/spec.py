@@ -63,6 +63,9 @@ class ModelSpec:
     content_layers: Mapping[str, float]
     ignored_prefixes: tuple[str, ...] = ("fc",)  # parameters of published files that are no part of the network here
     cuts: tuple[str, ...] = ()  # taps behind which it can be taken up again, small enough to be kept of a whole picture
+    # Taps and the channels of the larger network's features that a 1 x 1 convolution and a ReLU behind them rebuild.
+    # These convolutions are kept with the weights and are no part of the network.
+    read_outs: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def weights_path(self) -> Path:
@@ -72,6 +75,16 @@ class ModelSpec:
     @property
     def layer_names(self) -> tuple[str, ...]:
         return tuple(tap.name for tap in self.taps)
+
+    @property
+    def read_out_parameters(self) -> dict[str, tuple[int, ...]]:
+        """Name and shape of every read-out's weight, (channels, channels of the tap, 1, 1), and bias, (channels,)."""
+        widths = {tap.name: tap.channels for tap in self.taps}
+        shapes: dict[str, tuple[int, ...]] = {}
+        for layer, channels in self.read_outs.items():
+            shapes[f"{layer}_read_out_weight"] = (channels, widths[layer], 1, 1)
+            shapes[f"{layer}_read_out_bias"] = (channels,)
+        return shapes
 
     def after(self, layer: str) -> ModelSpec:
         """What lies behind a tap, as a network of its own, whose image is what the tap puts out."""

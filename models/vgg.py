@@ -7,6 +7,7 @@ convolutional part is built; the image may have any size.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from models.runtime import load_mxnet
@@ -22,39 +23,57 @@ CUTS = ("pool2", "pool3", "pool4")  # with 8, 4 and 2 values for each pixel of V
 Blocks = Sequence[Sequence[int]]  # for every block the number of filters of each convolution
 
 
-def _layers(blocks: Blocks) -> Iterator[tuple[str, str, int]]:
+@dataclass(frozen=True)
+class Projection:
+    """A linear map of a ReLU's features, a 1 x 1 convolution, that may be tapped; nothing deeper is built on it."""
+
+    name: str
+    of: str  # the ReLU
+    channels: int
+
+
+Projections = Sequence[Projection]
+_WINDOWS = {"relu": {"kernel": 3, "pad": 1}, "proj": {"kernel": 1}, "pool": {"kernel": 2, "stride": 2}}
+
+
+def _layers(blocks: Blocks, projections: Projections = ()) -> Iterator[tuple[str, str, int]]:
     """(kind, suffix, channels) of every layer in order: ("conv", "1_1", 64), ("relu", "1_1", 64), ("pool", "1", 64)."""
     for number, block in enumerate(blocks, start=1):
         for position, filters in enumerate(block, start=1):
             yield "conv", f"{number}_{position}", filters
             yield "relu", f"{number}_{position}", filters
+            for projection in projections:
+                if projection.of == f"relu{number}_{position}":
+                    yield "proj", projection.name.removeprefix("proj"), projection.channels
         yield "pool", f"{number}", block[-1]
 
 
-def taps(blocks: Blocks) -> tuple[Tap, ...]:
-    """Every ReLU (behind its convolution) and every pooling."""
+def taps(blocks: Blocks, projections: Projections = ()) -> tuple[Tap, ...]:
+    """Every ReLU (after its convolution), projection and pooling."""
     return tuple(
-        Tap(kind + suffix, channels, kernel=3, pad=1)
-        if kind == "relu"
-        else Tap(kind + suffix, channels, kernel=2, stride=2)
-        for kind, suffix, channels in _layers(blocks)
+        Tap(kind + suffix, channels, **_WINDOWS[kind])
+        for kind, suffix, channels in _layers(blocks, projections)
         if kind != "conv"
     )
 
 
-def parameters(blocks: Blocks) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every weight, (filters, channels, 3, 3), and bias, (filters,)."""
+def parameters(blocks: Blocks, projections: Projections = ()) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every weight, (filters, channels, 3, 3) or (filters, channels, 1, 1), and bias, (filters,)."""
     shapes: dict[str, tuple[int, ...]] = {}
     channels = 3
-    for kind, suffix, filters in _layers(blocks):
+    for kind, suffix, filters in _layers(blocks, projections):
+        if kind in ("conv", "proj"):
+            side = 3 if kind == "conv" else 1
+            shapes[f"{kind}{suffix}_weight"] = (filters, channels, side, side)
+            shapes[f"{kind}{suffix}_bias"] = (filters,)
         if kind == "conv":
-            shapes[f"conv{suffix}_weight"] = (filters, channels, 3, 3)
-            shapes[f"conv{suffix}_bias"] = (filters,)
             channels = filters
     return shapes
 
 
-def build(blocks: Blocks, wanted: Iterable[str], pooling: str, after: str | None = None) -> dict[str, Any]:
+def build(
+    blocks: Blocks, wanted: Iterable[str], pooling: str, after: str | None = None, projections: Projections = ()
+) -> dict[str, Any]:
     """Build the network from the variable ``data``, (1, 3, H, W), as far as the deepest wanted layer.
 
     With `after`, ``data`` is what that layer puts out, (1, channels, height, width).
@@ -74,12 +93,17 @@ def build(blocks: Blocks, wanted: Iterable[str], pooling: str, after: str | None
     found: dict[str, Any] = {}
     symbol = mx.sym.Variable("data")
     begun = after is None
-    for kind, suffix, filters in _layers(blocks):
+    for kind, suffix, filters in _layers(blocks, projections):
         if not missing:
             break
         name = kind + suffix
         if not begun:
             begun = name == after
+            continue
+        if kind == "proj":
+            if name in missing:
+                missing.remove(name)
+                found[name] = mx.sym.Convolution(symbol, num_filter=filters, kernel=(1, 1), name=name)
             continue
         if kind == "conv":
             symbol = mx.sym.Convolution(symbol, num_filter=filters, kernel=(3, 3), pad=(1, 1), name=name)
@@ -102,6 +126,8 @@ def get_symbol(
     content_layers: Iterable[str],
     pooling: str | None = None,
     after: str | None = None,
+    *,
+    projections: Projections = (),
 ) -> tuple:
     """(style group, content group) of the tapped layers, inputs `data` (1, 3, H, W) and the parameters of the SPEC.
 
@@ -109,7 +135,9 @@ def get_symbol(
     of the SPEC's cuts, `data` is what that layer puts out, and only what lies behind it is built. A group without
     layers is None.
     """
-    return group(lambda wanted: build(blocks, wanted, pooling or own_pooling, after), style_layers, content_layers)
+    return group(
+        lambda wanted: build(blocks, wanted, pooling or own_pooling, after, projections), style_layers, content_layers
+    )
 
 
 def group(build_layers: Any, style_layers: Iterable[str], content_layers: Iterable[str]) -> tuple:

@@ -3,6 +3,7 @@
 
 python scripts/fetch.py squeezenet
 python scripts/fetch.py vgg16
+python scripts/fetch.py vgg19_16x
 python scripts/fetch.py vgg19 --source dmlc
 python scripts/fetch.py vgg19 --from ~/Downloads/imagenet-vgg-verydeep-19.mat
 python scripts/fetch.py --list
@@ -21,16 +22,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description="Download, verify and convert pretrained weights and the classic example images.",
-        epilog="Exit status: 0 done, or there already; 2 not possible, and why is on standard error. "
-        "A download that broke goes on when the command is given again.",
+        epilog="Exit status: 0 if the files are in place, 2 on an error, which is explained on standard error.",
     )
-    parser.add_argument("name", nargs="?", help="squeezenet, vgg16, vgg19 or images; --list shows all")
+    parser.add_argument("name", nargs="?", help="squeezenet, vgg16, vgg19, vgg19_16x or images; --list shows all")
     parser.add_argument("--list", action="store_true", help="show what can be fetched, and what is there already")
     parser.add_argument("--source", metavar="NAME", help="use only this source (default: each in turn)")
     parser.add_argument(
-        "--from", "--file", metavar="FILE", type=Path, dest="file", help="convert a file downloaded in another way"
+        "--from", "--file", metavar="FILE", type=Path, dest="file", help="use a file that was downloaded by other means"
     )
-    parser.add_argument("--force", action="store_true", help="replace what is there")
+    parser.add_argument("--force", action="store_true", help="replace existing files")
     options = parser.parse_args(arguments)
 
     from styletransfer import commands, downloads, sources

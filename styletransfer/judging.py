@@ -1,83 +1,67 @@
-"""How close a picture comes to a style and to a content in the eyes of another network: the cross-network distances.
+"""Pictures judged: how close each comes to a painting's style and to a photograph's content, by every eye there is.
 
-A picture that was optimised with one network is judged by SqueezeNet, which it was not made to please:
-
-- style distance: the mean over `STYLE_LAYERS` of |G / (N M) - A / (N M)|^2 / |A / (N M)|^2, each Gram matrix with its
-  own picture's M;
-- content distance: |F - P|^2 / |P|^2 in `CONTENT_LAYER`.
+Made with a network, a picture pleases that network; what it is worth, others tell: see :mod:`styletransfer.eyes`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from models import model_squeezenet
-from models.runtime import load_mxnet
 from styletransfer import config as configs
-from styletransfer import images, pipeline, pixels, weights
+from styletransfer import images, pipeline, pixels
+from styletransfer.eyes import Eye
 from styletransfer.images import Picture
-from styletransfer.network import Network, tapped
 from styletransfer.pyramid import Pyramid
-from styletransfer.weights import Parameters
-
-STYLE_LAYERS = ("relu_conv1", "fire2", "fire4", "fire5", "fire7", "fire9")
-CONTENT_LAYER = "fire5"
 
 
-class Judge:
-    """SqueezeNet as a judge of pictures (H, W, 3), RGB 0..1.
+@dataclass(frozen=True)
+class Distances:
+    """What one eye says of one picture.
 
-    Parameters
+    Attributes
     ----------
-    parameters : dict of arrays
-        SqueezeNet's, in its native pixel convention.
+    style_layers, untouched_layers : dict of float
+        The style distance in every layer: of the picture, and of the photograph itself.
+    content : float
+        The content distance.
     """
 
-    def __init__(self, parameters: Parameters) -> None:
-        self._parameters = parameters
+    style_layers: Mapping[str, float]
+    untouched_layers: Mapping[str, float]
+    content: float
 
-    def features(self, picture: Picture) -> dict[str, NDArray[np.float64]]:
-        """The judging layers' features, (N, M) each."""
-        names, symbol = tapped(model_squeezenet.SPEC.name, STYLE_LAYERS, [CONTENT_LAYER], model_squeezenet.SPEC.pooling)
-        height, width = picture.shape[:2]
-        network = Network(names, symbol, self._parameters, (3, height, width), load_mxnet().cpu(), trainable=False)
-        network.image[:] = pixels.from_picture(picture, model_squeezenet.SPEC.pixels)
-        network.forward()
-        return {
-            name: value.asnumpy()[0].reshape(value.shape[1], -1).astype(float)
-            for name, value in network.features.items()
-        }
+    @property
+    def style(self) -> float:
+        """The style distance of the picture."""
+        return float(np.mean(list(self.style_layers.values())))
 
-    def style_distance(self, picture: Picture, style: Picture) -> float:
-        """How far a picture is from a style; 0 for the style itself, of any size."""
-        found, wanted = self.features(picture), self.features(style)
-        distances = []
-        for layer in STYLE_LAYERS:
-            gram, target = (features @ features.T / features.size for features in (found[layer], wanted[layer]))
-            distances.append(np.sum((gram - target) ** 2) / np.sum(target**2))
-        return float(np.mean(distances))
-
-    def content_distance(self, picture: Picture, content: Picture) -> float:
-        """How far a picture is from a content picture of the same size; 0 for the content itself."""
-        found, wanted = self.features(picture)[CONTENT_LAYER], self.features(content)[CONTENT_LAYER]
-        return float(np.sum((found - wanted) ** 2) / np.sum(wanted**2))
+    @property
+    def untouched(self) -> float:
+        """The style distance of the photograph itself."""
+        return float(np.mean(list(self.untouched_layers.values())))
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the judge says of one picture."""
+    """What is said of one picture: by every eye, by its name; and what it took to make it."""
 
     style: str
-    style_distance: float
-    untouched: float  # the style distance of the photograph itself
-    content_distance: float
+    by: Mapping[str, Distances]
     steps: int
     seconds: float
+
+
+def judge(eye: Eye, picture: Picture, photograph: Picture, painting: Picture) -> Distances:
+    """Judge a picture (H, W, 3), RGB 0..1, made of a photograph of the same size and a painting of any."""
+    return Distances(
+        eye.style_distances(picture, painting),
+        eye.style_distances(photograph, painting),
+        eye.content_distance(picture, photograph),
+    )
 
 
 def verdicts(
@@ -86,7 +70,7 @@ def verdicts(
     pictures: Sequence[str] | None,
     size: int,
     assignments: Sequence[str],
-    judge_weights: str | None,
+    eyes: Sequence[Eye],
     folder: Path | None,
 ) -> Iterator[Verdict]:
     """Judge a picture for every style: those given, or ones made with the default preset and `assignments`.
@@ -98,11 +82,6 @@ def verdicts(
     UserError
         If a file cannot be used.
     """
-    spec = model_squeezenet.SPEC
-    if judge_weights and Path(judge_weights).suffix == ".net":
-        judge = Judge(weights.load_deep_compression(spec, judge_weights))
-    else:
-        judge = Judge(weights.load(spec, judge_weights))
     photograph = _at_size(images.read(content), size)
     for number, style in enumerate(styles):
         painting = _at_size(images.read(style), size)
@@ -114,14 +93,8 @@ def verdicts(
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
             images.write(folder / f"{Path(style).stem}.png", picture)
-        yield Verdict(
-            style,
-            judge.style_distance(picture, painting),
-            judge.style_distance(photograph, painting),
-            judge.content_distance(picture, photograph),
-            steps,
-            seconds,
-        )
+        by = {eye.name: judge(eye, picture, photograph, painting) for eye in eyes}
+        yield Verdict(style, by, steps, seconds)
 
 
 def _at_size(picture: Picture, long_edge: int) -> Picture:

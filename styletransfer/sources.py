@@ -1,6 +1,6 @@
-"""What `scripts/fetch.py` can fetch: from where, how the right file is known, under which licence, and where it goes.
+"""The files that `scripts/fetch.py` can fetch, with their sources, checksums and licences.
 
-To add a source, add it to the tuple of its network in :func:`catalogue`; sources are tried in the order they stand in.
+To add a source, add it to its target in :func:`catalogue`; sources are tried in order.
 """
 
 from __future__ import annotations
@@ -19,24 +19,23 @@ from styletransfer.errors import UserError
 from styletransfer.weights import recognise
 
 ROOT = Path(__file__).resolve().parents[1]
-Kind = Literal["sha256", "sha256 beginning", "md5", "git blob sha1"]
+Kind = Literal["sha256", "sha256 prefix", "md5", "git blob sha1"]
 Reader = Callable[[Path], weights.Parameters]
 
 _DIGITS = {
     "sha256": range(64, 65),
-    "sha256 beginning": range(8, 64),
+    "sha256 prefix": range(8, 64),
     "md5": range(32, 33),
     "git blob sha1": range(40, 41),
 }
-_LARGEST = 1_000_000_000
 _KERAS = "https://github.com/fchollet/deep-learning-models/releases/download/v0.1"
 
 
 @dataclass(frozen=True)
 class Checksum:
-    """What its publisher says of a file's contents: the kind of sum, and its digits in lower-case hexadecimal.
+    """A published checksum, in lower-case hexadecimal digits.
 
-    A git blob's sum is the sha1 of the line ``blob <size>``, a zero byte and the contents.
+    The checksum of a git blob is the SHA-1 of ``blob <size>``, a zero byte and the contents.
     """
 
     kind: Kind
@@ -44,7 +43,7 @@ class Checksum:
 
     def __post_init__(self) -> None:
         if len(self.digits) not in _DIGITS[self.kind] or not set(self.digits) <= set(string.hexdigits.lower()):
-            raise ValueError(f"{self.digits!r} cannot be a {self.kind}")
+            raise ValueError(f"{self.digits!r} is not a valid {self.kind}")
 
     def __str__(self) -> str:
         return f"{self.kind} {self.digits}"
@@ -56,30 +55,32 @@ class Source:
 
     name: str
     url: str
-    size: int  # of the download, in bytes; near enough to stop one that does not end
-    checksum: Checksum | None  # None: none is published
+    size: int  # of the download, in bytes; shown to the user
+    checksum: Checksum | None  # None if none is published
     licence: str
     credit: str  # where the work comes from
-    reader: Reader | None = None  # of the downloaded file; None: it is kept as it is
+    reader: Reader | None = None  # converts the downloaded file; None keeps it as it is
 
     @property
-    def limit(self) -> int:
-        """The number of bytes at which a download is stopped."""
-        return min(self.size + self.size // 4 + 1_000_000, _LARGEST)
+    def file(self) -> str:
+        """The name of the published file."""
+        return self.url.rsplit("/", 1)[-1]
 
 
 @dataclass(frozen=True)
 class Target:
-    """One file of the project that can be fetched."""
+    """A file to be put in place, and where it can be downloaded."""
 
     path: Path
     sources: tuple[Source, ...]
-    reader: Reader | None = None  # of the finished file, raises UserError; None: it is known by its sources' checksums
+    reader: Reader | None = None  # checks the converted file (UserError); None if it is stored as published
 
 
 def catalogue() -> dict[str, tuple[Target, ...]]:
     """Everything that can be fetched: for each name the files that belong to it."""
-    squeezenet, vgg16, vgg19 = (models.load(name).SPEC for name in ("squeezenet", "vgg16", "vgg19"))
+    squeezenet, vgg16, vgg19, vgg19_16x = (
+        models.load(name).SPEC for name in ("squeezenet", "vgg16", "vgg19", "vgg19_16x")
+    )
     return {
         "squeezenet": (
             Target(
@@ -97,6 +98,25 @@ def catalogue() -> dict[str, tuple[Target, ...]]:
                     ),
                 ),
                 partial(weights.load, squeezenet),
+            ),
+        ),
+        "vgg19_16x": (
+            Target(
+                vgg19_16x.weights_path,
+                (
+                    Source(
+                        "mingsun-tse",
+                        "https://raw.githubusercontent.com/MingSun-Tse/Collaborative-Distillation/"
+                        "4a269dc90020721ef9b279b2926c62f5bcd6d209/trained_models/wct_se_16x_new/"
+                        "20191109-211322_E20.pth",
+                        3_862_288,
+                        Checksum("sha256", "9417c34d0d8d621bc6af78be745f1b8d30f5f210efa01e50655c60eb3770816b"),
+                        vgg19_16x.licence,
+                        f"H. Wang et al., Collaborative Distillation, CVPR 2020, {vgg19_16x.source}",
+                        partial(weights.load_whole, vgg19_16x),
+                    ),
+                ),
+                partial(weights.load_whole, vgg19_16x),
             ),
         ),
         "vgg19": (
@@ -153,7 +173,7 @@ def catalogue() -> dict[str, tuple[Target, ...]]:
                         "matconvnet",
                         "matconvnet",
                         "https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-16.mat",
-                        520_000_000,  # not stated; packed as well as VGG-19's it has 515 MB
+                        520_000_000,  # an estimate: the size is not published
                         Checksum("md5", "f72d927587ca4c97fbd165ec9cb9997f"),
                         "converted for MatConvNet",
                     ),
@@ -191,7 +211,7 @@ def catalogue() -> dict[str, tuple[Target, ...]]:
 
 
 def how_to_get(path: Path) -> str | None:
-    """The command that fetches a file of the project, for an error message; None where there is none."""
+    """How to fetch a missing file, for an error message; None if it cannot be fetched."""
     for name, targets in catalogue().items():
         if any(path == target.path for target in targets):
             return f"run `python scripts/fetch.py {name}`"
@@ -201,34 +221,34 @@ def how_to_get(path: Path) -> str | None:
 def _vgg(
     spec: ModelSpec, name: str, form: str, url: str, size: int, checksum: Checksum | None, conversion: str
 ) -> Source:
-    """Oxford's own weights, as somebody else converted and published them."""
+    """The original weights of the Visual Geometry Group, Oxford, as converted and published by others."""
     credit = f"K. Simonyan and A. Zisserman, {spec.source}, {conversion}"
     return Source(name, url, size, checksum, spec.licence, credit, partial(_read, spec, form))
 
 
 def _torchvision(spec: ModelSpec, file: str, size: int, digits: str) -> Source:
-    """The same network, but trained anew, so that neither the numbers nor the licence are Oxford's."""
+    """The same architecture trained from scratch by torchvision: different weights, under a different licence."""
     return Source(
         "torchvision",
         f"https://download.pytorch.org/models/{file}",
         size,
-        Checksum("sha256 beginning", digits),
+        Checksum("sha256 prefix", digits),
         "BSD 3-Clause, as torchvision; none is stated for the weights alone",
         f"torchvision, https://github.com/pytorch/vision, {spec.title} trained from scratch",
-        partial(_read, spec, "torchvision"),
+        partial(_read, spec, "pytorch"),
     )
 
 
 def _read(spec: ModelSpec, form: str, path: Path) -> weights.Parameters:
-    """Read a file of that form only: one source's file, damaged, is not to pass as that of another without checksum."""
+    """Read weights in one given format, so that a corrupt file cannot pass for one of a source without a checksum."""
     parameters = weights.load(spec, path)
     found = recognise.recognise(path)
     if found != form:
-        raise UserError(f"weights {path}: a file of the form {found}, expected {form}")
+        raise UserError(f"weights {path}: the format is {found}, expected {form}")
     return parameters
 
 
 def _picture(file: str, size: int, sha256: str, licence: str, credit: str) -> Target:
-    """A picture of the MXNet neural-style example, kept in input/."""
+    """A picture of the MXNet neural-style example, stored in input/."""
     url = f"https://github.com/dmlc/web-data/raw/master/mxnet/neural-style/input/{file}"
     return Target(ROOT / "input" / file, (Source("dmlc", url, size, Checksum("sha256", sha256), licence, credit),))

@@ -40,6 +40,12 @@ def finite_differences(function: Callable[[NDArray], float], point: NDArray, ste
     return gradient
 
 
+def architecture(model: str) -> tuple[Any, dict[str, str]]:
+    """The blocks of a network of the VGG family, and of each of its projections the ReLU that it is made of."""
+    module = models.load(model)
+    return module.BLOCKS, {projection.name: projection.of for projection in getattr(module, "PROJECTIONS", ())}
+
+
 @functools.cache
 def random_parameters(model: str) -> weights.Parameters:
     """Random weights of a network, and biases that are not zero. Shared by all tests: not to be changed."""

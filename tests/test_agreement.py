@@ -13,10 +13,9 @@ import json
 import numpy as np
 import pytest
 import yaml
-from helpers import random_parameters, relative_error
+from helpers import architecture, random_parameters, relative_error
 from shrunk import CONFIGS, PROJECT, shrunk
 
-import models
 from styletransfer import curves, pipeline
 from styletransfer.optimization import Stop, optimize
 
@@ -85,7 +84,8 @@ def both(case):
 
     values = values_of(name, changes)
     exact = {name: array.astype(np.float64) for name, array in parameters.items()}
-    network = (models.load(values["model"]).BLOCKS, exact, values["pooling"])
+    blocks, projections = architecture(values["model"])
+    network = (blocks, exact, values["pooling"], projections)
     evaluate = torch_vgg.evaluator(problem_of(values, pictures), network, values["pixels"])
     settings = {**values["optimizer"], "displayable": spaces.displayable(values["pixels"])}
     visited = descent.descend(settings, evaluate, start, STEPS)

@@ -108,4 +108,4 @@ def test_help_needs_nothing_but_python(path):
     assert done.returncode == 0 and done.stdout.startswith("usage: ")
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "argparse" in loaded
-    assert not loaded & {"mxnet", "numpy", "pydantic", "PIL", "matplotlib", "yaml"}
+    assert not loaded & {"mxnet", "numpy", "pydantic", "PIL", "matplotlib", "yaml", "pooch", "requests"}

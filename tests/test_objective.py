@@ -7,7 +7,7 @@ import functools
 
 import numpy as np
 import pytest
-from helpers import mx, random_parameters, random_picture, relative_error, to_mx
+from helpers import architecture, mx, random_parameters, random_picture, relative_error, to_mx
 from reference import formulas, numpy_vgg
 
 import models
@@ -87,7 +87,8 @@ def prepared(case, parameters=None, with_content=True):
 def network_of(case):
     """The arguments that the reference networks take before the image."""
     parameters = parameters_for(case.model, random_parameters(case.model), case.pixels)
-    return models.load(case.model).BLOCKS, parameters, case.pooling
+    blocks, projections = architecture(case.model)
+    return blocks, parameters, case.pooling, projections
 
 
 def problem_of(case):

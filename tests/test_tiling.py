@@ -253,8 +253,8 @@ def test_a_second_evaluation_starts_anew():
     case = Case("vgg_slim", "avg", 150, 170, 110, ("relu1_1", "relu3_1"), ("relu2_2",), False)
     source = Source(case.model, case.pooling, random_parameters(case.model), mx.cpu(), case.tile)
     targets = Targets(
-        {"relu2_2": mx.nd.zeros((1, 64, 75, 85))},
-        {"relu1_1": mx.nd.zeros((32, 32)), "relu3_1": mx.nd.zeros((128, 128))},
+        {"relu2_2": mx.nd.zeros((1, 48, 75, 85))},
+        {"relu1_1": mx.nd.zeros((16, 16)), "relu3_1": mx.nd.zeros((64, 64))},
     )
     coefficients = {"content.relu2_2": 1e-3, "style.relu1_1": 1e-9, "style.relu3_1": 1e-9}
     losses = NetworkLosses(source, targets, coefficients, 150, 170)

@@ -27,7 +27,7 @@ from models import load, vgg
 from models.spec import ModelSpec
 from styletransfer import weights
 from styletransfer.errors import UserError
-from styletransfer.weights import gluon, mxnet_params, recognise
+from styletransfer.weights import gluon, mxnet_params, pytorch, recognise
 
 MEAN = np.array([123.68, 116.779, 103.939])  # RGB
 SCALED_MEAN, SCALED_DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
@@ -206,8 +206,8 @@ WRITERS: dict[str, tuple[str, Callable[[Path, Arrays], None]]] = {
     "keras-model": ("keras", write_keras_model),
     "matconvnet": ("matconvnet", write_matconvnet),
     "matconvnet-old": ("matconvnet", write_matconvnet_old),
-    "torch": ("torchvision", write_torch),
-    "torch-legacy": ("torchvision", write_torch_legacy),
+    "torch": ("pytorch", write_torch),
+    "torch-legacy": ("pytorch", write_torch_legacy),
     "npz": ("npz", write_npz),
     "npz-compressed": ("npz", write_npz_compressed),
 }
@@ -576,8 +576,23 @@ def test_pickle_in_a_state_dict_is_not_run(zipped: bool, tmp_path: Path) -> None
 LEGACY_HEAD = pickle.dumps(0x1950A86A20F9469CFC6C, 2)
 
 
+def doubled(times: int) -> bytes:
+    """A tuple of a tuple twice, of a tuple twice, ...: few bytes, whose hash takes 2 ** times steps."""
+    return b"\x80\x04)" + b"".join(b"\x94h" + bytes([n]) + b"\x86" for n in range(times))
+
+
 HOSTILE_PICKLES = [
     b"cos\nsystem\n(S'true'\ntR.",
+    b"\x80\x02cposix\nsystem\nX\x04\x00\x00\x00true\x85R.",
+    b"\x80\x02c__builtin__\ngetattr\nctorch\nSize\nX\x0b\x00\x00\x00__globals__\x86R.",
+    b"\x80\x02cstyletransfer.weights.pytorch\nnp\n.",
+    b"\x80\x02ctorch.nn.modules.conv\nConv2d\n)\x81}b.",
+    b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\nN}X\x0c\x00\x00\x00__defaults__)s\x86b.",  # BUILD of a function
+    b"\x80\x02)ctorch\nSize\nX\x08\x00\x00\x00__code__Nsb.",
+    b"\x80\x02(X\x07\x00\x00\x00storageX\x01\x00\x00\x000X\x01\x00\x00\x000NK\x01tQ.",
+    b"\x80\x02}" + doubled(60)[2:] + b"Ns.",  # as a key
+    b"\x80\x02}" + b")" + b"\x85" * 200_000 + b"Ns.",
+    b"\x80\x02\x8a\xff" + b"\xff" * 100,
     b"\x80\x02cbuiltins\neval\nU\x011\x85R.",
     b"(ios\nsystem\n.",
     b"\x80\x04\x8c\x02os\x8c\x06system\x93.",
@@ -590,23 +605,41 @@ HOSTILE_PICKLES = [
     b"\x80\x02u.",
     b"\x80\x020.",
     b"\x80\x02j\x00\x00\x00\x01.",
-    b"\x80\x04)"
-    + b"\x94h\x00\x86"
-    + b"".join(b"\x94h" + bytes([n]) + b"\x86" for n in range(1, 60))
-    + b"\x8c\x01a\x93.",
+    doubled(60) + b"\x8c\x01a\x93.",
 ]
 
 
 @pytest.mark.parametrize("program", HOSTILE_PICKLES, ids=range(len(HOSTILE_PICKLES)))
 def test_hostile_pickles(program: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.pth"
+    before = [(function.__defaults__, dict(vars(function))) for function in pytorch._FUNCTIONS.values()]
     path.write_bytes(LEGACY_HEAD + pickle.dumps(1001, 2) + pickle.dumps({"little_endian": True}, 2) + program)
-    with pytest.raises(ValueError):
-        read(path)
+    with limited_memory(), pytest.raises(UserError) as caught:
+        weights.load(SMALL, path)
+    assert "\n" not in str(caught.value)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("archive/data.pkl", program)
-    with pytest.raises(ValueError):
-        read(path)
+    with limited_memory(), pytest.raises(UserError) as caught:
+        weights.load(SMALL, path)
+    assert "\n" not in str(caught.value)
+    assert [(function.__defaults__, dict(vars(function))) for function in pytorch._FUNCTIONS.values()] == before
+
+
+@pytest.mark.parametrize("length", [0, 107, 109, 1 << 20, (1 << 31) - 1])
+def test_lengths_in_an_old_pytorch_file_that_are_not_its_own(length: int, tmp_path: Path) -> None:
+    """In the pickle, before the values, or in both."""
+    path, _ = written("torch-legacy", tmp_path)
+    content = path.read_bytes()
+    before, claimed, after = b"K\x6c", b"J" + struct.pack("<i", length), struct.pack("<q", 108)  # 4 x 3 x 3 x 3 values
+    assert content.count(before) == content.count(after) == 1
+    for damaged in (
+        content.replace(before, claimed),
+        content.replace(after, struct.pack("<q", length)),
+        content.replace(before, claimed).replace(after, struct.pack("<q", length)),
+    ):
+        path.write_bytes(damaged)
+        with limited_memory(), pytest.raises(UserError):
+            weights.load(SMALL, path)
 
 
 def test_zip_bombs(tmp_path: Path) -> None:
@@ -672,10 +705,10 @@ def test_torch_tensors_that_claim_too_much(tmp_path: Path) -> None:
     torch.save(content, tmp_path / "a.pth")
     with limited_memory(), pytest.raises(ValueError, match="shape"):
         read(tmp_path / "a.pth")
-    content["features.0.weight"] = torch.zeros(1 << 22)[:108].reshape(4, 3, 3, 3)
+    content["features.0.weight"] = torch.zeros(1 << 25)[:108].reshape(4, 3, 3, 3)  # 128 MB, which are not read
     torch.save(content, tmp_path / "a.pth")
-    with limited_memory(), pytest.raises(ValueError, match="more values than the whole network"):
-        read(tmp_path / "a.pth")
+    with limited_memory():
+        assert not read(tmp_path / "a.pth")["conv1_1_weight"].any()
     content["features.0.weight"] = torch.zeros(108).reshape(4, 3, 3, 3)
     torch.save(content, tmp_path / "a.pth")
     with zipfile.ZipFile(tmp_path / "a.pth") as archive:

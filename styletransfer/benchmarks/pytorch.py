@@ -55,7 +55,7 @@ class Network:
     parameters : dict of arrays
     pooling : str
         max or avg.
-    layers : names of the tapped ReLUs
+    layers : names of the tapped ReLUs and projections
     precision : str
         float32; or bfloat16, for weights and features.
     channels_last : bool
@@ -74,8 +74,10 @@ class Network:
         torch = load_torch()
         self._blocks = blocks_of(model)
         self._wanted = set(layers)
-        if not all(layer.startswith("relu") for layer in self._wanted):
-            raise UserError("the comparison with PyTorch taps ReLUs only: leave poolings out of the layers")
+        if any(layer.startswith("pool") for layer in self._wanted):
+            raise UserError("the comparison with PyTorch does not tap poolings: leave them out of the layers")
+        projections = getattr(models.load(model), "PROJECTIONS", ())
+        self._projections = {projection.of: projection.name for projection in projections}
         self._pool = getattr(torch.nn.functional, f"{pooling}_pool2d")
         self._dtype = getattr(torch, precision)
         self._format = torch.channels_last if channels_last else torch.contiguous_format
@@ -96,6 +98,10 @@ class Network:
                 value = functional.relu(functional.conv2d(value, weight, bias, padding=1))
                 if f"relu{suffix}" in self._wanted:
                     found[f"relu{suffix}"] = value
+                projection = self._projections.get(f"relu{suffix}")
+                if projection in self._wanted:
+                    weight, bias = self._parameters[f"{projection}_weight"], self._parameters[f"{projection}_bias"]
+                    found[projection] = functional.conv2d(value, weight, bias)
                 if len(found) == len(self._wanted):
                     return found
             value = self._pool(value, 2)

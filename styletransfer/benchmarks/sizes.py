@@ -83,8 +83,8 @@ def measure(model: str, sizes: Sequence[int], tiles: Sequence[int], largest: int
     UserError
         If a tile is too small for the network.
     """
-    layers = [*stacks.WEIGHTS.content_layers, *stacks.WEIGHTS.style_layers]
-    smallest = smallest_tile(models.load(model).SPEC, layers)
+    spec = models.load(model).SPEC
+    smallest = smallest_tile(spec, [*spec.content_layers, *spec.style_layers])
     if tiles and min(tiles) < smallest:
         raise UserError(f"--tiles: {min(tiles)} pixels are too few for {model}: expected at least {smallest}")
     reference: tuple[float, float] | None = None

@@ -1,7 +1,7 @@
 """One step of every stack that is compared, ready to be timed.
 
-The step is that of every program of this kind: forward through the network, Gram losses of relu1_1 to relu5_1 and the
-content loss of relu4_2, backward to the image. Pictures and weights are random.
+The step is that of every program of this kind: forward through the network, Gram losses of its style layers and the
+content loss of its content layer, backward to the image. Pictures and weights are random.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import models
-from models import runtime, vgg
+from models import runtime
 from styletransfer.benchmarks import machine
 from styletransfer.objective import Weights
 
 Step = Callable[[], Any]  # returns the gradient, an array of the library's own (1, 3, size, size), ready
-WEIGHTS = Weights(1.0, vgg.CONTENT_LAYERS, 1.0, vgg.STYLE_LAYERS, 0.0)
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,12 @@ def measured(bfloat16: bool) -> list[str]:
     ]
 
 
+def weights_of(model: str) -> Weights:
+    """The network's own layers, content and style alike, without TV."""
+    spec = models.load(model).SPEC
+    return Weights(1.0, spec.content_layers, 1.0, spec.style_layers, 0.0)
+
+
 def pictures(size: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Content, style and image, (1, 3, size, size), random."""
     generator = np.random.default_rng(0)
@@ -75,10 +80,11 @@ def mxnet_step(model: str, size: int, precision: str = "float32", tile: int | No
     spec = models.load(model).SPEC
     content, style, image = (mx.nd.array(picture) for picture in pictures(size))
     source = Source(model, spec.pooling, weights.random(spec, 0), mx.cpu(), tile, precision)
-    layers = list(WEIGHTS.content_layers), list(WEIGHTS.style_layers)
+    balance = weights_of(model)
+    layers = list(balance.content_layers), list(balance.style_layers)
     targets = find_targets(source, content, [(1.0, style)], *layers, size, size)
     del content, style
-    objective = Objective(source, targets, CONVENTIONS["balanced"], WEIGHTS, None, 1.0, size, size)
+    objective = Objective(source, targets, CONVENTIONS["balanced"], balance, None, 1.0, size, size)
 
     def step() -> Any:
         gradient = objective(image).gradient
@@ -95,10 +101,11 @@ def torch_step(model: str, size: int, precision: str = "float32", channels_last:
 
     torch = pytorch.load_torch()
     spec = models.load(model).SPEC
-    layers = [*WEIGHTS.content_layers, *WEIGHTS.style_layers]
+    balance = weights_of(model)
+    layers = [*balance.content_layers, *balance.style_layers]
     network = pytorch.Network(model, weights.random(spec, 0), spec.pooling, layers, precision, channels_last)
     content, style, start = pictures(size)
-    objective = pytorch.Objective(network, content, [(1.0, style)], WEIGHTS)
+    objective = pytorch.Objective(network, content, [(1.0, style)], balance)
     del content, style
     image = torch.from_numpy(start).requires_grad_(True)
 

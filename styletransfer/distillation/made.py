@@ -37,15 +37,13 @@ def make(
         content, style = (
             _square(pictures[generator.integers(len(pictures))], generator) for pictures in (contents, styles)
         )
-        layers = [
-            layer for layer in model_vgg_slim.SPEC.layer_names if layer.startswith("relu") and generator.random() < 0.6
-        ]
+        layers = [layer for layer in model_vgg_slim.SPEC.style_layers if generator.random() < 0.7]
         values = {
             "content": {"image": "-", "weight": float(generator.choice([0.3, 1.0, 3.0]))},
             "style": {
                 "images": "-",
-                "weight": float(np.exp(generator.uniform(np.log(3), np.log(100)))),
-                "layers": dict.fromkeys(layers or ["relu3_1"], 1.0),
+                "weight": float(np.exp(generator.uniform(np.log(10), np.log(500)))),
+                "layers": dict.fromkeys(layers or ["proj3_1"], 1.0),
             },
             "tv": {"weight": float(generator.choice([0.0, 0.02, 0.1]))},
             "init": {"kind": str(generator.choice(["content", "content", "blend", "noise"])), "deviation": 40.0},

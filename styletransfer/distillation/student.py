@@ -1,105 +1,141 @@
-"""The student beside its teacher, as MXNet symbols.
-
-Both see the same crop, the teacher with a margin around it. SqueezeNet has no padding in its first convolution and
-overlapping poolings, so the centre of its value i lies at pixel 2 i + 3 (relu_conv1), 4 i + 5 (fire2-4), 8 i + 9
-(fire5-8) and 16 i + 17 (fire9), the student's at 2 i + .5, 4 i + 1.5, 8 i + 3.5 and 16 i + 7.5. With the crop beginning
-`LEAD` pixels inside the teacher's they agree within .5, .5, 1.5 and 2.5 pixels, once the teacher's first values are
-skipped.
-"""
+"""What the student learns: its projections estimate the principal components of its teachers' layers."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models import model_squeezenet, vgg
+from models import model_vgg_slim, vgg
 from models.runtime import load_mxnet
-
-LEAD, TRAIL = 7, 12  # pixels the teacher sees before and behind the crop
+from styletransfer.arithmetic import squared_norm
+from styletransfer.weights import Parameters
 
 
 @dataclass(frozen=True)
-class Scale:
-    """The layers of the teacher at one resolution, predicted together, and the student's layers that predict them."""
+class Target:
+    """A layer of a teacher, and the projection of the student that estimates it."""
 
-    stride: int
-    teacher_layers: tuple[str, ...]
-    student_layers: tuple[str, ...]
-    skipped: int  # first values of the teacher that lie before the crop
-    border: int  # values at the crop's border that are not compared
-    weight: float = 1.0  # in the sum of the losses
-
-    def channels(self) -> list[int]:
-        """Channels of every teacher layer."""
-        taps = {tap.name: tap.channels for tap in model_squeezenet.SPEC.taps}
-        return [taps[layer] for layer in self.teacher_layers]
+    layer: str
+    projection: vgg.Projection
+    weight: float  # in the sum of the losses
 
 
-SCALES = (
-    Scale(2, ("relu_conv1",), ("relu2_1", "relu2_2"), skipped=2, border=3, weight=2),
-    Scale(4, ("fire2", "fire3", "fire4"), ("relu3_1", "relu3_2"), skipped=1, border=2, weight=2),
-    Scale(8, ("fire5", "fire6", "fire7", "fire8"), ("relu4_1", "relu4_2"), skipped=0, border=1, weight=3),
-    Scale(16, ("fire9",), ("relu5_1", "relu5_2"), skipped=0, border=1, weight=4),
+# Besides those that are its style layers, some that are thrown away after the training: they keep in the student what
+# deeper layers are made of.
+AUXILIARY = (
+    vgg.Projection("proj2_2", of="relu2_2", channels=64),
+    vgg.Projection("proj3_4", of="relu3_4", channels=96),
+)
+TARGETS = tuple(
+    Target(projection.name.replace("proj", "relu"), projection, weight)
+    for projections, weight in ((model_vgg_slim.PROJECTIONS, 1.0), (AUXILIARY, 0.3))
+    for projection in projections
 )
 
 
-def teacher_symbol(crop: int) -> Any:
-    """For every scale the teacher's layers inside the crop, side by side and standardised.
-
-    Each output is (batch, sum of channels, n, n) with n = crop / stride - 2 border. Auxiliary states
-    ``standard<stride>_moving_mean`` and ``..._moving_var`` hold the standard, the latter the squared scale.
-    """
+def student_symbol() -> Any:
+    """The projections of `TARGETS` in order, of ``data``, (batch, 3, side, side)."""
     mx = load_mxnet()
-    layers = model_squeezenet.build([layer for scale in SCALES for layer in scale.teacher_layers], "max")
-    outputs = []
-    for scale in SCALES:
-        begin, end = scale.skipped + scale.border, scale.skipped + crop // scale.stride - scale.border
-        inner = [
-            mx.sym.slice(layers[name], begin=(None, None, begin, begin), end=(None, None, end, end))
-            for name in scale.teacher_layers
-        ]
-        side_by_side = mx.sym.Concat(*inner) if len(inner) > 1 else inner[0]
-        outputs.append(
-            mx.sym.BatchNorm(
-                side_by_side, use_global_stats=True, fix_gamma=True, eps=1e-12, name=f"standard{scale.stride}"
-            )
-        )
-    return mx.sym.Group(outputs)
+    projections = [target.projection for target in TARGETS]
+    names = [projection.name for projection in projections]
+    found = vgg.build(model_vgg_slim.BLOCKS, names, model_vgg_slim.SPEC.pooling, projections=projections)
+    return mx.sym.Group([found[name] for name in names])
 
 
-def student_symbol(blocks: vgg.Blocks) -> Any:
-    """The predictions, one for every student layer of every scale, in order.
+def initial_parameters(compressed: Parameters, generator: np.random.Generator) -> Parameters:
+    """What the student starts as: the compressed network, among more filters.
 
-    Inputs: ``data``, (batch, 3, crop, crop); ``target<stride>``, an output of the teacher; the student's parameters;
-    ``adapter_<layer>_weight`` and ``_bias``. Going back through an output gives the gradient of half the squared error,
-    summed over the batch and averaged over channels and positions, times the weight of the scale.
+    The first filters of every convolution are the compressed network's, and hardly see the others, which are random
+    (He et al. 2015), as are the projections. For images in the pixels of its SPEC.
+
+    Parameters
+    ----------
+    compressed : dict of arrays
+        From :func:`vgg19_parts.load_compressed`.
     """
-    mx = load_mxnet()
-    layers = vgg.build(blocks, [layer for scale in SCALES for layer in scale.student_layers], "avg")
-    outputs = []
-    for scale in SCALES:
-        border, target = scale.border, mx.sym.Variable(f"target{scale.stride}")
-        for layer in scale.student_layers:
-            inner = mx.sym.slice(layers[layer], begin=(None, None, border, border), end=(None, None, -border, -border))
-            prediction = mx.sym.Convolution(
-                inner, num_filter=sum(scale.channels()), kernel=(1, 1), name=f"adapter_{layer}"
-            )
-            outputs.append(mx.sym.LinearRegressionOutput(prediction, target, grad_scale=scale.weight))
-    return mx.sym.Group(outputs)
-
-
-def errors(predictions: Sequence[NDArray], targets: Sequence[NDArray]) -> dict[str, float]:
-    """The mean squared error of every prediction, named ``relu3_1>fire2``; predicting the mean gives about 1."""
-    found: dict[str, float] = {}
-    outputs = iter(predictions)
-    for scale, target in zip(SCALES, targets):
-        ends = np.cumsum(scale.channels())[:-1]
-        for layer in scale.student_layers:
-            squared = np.square(next(outputs) - target).mean(axis=(0, 2, 3), dtype=np.float64)
-            for teacher_layer, part in zip(scale.teacher_layers, np.split(squared, ends)):
-                found[f"{layer}>{teacher_layer}"] = float(part.mean())
+    shapes = vgg.parameters(model_vgg_slim.BLOCKS, [target.projection for target in TARGETS])
+    found: Parameters = {}
+    for name, shape in shapes.items():
+        if len(shape) == 1:
+            found[name] = np.zeros(shape, np.float32)
+            continue
+        variance = (0.1 if name.startswith("proj") else 2.0) / np.prod(shape[1:])
+        found[name] = (generator.standard_normal(shape) * np.sqrt(variance)).astype(np.float32)
+    for block, widths in enumerate(model_vgg_slim.BLOCKS, start=1):
+        for position in range(1, len(widths) + 1):
+            name, published = f"conv{block}_{position}", f"conv{block}{position}"
+            weight, bias = compressed[f"{published}_weight"], compressed[f"{published}_bias"]
+            if name == "conv1_1":  # the 1 x 1 convolution before it is part of it
+                bias = bias + np.einsum("oihw,i->o", weight, compressed["conv0_bias"])
+                weight = np.einsum("oihw,ij->ojhw", weight, compressed["conv0_weight"][:, :, 0, 0])
+            filters, channels = weight.shape[:2]
+            found[f"{name}_weight"][:filters] *= 0.1
+            found[f"{name}_weight"][:filters, :channels] = weight
+            found[f"{name}_bias"][:filters] = bias
     return found
+
+
+@dataclass(frozen=True)
+class Basis:
+    """The leading principal components of a layer's features, about 0 and not about their mean.
+
+    Attributes
+    ----------
+    rows : array (components, channels)
+        Orthogonal, and scaled so that the components' mean squares sum up to 1 over all positions.
+    """
+
+    rows: NDArray[np.float32]
+
+    @classmethod
+    def of(cls, second_moment: NDArray, components: int) -> Basis:
+        """From the mean over positions of F F^T, (channels, channels)."""
+        values, vectors = np.linalg.eigh(second_moment)
+        kept = vectors[:, ::-1][:, :components].T
+        return cls((kept / np.sqrt(values[::-1][:components].sum())).astype(np.float32))
+
+    def components(self, features: Any) -> Any:
+        """(batch, channels, h, w) to (batch, components, h, w)."""
+        mx = load_mxnet()
+        weight = mx.nd.array(self.rows[:, :, None, None])
+        return mx.nd.Convolution(features, weight, kernel=(1, 1), num_filter=len(self.rows), no_bias=True)
+
+
+def losses_and_heads(
+    estimates: Mapping[str, Any], targets: Mapping[str, Any], gram_weight: float
+) -> tuple[dict[str, tuple[float, float]], list[Any]]:
+    """The losses of every target, and the head gradients of the projections.
+
+    For estimates E and targets T, (batch, channels, h, w) each, with M = h w positions, a layer's loss is the mean over
+    batch and positions of |E - T|^2, plus `gram_weight` times the mean over the batch of |G_E - G_T|^2 / |G_T|^2 for
+    the Gram matrices of each crop. The first is 1 for estimates of 0.
+    """
+    mx = load_mxnet()
+    found: dict[str, tuple[float, float]] = {}
+    heads = []
+    for target in TARGETS:
+        name = target.projection.name
+        estimate, wanted = estimates[name], targets[name]
+        batch, channels, height, width = estimate.shape
+        positions = height * width
+        error = estimate - wanted
+        rows, wanted_rows = (value.reshape((batch, channels, positions)) for value in (estimate, wanted))
+        gram, wanted_gram = (mx.nd.batch_dot(value, value, transpose_b=True) for value in (rows, wanted_rows))
+        difference = gram - wanted_gram
+        energy = _squared_norms(wanted_gram) + 1e-6 * positions**2
+        distance = _squared_norms(difference) / energy
+        head = error * (2 * target.weight / (batch * positions))
+        factor = 4 * target.weight * gram_weight / batch
+        heads.append(head + mx.nd.batch_dot(difference / energy * factor, rows).reshape(estimate.shape))
+        found[name] = (squared_norm(error) / (batch * positions), float(distance.mean().asscalar()))
+    return found, heads
+
+
+def _squared_norms(matrices: Any) -> Any:
+    """The sum of squares of each of (batch, n, n), as (batch, 1, 1); much sooner than by MXNet's ``sum``."""
+    flat = matrices.reshape((matrices.shape[0], 1, -1))
+    return load_mxnet().nd.batch_dot(flat, flat, transpose_b=True)

@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models import model_squeezenet, model_vgg_slim
+from models import model_vgg_slim, vgg
 from models.runtime import load_mxnet
-from styletransfer import pixels, weights
-from styletransfer.distillation import crops, made, student
+from styletransfer import pixels, vgg19_parts, weights
+from styletransfer.distillation import crops, made, student, teacher
 from styletransfer.files import written_whole
 from styletransfer.network import Network, tapped
 
@@ -28,6 +28,7 @@ _REPORT_EVERY, _SAVE_EVERY = 100, 500
 INPUT_SCALE = np.float32(64.0)  # the student learns on values / 64, so that its first layer starts at the right scale
 _HELD_OUT_EVERY = 25  # photographs
 _DEAD_BELOW = 1e-3  # share of positions at which a filter must fire to count as alive
+_BASIS_BATCHES = 60  # of crops from which the principal components are found
 _SAMPLED = 80  # crops on which that is found out
 _MADE_KEPT = 240  # made pictures that are learned from, the newest
 
@@ -39,70 +40,55 @@ class Settings:
     photos: Path
     paintings: list[Path]
     leave_out: list[str]
-    teacher: Path | None
+    vgg19: Path
+    vgg19_16x: Path
     work: Path
     steps: int
     batch: int
     crop: int
     learning_rate: float
+    gram_weight: float
     seed: int
     made: int
     made_every: int
     revive_at: list[int]
 
 
-class Teacher:
-    """SqueezeNet's layers of crops, standardised; see :func:`student.teacher_symbol`."""
+class Teachers:
+    """The principal components of the teachers' layers, the targets of the student's projections."""
 
     def __init__(self, settings: Settings) -> None:
-        mx = load_mxnet()
-        spec = model_squeezenet.SPEC
-        path = settings.teacher
-        parameters = (
-            weights.load_deep_compression(spec, path) if path and path.suffix == ".net" else weights.load(spec, path)
-        )
-        side = settings.crop + student.LEAD + student.TRAIL
-        self.executor = student.teacher_symbol(settings.crop).simple_bind(
-            mx.cpu(), data=(settings.batch, 3, side, side), grad_req="null"
-        )
-        for name, array in self.executor.arg_dict.items():
-            if name in parameters:
-                array[:] = parameters[name]
-        self.set_standard(
-            {name: np.full(array.shape, name.endswith("var"), np.float32) for name, array in self._standard()}
-        )
+        shape = (settings.batch, 3, settings.crop, settings.crop)
+        self._teacher = teacher.Teacher(settings.vgg19, settings.vgg19_16x, shape)
+        self.bases: dict[str, student.Basis] = {}
 
-    def _standard(self) -> list[tuple[str, Any]]:
-        return list(self.executor.aux_dict.items())
+    def __call__(self, batch: NDArray) -> dict[str, Any]:
+        """The targets by the names of the projections, for crops (n, 3, crop, crop), RGB 0..255."""
+        features = self._teacher(_enter(batch, vgg.PIXELS))
+        return {
+            target.projection.name: self.bases[target.projection.name].components(features[target.layer])
+            for target in student.TARGETS
+        }
 
-    def standard(self) -> dict[str, NDArray]:
-        return {name: array.asnumpy() for name, array in self._standard()}
+    def learn_bases(self, source: crops.Crops, batches: int, size: int) -> None:
+        """Find the principal components of every layer; every crop counts alike."""
+        moments: dict[str, NDArray[np.float64]] = {}
+        for _ in range(batches):
+            for layer, features in self._teacher(_enter(source.batch(size), vgg.PIXELS)).items():
+                rows = features.asnumpy().astype(np.float64).reshape(*features.shape[:2], -1)
+                moment = np.einsum("bim,bjm->ij", rows, rows, optimize=True) / (len(rows) * rows.shape[2] * batches)
+                moments[layer] = moments[layer] + moment if layer in moments else moment
+        self.bases = {
+            target.projection.name: student.Basis.of(moments[target.layer], target.projection.channels)
+            for target in student.TARGETS
+        }
 
-    def set_standard(self, standard: Mapping[str, NDArray]) -> None:
-        for name, array in self._standard():
-            array[:] = standard[name]
+    def state(self) -> dict[str, NDArray]:
+        return {"basis." + name: basis.rows for name, basis in self.bases.items()}
 
-    def __call__(self, batch: NDArray) -> list[Any]:
-        """The targets of every scale as NDArrays, valid until the next call."""
-        self.executor.arg_dict["data"][:] = _enter(batch, "caffe")
-        return self.executor.forward(is_train=False)
-
-    def learn_standard(self, source: crops.Crops, batches: int, size: int) -> None:
-        """Find mean and scale of every channel.
-
-        The scale of a channel is the geometric mean of its own deviation and its layer's: Gram matrices are led by the
-        channels that vary most, so these should be predicted best, yet none be forgotten.
-        """
-        outputs = [[value.asnumpy().astype(np.float64) for value in self(source.batch(size))] for _ in range(batches)]
-        standard = {}
-        for scale, values in zip(student.SCALES, zip(*outputs)):
-            mean = np.mean([value.mean(axis=(0, 2, 3)) for value in values], axis=0)
-            square = np.mean([np.square(value).mean(axis=(0, 2, 3)) for value in values], axis=0)
-            layers = np.split(np.maximum(square - mean**2, 0), np.cumsum(scale.channels())[:-1])
-            squared_scale = [np.sqrt(layer * layer.mean()) + 1e-2 * layer.mean() for layer in layers]
-            standard[f"standard{scale.stride}_moving_mean"] = mean
-            standard[f"standard{scale.stride}_moving_var"] = np.concatenate(squared_scale)
-        self.set_standard(standard)
+    def restore(self, arrays: Mapping[str, NDArray]) -> None:
+        names = [target.projection.name for target in student.TARGETS]
+        self.bases = {name: student.Basis(arrays["basis." + name]) for name in names}
 
 
 def _enter(batch: NDArray, space: str) -> NDArray[np.float32]:
@@ -111,36 +97,40 @@ def _enter(batch: NDArray, space: str) -> NDArray[np.float32]:
 
 
 class Student:
-    """The student with its adapters and Adam's state."""
+    """The student with its auxiliary projections and Adam's state."""
 
     def __init__(self, settings: Settings) -> None:
         mx = load_mxnet()
-        symbol = student.student_symbol(model_vgg_slim.BLOCKS)
-        trained = [name for name in symbol.list_arguments() if name != "data" and not name.startswith("target")]
+        symbol = student.student_symbol()
+        trained = [name for name in symbol.list_arguments() if name != "data"]
         self.executor = symbol.simple_bind(
             mx.cpu(),
             grad_req={name: "write" if name in trained else "null" for name in symbol.list_arguments()},
             data=(settings.batch, 3, settings.crop, settings.crop),
         )
+        self._gram_weight = settings.gram_weight
         self.arrays = {name: self.executor.arg_dict[name] for name in trained}
-        generator = np.random.default_rng(settings.seed)
+        compressed = vgg19_parts.load_compressed(settings.vgg19_16x)
+        initial = student.initial_parameters(compressed, np.random.default_rng(settings.seed))
+        initial["conv1_1_weight"] *= INPUT_SCALE
         for name, array in self.arrays.items():
-            fan_in = np.prod(array.shape[1:])
-            gain = 1.0 if name.startswith("adapter") else 2.0
-            array[:] = generator.standard_normal(array.shape) * np.sqrt(gain / fan_in) if array.ndim > 1 else 0.0
+            array[:] = initial[name]
         self.moments = {
             name: (mx.nd.zeros(array.shape), mx.nd.zeros(array.shape)) for name, array in self.arrays.items()
         }
 
-    def predict(self, batch: NDArray, targets: Sequence[Any], train: bool) -> list[Any]:
-        """Predict the targets for crops (n, 3, crop, crop), RGB 0..255; with `train` also find the gradient."""
-        self.executor.arg_dict["data"][:] = _enter(batch, "rgb255") / INPUT_SCALE
-        for scale, target in zip(student.SCALES, targets):
-            target.copyto(self.executor.arg_dict[f"target{scale.stride}"])
-        outputs = self.executor.forward(is_train=train)
+    def losses(self, batch: NDArray, targets: Mapping[str, Any], train: bool) -> dict[str, tuple[float, float]]:
+        """The losses of crops (n, 3, crop, crop), RGB 0..255, by projection: of features and of Gram matrices.
+
+        With `train` also their gradient; see :func:`student.losses_and_heads`.
+        """
+        self.executor.arg_dict["data"][:] = _enter(batch, model_vgg_slim.SPEC.pixels) / INPUT_SCALE
+        outputs = self.executor.forward(is_train=True)  # forward alone would leave the weights in a layout of its own
+        estimates = {target.projection.name: output for target, output in zip(student.TARGETS, outputs)}
+        found, heads = student.losses_and_heads(estimates, targets, self._gram_weight)
         if train:
-            self.executor.backward()
-        return outputs
+            self.executor.backward(heads)
+        return found
 
     def update(self, step: int, rate: float) -> None:
         """One step of Adam (Kingma and Ba 2014) with the bias correction in the rate; `step` counts from 1."""
@@ -153,6 +143,34 @@ class Student:
                 array, gradient, mean, variance, out=array, lr=rate, beta1=_BETA1, beta2=_BETA2, epsilon=_EPSILON
             )
 
+    def normalize(self, crops: NDArray) -> None:
+        """Scale every convolution so that the root mean square of its ReLU is 1 on `crops`.
+
+        Parameters
+        ----------
+        crops : (n, 3, h, w), RGB 0..255
+        """
+        before = 1.0
+        for layer, square in self._means(crops, lambda features: np.square(features).mean()).items():
+            here, convolution = float(np.sqrt(square)), layer.replace("relu", "conv")
+            self.arrays[f"{convolution}_weight"][:] *= before / here
+            self.arrays[f"{convolution}_bias"][:] /= here
+            before = here
+
+    def _means(self, crops: NDArray, measure: Callable[[NDArray], Any]) -> dict[str, Any]:
+        """The mean over `crops` of a measure of the features of every ReLU, (1, channels, height, width)."""
+        spec = model_vgg_slim.SPEC
+        relus = [layer for layer in spec.layer_names if layer.startswith("relu")]
+        names, symbol = tapped(spec.name, relus, [], spec.pooling)
+        network = Network(names, symbol, self.parameters(), crops.shape[1:], load_mxnet().cpu(), trainable=False)
+        found: dict[str, Any] = {}
+        for crop in crops:
+            network.image[:] = _enter(crop[None], spec.pixels)
+            network.forward()
+            for layer, features in network.features.items():
+                found[layer] = found.get(layer, 0) + measure(features.asnumpy()) / len(crops)
+        return found
+
     def revive(self, crops: NDArray, generator: np.random.Generator) -> int:
         """Start filters anew that hardly ever fire; returns how many.
 
@@ -164,17 +182,7 @@ class Student:
         crops : (n, 3, h, w), RGB 0..255
             What a filter must fire on somewhere.
         """
-        spec = model_vgg_slim.SPEC
-        relus = [layer for layer in spec.layer_names if layer.startswith("relu")]
-        names, symbol = tapped(spec.name, relus, [], spec.pooling)
-        height, width = crops.shape[2:]
-        network = Network(names, symbol, self.parameters(), (3, height, width), load_mxnet().cpu(), trainable=False)
-        activity = {layer: np.zeros(value.shape[1]) for layer, value in network.features.items()}
-        for crop in crops:
-            network.image[:] = _enter(crop[None], spec.pixels)
-            network.forward()
-            for layer, value in network.features.items():
-                activity[layer] += (value.asnumpy() > 0).mean(axis=(0, 2, 3)) / len(crops)
+        activity = self._means(crops, lambda features: (features > 0).mean(axis=(0, 2, 3)))
         revived = 0
         for layer, active in activity.items():
             dead = active < _DEAD_BELOW
@@ -193,15 +201,25 @@ class Student:
                     values = moment.asnumpy()
                     values[dead] = 0.0 if moment is self.moments[name][0] else values[~dead].mean()
                     moment[:] = values
-            adapter = f"adapter_{layer}_weight"
-            if adapter in self.arrays:
-                values = self.arrays[adapter].asnumpy()
+            for reader in self._readers(layer):
+                values = self.arrays[reader].asnumpy()
                 values[:, dead] *= 0.1
-                self.arrays[adapter][:] = values
+                self.arrays[reader][:] = values
         return revived
 
+    @staticmethod
+    def _projections(layer: str) -> list[str]:
+        """The names of those made of a ReLU."""
+        return [target.projection.name for target in student.TARGETS if target.projection.of == layer]
+
+    def _readers(self, layer: str) -> list[str]:
+        """The weights that take a ReLU's channels: of its projections, and of the next convolution."""
+        relus = [name for name in model_vgg_slim.SPEC.layer_names if name.startswith("relu")]
+        following = relus[relus.index(layer) + 1 : relus.index(layer) + 2]
+        return [f"{name.replace('relu', 'conv')}_weight" for name in [*following, *self._projections(layer)]]
+
     def parameters(self) -> weights.Parameters:
-        """The student's weights for rgb255 images, without the adapters."""
+        """The student's weights for rgb255 images, without the auxiliary projections."""
         found = {name: self.arrays[name].asnumpy() for name in model_vgg_slim.SPEC.parameters}
         found["conv1_1_weight"] = found["conv1_1_weight"] / INPUT_SCALE
         return found
@@ -231,7 +249,7 @@ class Pictures:
         self._photos = [photo for number, photo in enumerate(photos) if number % _HELD_OUT_EVERY]
         self._paintings = crops.load(crops.picture_files(settings.paintings, settings.leave_out))
         self._made = crops.Group(0.4, crops.load(crops.picture_files([self._folder]))[-_MADE_KEPT:], varied=False)
-        side = settings.crop + student.LEAD + student.TRAIL
+        side = settings.crop
         groups = [crops.Group(0.4, self._photos), crops.Group(0.2, self._paintings), self._made]
         self.source = crops.Crops(groups, side, generator)
         held_out = crops.Group(1.0, photos[::_HELD_OUT_EVERY], varied=False)
@@ -241,6 +259,10 @@ class Pictures:
             "%d photographs, %d held out, %d paintings, %d made",
             len(self._photos), len(held_out.pictures), len(self._paintings), len(self._made.pictures),
         )  # fmt: skip
+
+    def sample(self) -> NDArray[np.float32]:
+        """Crops to look at filters with, (n, 3, crop, crop), RGB 0..255."""
+        return self.source.batch(_SAMPLED)
 
     def make(self, parameters: weights.Parameters, step: int, count: int) -> None:
         """Make pictures with the student to learn from, unless those of this step are there."""
@@ -255,24 +277,25 @@ class Pictures:
 
 
 def run(settings: Settings) -> None:
-    """Train, or go on with, a student; write its weights and curve to the work folder."""
+    """Train, or resume the training of, a student; write its weights and curve to the work folder."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     generator = np.random.default_rng(settings.seed)
     pictures = Pictures(settings, generator)
-    teacher, pupil, step = Teacher(settings), Student(settings), 0
+    teachers, pupil, step = Teachers(settings), Student(settings), 0
     checkpoint = settings.work / "checkpoint.npz"
     if checkpoint.exists():
         with np.load(checkpoint) as saved:
             step = int(saved["step"])
             generator.bit_generator.state = json.loads(str(saved["generator"]))
             pupil.restore(saved)
-            teacher.set_standard(saved)
+            teachers.restore(saved)
     else:
-        teacher.learn_standard(pictures.source, 25, settings.batch)
+        teachers.learn_bases(pictures.source, _BASIS_BATCHES, settings.batch)
+        pupil.normalize(pictures.sample())
 
     def save() -> None:
         with written_whole(checkpoint) as stream:
-            state = {**pupil.state(), **teacher.standard()}
+            state = {**pupil.state(), **teachers.state()}
             np.savez(stream, step=step, generator=json.dumps(generator.bit_generator.state), **state)
         weights.save(settings.work / "vgg_slim.params", pupil.parameters())
 
@@ -281,54 +304,40 @@ def run(settings: Settings) -> None:
         if settings.made and step and step % settings.made_every == 0:
             pictures.make(pupil.parameters(), step, settings.made)
         if step in settings.revive_at:
-            sample = np.concatenate([pictures.source.batch(settings.batch) for _ in range(_SAMPLED // settings.batch)])
-            LOGGER.info("%d filters start anew", pupil.revive(sample, generator))
+            LOGGER.info("%d dead filters started over", pupil.revive(pictures.sample(), generator))
         batch = pictures.source.batch(settings.batch)
-        targets = teacher(batch)
-        predictions = pupil.predict(_inner(batch, settings.crop), targets, train=True)
+        losses = pupil.losses(batch, teachers(batch), train=True)
         pupil.update(step + 1, settings.learning_rate * _schedule(step / settings.steps))
         step += 1
         if step % _REPORT_EVERY == 0:
             seconds = (time.monotonic() - started) / (step - first)
-            LOGGER.info("step %d  %.3f s a step  %s", step, seconds, _readable(_errors(predictions, targets)))
+            LOGGER.info("step %d  %.3f s a step  %s", step, seconds, _readable(losses))
         if step % _SAVE_EVERY == 0 or step == settings.steps:
             save()
-            found = _examine(teacher, pupil, pictures.examination, settings.crop)
+            found = _examine(teachers, pupil, pictures.examination)
             _record(settings.work / "curve.csv", step, found)
             LOGGER.info("held out: %s", _readable(found))
 
 
-def _errors(predictions: Sequence[Any], targets: Sequence[Any]) -> dict[str, float]:
-    return student.errors([p.asnumpy() for p in predictions], [t.asnumpy() for t in targets])
-
-
-def _readable(errors: dict[str, float]) -> str:
-    return "  ".join(f"{name} {error:.3f}" for name, error in errors.items())
+def _readable(losses: Mapping[str, tuple[float, float]]) -> str:
+    return "  ".join(f"{name} {error:.3f} {gram:.4f}" for name, (error, gram) in losses.items())
 
 
 def _schedule(progress: float) -> float:
     """The share of the learning rate: a short rise, then a cosine down to nearly 0."""
-    return min(1.0, progress / 0.01 + 0.01) * (0.5 + 0.5 * math.cos(math.pi * progress)) + 0.002
+    return min(1.0, progress / 0.02 + 0.01) * (0.5 + 0.5 * math.cos(math.pi * progress)) + 0.002
 
 
-def _inner(batch: NDArray, crop: int) -> NDArray:
-    """The student's part of the teacher's crops."""
-    return batch[:, :, student.LEAD : student.LEAD + crop, student.LEAD : student.LEAD + crop]
+def _examine(teachers: Teachers, pupil: Student, batches: list[NDArray]) -> dict[str, tuple[float, float]]:
+    """The mean losses on pictures that are not learned from."""
+    found = [pupil.losses(batch, teachers(batch), train=False) for batch in batches]
+    return {name: tuple(np.mean([losses[name] for losses in found], axis=0)) for name in found[0]}
 
 
-def _examine(teacher: Teacher, pupil: Student, batches: list[NDArray], crop: int) -> dict[str, float]:
-    """The mean errors on pictures that are not learned from."""
-    found = []
-    for batch in batches:
-        targets = teacher(batch)
-        found.append(_errors(pupil.predict(_inner(batch, crop), targets, train=False), targets))
-    return {name: float(np.mean([errors[name] for errors in found])) for name in found[0]}
-
-
-def _record(path: Path, step: int, errors: dict[str, float]) -> None:
+def _record(path: Path, step: int, losses: Mapping[str, tuple[float, float]]) -> None:
     new = not path.exists()
     with path.open("a", newline="") as stream:
         writer = csv.writer(stream)
         if new:
-            writer.writerow(["step", *errors])
-        writer.writerow([step, *(f"{error:.6f}" for error in errors.values())])
+            writer.writerow(["step", *(f"{name}.{kind}" for name in losses for kind in ("features", "gram"))])
+        writer.writerow([step, *(f"{value:.6f}" for pair in losses.values() for value in pair)])

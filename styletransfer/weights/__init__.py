@@ -6,7 +6,7 @@ A file that cannot be used raises a :class:`UserError` that names the file and t
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -16,9 +16,11 @@ from numpy.typing import NDArray
 from models.spec import ModelSpec
 from styletransfer.errors import UserError
 from styletransfer.files import written_whole
-from styletransfer.weights import deep_compression, mxnet_params, recognise
+from styletransfer.weights import deep_compression, mxnet_params, plain_npz, recognise
 
 Parameters = dict[str, NDArray[np.float32]]
+ReadOuts = dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
+Shapes = Mapping[str, tuple[int, ...]]
 
 
 def load(spec: ModelSpec, path: str | os.PathLike[str] | None = None) -> Parameters:
@@ -35,11 +37,32 @@ def load(spec: ModelSpec, path: str | os.PathLike[str] | None = None) -> Paramet
     UserError
         If the file is missing, damaged or for another network.
     """
+    return _load(spec, path, spec.parameters)
+
+
+def load_read_outs(spec: ModelSpec, path: str | os.PathLike[str] | None = None) -> ReadOuts:
+    """Read the read-outs of a network: for each layer that has one a weight, (channels, width, 1, 1), and its bias.
+
+    Parameters and errors are those of :func:`load`.
+    """
+    found = _load(spec, path, spec.read_out_parameters)
+    return {layer: (found[f"{layer}_read_out_weight"], found[f"{layer}_read_out_bias"]) for layer in spec.read_outs}
+
+
+def load_whole(spec: ModelSpec, path: str | os.PathLike[str] | None = None) -> Parameters:
+    """Read the parameters of a network and those of its read-outs, under the names that :func:`save` is to keep.
+
+    Parameters and errors are those of :func:`load`.
+    """
+    return _load(spec, path, {**spec.parameters, **spec.read_out_parameters})
+
+
+def _load(spec: ModelSpec, path: str | os.PathLike[str] | None, wanted: Shapes) -> Parameters:
     file = Path(path) if path is not None else spec.weights_path
     if not file.is_file():
         hint = f": {spec.how_to_get}" if path is None else ""
         raise UserError(f"weights of {spec.name} not found at {file}{hint}")
-    return check(spec, _read(file, lambda *_: recognise.read_any(file, spec)), file)
+    return check(spec, _read(file, lambda *_: recognise.read_any(file, spec)), file, wanted)
 
 
 def _read(file: Path, reader: Callable[[BinaryIO, int], dict[str, NDArray]]) -> dict[str, NDArray]:
@@ -53,19 +76,22 @@ def _read(file: Path, reader: Callable[[BinaryIO, int], dict[str, NDArray]]) -> 
         raise UserError(f"cannot read weights {file}: {error}") from None
 
 
-def check(spec: ModelSpec, arrays: dict[str, NDArray], file: Path) -> Parameters:
+def check(spec: ModelSpec, arrays: dict[str, NDArray], file: Path, wanted: Shapes | None = None) -> Parameters:
     """`arrays` as float32, in the order of the SPEC, once their names and shapes are found to match it.
+
+    `wanted` gives the names and shapes to return; by default, those of the parameters of the network.
 
     Raises
     ------
     UserError
         If a parameter is missing, unknown, of the wrong shape or not finite.
     """
+    known = {*spec.parameters, *spec.read_out_parameters}
     for name in arrays:
-        if name not in spec.parameters and not name.startswith(spec.ignored_prefixes):
+        if name not in known and not name.startswith(spec.ignored_prefixes):
             raise UserError(f"weights {file}: {name} is not a parameter of {spec.name}")
     checked: Parameters = {}
-    for name, shape in spec.parameters.items():
+    for name, shape in (spec.parameters if wanted is None else wanted).items():
         if name not in arrays:
             raise UserError(f"weights {file}: {name} of {spec.name} is missing")
         array = arrays[name]
@@ -90,6 +116,20 @@ def load_deep_compression(spec: ModelSpec, path: str | os.PathLike[str]) -> Para
     """
     file = Path(path)
     return check(spec, _read(file, lambda stream, size: deep_compression.read(stream, size, spec.parameters)), file)
+
+
+def load_plain_npz(spec: ModelSpec, path: str | os.PathLike[str]) -> Parameters:
+    """Read a NumPy archive with a member for every parameter, such as ``conv1_1.weight``, in the file's own pixels.
+
+    Members that are not parameters of the SPEC are skipped.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, damaged or for another network.
+    """
+    file = Path(path)
+    return check(spec, _read(file, lambda *_: plain_npz.read(file, spec)), file)
 
 
 def save(path: str | os.PathLike[str], parameters: Parameters) -> None:

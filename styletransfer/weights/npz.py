@@ -48,13 +48,13 @@ def read(file: Path | IO[bytes], spec: ModelSpec) -> dict[str, NDArray[np.float3
                     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                         raise ValueError(f"{member.filename} uses an unsupported compression method")
                     with archive.open(member) as stream:
-                        stored[name] = _read_array(stream, name, stored_shape(spec, name))
+                        stored[name] = read_array(stream, name, stored_shape(spec, name))
     except ZIP_DAMAGE as error:
         raise ValueError(f"it is damaged ({error or type(error).__name__})") from None
     return adapt(filters_first(stored), spec, "rgb255")
 
 
-def _read_array(stream: IO[bytes], name: str, expected: tuple[int, ...]) -> NDArray:
+def read_array(stream: IO[bytes], name: str, expected: tuple[int, ...]) -> NDArray:
     """One `.npy` member (NumPy's format 1.0), read to its end so that the archive's checksum is verified."""
     if npy.read_magic(stream) != (1, 0):
         raise ValueError(f"{name} is in an unsupported version of the NumPy format")

@@ -9,19 +9,43 @@ from pathlib import Path
 from numpy.typing import NDArray
 
 from models.spec import ModelSpec
-from styletransfer.weights import gluon, keras_h5, matconvnet, mxnet_params, npz, torchvision_pth
+from styletransfer.weights import (
+    collaborative,
+    gluon,
+    keras_h5,
+    matconvnet,
+    mxnet_params,
+    npz,
+    pytorch,
+    torchvision_pth,
+)
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+def _read_mxnet(path: Path, spec: ModelSpec) -> dict[str, NDArray]:
+    with path.open("rb") as stream:
+        arrays = mxnet_params.read(stream, path.stat().st_size)
+    return gluon.convert(arrays, spec) if gluon.is_numbered(arrays) else arrays
+
+
+def _read_pytorch(path: Path, spec: ModelSpec) -> dict[str, NDArray]:
+    tensors = pytorch.read(path)
+    publication = collaborative if collaborative.is_encoder(tensors) else torchvision_pth
+    return publication.convert(tensors, spec)
+
+
 _READERS: dict[str, Callable[[Path, ModelSpec], dict[str, NDArray]]] = {
+    "mxnet": _read_mxnet,
     "keras": keras_h5.read,
     "matconvnet": matconvnet.read,
-    "torchvision": torchvision_pth.read,
+    "pytorch": _read_pytorch,
     "npz": npz.read,
 }
 
 
 def recognise(path: Path) -> str:
-    """The format of a file: ``mxnet``, ``keras``, ``matconvnet``, ``torchvision`` or ``npz``.
+    """The format of a file: ``mxnet``, ``keras``, ``matconvnet``, ``pytorch`` or ``npz``.
 
     Raises
     ------
@@ -40,13 +64,13 @@ def recognise(path: Path) -> str:
         raise ValueError("it is a MATLAB 7.3 file: save it in MATLAB with the option -v7")
     if head.startswith(b"MATLAB 5.0") and head[126:128] in (b"IM", b"MI"):
         return "matconvnet"
-    if torchvision_pth.MAGIC in head[:32]:
-        return "torchvision"
+    if pytorch.MAGIC in head[:32]:
+        return "pytorch"
     if head.startswith(b"PK\x03\x04"):
         return _recognise_zip(path)
     if head.lstrip()[:1] == b"<":
         raise ValueError("it is a web page, not weights: download it again")
-    raise ValueError("it is not an MXNet .params, Keras .h5, MatConvNet .mat, torchvision .pth or TensorFlow .npz file")
+    raise ValueError("it is not an MXNet .params, Keras .h5, MatConvNet .mat, PyTorch .pth or TensorFlow .npz file")
 
 
 def _recognise_zip(path: Path) -> str:
@@ -56,7 +80,7 @@ def _recognise_zip(path: Path) -> str:
     except npz.ZIP_DAMAGE as error:
         raise ValueError(f"it is a damaged ZIP archive ({error})") from None
     if any(name.endswith("/data.pkl") for name in names):
-        return "torchvision"
+        return "pytorch"
     if any(name.endswith(".npy") for name in names):
         return "npz"
     raise ValueError("it is a ZIP archive without weights")
@@ -74,9 +98,4 @@ def read_any(path: Path, spec: ModelSpec) -> dict[str, NDArray]:
     OSError
         If the file cannot be read.
     """
-    form = recognise(path)
-    if form != "mxnet":
-        return _READERS[form](path, spec)
-    with path.open("rb") as stream:
-        arrays = mxnet_params.read(stream, path.stat().st_size)
-    return gluon.convert(arrays, spec) if gluon.is_numbered(arrays) else arrays
+    return _READERS[recognise(path)](path, spec)

@@ -8,9 +8,16 @@ import numpy as np
 
 
 def see(
-    blocks: Sequence[Sequence[int]], parameters: Mapping[str, np.ndarray], pooling: str, image: np.ndarray
+    blocks: Sequence[Sequence[int]],
+    parameters: Mapping[str, np.ndarray],
+    pooling: str,
+    projections: Mapping[str, str],
+    image: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """The features of every ReLU and pooling for an image (3, H, W)."""
+    """The features of every ReLU, pooling and projection for an image (3, H, W).
+
+    `projections` names the ReLU of each.
+    """
     seen = {}
     values = np.asarray(image, dtype=np.float64)
     for block, filters in enumerate(blocks, start=1):
@@ -21,6 +28,9 @@ def see(
         if min(values.shape[1:]) < 2:
             break
         values = seen[f"pool{block}"] = pool(values, pooling)
+    for name, relu in projections.items():
+        if relu in seen:
+            seen[name] = convolution(seen[relu], parameters[f"{name}_weight"], parameters[f"{name}_bias"], padding=0)
     return seen
 
 

@@ -17,27 +17,36 @@ def see(
     blocks: Sequence[Sequence[int]],
     parameters: Mapping[str, np.ndarray],
     pooling: str,
+    projections: Mapping[str, str],
     image: Any,
     space: str = "rgb255",
 ) -> dict[str, torch.Tensor]:
-    """The features of every ReLU and pooling for an image (3, H, W) in a space; the weights are those for rgb255."""
+    """The features of every ReLU, pooling and projection for an image (3, H, W) in a space.
+
+    The weights are those for rgb255; `projections` names the ReLU of each.
+    """
     pool = functional.avg_pool2d if pooling == "avg" else functional.max_pool2d
     seen = {}
     # What lies beyond the border is zero in the space of the image.
     values = spaces.as_rgb255(functional.pad(torch.as_tensor(image), (1, 1, 1, 1)), space)
     padding = 0
+
+    def exact(name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        weight, bias = (np.asarray(parameters[f"{name}_{kind}"], dtype=np.float64) for kind in ("weight", "bias"))
+        return torch.as_tensor(weight), torch.as_tensor(bias)
+
     for block, filters in enumerate(blocks, start=1):
         for position in range(1, len(filters) + 1):
-            weight, bias = (
-                torch.as_tensor(np.asarray(parameters[f"conv{block}_{position}_{kind}"], dtype=np.float64))
-                for kind in ("weight", "bias")
-            )
+            weight, bias = exact(f"conv{block}_{position}")
             values = functional.relu(functional.conv2d(values, weight, bias, padding=padding))
             padding = 1
             seen[f"relu{block}_{position}"] = values
         if min(values.shape[1:]) < 2:
             break
         values = seen[f"pool{block}"] = pool(values, 2)
+    for name, relu in projections.items():
+        if relu in seen:
+            seen[name] = functional.conv2d(seen[relu], *exact(name))
     return seen
 
 

@@ -1,0 +1,244 @@
+"""The eyes that judge pictures: VGG-19, whole and in two files, and SqueezeNet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import random_parameters, random_picture
+from processes import PROJECT
+from reference import torch_eyes, torch_squeezenet
+
+from models import model_squeezenet, model_vgg19
+from models.spec import ModelSpec
+from styletransfer import eyes, images, pixels, vgg19_parts, weights
+from styletransfer.errors import UserError
+
+TEACHERS = PROJECT.parent / "shared" / "teacher"
+EXACT = TEACHERS / "vgg19_blocks_1_to_3" / "vgg19_conv1_1-conv3_4_BGR_OIHW.npz"
+COMPRESSED = TEACHERS / "vgg19_16x" / "vgg19_16x.npz"
+SQUEEZENET = TEACHERS / "compressed_SqueezeNet.net"
+PICTURES = PROJECT.parent / "shared" / "images"
+with_the_real_files = pytest.mark.skipif(
+    not (EXACT.exists() and COMPRESSED.exists() and SQUEEZENET.exists() and PICTURES.exists()),
+    reason="the real networks and pictures are not here",
+)
+
+
+def write(file: Path, spec: ModelSpec, seed: int, **more: np.ndarray) -> dict[str, np.ndarray]:
+    """Write random parameters as they are published, ``conv1_1.weight``, and return them."""
+    generator = np.random.default_rng(seed)
+    parameters = weights.random(spec, seed)
+    stored = {
+        ".".join(name.rsplit("_", 1)): values if values.ndim > 1 else generator.normal(0, 0.5, values.shape).astype("f")
+        for name, values in parameters.items()
+    }
+    np.savez(file, **stored, **more)
+    return stored
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict, dict]:
+    """VGG-19 in two files, and what they hold."""
+    folder = tmp_path_factory.mktemp("eyes")
+    exact, compressed = folder / "exact.npz", folder / "compressed.npz"
+    further = {"conv4_1.weight": np.zeros((512, 256, 3, 3), np.float32)}
+    return (
+        exact,
+        compressed,
+        write(exact, vgg19_parts.exact_spec(), 0, **further),
+        write(compressed, vgg19_parts.compressed_spec(), 1),
+    )
+
+
+@pytest.fixture(scope="module", params=["in two files", "whole", "squeezenet"])
+def eye(request: pytest.FixtureRequest, files: tuple) -> eyes.Eye:
+    if request.param == "in two files":
+        return eyes.load_vgg19(files[:2])
+    if request.param == "whole":
+        return eyes.vgg19(random_parameters("vgg19"))
+    return eyes.squeezenet(random_parameters("squeezenet"))
+
+
+def test_a_picture_is_at_no_distance_from_itself(eye: eyes.Eye) -> None:
+    picture = random_picture(60, 80, 0)
+    assert eye.style_distances(picture, picture) == dict.fromkeys(eye.style_layers, 0)
+    assert eye.content_distance(picture, picture) == 0
+
+
+def test_the_distances_are_those_of_the_formulas(eye: eyes.Eye) -> None:
+    picture, photograph, painting = (random_picture(60, width, seed) for seed, width in enumerate((80, 80, 50)))
+    found, content, style = (eye.features(values) for values in (picture, photograph, painting))
+    distances = eye.style_distances(picture, painting)
+    assert tuple(distances) == eye.style_layers
+    for layer, distance in distances.items():
+        ours, theirs = (
+            np.einsum("iab,jab->ij", f[layer], f[layer], dtype=float) / f[layer].size for f in (found, style)
+        )
+        assert distance == pytest.approx(((ours - theirs) ** 2).sum() / (theirs**2).sum(), rel=1e-6)
+    assert eye.style_distance(picture, painting) == pytest.approx(np.mean(list(distances.values())))
+    wanted = content[eye.content_layer].astype(float)
+    expected = ((found[eye.content_layer] - wanted) ** 2).sum() / (wanted**2).sum()
+    assert eye.content_distance(picture, photograph) == pytest.approx(expected, rel=1e-6)
+
+
+def test_what_was_seen_is_kept_and_not_taken_for_another(eye: eyes.Eye) -> None:
+    """A picture changed in place is another picture, one of the same values is the same, and shapes may alternate."""
+    first, other, painting = random_picture(60, 80, 0), random_picture(40, 50, 1), random_picture(48, 48, 2)
+    before = eye.style_distances(first, painting), eye.style_distances(other, painting)
+    changed = first.copy()
+    changed[:30] = 1 - changed[:30]
+    assert eye.style_distances(changed, painting) != before[0]
+    assert eye.content_distance(changed, first) > 0
+    changed[:] = first
+    assert (eye.style_distances(changed, painting), eye.style_distances(other, painting)) == before
+
+
+def test_pictures_of_different_sizes_have_no_content_distance(eye: eyes.Eye) -> None:
+    with pytest.raises(ValueError, match="content distance"):
+        eye.content_distance(random_picture(40, 60, 0), random_picture(60, 40, 0))
+
+
+def test_the_smallest_picture_can_be_judged_and_a_smaller_one_is_refused(eye: eyes.Eye) -> None:
+    side = 32 if eye.name == "VGG-19" else model_squeezenet.SPEC.smallest_side("fire9")
+    small = eye.features(random_picture(side, side, 0))
+    assert all(min(values.shape) > 0 for values in small.values())
+    with pytest.raises(UserError, match=f"at least {side} on each side"):
+        eye.features(random_picture(side - 1, 100, 0))
+
+
+def test_vgg19_in_two_files_sees_what_pytorch_sees(files: tuple) -> None:
+    *paths, exact, compressed = files
+    compare_with_pytorch(
+        eyes.load_vgg19(paths), exact, compressed, random_picture(48, 67, 0), random_picture(52, 40, 1)
+    )
+
+
+def test_the_whole_of_vgg19_sees_what_pytorch_sees() -> None:
+    parameters = random_parameters("vgg19")
+    bgr = {".".join(name.rsplit("_", 1)): values for name, values in parameters.items()}
+    bgr["conv1_1.weight"] = bgr["conv1_1.weight"][:, ::-1].copy()
+    compare_with_pytorch(eyes.vgg19(parameters), bgr, None, random_picture(48, 67, 0), random_picture(52, 40, 1))
+
+
+def compare_with_pytorch(
+    eye: eyes.Eye, exact: dict, compressed: dict | None, first: np.ndarray, second: np.ndarray
+) -> None:
+    """Compare the features of two pictures and their distances; the second is resized for the content."""
+    found, wanted = (torch_eyes.see(picture, exact, compressed) for picture in (first, second))
+    assert tuple(found) == eye.style_layers
+    for layer, features in eye.features(first).items():
+        np.testing.assert_allclose(features, found[layer], rtol=1e-4, atol=1e-4 * float(found[layer].abs().max()))
+    expected = torch_eyes.style_distances(found, wanted)
+    assert eye.style_distances(first, second) == pytest.approx(expected, rel=1e-4)
+    resized = images.resize(second, *first.shape[:2])
+    content = torch_eyes.content_distance(found["relu4_1"], torch_eyes.see(resized, exact, compressed)["relu4_1"])
+    assert eye.content_distance(first, resized) == pytest.approx(content, rel=1e-4)
+
+
+def test_squeezenet_sees_what_pytorch_sees() -> None:
+    import torch
+
+    parameters, picture = random_parameters("squeezenet"), random_picture(48, 67, 0)
+    expected = torch_squeezenet.see(
+        parameters, torch.tensor(pixels.from_picture(picture, "caffe"), dtype=torch.float64)
+    )
+    for layer, features in eyes.squeezenet(parameters).features(picture).items():
+        wanted = expected[layer][0]
+        np.testing.assert_allclose(features, wanted, rtol=1e-4, atol=1e-4 * float(wanted.abs().max()))
+
+
+def test_both_forms_of_vgg19_agree_as_far_as_relu3_1(files: tuple) -> None:
+    whole = random_parameters("vgg19")
+    in_two = eyes.vgg19(
+        {name: whole[name] for name in vgg19_parts.exact_spec().parameters}, vgg19_parts.load_compressed(files[1])
+    )
+    picture = random_picture(40, 50, 0)
+    found, wanted = in_two.features(picture), eyes.vgg19(whole).features(picture)
+    for layer in ("relu1_1", "relu2_1", "relu3_1"):
+        np.testing.assert_array_equal(found[layer], wanted[layer])
+
+
+@with_the_real_files
+def test_the_real_eyes_agree_with_pytorch_and_with_what_was_measured_before() -> None:
+    """Style distances of the photograph itself at 320 pixels; measured before, with PyTorch: .576, .430, .531."""
+    vgg19 = eyes.load_vgg19([EXACT, COMPRESSED])
+    photograph, *paintings = (
+        images.resize(picture, *images.fit(*picture.shape[:2], 320))
+        for picture in (
+            images.read(PICTURES / f"{name}.jpg") for name in ("IMG_4343", "starry_night", "wave", "the_scream")
+        )
+    )
+    for painting, expected in zip(paintings, (0.576, 0.430, 0.531)):
+        assert vgg19.style_distance(photograph, painting) == pytest.approx(expected, abs=0.001)
+    small = images.resize(photograph, 107, 160), images.resize(paintings[0], 100, 160)
+    compare_with_pytorch(vgg19, *(dict(np.load(file)) for file in (EXACT, COMPRESSED)), *small)
+    squeezenet = eyes.load_squeezenet(SQUEEZENET)
+    for painting, expected in zip(paintings, (0.719, 0.689, 0.630)):
+        assert squeezenet.style_distance(photograph, painting) == pytest.approx(expected, abs=0.001)
+
+
+@with_the_real_files
+def test_a_published_picture_is_judged_as_it_was_before() -> None:
+    """The output of the MXNet example, made with VGG-19; measured before, with PyTorch: content distance .82."""
+    vgg19 = eyes.load_vgg19([EXACT, COMPRESSED])
+    photograph = images.resize(images.read(PICTURES / "IMG_4343.jpg"), 213, 320)
+    picture = images.resize(images.read(PICTURES / "mxnet_example_output_600x400.jpg"), 213, 320)
+    painting = images.resize(images.read(PICTURES / "starry_night.jpg"), 200, 320)
+    assert vgg19.content_distance(picture, photograph) == pytest.approx(0.817, abs=0.001)
+    assert vgg19.style_distance(picture, painting) == pytest.approx(0.0856, abs=0.0005)
+
+
+def nothing_is_here(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Weights would be fetched to another, empty folder."""
+    monkeypatch.setattr(eyes, "_EXACT_PATH", folder / "exact.npz")
+    monkeypatch.setattr(eyes, "_COMPRESSED_PATH", folder / "compressed.npz")
+    monkeypatch.setattr("models.spec.WEIGHTS_FOLDER", folder)
+
+
+def test_an_eye_without_weights_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: tuple) -> None:
+    nothing_is_here(monkeypatch, tmp_path)
+    with pytest.raises(UserError, match=r"fetch.py vgg19.*fetch.py squeezenet"):
+        eyes.load()
+    found, left_out = eyes.load(vgg19_paths=files[:2])
+    assert [eye.name for eye in found] == ["VGG-19"]
+    assert len(left_out) == 1 and left_out[0].startswith("SqueezeNet is left out") and "--squeezenet" in left_out[0]
+    weights.save(tmp_path / "squeezenet.params", random_parameters("squeezenet"))
+    found, left_out = eyes.load()
+    assert [eye.name for eye in found] == ["SqueezeNet"] and "--vgg19" in left_out[0]
+    for name, file in zip(("exact.npz", "compressed.npz"), files):
+        (tmp_path / name).symlink_to(file)
+    found, left_out = eyes.load()
+    assert [eye.name for eye in found] == ["VGG-19", "SqueezeNet"] and not left_out
+
+
+def test_the_whole_of_vgg19_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: tuple) -> None:
+    nothing_is_here(monkeypatch, tmp_path)
+    for name, file in zip(("exact.npz", "compressed.npz"), files):
+        (tmp_path / name).symlink_to(file)
+    parameters = random_parameters("vgg19")
+    weights.save(tmp_path / model_vgg19.SPEC.weights_file, parameters)
+    picture = random_picture(40, 50, 0)
+    found, expected = (eye.features(picture) for eye in (eyes.load_vgg19(), eyes.vgg19(parameters)))
+    np.testing.assert_array_equal(found["relu5_1"], expected["relu5_1"])
+
+
+def test_files_that_cannot_be_used_are_named(tmp_path: Path, files: tuple) -> None:
+    exact, compressed, stored, _ = files
+    with pytest.raises(UserError, match="one or two files"):
+        eyes.load_vgg19([exact, compressed, exact])
+    with pytest.raises(UserError, match=r"absent\.npz"):
+        eyes.load_vgg19([exact, tmp_path / "absent.npz"])
+    with pytest.raises(UserError, match=r"exact.npz.*conv0_weight of vgg19_16x is missing"):
+        eyes.load_vgg19([exact, exact])
+    broken = tmp_path / "broken.npz"
+    broken.write_bytes(exact.read_bytes()[:-1000])
+    with pytest.raises(UserError, match=r"broken.npz.*damaged"):
+        eyes.load_vgg19([broken, compressed])
+    np.savez(broken, **{**stored, "conv2_1.bias": np.zeros(5, np.float32)})
+    with pytest.raises(UserError, match=r"conv2_1_bias is stored with the shape \(5,\), expected \(128,\)"):
+        eyes.load_vgg19([broken, compressed])
+    np.savez(broken, **{**stored, "conv2_1.bias": np.array([None] * 128)})
+    with pytest.raises(UserError, match="conv2_1_bias holds no floating-point numbers"):
+        eyes.load_vgg19([broken, compressed])
