@@ -139,15 +139,15 @@ REFUSED: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
     "a layer is missing": (without("conv51.weight"), "conv51.weight is missing"),
     "a read-out is missing": (without("conv51_aux.bias"), "conv51_aux.bias is missing"),
     "conv0 is half": (without("conv0.bias"), "conv0.bias is missing"),
-    "another layer": (lambda arrays: {**arrays, "conv52.bias": np.ones(3)}, "conv52.bias is no parameter"),
+    "another layer": (lambda arrays: {**arrays, "conv52.bias": np.ones(3)}, "conv52.bias is not a parameter"),
     "another shape": (
         lambda arrays: {**arrays, "conv12.bias": np.ones(3)},
-        "conv12.bias has the shape (3,), expected (16,)",
+        "conv12.bias has shape (3,), expected (16,)",
     ),
     "integers": (lambda arrays: {**arrays, "conv12.bias": np.ones(16, int)}, "holds no floating-point numbers"),
     "no number": (
         lambda arrays: {**arrays, "conv0.bias": np.array([0, np.nan, 0])},
-        "conv1_1_bias holds values that are no finite numbers",
+        "conv1_1_bias contains values that are not finite in float32",
     ),
 }
 
@@ -166,7 +166,7 @@ def test_it_is_no_weights_of_another_network(tmp_path: Path) -> None:
     file = write(tmp_path / "encoder", made_up())
     for name in models.names():
         if name != SPEC.name:
-            with pytest.raises(UserError, match=r"is no parameter of|is missing|has the shape"):
+            with pytest.raises(UserError, match=r"is not a parameter of|is missing|has shape"):
                 weights.load(models.load(name).SPEC, file)
 
 

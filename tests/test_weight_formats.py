@@ -464,12 +464,12 @@ def test_bfloat16_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "no MXNet"),
-        (b"conv1_1", "no MXNet"),
+        (b"", "not an MXNet"),
+        (b"conv1_1", "not an MXNet"),
         (b"<!DOCTYPE html><html>", "web page"),
         (b"MATLAB 7.3 MAT-file".ljust(512) + b"\x89HDF\r\n\x1a\n", "-v7"),
         (b"PK\x03\x04 and no more", "damaged ZIP"),
-        (b"\x93NUMPY\x01\x00", "no MXNet"),
+        (b"\x93NUMPY\x01\x00", "not an MXNet"),
     ],
 )
 def test_unknown_files(content: bytes, said: str, tmp_path: Path) -> None:
@@ -488,11 +488,17 @@ def test_zip_without_weights(tmp_path: Path) -> None:
 # Damage. A file may be read (numbers carry no mark of their own) or refused, but never in another way.
 
 
+def fewer(form: str, positions: list[int]) -> list[int]:
+    """Every sixth position, and the last, in a MatConvNet file, for which each reading starts a process."""
+    return [*positions[:-1:6], positions[-1]] if form.startswith("matconvnet") else positions
+
+
 @every_form
 def test_truncated(form: str, tmp_path: Path) -> None:
     path, _ = written(form, tmp_path)
     content = path.read_bytes()
-    for length in [*range(0, 200, 9), *range(200, len(content), len(content) // 40), len(content) - 1]:
+    lengths = [*range(0, 200, 9), *range(200, len(content), len(content) // 40), len(content) - 1]
+    for length in fewer(form, lengths):
         path.write_bytes(content[:length])
         with pytest.raises((ValueError, UserError)):
             read(path)
@@ -504,7 +510,7 @@ def test_bits_flipped(form: str, tmp_path: Path) -> None:
     path, _ = written(form, tmp_path)
     content = path.read_bytes()
     generator = np.random.default_rng(3)
-    for position in [*range(0, 1200, 19), *generator.integers(0, len(content), 80)]:
+    for position in fewer(form, [*range(0, 1200, 19), *generator.integers(0, len(content), 80)]):
         damaged = bytearray(content)
         damaged[min(position, len(content) - 1)] ^= 1 << int(generator.integers(8))
         path.write_bytes(damaged)
@@ -547,7 +553,7 @@ def test_pickle_in_npz_is_not_run(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in content.items():
             archive.writestr(name, stream.getvalue() if name == "conv1_1_b.npy" else data)
-    with pytest.raises(ValueError, match="no floating-point numbers"):
+    with pytest.raises(ValueError, match="not a floating-point array"):
         read(path)
     assert not target.exists()
     np.load(path, allow_pickle=True)["conv1_1_b"]
@@ -777,7 +783,7 @@ MATLAB_HEAD = b"MATLAB 5.0 MAT-file".ljust(124) + struct.pack("<H", 0x100) + b"I
 
 
 def test_matlab_cells_nested_deeply(tmp_path: Path) -> None:
-    """200,000 levels, of which scipy.io.loadmat dies."""
+    """200,000 levels, which overflow the stack of scipy.io.loadmat."""
     head = element(6, struct.pack("<II", 1, 0)) + element(5, struct.pack("<ii", 1, 1))
     outermost = head + element(1, b"layers")
     levels = [struct.pack("<II", 14, 48 * level - 8) + head + element(1, b"") for level in range(200_000, 0, -1)]
@@ -788,7 +794,7 @@ def test_matlab_cells_nested_deeply(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compressed", [True, False])
-@pytest.mark.parametrize("kind", ["cell", "numbers", "text", "struct", "object", "shape"])
+@pytest.mark.parametrize("kind", ["cell", "numbers", "text", "struct", "object", "shape", "type"])
 def test_hostile_matlab_arrays(kind: str, compressed: bool, tmp_path: Path) -> None:
     zeros = bytes(1 << 22)
     content = {
@@ -798,6 +804,7 @@ def test_hostile_matlab_arrays(kind: str, compressed: bool, tmp_path: Path) -> N
         "struct": matlab_array(2, (1, 1), b"layers", element(5, b"\1\0\0\0") + element(1, b"a" * (1 << 20)) + zeros),
         "object": matlab_array(3, (1, 1), b"layers", zeros),
         "shape": matlab_array(7, (-1, 2**31 - 1), b"layers", element(7, zeros)),
+        "type": matlab_array(7, (1, 1), b"layers", element(0x7000, bytes(8))),  # scipy.io.loadmat crashes
     }[kind]
     content = struct.pack("<II", 15, len(zlib.compress(content))) + zlib.compress(content) if compressed else content
     (tmp_path / "a.mat").write_bytes(MATLAB_HEAD + content)
@@ -821,10 +828,10 @@ def test_matlab_bomb(tmp_path: Path) -> None:
 def test_objects_in_a_mat_file_are_not_needed(tmp_path: Path) -> None:
     scipy_io = pytest.importorskip("scipy.io")
     scipy_io.savemat(tmp_path / "a.mat", {"layers": matlab_cell("conv", 1.0), "meta": 3.0})
-    with pytest.raises(ValueError, match="not as MatConvNet writes it"):
+    with pytest.raises(ValueError, match="not in MatConvNet's format"):
         read(tmp_path / "a.mat")
     scipy_io.savemat(tmp_path / "a.mat", {"net": 1.0})
-    with pytest.raises(ValueError, match="layers is not as MatConvNet"):
+    with pytest.raises(ValueError, match="layers is not in MatConvNet's format"):
         read(tmp_path / "a.mat")
 
 

@@ -1,6 +1,6 @@
 """Weights of the networks: read from files, checked against the network's SPEC, written as `.params`.
 
-A file that cannot be used is a :class:`UserError` that names the file and the parameter.
+A file that cannot be used raises a :class:`UserError` that names the file and the parameter.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def load(spec: ModelSpec, path: str | os.PathLike[str] | None = None) -> Paramet
     ----------
     spec : ModelSpec
     path : path, optional
-        A file in a supported format; the network's own weights where none is given.
+        A file in a supported format; by default, the network's own weights.
 
     Raises
     ------
     UserError
-        If the file is absent, damaged or of another network.
+        If the file is missing, damaged or for another network.
     """
     return _load(spec, path, spec.parameters)
 
@@ -66,7 +66,7 @@ def _load(spec: ModelSpec, path: str | os.PathLike[str] | None, wanted: Shapes) 
 
 
 def _read(file: Path, reader: Callable[[BinaryIO, int], dict[str, NDArray]]) -> dict[str, NDArray]:
-    """The arrays that `reader`, given the open file and its size, finds in a file; UserError where it finds none."""
+    """What `reader` returns for the open file and its size; its errors become a UserError that names the file."""
     try:
         with file.open("rb") as stream:
             return reader(stream, os.fstat(stream.fileno()).st_size)
@@ -77,9 +77,9 @@ def _read(file: Path, reader: Callable[[BinaryIO, int], dict[str, NDArray]]) -> 
 
 
 def check(spec: ModelSpec, arrays: dict[str, NDArray], file: Path, wanted: Shapes | None = None) -> Parameters:
-    """`arrays` as float32, in the order of the SPEC, after comparing names and shapes with it.
+    """`arrays` as float32, in the order of the SPEC, once their names and shapes are found to match it.
 
-    `wanted` are the names and shapes to be given: the network's parameters unless others are asked for.
+    `wanted` gives the names and shapes to return; by default, those of the parameters of the network.
 
     Raises
     ------
@@ -89,20 +89,20 @@ def check(spec: ModelSpec, arrays: dict[str, NDArray], file: Path, wanted: Shape
     known = {*spec.parameters, *spec.read_out_parameters}
     for name in arrays:
         if name not in known and not name.startswith(spec.ignored_prefixes):
-            raise UserError(f"weights {file}: {name} is no parameter of {spec.name}")
+            raise UserError(f"weights {file}: {name} is not a parameter of {spec.name}")
     checked: Parameters = {}
     for name, shape in (spec.parameters if wanted is None else wanted).items():
         if name not in arrays:
             raise UserError(f"weights {file}: {name} of {spec.name} is missing")
         array = arrays[name]
         if array.shape != shape:
-            raise UserError(f"weights {file}: {name} has the shape {array.shape}, expected {shape}")
+            raise UserError(f"weights {file}: {name} has shape {array.shape}, expected {shape}")
         if array.dtype.kind != "f":
-            raise UserError(f"weights {file}: {name} is of type {array.dtype}, expected floating-point numbers")
-        with np.errstate(over="ignore", invalid="ignore"):  # what float32 cannot hold becomes infinite, and is refused
+            raise UserError(f"weights {file}: {name} has dtype {array.dtype}, expected floating point")
+        with np.errstate(over="ignore", invalid="ignore"):  # overflow gives infinity, which is rejected below
             checked[name] = np.ascontiguousarray(array, dtype=np.float32)
         if not np.isfinite(checked[name]).all():
-            raise UserError(f"weights {file}: {name} holds values that are no finite numbers of 32 bits")
+            raise UserError(f"weights {file}: {name} contains values that are not finite in float32")
     return checked
 
 
@@ -112,7 +112,7 @@ def load_deep_compression(spec: ModelSpec, path: str | os.PathLike[str]) -> Para
     Raises
     ------
     UserError
-        If the file is absent or damaged.
+        If the file is missing or damaged.
     """
     file = Path(path)
     return check(spec, _read(file, lambda stream, size: deep_compression.read(stream, size, spec.parameters)), file)
@@ -121,12 +121,12 @@ def load_deep_compression(spec: ModelSpec, path: str | os.PathLike[str]) -> Para
 def load_plain_npz(spec: ModelSpec, path: str | os.PathLike[str]) -> Parameters:
     """Read a NumPy archive with a member for every parameter, such as ``conv1_1.weight``, in the file's own pixels.
 
-    Members that the SPEC does not know are left out.
+    Members that are not parameters of the SPEC are skipped.
 
     Raises
     ------
     UserError
-        If the file is absent, damaged or of another network.
+        If the file is missing, damaged or for another network.
     """
     file = Path(path)
     return check(spec, _read(file, lambda *_: plain_npz.read(file, spec)), file)
@@ -139,7 +139,7 @@ def save(path: str | os.PathLike[str], parameters: Parameters) -> None:
 
 
 def random(spec: ModelSpec, seed: int) -> Parameters:
-    """Random weights of a useful scale (He et al. 2015: variance 2 / fan-in), biases zero; for tests and benchmarks."""
+    """Random He initialisation (He et al. 2015: variance 2 / fan-in), biases zero; for tests and benchmarks."""
     generator = np.random.default_rng(seed)
     return {
         name: (generator.standard_normal(shape) * np.sqrt(2.0 / np.prod(shape[1:]))).astype(np.float32)

@@ -30,17 +30,17 @@ def convert(tensors: Mapping[str, NDArray], spec: ModelSpec) -> dict[str, NDArra
     Raises
     ------
     ValueError
-        If this is another network.
+        If the weights are for another network.
     """
     expected = {**spec.parameters, **spec.read_out_parameters}
     places = {name: _place(name) for name in expected}
     unknown = sorted(set(tensors) - {*places.values(), *_CONV0})
     if unknown:
-        raise ValueError(f"{unknown[0]} is no parameter of {spec.name}")
+        raise ValueError(f"{unknown[0]} is not a parameter of {spec.name}")
     found = {name: _checked(tensors, place, expected[name]) for name, place in places.items()}
     weight0, bias0 = (_checked(tensors, place, shape) for place, shape in _CONV0.items())
     first = ("conv1_1_weight", "conv1_1_bias")
-    with np.errstate(all="ignore"):  # values that are no numbers are found later, by the check
+    with np.errstate(all="ignore"):  # `check` rejects values that are not finite
         found.update(zip(first, fold(weight0, bias0, found[first[0]], found[first[1]], spec.pixels)))
     return found
 
@@ -83,5 +83,5 @@ def _checked(tensors: Mapping[str, NDArray], place: str, shape: tuple[int, ...])
     if place not in tensors:
         raise ValueError(f"{place} is missing")
     if tensors[place].shape != shape:
-        raise ValueError(f"{place} has the shape {tensors[place].shape}, expected {shape}")
+        raise ValueError(f"{place} has shape {tensors[place].shape}, expected {shape}")
     return floats(place, tensors[place])

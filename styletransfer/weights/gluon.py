@@ -1,4 +1,4 @@
-"""Networks whose layers are numbered and not named: MXNet's Gluon model zoo, and torchvision.
+"""Networks whose layers are numbered rather than named: MXNet's Gluon model zoo, and torchvision.
 
 Names are ``features.0.weight`` (torchvision, and Gluon's `save_parameters`; the number counts all layers) or
 ``vgg0_conv0_weight`` (Gluon's `save_params`; the number counts convolutions). Sources:
@@ -24,37 +24,37 @@ _BATCH_NORM = re.compile(r".*(gamma|beta|running_mean|running_var|moving_mean|mo
 
 
 def is_numbered(names: Iterable[str]) -> bool:
-    """Whether these are the names of a network with numbered layers."""
+    """Whether these names are of a network with numbered layers."""
     return any(_NAME.fullmatch(name) for name in names)
 
 
 def convert(arrays: Mapping[str, NDArray], spec: ModelSpec) -> dict[str, NDArray[np.float32]]:
-    """The convolutions of a Gluon model, under the names and in the pixel convention of the SPEC.
+    """The convolutions of a Gluon model, with the names and in the pixel convention of the SPEC.
 
     Raises
     ------
     ValueError
-        If this is another network.
+        If the weights are for another network.
     """
     places = assign({name: array.shape for name, array in arrays.items()}, spec)
     return adapt({name: arrays[place] for name, place in places.items()}, spec, "torchvision")
 
 
 def assign(shapes: Mapping[str, tuple[int, ...]], spec: ModelSpec) -> dict[str, str]:
-    """For every parameter of the SPEC its name in the file: the convolutions follow each other in the same order.
+    """The name in the file of every parameter of the SPEC; the convolutions are in the same order in both.
 
     Parameters
     ----------
     shapes
-        Every name in the file and its shape. Fully connected layers, whose kernels have two dimensions, are left out.
+        The shape of every array in the file, by name. Fully connected layers (2-D kernels) are skipped.
 
     Raises
     ------
     ValueError
-        If this is another network.
+        If the weights are for another network.
     """
     if any(_BATCH_NORM.fullmatch(name) for name in shapes):
-        raise ValueError(f"its network has batch normalisation, which {spec.name} has not")
+        raise ValueError(f"its network has batch normalisation, which {spec.name} does not have")
     layers: dict[int, dict[str, str]] = {}
     for name in shapes:
         if match := _NAME.fullmatch(name):
@@ -69,6 +69,6 @@ def assign(shapes: Mapping[str, tuple[int, ...]], spec: ModelSpec) -> dict[str, 
         for kind in ("weight", "bias"):
             name, place = f"{layer_name}_{kind}", layer.get(kind, "")
             if shapes.get(place) != spec.parameters[name]:
-                raise ValueError(f"{name} has the shape {shapes.get(place)}, expected {spec.parameters[name]}")
+                raise ValueError(f"{name} has shape {shapes.get(place)}, expected {spec.parameters[name]}")
             places[name] = place
     return places

@@ -1,7 +1,7 @@
-"""MXNet's `.params` files, read and written without MXNet, so that a damaged file cannot bring the process down.
+"""MXNet's `.params` files, read and written without MXNet, so that a damaged file cannot crash the process.
 
 The layout is that of ``NDArray::Save`` in MXNet (src/ndarray/ndarray.cc): a list header, the arrays, then their names.
-Four generations of array headers exist; the VGG-19 file of the MXNet neural-style example is of the oldest.
+There are four generations of array headers; the VGG-19 file of the MXNet neural-style example has the oldest.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ _PREFIXES = ("arg:", "aux:")
 
 
 def read(stream: BinaryIO, size: int) -> dict[str, NDArray]:
-    """Read the arrays of a `.params` file of `size` bytes by name, without the prefixes ``arg:`` and ``aux:``.
+    """Read the arrays of a `.params` file of `size` bytes, by name; the prefixes ``arg:`` and ``aux:`` are removed.
 
     Raises
     ------
     ValueError
-        If the file is truncated, holds more than a `.params` file, or is none.
+        If the file is truncated, has trailing bytes, or is not a `.params` file.
     """
 
     def take(layout: str) -> tuple[int, ...]:
@@ -39,18 +39,18 @@ def read(stream: BinaryIO, size: int) -> dict[str, NDArray]:
     def take_bytes(count: int) -> bytes:
         taken = stream.read(count) if 0 <= count <= size - stream.tell() else b""
         if len(taken) != count:
-            raise ValueError("it ends too early")
+            raise ValueError("it is truncated")
         return taken
 
     def take_shape(dimensions: int, kind: str) -> tuple[int, ...]:
         if not 0 <= dimensions <= _MOST_DIMENSIONS:
-            raise ValueError("an array has an impossible shape")
+            raise ValueError("an array has an invalid shape")
         return take(f"{dimensions}{kind}")
 
     def take_array() -> NDArray:
         (magic,) = take("I")
         if magic in (_MAGIC_V2, _MAGIC_V3) and take("i") != (_DENSE,):
-            raise ValueError("it holds a sparse array")
+            raise ValueError("it contains a sparse array")
         shape = take_shape(take("I")[0], "q") if magic in (_MAGIC_V1, _MAGIC_V2, _MAGIC_V3) else take_shape(magic, "I")
         if not shape and magic != _MAGIC_V3:  # only the third generation has scalars; before, this meant no array
             raise ValueError("an array is empty")
@@ -69,18 +69,18 @@ def read(stream: BinaryIO, size: int) -> dict[str, NDArray]:
     def take_name() -> str:
         (length,) = take("Q")
         if length > _LONGEST_NAME:
-            raise ValueError("an array has an impossibly long name")
+            raise ValueError("the name of an array is too long")
         try:
             name = take_bytes(length).decode("utf-8")
         except UnicodeDecodeError:
-            raise ValueError("an array has an unreadable name") from None
+            raise ValueError("the name of an array is not valid UTF-8") from None
         for prefix in _PREFIXES:
             if name.startswith(prefix):
                 return name[len(prefix) :]
         return name
 
     if take_bytes(16)[: len(MAGIC)] != MAGIC:
-        raise ValueError("it is no MXNet parameter file")
+        raise ValueError("it is not an MXNet parameter file")
     (count,) = take("Q")
     unnamed = [take_array() for _ in range(min(count, size))]
     (named,) = take("Q")
@@ -90,15 +90,15 @@ def read(stream: BinaryIO, size: int) -> dict[str, NDArray]:
     for array in unnamed:
         name = take_name()
         if name in arrays:
-            raise ValueError(f"two of its arrays have the name {name}")
+            raise ValueError(f"two arrays are named {name}")
         arrays[name] = array
     if stream.tell() != size:
-        raise ValueError("it goes on after its end")
+        raise ValueError("it has trailing bytes")
     return arrays
 
 
 def write(stream: BinaryIO, arrays: Mapping[str, NDArray]) -> None:
-    """Write arrays, none of them empty or a scalar, as ``arg:<name>``, readable by ``mxnet.nd.load``."""
+    """Write arrays, neither empty nor scalar, as ``arg:<name>``, for ``mxnet.nd.load`` to read."""
     stream.write(MAGIC + struct.pack("<QQ", 0, len(arrays)))
     flags = {dtype: flag for flag, dtype in _TYPES.items()}
     for array in arrays.values():

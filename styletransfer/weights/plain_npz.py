@@ -1,7 +1,7 @@
 """NumPy archives in which every member is a parameter as it is: ``conv1_1.weight``, (filters, channels, h, w).
 
 Names are those of the SPEC with a dot before ``weight`` and ``bias``. What is read is bounded by the SPEC, never by
-what the file claims; objects (pickles) are refused.
+what the file claims; objects (pickles) are rejected.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from styletransfer.weights.npz import ZIP_DAMAGE, read_array
 
 
 def read(path: Path, spec: ModelSpec) -> dict[str, NDArray]:
-    """Read the parameters of the SPEC, in the pixel convention of the file; members of other names are left out.
+    """Read the parameters of the SPEC, in the pixel convention of the file; members with other names are skipped.
 
     Raises
     ------
     ValueError
-        If the file is damaged, holds objects, or has a parameter of another shape.
+        If the file is damaged, contains objects, or has a parameter of the wrong shape.
     """
     stored = {}
     try:

@@ -1,4 +1,4 @@
-"""Which of the published forms a weights file is in, told by its content, and one way to read them all."""
+"""Recognise the published format of a weights file by its content, and read a file of any format."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ _READERS: dict[str, Callable[[Path, ModelSpec], dict[str, NDArray]]] = {
 
 
 def recognise(path: Path) -> str:
-    """The form of a file: ``mxnet``, ``keras``, ``matconvnet``, ``pytorch`` or ``npz``.
+    """The format of a file: ``mxnet``, ``keras``, ``matconvnet``, ``pytorch`` or ``npz``.
 
     Raises
     ------
     ValueError
-        If the file is in none of these forms.
+        If the file is in none of these formats.
     OSError
         If the file cannot be read.
     """
@@ -69,8 +69,8 @@ def recognise(path: Path) -> str:
     if head.startswith(b"PK\x03\x04"):
         return _recognise_zip(path)
     if head.lstrip()[:1] == b"<":
-        raise ValueError("it is a web page and no weights: download it again")
-    raise ValueError("it is no MXNet .params, Keras .h5, MatConvNet .mat, PyTorch .pth or TensorFlow .npz file")
+        raise ValueError("it is a web page, not weights: download it again")
+    raise ValueError("it is not an MXNet .params, Keras .h5, MatConvNet .mat, PyTorch .pth or TensorFlow .npz file")
 
 
 def _recognise_zip(path: Path) -> str:
@@ -87,14 +87,14 @@ def _recognise_zip(path: Path) -> str:
 
 
 def read_any(path: Path, spec: ModelSpec) -> dict[str, NDArray]:
-    """Read a file of any form, under the names and in the pixel convention of the SPEC.
+    """Read a file of any format, with the names and in the pixel convention of the SPEC.
 
-    Names and shapes are not yet compared with the SPEC: `styletransfer.weights.check` does.
+    Names and shapes are not all compared with the SPEC here: `styletransfer.weights.check` does that.
 
     Raises
     ------
     ValueError
-        If the file is in no known form, is damaged or is of another network.
+        If the file is in no known format, is damaged, or is for another network.
     OSError
         If the file cannot be read.
     """
