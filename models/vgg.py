@@ -6,7 +6,7 @@ convolutional part is built; the image may have any size.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +33,7 @@ class Projection:
 
 
 Projections = Sequence[Projection]
-_WINDOWS = {"relu": {"kernel": 3, "pad": 1}, "proj": {"kernel": 1}, "pool": {"kernel": 2, "stride": 2}}
+_WINDOWS: Mapping[str, Mapping[str, Any]] = {"relu": {"kernel": 3, "pad": 1}, "proj": {"kernel": 1}, "pool": {"kernel": 2, "stride": 2}}
 
 
 def _layers(blocks: Blocks, projections: Projections = ()) -> Iterator[tuple[str, str, int]]:

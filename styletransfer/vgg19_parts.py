@@ -70,9 +70,9 @@ def exact_spec() -> ModelSpec:
 def load_exact(path: Path) -> Parameters:
     """VGG-19 as far as conv3_4 from a .npz of ``conv1_1.weight`` and so on, made for BGR."""
     parameters = weights.load_plain_npz(exact_spec(), path)
-    first = "conv1_1_weight", "conv1_1_bias"
-    adapted = pixels.adapt_first_layer(*(parameters[name] for name in first), "bgr255", model_vgg19.SPEC.pixels)
-    return {**parameters, **dict(zip(first, adapted))}
+    weight, bias = parameters["conv1_1_weight"], parameters["conv1_1_bias"]
+    weight, bias = pixels.adapt_first_layer(weight, bias, "bgr255", model_vgg19.SPEC.pixels)
+    return {**parameters, "conv1_1_weight": weight, "conv1_1_bias": bias}
 
 
 def load_compressed(path: Path | None = None) -> Parameters:
