@@ -19,6 +19,7 @@ from pydantic_core import PydanticKnownError
 
 import models
 from models.spec import ModelSpec
+from styletransfer.byte_sizes import bytes_of
 from styletransfer.conventions import CONVENTIONS
 from styletransfer.errors import UserError, nearest
 from styletransfer.pixels import SPACES
@@ -61,23 +62,9 @@ def _check_device(name: str) -> str:
     return name
 
 
-def bytes_of(memory: str) -> int:
-    """The bytes that ``8GB``, ``512MB`` or ``1.5 TB`` mean, in powers of 1000.
-
-    Raises
-    ------
-    ValueError
-        If the text means none.
-    """
-    match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?) ?([MGT])B?", memory, re.IGNORECASE)
-    if not match or not float(match[1]):
-        raise ValueError(f"{memory!r} is not allowed; expected an amount such as 8GB or 500MB")
-    return int(float(match[1]) * {"M": 10**6, "G": 10**9, "T": 10**12}[match[2].upper()])
-
-
-def _check_memory(memory: str) -> str:
-    bytes_of(memory)
-    return memory
+def _check_byte_size(size: Any) -> Any:
+    bytes_of(str(size))  # a bare number lacks its unit
+    return size
 
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
@@ -92,7 +79,7 @@ Side = Annotated[int, Field(ge=1, le=20_000), _WHOLE]
 Count = Annotated[int, Field(ge=0, le=10_000_000), _WHOLE]
 FileName = Annotated[str, pydantic.AfterValidator(_check_file_name)]
 Device = Annotated[str, pydantic.AfterValidator(_check_device)]
-Memory = Annotated[str, pydantic.AfterValidator(_check_memory)]
+ByteSize = Annotated[str, pydantic.BeforeValidator(_check_byte_size)]
 Layers = Annotated[dict[str, Positive], Field(min_length=1)]
 
 
@@ -242,8 +229,9 @@ class Config(_Section):
         "auto",
         description="longest side of what the network sees at once, pixels; auto: what fits into memory; off: all",
     )
-    memory: Memory | None = Field(
-        None, description="how much may be used, such as 8GB, or the run is refused; null: what is free"
+    memory: ByteSize | None = Field(
+        None,
+        description="how much may be used, such as 8GB (10^9 bytes each) or 8GiB (2^30); null: what is free",
     )
     made_with: dict[str, Any] | None = Field(
         None, description="written into saved configs: versions and weights; not read"

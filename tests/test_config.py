@@ -561,7 +561,7 @@ def valid_configs(draw):
     values["content"]["image"] = draw(FILE_NAMES | AWKWARD_NAMES)
     values["style"]["weight"] = draw(st.floats(0.1, 9))
     values["style"]["images"] = draw(st.dictionaries(FILE_NAMES | AWKWARD_NAMES, st.floats(0.1, 9), min_size=1))
-    values["memory"] = draw(st.sampled_from([None, "8GB", "500 MB", "1.5T"]))
+    values["memory"] = draw(st.sampled_from([None, "8GB", "500 MB", "1.5TiB"]))
     values["scales"] = draw(st.integers(1, 3))
     steps = st.integers(0, 10_000)
     by_scale = st.lists(steps, min_size=values["scales"], max_size=values["scales"])

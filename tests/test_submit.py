@@ -200,7 +200,7 @@ def test_a_dry_run_starts_nothing(studio, monkeypatch, capsys, tmp_path):
         (["sweep.yaml", "--no-collect"], "--no-collect is about a cluster: add --cluster slurm"),
         (["sweep.yaml", "--option=--exclusive"], "--option is about a cluster"),
         (["sweep.yaml", "--gpus", "1"], "--gpus is about a cluster: add --cluster slurm"),
-        (["sweep.yaml", "--cluster", "slurm", "--memory", "big"], "cluster.memory: 'big' is not allowed"),
+        (["sweep.yaml", "--cluster", "slurm", "--memory", "big"], "cluster.memory: 'big' is not a size"),
         (["sweep.yaml", "--cluster", "slurm", "--dry-run", "--output", "a%b"], "Slurm cannot work in a folder with %"),
     ],
 )

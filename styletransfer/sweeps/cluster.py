@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
-from styletransfer.config import FileName
+from styletransfer.config import ByteSize, FileName
 from styletransfer.errors import UserError, nearest
 
 # Options of sbatch that have a key here.
@@ -40,17 +40,6 @@ def _check_gpus(value: Any) -> str:
     if isinstance(value, bool) or not re.fullmatch(r"([A-Za-z][\w.-]*:)?[0-9]{1,2}", text):
         raise ValueError(f"{value!r} is not allowed; expected a number such as 1, or a kind and a number, a100:1")
     return text
-
-
-def _check_memory(text: Any) -> str:
-    if not isinstance(text, str) or not re.fullmatch(r"[1-9][0-9]{0,8}[MGT]B?", text.upper()):
-        raise ValueError(f"{text!r} is not allowed; expected a size such as 8G or 900M")
-    return text.upper().removesuffix("B")
-
-
-def bytes_of(memory: str) -> int:
-    """The bytes that ``8G`` means to Slurm, in powers of 1024."""
-    return int(memory[:-1]) * {"M": 2**20, "G": 2**30, "T": 2**40}[memory[-1]]
 
 
 def _check_time(text: Any) -> str:
@@ -121,7 +110,7 @@ class Cluster(BaseModel):
         None, description="GPUs a job, 1 or a100:1; null: one where a config's device is a GPU, else none"
     )
     cpus: _whole(1, 1024) | None = Field(None, description="cores a job")  # type: ignore[valid-type]
-    memory: Annotated[str, pydantic.BeforeValidator(_check_memory)] | None = Field(None, description="a job's, 8G")
+    memory: ByteSize | None = Field(None, description="a job's memory, such as 8GB or 8GiB")
     time: Annotated[str, pydantic.BeforeValidator(_check_time)] | None = Field(
         None,
         description="limit of a job's every turn, '4:00:00'; one that reaches it saves its state and is queued again",
