@@ -27,7 +27,7 @@ _NEEDED = {"step", "image", "generator", "precision", "guard.tries", "optimizer.
 
 def comparable(config: Config) -> dict[str, Any]:
     """What must not change between a run and its resumption: all but where it stops and what it writes."""
-    return config.model_dump(mode="json", exclude={"made_with", "output", "stop", "memory"})
+    return config.model_dump(mode="json", exclude={"provenance", "output", "stop", "memory"})
 
 
 def exists(folder: Path) -> bool:

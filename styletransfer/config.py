@@ -20,8 +20,8 @@ from pydantic_core import PydanticKnownError
 import models
 from models.spec import ModelSpec
 from styletransfer.byte_sizes import bytes_of
-from styletransfer.conventions import CONVENTIONS
 from styletransfer.errors import UserError, nearest
+from styletransfer.normalizations import NORMALIZATIONS
 from styletransfer.pixels import SPACES
 
 PROJECT_FOLDER = Path(__file__).resolve().parents[1]
@@ -201,7 +201,7 @@ class Config(_Section):
     weights: FileName | None = Field(None, description="a weights file; null: the model's own")
     pooling: Literal["avg", "max"] | None = Field(None, description="null: the model's own")
     pixels: _key(tuple(SPACES)) = Field("rgb255", description="the space in which the image is trained")  # type: ignore[valid-type]
-    convention: _key(tuple(CONVENTIONS)) = Field("balanced", description="norms of the losses")  # type: ignore[valid-type]
+    normalization: _key(tuple(NORMALIZATIONS)) = Field("balanced", description="norms of the losses")  # type: ignore[valid-type]
     content: Content = Content()
     style: Style = Style()
     tv: TV = TV()
@@ -233,7 +233,7 @@ class Config(_Section):
         None,
         description="how much may be used, such as 8GB (10^9 bytes each) or 8GiB (2^30); null: what is free",
     )
-    made_with: dict[str, Any] | None = Field(
+    provenance: dict[str, Any] | None = Field(
         None, description="written into saved configs: versions and weights; not read"
     )
 
@@ -514,8 +514,8 @@ def find_input(name: str) -> Path:
         raise UserError(f"file {name}: {error.strerror}") from None
 
 
-def dump(config: Config, made_with: Mapping[str, Any]) -> str:
+def dump(config: Config, provenance: Mapping[str, Any]) -> str:
     """The resolved config as YAML that runs again."""
-    values = config.model_dump(mode="json", exclude={"made_with"})
-    values["made_with"] = dict(made_with)
+    values = config.model_dump(mode="json", exclude={"provenance"})
+    values["provenance"] = dict(provenance)
     return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)

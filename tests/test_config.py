@@ -45,7 +45,7 @@ def walk(schema=SCHEMA, keys=()):
                 yield (*here, "relu1_1"), choice["additionalProperties"]
 
 
-KEYS = [(keys, schema) for keys, schema in walk() if keys[0] != "made_with"]
+KEYS = [(keys, schema) for keys, schema in walk() if keys[0] != "provenance"]
 SECTIONS = sorted({keys[:-1] for keys, _ in KEYS if keys[-1] != "relu1_1"})
 NUMBERS = [
     (keys, choice) for keys, schema in KEYS for choice in choices(schema) if choice.get("type") in ("number", "integer")
@@ -90,7 +90,7 @@ def refused(values):
 def test_two_pictures_are_enough():
     config = parsed()
     assert config.content.image == "photo.jpg" and config.style.images == {"painting.jpg": 1.0}
-    assert config.model == "vgg_slim" and config.pixels == "rgb255" and config.convention == "balanced"
+    assert config.model == "vgg_slim" and config.pixels == "rgb255" and config.normalization == "balanced"
     assert config.device == "cpu" and config.seed == 0
     assert config.output.folder == "output/mine"
 
@@ -110,7 +110,7 @@ def test_what_the_user_decides_stays():
         "weights": "w.params",
         "pooling": "max",
         "pixels": "bgr255",
-        "convention": "mxnet",
+        "normalization": "mxnet",
         "content": {"image": "a.png", "weight": 2, "layers": {"relu3_1": 1, "pool4": 0.5}},
         "style": {"images": {"b.png": 1, "c.png": 3}, "weight": 7.5, "layers": {"relu2_2": 2}, "size": 300},
         "tv": {"kind": "squared", "weight": 0.25},
@@ -268,7 +268,7 @@ def test_what_cannot_be_a_file_name_is_refused_as_the_name_of_a_style(value):
     [
         ("model", "vgg91", "vgg19"),
         ("model", "squeezenett", "squeezenet"),
-        ("convention", "mxent", "mxnet"),
+        ("normalization", "mxent", "mxnet"),
         ("pixels", "rgb_255", "rgb255"),
         ("pooling", "avgg", "avg"),
         ("tv.kind", "laplace", "laplacian"),
@@ -551,7 +551,7 @@ def valid_configs(draw):
     sections = {
         key: value
         for key, value in SCHEMA["properties"].items()
-        if key not in ("made_with", "model", "device", "scales")
+        if key not in ("provenance", "model", "device", "scales")
     }
     values = draw(values_of({"properties": sections}))
     values["model"] = draw(st.sampled_from(["vgg16", "vgg19", "vgg_slim"]))
@@ -573,20 +573,20 @@ def valid_configs(draw):
 
 
 @given(valid_configs(), st.dictionaries(FILE_NAMES, FILE_NAMES | st.integers(), max_size=3))
-def test_a_dumped_config_reads_back_as_the_same(values, made_with):
+def test_a_dumped_config_reads_back_as_the_same(values, provenance):
     config = parsed(values)
-    text = configs.dump(config, made_with)
+    text = configs.dump(config, provenance)
     read = configs.read_yaml(text, "dumped")
     again = configs.parse(read, "dumped")
-    assert again.model_dump(exclude={"made_with"}) == config.model_dump(exclude={"made_with"})
-    assert again.made_with == made_with
-    assert configs.dump(again, made_with) == text
+    assert again.model_dump(exclude={"provenance"}) == config.model_dump(exclude={"provenance"})
+    assert again.provenance == provenance
+    assert configs.dump(again, provenance) == text
 
 
 def test_a_dumped_config_holds_every_key_and_no_alias():
     text = configs.dump(parsed(), {"weights": {"file": "a"}})
     assert yaml.safe_load(text).keys() == SCHEMA["properties"].keys()
-    assert yaml.safe_load(text)["made_with"] == {"weights": {"file": "a"}}
+    assert yaml.safe_load(text)["provenance"] == {"weights": {"file": "a"}}
     assert "&" not in text and "*" not in text
 
 
