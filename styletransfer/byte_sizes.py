@@ -24,9 +24,7 @@ def bytes_of(size: str) -> int:
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([KMGT]I?B)", size.upper())
     count = int(float(match[1]) * _UNITS[match[2]]) if match else 0
     if count < 1:
-        raise ValueError(
-            f"{size!r} is not a size; expected a number and a unit, such as 8GB (10^9 bytes each) or 8GiB (2^30)"
-        )
+        raise ValueError("Input should be a number and a unit, such as 8GB (10^9 bytes each) or 8GiB (2^30)")
     return count
 
 

@@ -630,7 +630,7 @@ MISTAKES = {
     "weights garbage": (["weights=garbage.params"], "weights garbage.params: "),
     "weights of another": (["model=vgg19"], "weights random.params: "),
     "start missing": (["init={kind: image, image: nowhere.png}"], "picture nowhere.png: no such file"),
-    "not finite": (["style.weight=.nan"], "style.weight: nan is not allowed"),
+    "not finite": (["style.weight=.nan"], "style.weight: nan: Input should be a finite number"),
 }  # fmt: skip
 
 

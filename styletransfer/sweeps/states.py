@@ -193,7 +193,10 @@ def _changed_key(job: Job) -> str | None:
     except OSError:  # its state says so
         return None
     kept = _of_a_picture if finished else checkpoints.comparable
-    there = configs.parse(configs.read_file(path), f"config {path}")
+    values = configs.read_file(path)
+    if not values.keys() <= Config.model_fields.keys():  # those of an earlier version
+        return "set of keys"
+    there = configs.parse(values, f"config {path}")
     return checkpoints.first_difference(kept(there), kept(job.config))
 
 
