@@ -33,7 +33,11 @@ class Projection:
 
 
 Projections = Sequence[Projection]
-_WINDOWS: Mapping[str, Mapping[str, Any]] = {"relu": {"kernel": 3, "pad": 1}, "proj": {"kernel": 1}, "pool": {"kernel": 2, "stride": 2}}
+_WINDOWS: Mapping[str, Mapping[str, Any]] = {
+    "relu": {"kernel": 3, "pad": 1},
+    "proj": {"kernel": 1},
+    "pool": {"kernel": 2, "stride": 2},
+}
 
 
 def _layers(blocks: Blocks, projections: Projections = ()) -> Iterator[tuple[str, str, int]]:

@@ -73,7 +73,7 @@ def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
     add("--qos", metavar="NAME")
     add("--gpus", metavar="N", help="1, or a100:1; default: 1 where a config's device is a GPU")
     add("--cpus", metavar="N", type=_count)
-    add("--memory", metavar="SIZE", help="8G")
+    add("--memory", metavar="SIZE", help="such as 8GB (10^9 bytes each) or 8GiB (2^30)")
     add("--time", metavar="LIMIT", help="4:00:00; a job that reaches it saves its state and is queued again")
     add("--warning", metavar="SECONDS", type=_count, help="before the limit, in which the state is saved")
     add("--restarts", metavar="N", type=int, help="how often a job is queued again at most")

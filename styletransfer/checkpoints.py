@@ -27,7 +27,7 @@ _NEEDED = {"step", "image", "generator", "precision", "guard.tries", "optimizer.
 
 def comparable(config: Config) -> dict[str, Any]:
     """What must not change between a run and its resumption: all but where it stops and what it writes."""
-    return config.model_dump(mode="json", exclude={"made_with", "output", "stop", "memory"})
+    return config.model_dump(mode="json", exclude={"provenance", "output", "stop", "memory"})
 
 
 def exists(folder: Path) -> bool:
@@ -82,7 +82,14 @@ def read(folder: Path, config: Any, inputs: Mapping[str, str]) -> dict[str, Any]
             problem = f"cannot read {path}: {' '.join(str(error).split())}"
             LOGGER.info(problem)
             continue
-        difference = first_difference(checkpoint.pop("config"), config)
+        begun_with = checkpoint.pop("config")
+        keys = sorted(set(begun_with) ^ set(config))
+        if keys:
+            raise UserError(
+                f"--resume: the run in {folder} was begun by a version with other config keys ({', '.join(keys)}); "
+                "start anew with --force"
+            )
+        difference = first_difference(begun_with, config)
         if difference:
             raise UserError(f"--resume: {difference} differs from the run in {folder}; start anew with --force")
         before = checkpoint.pop("inputs")

@@ -30,8 +30,14 @@ class Interrupted(StyleTransferError):
     status = 75
 
 
+def closest(name: str, valid: Iterable[str]) -> str | None:
+    """The valid name that is most like another, if one is like it at all."""
+    found = difflib.get_close_matches(name, list(valid), n=1)
+    return found[0] if found else None
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """`` (did you mean 'x'?)``, or the valid names, for an error message."""
+    """``did you mean 'x'?`` or all valid names, for the end of a message."""
     valid = list(valid)
-    close = difflib.get_close_matches(name, valid, n=1, cutoff=0.6)
-    return f"did you mean {close[0]!r}?" if close else f"expected one of: {', '.join(valid)}"
+    found = closest(name, valid)
+    return f"did you mean {found!r}?" if found else f"expected one of: {', '.join(valid)}"

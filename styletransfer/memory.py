@@ -17,7 +17,8 @@ from pathlib import Path
 
 from models.spec import ModelSpec
 from styletransfer import images
-from styletransfer.config import OptimizerSettings, bytes_of
+from styletransfer.byte_sizes import bytes_of
+from styletransfer.config import OptimizerSettings
 from styletransfer.errors import UserError
 from styletransfer.tiling import Section, sections, smallest_tile
 
@@ -125,7 +126,7 @@ def limit(asked: str | None, root: Path = Path("/")) -> int:
     Raises
     ------
     ValueError
-        If `asked` means no amount.
+        If `asked` is not a size.
     """
     if asked is not None:
         return bytes_of(asked)

@@ -13,9 +13,9 @@ from typing import Any
 import models
 from models.runtime import load_mxnet
 from styletransfer.arithmetic import squared_norm
-from styletransfer.conventions import Convention, LayerFacts
 from styletransfer.loss_executors import Grams, SquaredDistances
 from styletransfer.network import Heads, Passes, Source, TiledNetwork, part_of
+from styletransfer.normalizations import LayerFacts, LossNormalization
 from styletransfer.precision import FLOAT32, cast
 from styletransfer.targets import Targets
 from styletransfer.tiling import Tile
@@ -65,7 +65,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Weights:
-    """How much each loss counts: the config's weights, before the convention's coefficients."""
+    """How much each loss counts: the config's weights, before the normalization's coefficients."""
 
     content: float
     content_layers: Mapping[str, float]
@@ -81,11 +81,11 @@ class Objective:
     ----------
     source : Source
     targets : Targets
-    convention : Convention
+    normalization : LossNormalization
     weights : Weights
     tv : TotalVariation, or None
     tv_unit : float
-        The TV energy that counts as 1 (that of the content picture, under a relative convention).
+        The TV energy that counts as 1 (that of the content picture, under a relative normalization).
     height, width : int
         The image's.
     """
@@ -94,7 +94,7 @@ class Objective:
         self,
         source: Source,
         targets: Targets,
-        convention: Convention,
+        normalization: LossNormalization,
         weights: Weights,
         tv: TotalVariation | None,
         tv_unit: float,
@@ -102,8 +102,8 @@ class Objective:
         width: int,
     ) -> None:
         spec = models.load(source.model).SPEC
-        # A relative convention hands out the gradient per pixel value, so that it does not fade as images grow.
-        self._gain = float(3 * height * width) if convention.relative else 1.0
+        # A relative normalization hands out the gradient per pixel value, so that it does not fade as images grow.
+        self._gain = float(3 * height * width) if normalization.relative else 1.0
         found = {
             **{f"content.{layer}": target for layer, target in targets.content.items()},
             **{f"style.{layer}": target for layer, target in targets.style.items()},
@@ -112,7 +112,7 @@ class Objective:
         for name, target in found.items():
             channels, *positions = spec.output_shape(name.partition(".")[2], height, width)
             facts = LayerFacts(channels, positions[0] * positions[1], height * width, squared_norm(target))
-            self._coefficients[name] = _coefficient(name, facts, convention, weights)
+            self._coefficients[name] = _coefficient(name, facts, normalization, weights)
         scaled = {name: value * self._gain for name, value in self._coefficients.items()}
         self._losses = NetworkLosses(source, targets, scaled, height, width)
         self._tv = tv
@@ -247,13 +247,13 @@ class _LossWatcher:
         return Heads(self._content.gradients, self._gram_gradients)
 
 
-def _coefficient(name: str, facts: LayerFacts, convention: Convention, weights: Weights) -> float:
+def _coefficient(name: str, facts: LayerFacts, normalization: LossNormalization, weights: Weights) -> float:
     """The whole factor between a raw loss and its place in the total."""
     group, layer = name.split(".", 1)
     by_group = {
-        "content": (weights.content, weights.content_layers, convention.content),
-        "style": (weights.style, weights.style_layers, convention.style),
+        "content": (weights.content, weights.content_layers, normalization.content),
+        "style": (weights.style, weights.style_layers, normalization.style),
     }
     weight, layers, norm = by_group[group]
-    share = layers[layer] / (sum(layers.values()) if convention.relative else 1.0)
+    share = layers[layer] / (sum(layers.values()) if normalization.relative else 1.0)
     return weight * share * norm(facts)

@@ -16,10 +16,10 @@ from models.runtime import load_mxnet
 from models.spec import ModelSpec
 from styletransfer import images, optimizers, pixels, sources, starts, total_variation, weights
 from styletransfer.config import PROJECT_FOLDER, Config, find_input
-from styletransfer.conventions import CONVENTIONS
 from styletransfer.errors import UserError
 from styletransfer.images import Picture
 from styletransfer.network import Source, parameters_for
+from styletransfer.normalizations import NORMALIZATIONS
 from styletransfer.objective import Objective, Weights
 from styletransfer.optimizers import Optimizer
 from styletransfer.targets import find_targets
@@ -294,11 +294,11 @@ def prepare(config: Config, pictures: Pictures, parameters: weights.Parameters, 
     styles = [(weight, enter(style)) for weight, style in pictures.styles]
     targets = find_targets(source, content, styles, layers["content"], layers["style"], pictures.height, pictures.width)
     shape = (1, 3, pictures.height, pictures.width)
-    convention = CONVENTIONS[config.convention]
+    normalization = NORMALIZATIONS[config.normalization]
     tv, tv_unit = None, 1.0
     if config.tv.kind != "none" and config.tv.weight > 0:
         tv = total_variation.KINDS[config.tv.kind](shape, context)
-        if convention.relative:
+        if normalization.relative:
             unit_picture = pictures.content
             if unit_picture is None:
                 unit_picture = images.resize(pictures.styles[0][1], pictures.height, pictures.width)
@@ -306,7 +306,7 @@ def prepare(config: Config, pictures: Pictures, parameters: weights.Parameters, 
     objective = Objective(
         source,
         targets,
-        convention,
+        normalization,
         Weights(
             config.content.weight,
             config.content.layers or {},

@@ -76,7 +76,7 @@ def profile(config: Config, steps: int = 3) -> Profile:
     """
     if config.device != "cpu":
         raise UserError(f"--profile: oneDNN runs on the processor only; expected device: cpu, not {config.device}")
-    values = config.model_dump(mode="json", exclude={"made_with"})
+    values = config.model_dump(mode="json", exclude={"provenance"})
     (made, seconds), lines = fresh_process.call_and_listen(
         timed_steps,
         values,

@@ -180,7 +180,7 @@ def _checksums(config: Config) -> dict[str, str]:
 
 
 def _write_config(folder: Path, config: Config, weights_checksum: str, **more: Any) -> None:
-    made_with = {
+    provenance = {
         "python": platform.python_version(),
         "mxnet": load_mxnet().__version__,  # not that of the package, which has other names where it is built for CUDA
         **{package: metadata.version(package) for package in _PACKAGES},
@@ -188,4 +188,4 @@ def _write_config(folder: Path, config: Config, weights_checksum: str, **more: A
         **more,
     }
     with written_whole(folder / output_folder.CONFIG) as stream:
-        stream.write(configs.dump(config, made_with).encode())
+        stream.write(configs.dump(config, provenance).encode())

@@ -24,7 +24,7 @@ from reference import descent, formulas, spaces, torch_vgg
 
 STEPS = 10
 KNOWN = {
-    *("model", "weights", "pooling", "pixels", "convention", "content", "style", "tv"),
+    *("model", "weights", "pooling", "pixels", "normalization", "content", "style", "tv"),
     *("size", "shape", "init", "optimizer", "stop", "output", "seed", "device"),
     *("scales", "precision", "tile", "memory"),
 }
@@ -59,7 +59,7 @@ def problem_of(values, pictures):
     content = styles[0][1] if without_content else spaces.enter(pictures.content, values["pixels"])
     groups = [values[group][key] for group in ("content", "style") for key in ("weight", "layers")]
     return formulas.Problem(
-        values["convention"], content, styles, *groups, values["tv"]["kind"], values["tv"]["weight"]
+        values["normalization"], content, styles, *groups, values["tv"]["kind"], values["tv"]["weight"]
     )
 
 

@@ -87,7 +87,7 @@ def test_scripts_only_define_and_do_nothing_when_imported(path):
 
 
 def test_much_works_without_mxnet():
-    modules = ("config", "images", "curves", "errors", "weights", "commands", "files", "pixels", "conventions")
+    modules = ("config", "images", "curves", "errors", "weights", "commands", "files", "pixels", "normalizations")
     code = "".join(f"import styletransfer.{module}\n" for module in modules)
     code += "from styletransfer import config\n"
     code += "for name in __import__('models').names():\n"

@@ -24,7 +24,7 @@ class Case:
     """A style transfer with random weights between random pictures."""
 
     model: str = "vgg_slim"
-    convention: str = "balanced"
+    normalization: str = "balanced"
     pooling: str = "avg"
     pixels: str = "rgb255"
     size: tuple[int, int] = SIZE
@@ -53,7 +53,7 @@ CASES = {
 }
 
 every_case = pytest.mark.parametrize("name", CASES)
-every_convention = pytest.mark.parametrize("convention", ["balanced", "mxnet"])
+every_normalization = pytest.mark.parametrize("normalization", ["balanced", "mxnet"])
 
 
 @functools.cache
@@ -67,7 +67,7 @@ def prepared(case, parameters=None, with_content=True):
     settings = config.parse(
         {
             "model": case.model,
-            "convention": case.convention,
+            "normalization": case.normalization,
             "pooling": case.pooling,
             "pixels": case.pixels,
             "precision": "float32",
@@ -99,7 +99,7 @@ def problem_of(case):
 
     styles = [(share, enter(picture_of(size, 10 + number))) for number, (share, size) in enumerate(case.styles)]
     content = enter(picture_of(case.size, 1))
-    return formulas.Problem(case.convention, content, styles, *case.content, *case.style, *case.tv)
+    return formulas.Problem(case.normalization, content, styles, *case.content, *case.style, *case.tv)
 
 
 def reference_losses(case, image):
@@ -111,10 +111,10 @@ def image_of(run):
     return run.image.asnumpy()[0].astype(np.float64)
 
 
-@every_convention
+@every_normalization
 @every_case
-def test_the_losses_are_those_of_the_reference(name, convention):
-    case = dataclasses.replace(CASES[name], convention=convention)
+def test_the_losses_are_those_of_the_reference(name, normalization):
+    case = dataclasses.replace(CASES[name], normalization=normalization)
     run = prepared(case)
     found = run.objective(run.image).losses
     expected = reference_losses(case, image_of(run))
@@ -124,13 +124,13 @@ def test_the_losses_are_those_of_the_reference(name, convention):
     assert found.total == pytest.approx(sum(expected.values()) + found.tv, rel=2e-5)
 
 
-@every_convention
+@every_normalization
 @every_case
-def test_the_gradient_is_that_of_the_reference(name, convention):
+def test_the_gradient_is_that_of_the_reference(name, normalization):
     pytest.importorskip("torch")
     from reference import torch_vgg
 
-    case = dataclasses.replace(CASES[name], convention=convention)
+    case = dataclasses.replace(CASES[name], normalization=normalization)
     run = prepared(case)
     found = run.objective(run.image)
     expected, expected_tv = torch_vgg.gradients(problem_of(case), network_of(case), image_of(run))
@@ -141,14 +141,14 @@ def test_the_gradient_is_that_of_the_reference(name, convention):
         assert relative_error(found.tv_gradient.asnumpy()[0], expected_tv) < 1e-5
 
 
-@every_convention
+@every_normalization
 @pytest.mark.parametrize("pooling", ["avg", "max"])
-def test_the_gradient_is_that_of_finite_differences(pooling, convention):
-    case = Case(convention=convention, pooling=pooling, styles=BLENDED, tv=("squared", 0.3))
+def test_the_gradient_is_that_of_finite_differences(pooling, normalization):
+    case = Case(normalization=normalization, pooling=pooling, styles=BLENDED, tv=("squared", 0.3))
     run = prepared(case)
     found = run.objective(run.image)
-    # Under a relative convention the gradient is handed out times the number of values in the image.
-    factor = run.image.size if convention == "balanced" else 1.0
+    # Under a relative normalization the gradient is handed out times the number of values in the image.
+    factor = run.image.size if normalization == "balanced" else 1.0
     gradient = (found.gradient + found.tv_gradient).asnumpy().astype(np.float64) / factor
     generator = np.random.default_rng(8)
     image = image_of(run)[None]
@@ -160,17 +160,17 @@ def test_the_gradient_is_that_of_finite_differences(pooling, convention):
         assert (there - back) / (2 * step) == pytest.approx(np.sum(gradient * direction), rel=2e-3)
 
 
-@every_convention
-def test_at_the_content_picture_the_content_loss_is_zero(convention):
-    run = prepared(Case(convention=convention, style=(0.0, STYLE_LAYERS)))
+@every_normalization
+def test_at_the_content_picture_the_content_loss_is_zero(normalization):
+    run = prepared(Case(normalization=normalization, style=(0.0, STYLE_LAYERS)))
     start = run.objective(run.image).losses.total
     evaluation = run.objective(to_mx(pixels.from_picture(picture_of(SIZE, 1), "rgb255")))
     assert evaluation.losses.total < 1e-9 * start
 
 
-@every_convention
-def test_at_the_style_picture_the_style_loss_is_zero(convention):
-    run = prepared(Case(convention=convention, content=(0.0, CONTENT_LAYERS)))
+@every_normalization
+def test_at_the_style_picture_the_style_loss_is_zero(normalization):
+    run = prepared(Case(normalization=normalization, content=(0.0, CONTENT_LAYERS)))
     start = run.objective(run.image).losses.total
     evaluation = run.objective(to_mx(pixels.from_picture(picture_of(SIZE, 10), "rgb255")))
     assert evaluation.losses.total < 1e-9 * start
@@ -202,9 +202,11 @@ def test_under_balanced_an_image_without_features_costs_the_weights():
     assert losses.layers["style.relu4_1"] == pytest.approx(30.0 * 2.0 / 3.75, rel=1e-6)
 
 
-@every_convention
-def test_weights_scale_losses_and_gradients(convention):
-    one = Case(convention=convention, content=(0.0, CONTENT_LAYERS), style=(1.0, STYLE_LAYERS), tv=("laplacian", 1.0))
+@every_normalization
+def test_weights_scale_losses_and_gradients(normalization):
+    one = Case(
+        normalization=normalization, content=(0.0, CONTENT_LAYERS), style=(1.0, STYLE_LAYERS), tv=("laplacian", 1.0)
+    )
     seven = dataclasses.replace(one, style=(7.0, STYLE_LAYERS), tv=("laplacian", 3.0))
     first, second = (run.objective(run.image) for run in map(prepared, (one, seven)))
     assert second.losses.style == pytest.approx(7 * first.losses.style, rel=1e-6)

@@ -55,7 +55,7 @@ def test_steps_are_for_every_scale_or_for_each():
         (["scales=[24, 60]"], "must grow and end"),
         (["scales=2", "stop.max_iterations=[1, 2, 3]"], "stop.max_iterations: 3 numbers for 2 scales"),
         (["stop.max_iterations=[]"], "stop.max_iterations"),
-        (["scales=0"], "scales: 0 is not allowed"),
+        (["scales=0"], "scales: 0: Input should be"),
     ],
 )
 def test_scales_that_make_no_sense_are_refused(changes, message):

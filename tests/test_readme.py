@@ -11,7 +11,8 @@ import pytest
 import models
 from scripts import nstyle, submit
 from styletransfer import config as configs
-from styletransfer import config_table, sources
+from styletransfer import sources
+from styletransfer.config import table
 
 PROJECT = Path(__file__).resolve().parents[1]
 README = (PROJECT / "README.md").read_text()
@@ -19,7 +20,7 @@ CONFIGS = sorted((PROJECT / "configs").rglob("*.yaml"))
 
 
 def test_the_table_of_config_keys_is_that_of_the_schema() -> None:
-    assert "\n".join(config_table.rows()) in README
+    assert "\n".join(table.rows()) in README
 
 
 def test_every_config_network_and_linked_file_is_there() -> None:

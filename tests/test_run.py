@@ -147,10 +147,10 @@ def test_the_curve_starts_where_the_picture_does(finished):
 
 
 def test_the_saved_config_says_how_it_was_made(finished):
-    made_with = yaml.safe_load((finished / "config.yaml").read_text())["made_with"]
-    assert made_with["mxnet"] == mx.__version__ and made_with["numpy"] == np.__version__
-    assert made_with["weights"]["file"] == "random.params" and re.fullmatch(
-        "[0-9a-f]{64}", made_with["weights"]["sha256"]
+    provenance = yaml.safe_load((finished / "config.yaml").read_text())["provenance"]
+    assert provenance["mxnet"] == mx.__version__ and provenance["numpy"] == np.__version__
+    assert provenance["weights"]["file"] == "random.params" and re.fullmatch(
+        "[0-9a-f]{64}", provenance["weights"]["sha256"]
     )
 
 
@@ -481,7 +481,7 @@ def test_styles_are_blended_by_their_weights(tmp_path):
         ["tv.kind=none"],
         ["tv.kind=squared"],
         ["pooling=max"],
-        ["convention=mxnet", "optimizer.learning_rate=1e-9"],
+        ["normalization=mxnet", "optimizer.learning_rate=1e-9"],
         ["pixels=torchvision", "optimizer.learning_rate=1e-4"],
     ],
 )
@@ -630,7 +630,7 @@ MISTAKES = {
     "weights garbage": (["weights=garbage.params"], "weights garbage.params: "),
     "weights of another": (["model=vgg19"], "weights random.params: "),
     "start missing": (["init={kind: image, image: nowhere.png}"], "picture nowhere.png: no such file"),
-    "not finite": (["style.weight=.nan"], "style.weight: nan is not allowed"),
+    "not finite": (["style.weight=.nan"], "style.weight: nan: Input should be a finite number"),
 }  # fmt: skip
 
 

@@ -372,11 +372,13 @@ def test_where_the_newest_state_is_damaged_the_one_before_is_gone_on_from(
     assert_same_run(folder, whole(*OWN_FILES))
 
 
-def test_a_damaged_state_does_not_take_the_place_of_the_good_one_before_it(tmp_path):
-    def state(step):
-        others = dict.fromkeys(("image", "generator", "precision", "guard.tries", "optimizer.shortening"), np.array(0))
-        return {"step": np.array(step), **others}
+def state(step):
+    """As little of a state as a checkpoint needs."""
+    others = dict.fromkeys(("image", "generator", "precision", "guard.tries", "optimizer.shortening"), np.array(0))
+    return {"step": np.array(step), **others}
 
+
+def test_a_damaged_state_does_not_take_the_place_of_the_good_one_before_it(tmp_path):
     def damage():
         path = tmp_path / checkpoints.NAME
         path.write_bytes(cut(path.read_bytes()))
@@ -406,7 +408,7 @@ def test_where_both_states_are_damaged_nothing_is_done(halfway, tmp_path, capsys
     "change",
     [
         "content.weight=2", "style.weight=2", "tv.weight=0.1", "tv.kind=squared", "size=50", "shape=[40, 48]",
-        "seed=3", "convention=gatys", "pixels=bgr255", "pooling=max", "precision=float32", "tile=off",
+        "seed=3", "normalization=gatys", "pixels=bgr255", "pooling=max", "precision=float32", "tile=off",
         "optimizer.name=adam", "optimizer.momentum=0.5", "optimizer.learning_rate=0.5",
         "optimizer.clip_norm=3", "scales=2", "content.layers.relu4_2=2",
     ],
@@ -417,6 +419,16 @@ def test_a_changed_key_is_refused_by_name(halfway, tmp_path_factory, capsys, cha
         halfway(folder)
     assert main(command(folder, "--resume", *OWN_FILES, change)) == 2
     assert said(capsys).startswith(f"error: --resume: {change.partition('=')[0]} differs from the run in {folder}")
+
+
+def test_a_run_of_an_earlier_version_is_refused_with_the_keys_that_have_changed(tmp_path):
+    checkpoints.save(tmp_path, state(1), {"convention": "mxnet", "size": 3}, {})
+    with pytest.raises(UserError) as caught:
+        checkpoints.read(tmp_path, {"normalization": "mxnet", "size": 3}, {})
+    assert str(caught.value) == (
+        f"--resume: the run in {tmp_path} was begun by a version with other config keys (convention, normalization); "
+        "start anew with --force"
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sweeping import fake_slurm, finish, planned, studio  # noqa: F401
 
-from styletransfer.config import bytes_of
+from styletransfer.byte_sizes import bytes_of
 from styletransfer.errors import UserError
 from styletransfer.plan import peak_memory
 from styletransfer.sweeps import batch
@@ -24,8 +24,9 @@ from styletransfer.sweeps.states import state_of
 pytestmark = pytest.mark.usefixtures("studio")
 
 ALL = {
-    "partition": "gpu", "account": "art", "qos": "long", "gpus": "a100:2", "cpus": 4, "memory": "8G", "time": "4:00:00",
-    "parallel": 3, "warning": 90, "restarts": 7, "setup": ["module load cuda/11.2", "source 'my venv/bin/activate'"],
+    "partition": "gpu", "account": "art", "qos": "long", "gpus": "a100:2", "cpus": 4, "memory": "8GiB",
+    "time": "4:00:00", "parallel": 3, "warning": 90, "restarts": 7,
+    "setup": ["module load cuda/11.2", "source 'my venv/bin/activate'"],
     "python": "python3.11", "options": ["--exclude=node3"],
 }  # fmt: skip
 
@@ -42,7 +43,7 @@ def test_all_that_can_be_asked_for():
     options = [line.removeprefix("#SBATCH ") for line in text.splitlines() if line.startswith("#SBATCH ")]
     assert options == [
         "--job-name=trial", "--array=0-3%3", "--partition=gpu", "--account=art", "--qos=long", "--gres=gpu:a100:2",
-        "--cpus-per-task=4", "--mem=8G", "--time=4:00:00", "--signal=B:USR1@90", "--requeue", "--open-mode=append",
+        "--cpus-per-task=4", "--mem=8192M", "--time=4:00:00", "--signal=B:USR1@90", "--requeue", "--open-mode=append",
         "--output=%A_%a.out", "--exclude=node3",
     ]  # fmt: skip
     before = text[: text.index("--exclude")].splitlines()
@@ -124,20 +125,20 @@ def test_a_job_that_tiles_make_fit_asks_for_16_gb_at_most_and_keeps_to_it():
     for job in others:
         assert batch.memory_of(job) == pytest.approx(1.25 * peak_memory(job.config), abs=1)
     assert all(batch.with_its_limit(job, Cluster()) is job for job in (small, *others))
-    assert batch.with_its_limit(large, Cluster(memory="8G")) is large
+    assert batch.with_its_limit(large, Cluster(memory="8GB")) is large
 
 
 def test_a_job_that_may_use_more_memory_than_it_is_given_is_refused():
     plan = planned(jobs=[{}, {"memory": "8.5GB", "size": 50}, {"memory": "9GB", "device": "gpu:0"}])
-    written(plan, memory="8G")  # 8.59 GB
-    with pytest.raises(UserError, match=r"^job 8.5GB,size=50: memory: 8.5GB, but a job is given 8000M \("):
-        written(plan, memory="8000M")
+    written(plan, memory="8GiB")  # 8.59 GB
+    with pytest.raises(UserError, match=r"^job 8.5GB,size=50: memory: 8.5GB, but a job is given 8GB \("):
+        written(plan, memory="8GB")
 
 
 def test_the_memory_of_the_largest_job_is_asked_for_where_it_is_known(monkeypatch):
     plan = planned(vary={"size": [64, 512]})
     monkeypatch.setattr(batch, "memory_of", lambda job: job.config.size * 10**6)
-    assert "#SBATCH --mem=489M\n" in written(plan) and "#SBATCH --mem=2G\n" in written(plan, memory="2G")
+    assert "#SBATCH --mem=489M\n" in written(plan) and "#SBATCH --mem=1908M\n" in written(plan, memory="2GB")
     monkeypatch.setattr(batch, "memory_of", lambda job: 10**9 if job.config.size == 64 else None)
     assert "--mem" not in written(plan)
 

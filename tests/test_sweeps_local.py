@@ -13,7 +13,7 @@ import pytest
 from sweeping import finish, planned, studio  # noqa: F401
 
 from styletransfer import config as configs
-from styletransfer.config import bytes_of
+from styletransfer.byte_sizes import bytes_of
 from styletransfer.errors import Interrupted
 from styletransfer.sweeps import local
 from styletransfer.sweeps.states import State, state_of

@@ -158,7 +158,7 @@ def test_a_job_that_tiles_make_fit_is_told_what_it_may_use(fake_slurm):  # noqa:
     send(plan)
     told = [configs.parse(configs.read_file(job.folder / "job.yaml"), "").memory for job in plan.jobs]
     assert told == [None, batch.with_its_limit(plan.jobs[1], Cluster()).config.memory] and told[1]
-    send(plan, memory="30G")  # which is what its control group will say
+    send(plan, memory="30GB")  # which is what its control group will say
     assert "memory: null" in (plan.jobs[1].folder / "job.yaml").read_text()
 
 
@@ -187,6 +187,6 @@ def test_force_lets_what_failed_or_has_changed_begin_anew_unless_it_is_queued(fa
 def test_nothing_is_forgotten_where_something_is_at_fault(fake_slurm):  # noqa: F811
     plan = planned(jobs=[{"memory": "9GB"}])
     finish(plan.jobs[0], 3)
-    with pytest.raises(UserError, match="a job is given 8G"):
-        slurm.send(plan, Cluster(memory="8G"), ["trial.yaml"], print, force=True)
+    with pytest.raises(UserError, match="a job is given 8GB"):
+        slurm.send(plan, Cluster(memory="8GB"), ["trial.yaml"], print, force=True)
     assert (plan.jobs[0].folder / "image.png").exists()

@@ -48,6 +48,16 @@ def test_a_picture_made_with_other_settings_is_not_taken_for_done():
         check_settings(planned(["tv.weight=7"], vary={"seed": [0, 1]}))
 
 
+def test_a_picture_made_by_an_earlier_version_is_not_taken_for_done():
+    plan = planned(vary={"seed": [0, 1]})
+    finish(plan.jobs[1])
+    config = plan.jobs[1].folder / "config.yaml"
+    config.write_text(config.read_text().replace("\nnormalization:", "\nconvention:"))
+    with pytest.raises(UserError, match=r"^job seed=1: .* holds a run with another set of keys; begin such jobs anew"):
+        check_settings(plan)
+    assert to_begin_anew(plan) == [plan.jobs[1]]
+
+
 def changed(assignment):
     """Whether jobs in the sweep's folders, with that setting changed, are refused."""
     try:

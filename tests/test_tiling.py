@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import models
 from styletransfer import pixels
-from styletransfer.conventions import CONVENTIONS
 from styletransfer.network import Source
+from styletransfer.normalizations import NORMALIZATIONS
 from styletransfer.objective import NetworkLosses, Objective, Weights
 from styletransfer.targets import Targets, find_targets
 from styletransfer.tiling import Span, cover, sections, smallest_tile
@@ -182,7 +182,7 @@ def evaluation(case, tile, seed):
         source, content, [(1.0, style)], case.content_layers, case.style_layers, case.height, case.width
     )
     weights = Weights(2.0, dict.fromkeys(case.content_layers, 1.0), 3.0, dict.fromkeys(case.style_layers, 1.0), 0.0)
-    objective = Objective(source, targets, CONVENTIONS["balanced"], weights, None, 1.0, case.height, case.width)
+    objective = Objective(source, targets, NORMALIZATIONS["balanced"], weights, None, 1.0, case.height, case.width)
     found = objective(image)
     return targets, found.losses.layers, found.gradient.asnumpy()
 

@@ -1,6 +1,6 @@
 """The network and the objective in PyTorch, as programs written in it have them.
 
-The objective is that of the convention `balanced`, written down once more: nothing is shared with
+The objective is that of the normalization `balanced`, written down once more: nothing is shared with
 `styletransfer/objective.py` but the weights. `load_torch` is the only import of PyTorch.
 """
 
@@ -181,8 +181,8 @@ def objective_of(config: Config, pictures: Pictures, parameters: Parameters) -> 
     UserError
         If the config asks for what is not written down here.
     """
-    if config.convention != "balanced":
-        raise UserError(f"the comparison with PyTorch knows convention: balanced only, not {config.convention}")
+    if config.normalization != "balanced":
+        raise UserError(f"the comparison with PyTorch knows normalization: balanced only, not {config.normalization}")
     if config.tv.weight > 0 and config.tv.kind not in ("laplacian", "none"):
         raise UserError(f"the comparison with PyTorch knows tv.kind: laplacian and none only, not {config.tv.kind}")
     if pictures.content is None:

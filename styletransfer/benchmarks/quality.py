@@ -165,7 +165,7 @@ def race(config: Config, evaluations: int, noise: float, every: int, theirs: Seq
     StyleTransferError
         If the totals of the two differ by more than `TOLERANCE`.
     """
-    values = config.model_dump(mode="json", exclude={"made_with"})
+    values = config.model_dump(mode="json", exclude={"provenance"})
     measured = theirs is None and machine.has_pytorch()
     totals = fresh_process.call(totals_at_starts, values, noise, measured)
     if theirs:

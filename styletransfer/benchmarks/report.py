@@ -149,7 +149,7 @@ def plot(path: Path, measured: Sequence[sizes.Result], races: Sequence[quality.R
 
     figure = Figure(figsize=(14, 4.2), layout="constrained")
     memory, speed, race = figure.subplots(1, 3)
-    _plot_sizes(memory, measured, "peak memory, MB", lambda result: result.megabytes)
+    _plot_sizes(memory, measured, "peak memory, MiB", lambda result: result.megabytes)
     _plot_sizes(speed, measured, "seconds of a step for a megapixel", lambda result: result.per_megapixel)
     for color, result in enumerate(races):
         for points, line, who in ((result.ours, "-", "ours"), (result.theirs, "--", "PyTorch")):

@@ -17,7 +17,7 @@ from styletransfer.tiling import smallest_tile
 REFERENCE = 512  # pixels; the ratios are to this size, whole
 HEADINGS = (
     "network", "size", "tiles", f"time per pixel / {REFERENCE} whole", f"memory / {REFERENCE} whole", "s / megapixel",
-    "s / step", "peak MB",
+    "s / step", "peak MiB",
 )  # fmt: skip
 
 

@@ -69,11 +69,11 @@ def pictures(size: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArr
 
 
 def mxnet_step(model: str, size: int, precision: str = "float32", tile: int | None = None) -> Step:
-    """A step of ours. Its gradient is multiplied by the number of values, as the convention has it."""
+    """A step of ours. Its gradient is multiplied by the number of values, as the normalization wants it."""
     mx = runtime.load_mxnet()
     from styletransfer import weights
-    from styletransfer.conventions import CONVENTIONS
     from styletransfer.network import Source
+    from styletransfer.normalizations import NORMALIZATIONS
     from styletransfer.objective import Objective
     from styletransfer.targets import find_targets
 
@@ -84,7 +84,7 @@ def mxnet_step(model: str, size: int, precision: str = "float32", tile: int | No
     layers = list(balance.content_layers), list(balance.style_layers)
     targets = find_targets(source, content, [(1.0, style)], *layers, size, size)
     del content, style
-    objective = Objective(source, targets, CONVENTIONS["balanced"], balance, None, 1.0, size, size)
+    objective = Objective(source, targets, NORMALIZATIONS["balanced"], balance, None, 1.0, size, size)
 
     def step() -> Any:
         gradient = objective(image).gradient

@@ -14,7 +14,7 @@ from typing import Any
 from styletransfer.benchmarks import fresh_process, stacks
 
 HEADINGS = (
-    "network", "size", "stack", "time / PyTorch", "time / PyTorch bfloat16", "memory / PyTorch", "s / step", "peak MB",
+    "network", "size", "stack", "time / PyTorch", "time / PyTorch bfloat16", "memory / PyTorch", "s / step", "peak MiB",
 )  # fmt: skip
 
 

@@ -191,7 +191,8 @@ class Student:
         spec = model_vgg_slim.SPEC
         relus = [layer for layer in spec.layer_names if layer.startswith("relu")]
         names, symbol = tapped(spec.name, relus, [], spec.pooling)
-        network = Network(names, symbol, self.parameters(), (3, *crops.shape[2:]), load_mxnet().cpu(), trainable=False)
+        height, width = crops.shape[2:]
+        network = Network(names, symbol, self.parameters(), (3, height, width), load_mxnet().cpu(), trainable=False)
         for crop in crops:
             network.image[:] = _enter(crop[None], spec.pixels)
             network.forward()

@@ -17,10 +17,11 @@ from pathlib import Path
 
 from styletransfer import checkpoints, output_folder, pipeline
 from styletransfer import config as configs
+from styletransfer.byte_sizes import bytes_of, for_slurm, in_gigabytes
 from styletransfer.errors import Interrupted, UserError
 from styletransfer.plan import peak_memory
 from styletransfer.sweeps import names
-from styletransfer.sweeps.cluster import Cluster, bytes_of
+from styletransfer.sweeps.cluster import Cluster
 from styletransfer.sweeps.command import NSTYLE
 from styletransfer.sweeps.plans import CONTACT, RESULTS, SLURM, Job, Plan
 from styletransfer.sweeps.states import DIVERGED
@@ -59,7 +60,7 @@ def array(plan: Plan, cluster: Cluster, jobs: Sequence[Job], file: str) -> str:
         *_where(cluster),
         *([f"--gres=gpu:{gpus}"] if gpus else []),
         *([f"--cpus-per-task={cluster.cpus}"] if cluster.cpus else []),
-        *([f"--mem={memory}"] if (memory := cluster.memory or _memory(jobs)) else []),
+        *([f"--mem={for_slurm(memory)}"] if (memory := _memory(cluster, jobs)) else []),
         *([f"--time={cluster.time}"] if cluster.time else []),
         f"--signal=B:USR1@{cluster.warning}",
         "--requeue",
@@ -144,8 +145,7 @@ def with_its_limit(job: Job, cluster: Cluster) -> Job:
     needed = None if cluster.memory else _needed(job)
     if needed is None or needed == peak_memory(job.config):
         return job
-    limit = f"{needed // 10**6 / 1000}GB"
-    return dataclasses.replace(job, config=job.config.model_copy(update={"memory": limit}))
+    return dataclasses.replace(job, config=job.config.model_copy(update={"memory": in_gigabytes(needed)}))
 
 
 def _needed(job: Job) -> int | None:
@@ -162,15 +162,17 @@ def _check_memory(cluster: Cluster, jobs: Sequence[Job]) -> None:
     """Refuse a job that may use more memory than it is given."""
     for job in jobs:
         may_use = job.config.memory if job.config.device == "cpu" else None
-        if cluster.memory and may_use and configs.bytes_of(may_use) > bytes_of(cluster.memory):
+        if cluster.memory and may_use and bytes_of(may_use) > bytes_of(cluster.memory):
             raise UserError(f"job {job.name}: memory: {may_use}, but a job is given {cluster.memory} (cluster.memory)")
 
 
-def _memory(jobs: Sequence[Job]) -> str | None:
-    """The most that one of the jobs will need, as Slurm writes it; None if that is not known of all."""
+def _memory(cluster: Cluster, jobs: Sequence[Job]) -> int | None:
+    """The bytes to ask for: as the user says, or the most that one of the jobs needs; None if that is not known."""
+    if cluster.memory:
+        return bytes_of(cluster.memory)
     needed = [memory_of(job) for job in jobs]
     known = [each for each in needed if each is not None]
-    return f"{max(known) // 2**20 + 1}M" if known and len(known) == len(needed) else None
+    return max(known) if known and len(known) == len(needed) else None
 
 
 def _gpus(cluster: Cluster, jobs: Sequence[Job]) -> str:

@@ -9,8 +9,9 @@ from typing import Annotated, Any
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
-from styletransfer.config import FileName
-from styletransfer.errors import UserError, nearest
+from styletransfer.config.problems import first_problem
+from styletransfer.config.schema import ByteSize, FileName
+from styletransfer.errors import UserError
 
 # Options of sbatch that have a key here.
 _OWN = {
@@ -31,34 +32,21 @@ _RELIED_ON = (
 
 def _check_word(text: str) -> str:
     if not re.fullmatch(r"[\w.,:@/+=-]+", text):
-        raise ValueError(f"{text!r} is not allowed; expected a name without spaces")
+        raise ValueError("Input should be a name without spaces")
     return text
 
 
 def _check_gpus(value: Any) -> str:
     text = str(value)
     if isinstance(value, bool) or not re.fullmatch(r"([A-Za-z][\w.-]*:)?[0-9]{1,2}", text):
-        raise ValueError(f"{value!r} is not allowed; expected a number such as 1, or a kind and a number, a100:1")
+        raise ValueError("Input should be a number such as 1, or a kind and a number such as a100:1")
     return text
-
-
-def _check_memory(text: Any) -> str:
-    if not isinstance(text, str) or not re.fullmatch(r"[1-9][0-9]{0,8}[MGT]B?", text.upper()):
-        raise ValueError(f"{text!r} is not allowed; expected a size such as 8G or 900M")
-    return text.upper().removesuffix("B")
-
-
-def bytes_of(memory: str) -> int:
-    """The bytes that ``8G`` means to Slurm, in powers of 1024."""
-    return int(memory[:-1]) * {"M": 2**20, "G": 2**30, "T": 2**40}[memory[-1]]
 
 
 def _check_time(text: Any) -> str:
     # YAML reads 1:30:00, without quotes, as the number 5400, which Slurm would take for minutes.
     if not isinstance(text, str) or not seconds_of(text):
-        raise ValueError(
-            f"{text!r} is not allowed; expected hours:minutes:seconds in quotes, '4:00:00', or '2-00:00:00'"
-        )
+        raise ValueError("Input should be hours:minutes:seconds in quotes, such as '4:00:00' or '2-00:00:00'")
     return text
 
 
@@ -78,20 +66,20 @@ def seconds_of(time: str) -> int | None:
 
 def _check_line(text: str) -> str:
     if not text.strip() or any(ord(character) < 32 and character != "\t" for character in text):
-        raise ValueError(f"{text!r} is not allowed; expected one line")
+        raise ValueError("Input should be one line")
     return text
 
 
 def _check_option(text: str) -> str:
     match = re.match(r"--?([A-Za-z][A-Za-z-]*)", _check_line(text))
     if not match:
-        raise ValueError(f"{text!r} is not allowed; expected an option of sbatch, such as --constraint=a100")
+        raise ValueError("Input should be an option of sbatch, such as --constraint=a100")
     name = match[1] if text.startswith("--") else match[1][0]
     for key, names in _OWN.items():
         if name in names:
-            raise ValueError(f"{text!r} is not allowed; it has a key of its own, {key}")
+            raise ValueError(f"Input should not be an option that has a key of its own, {key}")
     if name in _RELIED_ON:
-        raise ValueError(f"{text!r} is not allowed; the job file has its own")
+        raise ValueError("Input should not be an option that the job file relies on")
     return text
 
 
@@ -121,7 +109,7 @@ class Cluster(BaseModel):
         None, description="GPUs a job, 1 or a100:1; null: one where a config's device is a GPU, else none"
     )
     cpus: _whole(1, 1024) | None = Field(None, description="cores a job")  # type: ignore[valid-type]
-    memory: Annotated[str, pydantic.BeforeValidator(_check_memory)] | None = Field(None, description="a job's, 8G")
+    memory: ByteSize | None = Field(None, description="a job's memory, such as 8GB or 8GiB")
     time: Annotated[str, pydantic.BeforeValidator(_check_time)] | None = Field(
         None,
         description="limit of a job's every turn, '4:00:00'; one that reaches it saves its state and is queued again",
@@ -153,30 +141,8 @@ class Cluster(BaseModel):
         UserError
             If one is not allowed.
         """
-        given = {key: value for key, value in values.items() if value is not None}
+        changed = {**self.model_dump(), **{key: value for key, value in values.items() if value is not None}}
         try:
-            return Cluster.model_validate({**self.model_dump(), **given})
+            return Cluster.model_validate(changed)
         except pydantic.ValidationError as error:
-            raise UserError(first_problem(error, "cluster")) from None
-
-
-def first_problem(error: pydantic.ValidationError, *section: str) -> str:
-    """The first problem of a sweep file, or of a section of it, in one line."""
-    problem = error.errors(include_url=False)[0]
-    location = [*section, *map(str, problem["loc"])]
-    key = ".".join(location)
-    if problem["type"] == "extra_forbidden":
-        return f"unknown key {key!r}; {nearest(location[-1], Cluster.model_fields)}"
-    if problem["type"] == "value_error":
-        words = str(problem["ctx"]["error"])
-    elif problem["type"] == "too_short":
-        words = "is empty; expected at least one entry"
-    else:
-        expected = re.sub(r"^.* should be ", "", problem["msg"]).replace("a valid ", "a ")
-        expected = expected.replace("a integer", "a whole number")
-        words = f"{_shortened(repr(problem['input']))} is not allowed; expected {expected}"
-    return f"{key}: {words}" if key else words
-
-
-def _shortened(text: str, length: int = 60) -> str:
-    return text if len(text) <= length else text[: length - 3] + "..."
+            raise UserError(first_problem(error, changed, Cluster, ["cluster"])) from None

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from models.runtime import usable_cores
 from styletransfer import memory
+from styletransfer.byte_sizes import in_gigabytes
 from styletransfer.errors import Interrupted
 from styletransfer.files import written_whole
 from styletransfer.sweeps.command import command_of, goes_on, write_config
@@ -38,7 +39,7 @@ def with_its_share(job: Job, at_once: int, free: int) -> Job:
     counts_on_all = job.config.device == "cpu" and job.config.tile == "auto" and job.config.memory is None
     if at_once == 1 or not counts_on_all or goes_on(job) or free == sys.maxsize:  # no limit is known
         return job
-    share = f"{max(1, free // at_once // 10**6) / 1000}GB"
+    share = in_gigabytes(free // at_once)
     return dataclasses.replace(job, config=job.config.model_copy(update={"memory": share}))
 
 

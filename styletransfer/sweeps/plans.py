@@ -16,15 +16,16 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
 from styletransfer import config as configs
-from styletransfer.config import Config, FileName
-from styletransfer.errors import UserError, nearest
+from styletransfer.config import Config
+from styletransfer.config.problems import first_problem
+from styletransfer.config.schema import FileName, check_file_name
+from styletransfer.errors import UserError
 from styletransfer.sweeps import names
-from styletransfer.sweeps.cluster import Cluster, first_problem
+from styletransfer.sweeps.cluster import Cluster
 
 # What stands in a sweep's folder beside the folders of its jobs.
 CONTACT, RESULTS, SLURM = "contact.png", "results.csv", "slurm"
 _MOST_JOBS = 1000
-_FILE_NAME: pydantic.TypeAdapter[str] = pydantic.TypeAdapter(FileName)
 
 
 class Sweep(BaseModel):
@@ -46,13 +47,10 @@ class Sweep(BaseModel):
     @pydantic.field_validator("base")
     @classmethod
     def _file_or_values(cls, base: Any) -> Any:
-        if not isinstance(base, (str, dict)) or base == "":
-            raise ValueError(f"{base!r} is not allowed; expected a config file, or keys and values")
-        if isinstance(base, str) and base.startswith("~"):
-            try:
-                return str(Path(base).expanduser())
-            except RuntimeError:
-                raise ValueError(f"{base!r} names a user who is not known") from None
+        if isinstance(base, str):
+            return str(Path(check_file_name(base)).expanduser())
+        if not isinstance(base, dict):
+            raise ValueError("Input should be a config file, or keys and values")
         return base
 
     @pydantic.model_validator(mode="after")
@@ -78,14 +76,10 @@ def read_sweep(path: str | Path) -> Sweep:
         If it is absent, no YAML, or not as :class:`Sweep` has it; one line.
     """
     values = configs.read_file(path)
-    keys = [field.alias or name for name, field in Sweep.model_fields.items()]
-    for key in values:
-        if key not in keys:
-            raise UserError(f"sweep {path}: unknown key {key!r}; {nearest(key, keys)}")
     try:
         return Sweep.model_validate(values)
     except pydantic.ValidationError as error:
-        raise UserError(f"sweep {path}: {first_problem(error)}") from None
+        raise UserError(f"sweep {path}: {first_problem(error, values, Sweep)}") from None
 
 
 @dataclass(frozen=True)
@@ -157,9 +151,9 @@ def plan(path: str | Path, assignments: Sequence[str] = (), output: str | None =
     """
     if output is not None:
         try:
-            _FILE_NAME.validate_python(output)
-        except pydantic.ValidationError as error:
-            raise UserError(first_problem(error, "--output")) from None
+            check_file_name(output)
+        except ValueError as error:
+            raise UserError(f"--output: {output!r}: {error}") from None
     sweep = read_sweep(path)
     count = len(sweep.jobs) if sweep.jobs else math.prod(map(len, (sweep.vary or {}).values()))
     if count > _MOST_JOBS:

@@ -21,7 +21,7 @@ from styletransfer.sweeps.plans import Job, Plan
 
 # Exit statuses of jobs that have not failed: where they have no picture, they can go on.
 WELL = (0, Interrupted.status, 130, -int(signal.SIGINT), -int(signal.SIGTERM))
-DIVERGED = "  diverged: true"  # the line of config.yaml, under made_with, that a run adds before its last picture
+DIVERGED = "  diverged: true"  # the line of config.yaml, under provenance, that a run adds before its last picture
 STATES = ("done", "running", "queued", "unfinished", "failed", "left")
 
 
@@ -193,11 +193,14 @@ def _changed_key(job: Job) -> str | None:
     except OSError:  # its state says so
         return None
     kept = _of_a_picture if finished else checkpoints.comparable
-    there = configs.parse(configs.read_file(path), f"config {path}")
+    values = configs.read_file(path)
+    if not values.keys() <= Config.model_fields.keys():  # those of an earlier version
+        return "set of keys"
+    there = configs.parse(values, f"config {path}")
     return checkpoints.first_difference(kept(there), kept(job.config))
 
 
 def _of_a_picture(config: Config) -> dict[str, Any]:
     """What makes a difference to a finished picture."""
     writing = {"folder", "save_every", "checkpoint_every"}
-    return config.model_dump(mode="json", exclude={"made_with": True, "memory": True, "output": writing})
+    return config.model_dump(mode="json", exclude={"provenance": True, "memory": True, "output": writing})

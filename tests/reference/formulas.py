@@ -13,7 +13,7 @@ import numpy as np
 class Problem:
     """A style transfer; pictures are (3, H, W) float64 in the space of the image."""
 
-    convention: str  # balanced, or a source system
+    normalization: str  # balanced, or a source system
     content: np.ndarray
     styles: Sequence[tuple[float, np.ndarray]]  # with blending weights that sum to 1
     content_weight: float
@@ -26,7 +26,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an optimiser is told of an image; the total and the gradients are multiplied by the convention's factor."""
+    """What an optimiser is told of an image; the total and the gradients are times the normalization's factor."""
 
     losses: Mapping[str, float]
     total: float
@@ -36,7 +36,7 @@ class Evaluation:
 
 def gradient_factor(problem: Problem) -> float:
     """What the gradient of the losses is multiplied by: under `balanced` the number of values in the image."""
-    return float(problem.content.size) if problem.convention == "balanced" else 1.0
+    return float(problem.content.size) if problem.normalization == "balanced" else 1.0
 
 
 def weighted_losses(problem: Problem, image: Any, see: Callable[[Any], Mapping[str, Any]]) -> dict[str, Any]:
@@ -58,45 +58,45 @@ def weighted_losses(problem: Problem, image: Any, see: Callable[[Any], Mapping[s
     found["tv"] = 0.0
     if problem.tv_kind != "none":
         energy = {"laplacian": laplacian_energy, "squared": squared_energy, "power": power_energy}[problem.tv_kind]
-        unit = energy(problem.content) if problem.convention == "balanced" else 1.0
+        unit = energy(problem.content) if problem.normalization == "balanced" else 1.0
         found["tv"] = problem.tv_weight * energy(image) / unit
     return found
 
 
 def _content(problem: Problem, features: Any, target: Any) -> Any:
     square = (features - target) ** 2
-    if problem.convention in ("mxnet", "keras"):
+    if problem.normalization in ("mxnet", "keras"):
         return square.sum()
-    if problem.convention == "gatys":
+    if problem.normalization == "gatys":
         return square.sum() / 2
-    if problem.convention == "coursera":
+    if problem.normalization == "coursera":
         return square.mean() / 4
-    if problem.convention == "pytorch":
+    if problem.normalization == "pytorch":
         return square.mean()
-    if problem.convention == "srcmini":
+    if problem.normalization == "srcmini":
         return square.mean() / 2
-    assert problem.convention == "balanced"
+    assert problem.normalization == "balanced"
     return square.sum() / (target**2).sum() / sum(problem.content_layers.values())
 
 
 def _style(problem: Problem, features: Any, styles: Sequence[tuple[float, Any]]) -> Any:
     channels, positions = features.shape[0], features.shape[1] * features.shape[2]
-    if problem.convention == "balanced":
+    if problem.normalization == "balanced":
         target = sum(share * normalised_gram(style) for share, style in styles)
         distance = ((normalised_gram(features) - target) ** 2).sum() / (target**2).sum()
         return distance / sum(problem.style_layers.values())
     target = sum(share * gram(style) * positions / (style.shape[1] * style.shape[2]) for share, style in styles)
     square = (gram(features) - target) ** 2
-    if problem.convention == "mxnet":
+    if problem.normalization == "mxnet":
         return square.sum() / (channels * positions * channels)
-    if problem.convention in ("gatys", "coursera"):
+    if problem.normalization in ("gatys", "coursera"):
         return square.sum() / (2 * channels * positions) ** 2
-    if problem.convention == "keras":  # the image's size and its colours, whatever the layer
+    if problem.normalization == "keras":  # the image's size and its colours, whatever the layer
         _, height, width = problem.content.shape
         return square.sum() / (4 * 3**2 * (height * width) ** 2)
-    if problem.convention == "pytorch":
+    if problem.normalization == "pytorch":
         return square.mean() / (channels * positions)
-    assert problem.convention == "srcmini"
+    assert problem.normalization == "srcmini"
     return square.mean()
 
 

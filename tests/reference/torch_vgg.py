@@ -77,6 +77,6 @@ def evaluator(problem: Problem, network: tuple, space: str = "rgb255") -> Callab
 
 
 def gradients(problem: Problem, network: tuple, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The gradients (3, H, W) of content and style, and of the TV, as the convention hands them out."""
+    """The gradients (3, H, W) of content and style, and of the TV, as the normalization hands them out."""
     found = evaluator(problem, network)(image)
     return found.gradient, found.tv_gradient

@@ -51,7 +51,14 @@ def write_sweep(path, slow, slower):
             {"content.image": "other.png"},
         ],
         "output": "out put",
-        "cluster": {"gpus": 1, "cpus": 1, "memory": "400M", "time": "15:00", "warning": WARNING, "setup": "export A=b"},
+        "cluster": {
+            "gpus": 1,
+            "cpus": 1,
+            "memory": "400MB",
+            "time": "15:00",
+            "warning": WARNING,
+            "setup": "export A=b",
+        },
     }
     path.write_text(yaml.safe_dump(sweep, sort_keys=False))
 

@@ -1,0 +1,22 @@
+"""The config of a run: its schema with all defaults, its reading and checking, and what is said of a mistake in it.
+
+Nothing here needs MXNet.
+"""
+
+from styletransfer.config.loading import PROJECT_FOLDER, dump, find_input, override, parse, put, read_file, read_yaml
+from styletransfer.config.schema import Config, Init, OptimizerSettings, Schedule
+
+__all__ = [
+    "PROJECT_FOLDER",
+    "Config",
+    "Init",
+    "OptimizerSettings",
+    "Schedule",
+    "dump",
+    "find_input",
+    "override",
+    "parse",
+    "put",
+    "read_file",
+    "read_yaml",
+]

@@ -1,0 +1,201 @@
+"""From a file and the command line to a checked config, and from a config to a file."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pydantic
+import yaml
+
+from styletransfer.config.problems import first_problem
+from styletransfer.config.schema import Config
+from styletransfer.errors import UserError, nearest
+
+PROJECT_FOLDER = Path(__file__).resolve().parents[2]
+_LARGEST_FILE = 100_000  # bytes
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that refuses keys given twice, and aliases, whose expansion has no bound."""
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.constructor.ConstructorError(
+                None, None, "aliases (*name) are not allowed", self.peek_event().start_mark
+            )
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is not a text", key_node.start_mark
+                )
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is given twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes texts that :class:`_Loader` would read as numbers."""
+
+
+# YAML 1.1 reads 1e-3 as a text; people who write configs mean a number.
+for _class in (_Loader, _Dumper):
+    _class.add_implicit_resolver(
+        "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
+    )
+
+
+def read_yaml(text: str, where: str) -> Any:
+    """Parse YAML.
+
+    Raises
+    ------
+    UserError
+        If it is not valid; the message opens with `where`, a file or an option.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error)
+        raise UserError(f"{where}{line}: not valid YAML: {' '.join(problem.split())}") from None
+    except (ValueError, LookupError, AttributeError, RecursionError) as error:
+        # dates out of range, tags that do not fit their values, nesting without end
+        raise UserError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def read_file(path: str | Path) -> dict[str, Any]:
+    """Read the values of a config file, without checking them.
+
+    Raises
+    ------
+    UserError
+        If the file is missing, unreadable or too large, or is not a YAML mapping.
+    """
+    try:
+        with open(path, "rb", opener=_without_waiting) as stream:
+            raw = stream.read(_LARGEST_FILE + 1)
+        if len(raw) > _LARGEST_FILE:
+            raise UserError(f"config {path}: larger than {_LARGEST_FILE} bytes, which no config is")
+        text = raw.decode("utf-8")
+    except OSError as error:
+        raise UserError(f"config {path}: {error.strerror or error}") from None
+    except (UnicodeDecodeError, ValueError):
+        raise UserError(f"config {path}: not a text file in UTF-8") from None
+    values = read_yaml(text, f"config {path}")
+    if not isinstance(values, dict):
+        raise UserError(f"config {path}: expected keys and values, found {type(values).__name__}")
+    return values
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file, or a pipe such as the shell makes of ``<(...)``; a pipe without a writer reads as empty."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    os.set_blocking(descriptor, True)
+    return descriptor
+
+
+def find_input(name: str) -> Path:
+    """Find a file that a config names: as given, or else in the project, so that its own configs run from anywhere.
+
+    Raises
+    ------
+    UserError
+        If the system cannot even look for it, for example because the name is too long.
+    """
+    path = Path(name).expanduser()
+    inside = PROJECT_FOLDER / path
+    try:
+        return inside if not path.exists() and inside.exists() else path
+    except OSError as error:
+        raise UserError(f"file {name}: {error.strerror}") from None
+
+
+def override(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
+    """Set keys as ``--set`` does: `values` with assignments such as ``style.weight=500``, each value in YAML.
+
+    Raises
+    ------
+    UserError
+        If an assignment has no ``=``, or a key before its last dot is not a section.
+    """
+    result = dict(values)
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        where = f"--set {assignment}"
+        if not equals or not name:
+            raise UserError(f"{where}: expected KEY=VALUE, such as style.weight=500")
+        result = put(result, name.split("."), read_yaml(text, where), where)
+    return result
+
+
+def put(values: Mapping[str, Any], path: Sequence[str], value: Any, where: str) -> dict[str, Any]:
+    """Set one key, given as the names of its sections and its own name.
+
+    Raises
+    ------
+    UserError
+        If one of the sections is not a section; the message opens with `where`.
+    """
+    first, *rest = path
+    if not rest:
+        return {**values, first: value}
+    inner = values.get(first)
+    if inner is not None and not isinstance(inner, Mapping):
+        raise UserError(f"{where}: {first} is not a section")
+    return {**values, first: put(inner or {}, rest, value, where)}
+
+
+def parse(values: Mapping[str, Any], where: str) -> Config:
+    """Check values and fill in the defaults, those of the model too.
+
+    Parameters
+    ----------
+    values : mapping
+        From a file, with overrides.
+    where : str
+        Where they come from; error messages open with it.
+
+    Raises
+    ------
+    UserError
+        If a key is unknown, a value is not allowed, or a layer does not exist in the model; one line.
+    """
+    try:
+        config = Config.model_validate(values)
+    except pydantic.ValidationError as error:
+        raise UserError(f"{where}: {first_problem(error, values, Config)}") from None
+    names = config.spec.layer_names
+    for section, layers in (("content", config.content.layers), ("style", config.style.layers)):
+        for layer in layers or {}:
+            if layer not in names:
+                problem = f"{config.model} has no layer {layer!r}; {nearest(layer, names)}"
+                raise UserError(f"{where}: {section}.layers: {problem}")
+    return _resolved(config)
+
+
+def _resolved(config: Config) -> Config:
+    """Fill in what the model decides where the user left it open."""
+    spec = config.spec
+    style = config.style.model_copy(update={"layers": config.style.layers or dict(spec.style_layers)})
+    content = config.content.model_copy(update={"layers": config.content.layers or dict(spec.content_layers)})
+    return config.model_copy(update={"style": style, "content": content, "pooling": config.pooling or spec.pooling})
+
+
+def dump(config: Config, provenance: Mapping[str, Any]) -> str:
+    """Write a resolved config as YAML that runs again."""
+    values = config.model_dump(mode="json", exclude={"provenance"})
+    values["provenance"] = dict(provenance)
+    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)

@@ -1,0 +1,78 @@
+"""What is said of a mistake, in one line: the key, its value, what pydantic expected, and the nearest valid name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pydantic
+from pydantic import BaseModel
+
+from styletransfer.config.fields import annotation_at, choices, keys_of, section_of
+from styletransfer.errors import closest, nearest
+
+RENAMED = {"convention": "normalization", "made_with": "provenance"}  # keys of earlier versions
+_LONGEST_VALUE = 60  # characters
+
+
+def first_problem(
+    error: pydantic.ValidationError, values: Any, schema: type[BaseModel], section: Sequence[str] = ()
+) -> str:
+    """The first mistake that pydantic found.
+
+    Parameters
+    ----------
+    error : pydantic.ValidationError
+    values : Any
+        What was validated.
+    schema : type of BaseModel
+        Against which it was validated.
+    section : sequence of str
+        The keys of the section that `values` stand in, for the message.
+    """
+    problems = error.errors(include_url=False)
+    paths = [_path(values, problem["loc"]) for problem in problems]
+    # Of the members of a union, the one that got farthest into the value is the one that was meant.
+    path = max((other for other in paths if other[: len(paths[0])] == paths[0]), key=len)
+    found = [problem for problem, other in zip(problems, paths) if other == path]
+    problem = found[0]
+    key = ".".join(name if name.isprintable() else repr(name) for name in (*section, *path))
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {key!r}; {_instead_of(path, schema)}"
+    expected = ", or ".join(dict.fromkeys(map(_words, found)))
+    if problem["type"] == "value_error" and isinstance(problem["input"], Mapping):  # about a section as a whole
+        return f"{key}: {expected}" if key else expected
+    name = closest(str(problem["input"]), choices(annotation_at(schema, path)))
+    return f"{key}: {_shortened(repr(problem['input']))}: {expected}" + (f"; did you mean {name!r}?" if name else "")
+
+
+def _path(values: Any, location: Sequence[int | str]) -> list[str]:
+    """The user's keys in a location of pydantic's, which also names the members of unions."""
+    path = []
+    for part in location:
+        if isinstance(values, Mapping) and part in values:
+            values = values[part]
+        elif isinstance(values, list) and isinstance(part, int):
+            values = values[part] if part < len(values) else None
+        else:
+            continue
+        path.append(str(part))
+    return path
+
+
+def _instead_of(path: Sequence[str], schema: type[BaseModel]) -> str:
+    """What to write in place of an unknown key."""
+    section = section_of(annotation_at(schema, path[:-1]))
+    assert section is not None
+    keys = keys_of(section)
+    new = RENAMED.get(path[-1])
+    return f"it is now called {new!r}" if new in keys else nearest(path[-1], keys)
+
+
+def _words(problem: Any) -> str:
+    """What was expected: in the words of pydantic, or of a check of ours."""
+    return str(problem["ctx"]["error"]) if problem["type"] == "value_error" else problem["msg"]
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."

@@ -1,0 +1,293 @@
+"""The schema of a config: every key, what it takes, its default and its meaning."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticKnownError
+
+import models
+from models.spec import ModelSpec
+from styletransfer.byte_sizes import bytes_of
+from styletransfer.normalizations import NORMALIZATIONS
+from styletransfer.pixels import SPACES
+
+_LEAST = 1e-30  # the smallest positive number allowed; MXNet refuses what float32 does not hold in full, below 1e-38
+
+
+def _check_whole(value: Any) -> Any:
+    """Refuse ``yes`` and ``"3"``, which pydantic would take as whole; 1e3, which YAML reads as a float, is whole."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise PydanticKnownError("int_type")
+    return value
+
+
+def _without_dust(value: float) -> float:
+    """Take a number too small to matter as 0."""
+    return 0.0 if abs(value) < _LEAST else value
+
+
+def _read_off(value: Any) -> Any:
+    """Undo what YAML does to a bare ``off``, which it reads as false."""
+    return "off" if value is False else value
+
+
+def check_file_name(name: str) -> str:
+    """Return a name that a file can have.
+
+    Raises
+    ------
+    ValueError
+        If no file can have it.
+    """
+    if not name or "\0" in name:
+        raise ValueError("Input should be a file name")
+    try:
+        Path(name).expanduser()
+    except RuntimeError:
+        raise ValueError("Input should not name the home folder of an unknown user") from None
+    return name
+
+
+def _check_device(name: str) -> str:
+    if not re.fullmatch(r"cpu|gpu:[0-9]{1,2}", name):
+        raise ValueError("Input should be cpu or gpu:0, gpu:1, ...")
+    return name
+
+
+def _check_byte_size(size: Any) -> Any:
+    bytes_of(str(size))  # a bare number lacks its unit
+    return size
+
+
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+_DUST = pydantic.AfterValidator(_without_dust)
+Positive = Annotated[Number, Field(ge=_LEAST, le=1e30)]
+NotNegative = Annotated[Number, Field(ge=0, le=1e30), _DUST]
+Share = Annotated[Number, Field(ge=0, le=1), _DUST]
+Retained = Annotated[Number, Field(ge=0, lt=1), _DUST]
+Finite = Annotated[Number, Field(ge=-1e6, le=1e6)]
+_WHOLE = pydantic.BeforeValidator(_check_whole)
+Side = Annotated[int, Field(ge=1, le=20_000), _WHOLE]
+Count = Annotated[int, Field(ge=0, le=10_000_000), _WHOLE]
+FileName = Annotated[str, pydantic.AfterValidator(check_file_name)]
+Device = Annotated[str, pydantic.AfterValidator(_check_device)]
+ByteSize = Annotated[str, pydantic.BeforeValidator(_check_byte_size)]
+Layers = Annotated[dict[str, Positive], Field(min_length=1)]
+
+
+def _one_of(names: Iterable[str]) -> Any:
+    """The type of a key that takes one of some names."""
+    return Literal[tuple(names)]  # type: ignore[valid-type]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, validate_default=True)
+
+
+class Content(_Section):
+    image: FileName | None = Field(None, description="the photograph; not needed where `content.weight` is 0")
+    weight: NotNegative = Field(1.0, description="weight of the content loss")
+    layers: Layers | None = Field(None, description="the layers compared, with their weights; null: the model's own")
+
+
+class Style(_Section):
+    images: dict[FileName, Positive] | None = Field(
+        None, description="one or more pictures, with the weights by which their Gram matrices are averaged"
+    )
+    weight: NotNegative = Field(60.0, description="weight of the style loss")
+    layers: Layers | None = Field(None, description="the layers compared, with their weights; null: the model's own")
+    size: Side | Literal["match"] | None = Field(
+        None,
+        description="long edge of the style pictures in pixels; null: that of the result; match: warped to the shape "
+        "of the result",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_or_several(cls, values: Any) -> Any:
+        """Take a single file name, or a list of them, as pictures of equal weight."""
+        images = values.get("images") if isinstance(values, Mapping) else None
+        names = [images] if isinstance(images, str) else images
+        if isinstance(names, list) and all(isinstance(name, str) for name in names):
+            return {**values, "images": dict.fromkeys(names, 1.0)}
+        return values
+
+
+class TV(_Section):
+    kind: Literal["laplacian", "squared", "power", "none"] = Field("laplacian", description="kind of total variation")
+    weight: NotNegative = Field(0.05, description="weight of the total variation; 0 switches it off")
+
+
+class Init(_Section):
+    kind: Literal["noise", "uniform", "content", "blend", "image"] = Field(
+        "content", description="what the image starts as"
+    )
+    deviation: NotNegative = Field(20.0, description="noise: standard deviation, in units of `pixels`")
+    low: Finite = Field(-20.0, description="uniform and blend: lowest value of the noise, in units of `pixels`")
+    high: Finite = Field(20.0, description="uniform and blend: highest value of the noise, in units of `pixels`")
+    noise_share: Share = Field(0.6, description="blend: the share of the noise; the rest is the content picture")
+    image: FileName | None = Field(None, description="image: the picture to start from")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Init:
+        if self.low > self.high:
+            raise ValueError(f"low ({self.low:g}) must not exceed high ({self.high:g})")
+        if (self.kind == "image") != (self.image is not None):
+            raise ValueError(
+                "`image` goes with kind: image" if self.image else "kind: image needs `image`, a picture file"
+            )
+        return self
+
+
+class Schedule(_Section):
+    step: Annotated[int, Field(ge=1, le=10_000_000), _WHOLE] = Field(
+        80, description="number of steps from one fall of the learning rate to the next"
+    )
+    factor: Annotated[Number, Field(gt=0, le=1)] = Field(
+        0.9, description="what the learning rate is multiplied by at each fall"
+    )
+
+
+class OptimizerSettings(_Section):
+    name: Literal["sgd", "adam", "lbfgs", "lbfgsb", "accept_reject"] = Field(
+        "lbfgs", description="the optimisation method"
+    )
+    learning_rate: Positive = Field(1.0, description="sgd, adam and accept_reject: the learning rate")
+    momentum: Retained = Field(0.9, description="sgd: momentum")
+    weight_decay: NotNegative = Field(
+        0.0, description="sgd and adam: weight decay, towards the zero of `pixels`, which is the mean colour"
+    )
+    clip_norm: Positive | Literal["elements"] | None = Field(
+        None,
+        description="largest norm of the gradient before that of TV is added; elements: the number of values in the "
+        "image; null: no limit",
+    )
+    beta1: Retained = Field(0.9, description="adam: decay of the mean gradient")
+    beta2: Retained = Field(0.999, description="adam: decay of the mean squared gradient")
+    epsilon: Positive = Field(1e-8, description="adam: added to the denominator")
+    evaluations: Annotated[int, Field(ge=1, le=100_000), _WHOLE] = Field(
+        100, description="lbfgsb: evaluations in one round, approximately"
+    )
+    history: Annotated[int, Field(ge=1, le=1000), _WHOLE] = Field(
+        10, description="lbfgs and lbfgsb: number of past steps remembered"
+    )
+    first_step: Positive | None = Field(
+        3.0,
+        description="lbfgs and lbfgsb: length of the first trial step, as the root mean square change of a value; "
+        "null: a step of norm 1",
+    )
+    rounds: Annotated[int, Field(ge=1, le=1_000_000), _WHOLE] | None = Field(
+        None, description="lbfgsb: largest number of rounds; null: until `stop` ends the run"
+    )
+    schedule: Schedule | None = Field(
+        None, description="how the learning rate falls as the run goes on; null: it stays the same"
+    )
+
+
+class Stop(_Section):
+    max_iterations: Count | Annotated[list[Count], Field(min_length=1, max_length=16)] = Field(
+        80, description="largest number of steps at each scale; a list: one number per scale"
+    )
+    relative_change: NotNegative = Field(0.0, description="stop when |x - previous x| / |x| falls below this; 0: never")
+
+
+class Output(_Section):
+    folder: FileName = Field("output/mine", description="folder of the results, one for each run")
+    save_every: Count = Field(50, description="steps between intermediate pictures; 0: none are saved")
+    checkpoint_every: Count = Field(
+        50, description="steps between checkpoints, from which --resume continues; 0: only when interrupted"
+    )
+    denoise: NotNegative = Field(
+        0.0, description="weight of the Chambolle noise removal applied to saved pictures; 0: none"
+    )
+
+
+class Config(_Section):
+    """A run, as the user describes it."""
+
+    model: _one_of(models.names()) = Field("vgg_slim", description="the network")  # type: ignore[valid-type]
+    weights: FileName | None = Field(None, description="a file of weights; null: the model's own")
+    pooling: Literal["avg", "max"] | None = Field(None, description="average or max pooling; null: the model's own")
+    pixels: _one_of(SPACES) = Field("rgb255", description="the pixel space in which the image is optimised")  # type: ignore[valid-type]
+    normalization: _one_of(NORMALIZATIONS) = Field("balanced", description="the normalization of the losses")  # type: ignore[valid-type]
+    content: Content = Content()
+    style: Style = Style()
+    tv: TV = TV()
+    size: Side = Field(512, description="long edge of the result in pixels")
+    shape: tuple[Side, Side] | None = Field(
+        None,
+        description="height and width of the result, to which the content is warped; null: by `size`, in the content's "
+        "proportions",
+    )
+    scales: Annotated[int, Field(ge=1, le=16), _WHOLE] | Annotated[list[Side], Field(min_length=1, max_length=16)] = (
+        Field(
+            2,
+            description="number of sizes at which the image is made, each twice the one before and none too small for "
+            "the network; or a list of their long edges",
+        )
+    )
+    init: Init = Init()
+    optimizer: OptimizerSettings = OptimizerSettings()
+    stop: Stop = Stop()
+    output: Output = Output()
+    seed: Annotated[int, Field(ge=0, lt=2**32), _WHOLE] = Field(0, description="the seed of everything random")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="arithmetic of the network; auto: bfloat16 where the processor is faster in it"
+    )
+    device: Device = Field("cpu", description="cpu, or a GPU such as gpu:0")
+    tile: Annotated[Literal["auto", "off"] | Side, pydantic.BeforeValidator(_read_off)] = Field(
+        "auto",
+        description="longest side in pixels of what the network sees at once; auto: as much as fits into memory; off: "
+        "all of the image",
+    )
+    memory: ByteSize | None = Field(
+        None,
+        description="how much memory may be used, such as 8GB (10^9 bytes each) or 8GiB (2^30); null: what is free",
+    )
+    provenance: dict[str, Any] | None = Field(
+        None, description="versions and weights, noted in saved configs; ignored when read"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Config:
+        if self.content.weight == 0 and self.style.weight == 0:
+            raise ValueError("content.weight and style.weight are both 0: there is nothing to optimise")
+        if self.content.image is None and self.content.weight > 0:
+            raise ValueError("content.image is missing: name a photograph")
+        if self.content.image is None and self.init.kind in ("content", "blend"):
+            raise ValueError(f"content.image is missing: init.kind {self.init.kind} starts from it")
+        if self.style.weight > 0 and not self.style.images:
+            raise ValueError("style.images is missing: name at least one picture")
+        if isinstance(self.scales, list):
+            edge = max(self.shape) if self.shape else self.size
+            if self.scales != sorted(set(self.scales)) or self.scales[-1] != edge:
+                raise ValueError(f"scales: {self.scales} must grow and end with the long edge of the result, {edge}")
+        steps = self.stop.max_iterations
+        if isinstance(steps, list) and len(steps) != len(self.long_edges):
+            raise ValueError(f"stop.max_iterations: {len(steps)} numbers for {len(self.long_edges)} scales")
+        return self
+
+    @property
+    def long_edges(self) -> list[int]:
+        """The long edges in pixels of the sizes at which the image is to be made, the result's last."""
+        if isinstance(self.scales, list):
+            return list(self.scales)
+        edge = max(self.shape) if self.shape else self.size
+        return [max(1, round(edge / 2**level)) for level in reversed(range(self.scales))]
+
+    @property
+    def steps(self) -> list[int]:
+        """The largest number of steps at each scale."""
+        steps = self.stop.max_iterations
+        return list(steps) if isinstance(steps, list) else [steps] * len(self.long_edges)
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The facts about the network."""
+        return models.load(self.model).SPEC
