@@ -53,7 +53,7 @@ class ModelSpec:
     title: str
     taps: tuple[Tap, ...]  # from the image on, in order
     parameters: Mapping[str, tuple[int, ...]]  # every convolution's weight and bias
-    pixels: str  # the pixel convention its weights expect, a key of styletransfer.pixels.SPACES
+    pixels: str  # the pixel convention its weights expect, a key of styletransfer.pictures.pixels.SPACES
     pooling: str  # the pooling it was trained with, used unless a config says otherwise
     weights_file: str  # inside models/weights
     how_to_get: str  # what a user without the weights should do

@@ -74,10 +74,10 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     options = parser().parse_args(given)
 
-    from styletransfer import commands
+    from styletransfer.support import commands
 
     def bench() -> int:
-        from styletransfer.benchmarks import command
+        from styletransfer.studies.benchmarks import command
 
         return command.run(options, shlex.join(["python", "scripts/bench.py", *given]))
 

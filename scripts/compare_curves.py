@@ -22,7 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--plot", metavar="PNG", help="draw both curves into a picture")
     options = parser.parse_args(arguments)
 
-    from styletransfer import commands, curves
+    from styletransfer.run import curves
+    from styletransfer.support import commands
 
     def compare() -> int:
         paths = [path / "curve.csv" if path.is_dir() else path for path in map(Path, (options.first, options.second))]

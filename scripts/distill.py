@@ -44,7 +44,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     options = parse()
-    from styletransfer.distillation import training
+    from styletransfer.studies.distillation import training
 
     training.run(training.Settings(**vars(options)))
     return 0

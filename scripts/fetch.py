@@ -33,8 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--force", action="store_true", help="replace existing files")
     options = parser.parse_args(arguments)
 
-    from styletransfer import commands, downloads, sources
-    from styletransfer.errors import UserError
+    from styletransfer.support import commands
+    from styletransfer.support.errors import UserError
+    from styletransfer.weights import downloads, sources
 
     def fetch() -> int:
         table = sources.catalogue()

@@ -51,10 +51,11 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
 
-    from styletransfer import commands
+    from styletransfer.support import commands
 
     def judge() -> int:
-        from styletransfer import errors, eyes, judging
+        from styletransfer.studies import eyes, judging
+        from styletransfer.support import errors
 
         if options.picture and len(options.picture) != len(options.style):
             raise errors.UserError("--picture: name as many pictures as styles")

@@ -49,10 +49,10 @@ def parser() -> argparse.ArgumentParser:
 def _foretold(settings: Any, profile: bool) -> Iterable[str]:
     """The lines about a run that is not made."""
     if profile:
-        from styletransfer import profiling
+        from styletransfer.studies import profiling
 
         return profiling.profile(settings).lines()
-    from styletransfer import pipeline, plan
+    from styletransfer.run import pipeline, plan
 
     return plan.lines(settings, pipeline.load_parameters(settings))
 
@@ -62,7 +62,7 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("styletransfer").setLevel(logging.INFO)
 
-    from styletransfer import commands
+    from styletransfer.support import commands
 
     def transfer() -> int:
         from styletransfer import config
@@ -87,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
                 print(line, flush=True)
             return 0
 
-        from styletransfer import run
+        from styletransfer.run import run
 
         print(run.run(settings, force=options.force, resume=options.resume))
         return 0

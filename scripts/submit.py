@@ -104,8 +104,8 @@ def _count(text: str) -> int:
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
 
-    from styletransfer import commands
-    from styletransfer.errors import UserError
+    from styletransfer.support import commands
+    from styletransfer.support.errors import UserError
     from styletransfer.sweeps import batch, contact, local, plans, reports, slurm, states
     from styletransfer.sweeps.cluster import Cluster
 

@@ -35,10 +35,10 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     options = parser().parse_args(arguments)
 
-    from styletransfer import commands
+    from styletransfer.support import commands
 
     def visualize() -> int:
-        from styletransfer import visualization
+        from styletransfer.studies import visualization
 
         output, patches = visualization.visualize(
             options.model,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 import models
 from models.runtime import load_mxnet
 from styletransfer import weights
-from styletransfer.objective import Evaluation, Losses
+from styletransfer.losses.objective import Evaluation, Losses
 
 mx = load_mxnet()
 

@@ -1,4 +1,4 @@
-"""The measured peak memory of real runs beside what styletransfer.memory predicts.
+"""The measured peak memory of real runs beside what styletransfer.run.memory predicts.
 
 ``python tests/peak_memory.py`` prints the table from which the coefficients there were taken, one run after the other.
 """
@@ -21,9 +21,11 @@ import numpy as np
 
 import models
 from styletransfer import config as configs
-from styletransfer import images, memory, run, weights
-from styletransfer.benchmarks import machine
+from styletransfer import weights
 from styletransfer.config import Config
+from styletransfer.pictures import images
+from styletransfer.run import memory, run
+from styletransfer.studies.benchmarks import machine
 
 _MB = 10**6
 

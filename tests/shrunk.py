@@ -9,9 +9,9 @@ from typing import Any
 from helpers import random_parameters
 
 from styletransfer import config as configs
-from styletransfer import curves, pipeline
 from styletransfer.config import Config
-from styletransfer.pyramid import Pyramid
+from styletransfer.run import curves, pipeline
+from styletransfer.run.pyramid import Pyramid
 
 PROJECT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(path.stem for path in (PROJECT / "configs").glob("*.yaml"))

@@ -10,7 +10,8 @@ import yaml
 from helpers import random_picture
 
 from styletransfer import config as configs
-from styletransfer import curves, images
+from styletransfer.pictures import images
+from styletransfer.run import curves
 from styletransfer.sweeps import plans
 
 BASE = {"content": {"image": "photo.png"}, "style": {"images": "painting.png"}, "size": 40}

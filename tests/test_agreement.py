@@ -16,8 +16,8 @@ import yaml
 from helpers import architecture, random_parameters, relative_error
 from shrunk import CONFIGS, PROJECT, shrunk
 
-from styletransfer import curves, pipeline
-from styletransfer.optimization import Stop, optimize
+from styletransfer.optimization.loop import Stop, optimize
+from styletransfer.run import curves, pipeline
 
 pytest.importorskip("torch")
 from reference import descent, formulas, spaces, torch_vgg

@@ -8,6 +8,11 @@ import pytest
 from processes import NSTYLE, PROJECT, output_of, python
 
 FOLDERS = ("scripts", "styletransfer", "models")
+# The packages of the library in the order in which they may be imported: each by itself and by those after it.
+PACKAGES = (
+    *("support", "pictures", "config", "weights", "network"),
+    *("losses", "optimization", "run", "sweeps", "studies"),
+)
 FILES = sorted(path for folder in FOLDERS for path in (PROJECT / folder).rglob("*.py"))
 every_file = pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(PROJECT)) for path in FILES])
 
@@ -61,6 +66,21 @@ def test_dependencies_point_one_way(path):
     assert packages(path) & {"scripts", "styletransfer", "models", "tests"} <= allowed[folder]
 
 
+def test_every_module_of_the_library_is_in_a_package():
+    library = PROJECT / "styletransfer"
+    assert {path.name for path in library.glob("*/__init__.py") for path in [path.parent]} == set(PACKAGES)
+    assert {path.name for path in library.glob("*.py")} == {"__init__.py"}
+
+
+@every_file
+def test_a_package_imports_only_those_before_it(path):
+    parts = path.relative_to(PROJECT).parts
+    if parts[0] != "styletransfer" or len(parts) == 2:
+        return
+    imports = {name.split(".")[1] for name in imported(path) if name.startswith("styletransfer.")}
+    assert imports <= set(PACKAGES[: PACKAGES.index(parts[1]) + 1])
+
+
 @every_file
 def test_one_module_imports_mxnet(path):
     assert ("mxnet" in packages(path)) == (path == PROJECT / "models" / "runtime.py")
@@ -87,7 +107,10 @@ def test_scripts_only_define_and_do_nothing_when_imported(path):
 
 
 def test_much_works_without_mxnet():
-    modules = ("config", "images", "curves", "errors", "weights", "commands", "files", "pixels", "normalizations")
+    modules = (
+        *("config", "pictures.images", "run.curves", "support.errors", "weights", "support.commands"),
+        *("support.files", "pictures.pixels", "config.normalizations"),
+    )
     code = "".join(f"import styletransfer.{module}\n" for module in modules)
     code += "from styletransfer import config\n"
     code += "for name in __import__('models').names():\n"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers import mx, relative_error, to_mx
 
-from styletransfer.arithmetic import _PIECE, add_scaled, inner_product, norm, squared_norm
+from styletransfer.network.arithmetic import _PIECE, add_scaled, inner_product, norm, squared_norm
 
 SIZES = [1, 60, _PIECE - 1, _PIECE, _PIECE + 1, 3 * _PIECE + 12345]
 

@@ -16,9 +16,10 @@ from processes import PROJECT, python
 
 from models import runtime
 from styletransfer import config as configs
-from styletransfer import pipeline, weights
-from styletransfer.benchmarks import fresh_process, machine, pytorch, quality, report, sizes, stacks, steps
-from styletransfer.errors import StyleTransferError, UserError
+from styletransfer import weights
+from styletransfer.run import pipeline
+from styletransfer.studies.benchmarks import fresh_process, machine, pytorch, quality, report, sizes, stacks, steps
+from styletransfer.support.errors import StyleTransferError, UserError
 
 BENCH = PROJECT / "scripts" / "bench.py"
 PICTURES = ("input/coffee.jpg", "input/night.jpg")

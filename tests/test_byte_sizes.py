@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sweeping import planned, studio  # noqa: F401
 
-from styletransfer import memory
-from styletransfer.byte_sizes import bytes_of, for_slurm, in_gigabytes
+from styletransfer.run import memory
+from styletransfer.support.byte_sizes import bytes_of, for_slurm, in_gigabytes
 from styletransfer.sweeps import batch
 from styletransfer.sweeps.cluster import Cluster
 

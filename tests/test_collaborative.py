@@ -11,10 +11,11 @@ import pytest
 from helpers import mx, random_picture, relative_error, to_mx
 
 import models
-from styletransfer import images, pixels, sources, weights
-from styletransfer.errors import UserError
-from styletransfer.network import Network, tapped
-from styletransfer.weights import collaborative, recognise
+from styletransfer import weights
+from styletransfer.network.executor import Network, tapped
+from styletransfer.pictures import images, pixels
+from styletransfer.support.errors import UserError
+from styletransfer.weights import collaborative, recognise, sources
 
 torch = pytest.importorskip("torch")
 from reference.torch_collaborative import Arrays, made_up, see, write

@@ -9,8 +9,8 @@ import sys
 import pytest
 from processes import PROJECT
 
-from styletransfer import errors
-from styletransfer.commands import guarded
+from styletransfer.support import errors
+from styletransfer.support.commands import guarded
 
 
 def raises(error):
@@ -83,7 +83,7 @@ def test_other_errors_are_not_hidden(error):
 def test_nobody_reading_on_is_no_complaint(count):
     """Whether the lines break the pipe at once or, being few, only when they are flushed."""
     command = f"guarded(lambda: print('x\\n' * {count}) or 0)"
-    code = f"import sys; from styletransfer.commands import guarded; sys.exit({command})"
+    code = f"import sys; from styletransfer.support.commands import guarded; sys.exit({command})"
     pipe = subprocess.PIPE
     buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
     process = subprocess.Popen(

@@ -15,7 +15,7 @@ from processes import PROJECT, output_of
 import models
 from styletransfer import config as configs
 from styletransfer.config import Config
-from styletransfer.errors import UserError
+from styletransfer.support.errors import UserError
 
 MINIMAL = {"content": {"image": "photo.jpg"}, "style": {"images": "painting.jpg"}}
 SCHEMA = Config.model_json_schema()

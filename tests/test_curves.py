@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from styletransfer import curves
-from styletransfer.curves import Curve, first_difference
-from styletransfer.errors import UserError
-from styletransfer.objective import Losses
-from styletransfer.optimization import Record
+from styletransfer.losses.objective import Losses
+from styletransfer.optimization.loop import Record
+from styletransfer.run import curves
+from styletransfer.run.curves import Curve, first_difference
+from styletransfer.support.errors import UserError
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "compare_curves.py"
 COLUMNS = ("step", "total", "style.relu1_1", "seconds")

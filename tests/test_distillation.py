@@ -12,8 +12,10 @@ from PIL import Image
 from reference import torch_collaborative
 
 from models import model_vgg19, model_vgg_slim
-from styletransfer import images, vgg19_parts, weights
-from styletransfer.distillation import crops, student, teacher, training
+from styletransfer import weights
+from styletransfer.pictures import images
+from styletransfer.studies import vgg19_parts
+from styletransfer.studies.distillation import crops, student, teacher, training
 
 
 def pictures(count: int, seed: int = 0) -> list[Image.Image]:

@@ -25,9 +25,9 @@ from test_weight_formats import SMALL, WRITERS, some_weights
 
 import models
 from models.spec import ModelSpec, Tap
-from styletransfer import downloads, sources, weights
-from styletransfer.sources import Checksum, Source, Target
-from styletransfer.weights import mxnet_params
+from styletransfer import weights
+from styletransfer.weights import downloads, mxnet_params, sources
+from styletransfer.weights.sources import Checksum, Source, Target
 
 ROOT = Path(__file__).resolve().parents[1]
 FETCH = ROOT / "scripts" / "fetch.py"

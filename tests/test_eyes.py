@@ -12,8 +12,10 @@ from reference import torch_collaborative, torch_eyes, torch_squeezenet
 
 from models import model_squeezenet, model_vgg19
 from models.spec import ModelSpec
-from styletransfer import eyes, images, pixels, vgg19_parts, weights
-from styletransfer.errors import UserError
+from styletransfer import weights
+from styletransfer.pictures import images, pixels
+from styletransfer.studies import eyes, vgg19_parts
+from styletransfer.support.errors import UserError
 
 TEACHERS = PROJECT.parent / "shared" / "teacher"
 EXACT = TEACHERS / "vgg19_blocks_1_to_3" / "vgg19_conv1_1-conv3_4_BGR_OIHW.npz"

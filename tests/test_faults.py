@@ -23,8 +23,9 @@ from processes import NSTYLE, PROJECT, output_of
 from test_config import KEYS, dotted
 
 from scripts.nstyle import main
-from styletransfer import curves, images, recorders
-from styletransfer.commands import guarded
+from styletransfer.pictures import images
+from styletransfer.run import curves, recorders
+from styletransfer.support.commands import guarded
 
 TINY = (
     "size=24", "scales=1", "stop.max_iterations=2", "output.save_every=0", "optimizer.name=sgd",
@@ -509,7 +510,7 @@ sys.path.insert(0, {project!r})
 import skimage.restoration, skimage.transform, tqdm.contrib.logging
 from models.runtime import load_mxnet
 from scripts.nstyle import main
-from styletransfer import run
+from styletransfer.run import run
 load_mxnet().nd.ones((3, 3)).asnumpy()
 held = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (held + {more}, held + {more}))

@@ -11,7 +11,7 @@ import tracemalloc
 import pytest
 from processes import output_of
 
-from styletransfer.files import hashed, written_whole
+from styletransfer.support.files import hashed, written_whole
 
 
 def write(path, content=b"new"):
@@ -73,7 +73,7 @@ def test_a_disk_that_is_full_while_writing_leaves_nothing_behind(tmp_path):
     """A limit on the size of files stands for the full disk."""
     found = output_of(
         "import pathlib, resource, signal, sys\n"
-        "from styletransfer.files import written_whole\n"
+        "from styletransfer.support.files import written_whole\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         f"folder = pathlib.Path({str(tmp_path)!r})\n"

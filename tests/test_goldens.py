@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from shrunk import CONFIGS, curve_of, shrunk
 
-from styletransfer import curves
+from styletransfer.run import curves
 
 FOLDER = Path(__file__).resolve().parent / "goldens"
 ROUNDING = 1e-6  # what float32 may leave of a loss that is zero: the content's, of a start from the content picture

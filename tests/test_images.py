@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from PIL import BmpImagePlugin, Image, ImageCms, PngImagePlugin
 
-from styletransfer import images
-from styletransfer.errors import UserError
+from styletransfer.pictures import images
+from styletransfer.support.errors import UserError
 
 GREY = (np.arange(12 * 17).reshape(12, 17) % 251).astype(np.uint8)
 SMOOTH = np.stack(np.broadcast_arrays(np.arange(24)[:, None] * 8, np.arange(32) * 7, 90), axis=-1).astype(np.uint8)

@@ -9,7 +9,9 @@ import pytest
 from helpers import random_parameters, random_picture
 from processes import PROJECT, python
 
-from styletransfer import eyes, images, judging, weights
+from styletransfer import weights
+from styletransfer.pictures import images
+from styletransfer.studies import eyes, judging
 
 TEACHER = PROJECT.parent / "shared" / "teacher" / "compressed_SqueezeNet.net"
 PICTURES = PROJECT.parent / "shared" / "images"

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models import runtime
-from styletransfer import losses
-from styletransfer.precision import BFLOAT16, FLOAT32, cast
+from styletransfer.losses import symbols
+from styletransfer.network.executor import gram_tap
+from styletransfer.network.precision import BFLOAT16, FLOAT32, cast
 
 shapes = st.tuples(st.integers(1, 7), st.integers(1, 9), st.integers(1, 9))  # channels, height, width
 seeds = st.integers(0, 2**32 - 1)
@@ -23,7 +24,7 @@ def drawn(shape, seed, scale=1.0):
 
 def gram_of(features):
     """The library's Gram matrix of features (N, h, w)."""
-    symbol = losses.gram(mx.sym.Variable("features"), len(features))
+    symbol = symbols.gram(mx.sym.Variable("features"), len(features))
     return symbol.bind(mx.cpu(), {"features": to_mx(features[None])}).forward()[0].asnumpy()
 
 
@@ -31,8 +32,8 @@ def loss_and_gradient(group, features, target, head=1.0):
     """The library's raw content or style loss of features (N, h, w), and `head` times its gradient."""
     value = mx.sym.Variable("features")
     if group == "style":
-        value = losses.gram(value, len(features))
-    symbol = losses.squared_distance(value, mx.sym.Variable("target"))
+        value = symbols.gram(value, len(features))
+    symbol = symbols.squared_distance(value, mx.sym.Variable("target"))
     array = to_mx(features[None])
     gradient = mx.nd.zeros(array.shape)
     executor = symbol.bind(
@@ -77,7 +78,7 @@ def test_gram_is_the_product_of_the_features_with_their_transpose(shape, seed):
 @given(shapes, seeds)
 def test_a_masked_gram_is_that_of_the_positions_that_count(shape, seed):
     features, mask = drawn(shape, seed), np.random.default_rng(seed).integers(0, 2, shape[1:])
-    symbol = losses.masked_gram(mx.sym.Variable("features"), mx.sym.Variable("mask"), len(features))
+    symbol = symbols.masked_gram(mx.sym.Variable("features"), mx.sym.Variable("mask"), len(features))
     arguments = {"features": to_mx(features[None]), "mask": to_mx(mask[None, :, :, None])}
     found = symbol.bind(mx.cpu(), arguments).forward()[0].asnumpy()
     counted = features[:, mask == 1].astype(np.float64)
@@ -87,7 +88,7 @@ def test_a_masked_gram_is_that_of_the_positions_that_count(shape, seed):
 @needs_bfloat16
 def test_a_gram_in_bfloat16_is_rounded_once():
     features = cast(to_mx(drawn((1, 7, 60, 50), 1) + 1), BFLOAT16)
-    symbol = losses.gram(mx.sym.Variable("features"), 7)
+    symbol = symbols.gram(mx.sym.Variable("features"), 7)
     found = cast(symbol.bind(mx.cpu(), {"features": features}).forward()[0], FLOAT32).asnumpy()
     exact = flat(cast(features, FLOAT32).asnumpy()[0])
     np.testing.assert_allclose(found, exact @ exact.T, rtol=2**-8)
@@ -97,7 +98,7 @@ def test_a_gram_in_bfloat16_is_rounded_once():
 def test_a_gram_tap_copies_the_features_and_hands_on_the_gradient_of_their_gram(shape, seed):
     features, gradient = drawn(shape, seed), symmetric(shape[0], seed + 1)
     channels = len(features)
-    symbol = losses.gram_tap(*(mx.sym.Variable(name) for name in ("features", "kernel", "bias")), channels)
+    symbol = gram_tap(*(mx.sym.Variable(name) for name in ("features", "kernel", "bias")), channels)
     arguments = {
         "features": to_mx(features[None]),
         "kernel": to_mx(np.eye(channels)[:, :, None, None]),

@@ -14,10 +14,10 @@ from processes import output_of
 from test_architecture import WITHOUT_MXNET
 
 import models
-from styletransfer import memory
 from styletransfer.config import OptimizerSettings
-from styletransfer.errors import UserError
-from styletransfer.tiling import smallest_tile
+from styletransfer.network.tiling import smallest_tile
+from styletransfer.run import memory
+from styletransfer.support.errors import UserError
 
 _KB = 1024
 _AVAILABLE = "MemTotal:       4000000 kB\nMemFree:  100 kB\nMemAvailable:   1600000 kB\n"

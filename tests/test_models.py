@@ -7,8 +7,8 @@ import pytest
 from helpers import mx, random_parameters, random_picture, relative_error, to_mx
 
 import models
-from styletransfer import pixels
-from styletransfer.network import Network, tapped
+from styletransfer.network.executor import Network, tapped
+from styletransfer.pictures import pixels
 
 SIDES = (1, 2, 3, 4, 8, 15, 16, 17, 31, 32, 33, 57, 64, 101, 227)
 

@@ -9,11 +9,11 @@ from shrunk import shrunk
 
 import models
 from models import runtime
-from styletransfer import pipeline
-from styletransfer.errors import UserError
-from styletransfer.network import Heads, Network, tapped
-from styletransfer.precision import DTYPES, FLOAT32, cast
-from styletransfer.pyramid import Pyramid
+from styletransfer.network.executor import Heads, Network, tapped
+from styletransfer.network.precision import DTYPES, FLOAT32, cast
+from styletransfer.run import pipeline
+from styletransfer.run.pyramid import Pyramid
+from styletransfer.support.errors import UserError
 
 needs_bfloat16 = pytest.mark.skipif(not runtime.has_bfloat16(), reason="this processor has no AVX-512")
 

@@ -12,9 +12,11 @@ from reference import formulas, numpy_vgg
 
 import models
 from models.vgg import CONTENT_LAYERS, STYLE_LAYERS
-from styletransfer import config, pipeline, pixels, weights
-from styletransfer.network import Network, parameters_for, tapped
-from styletransfer.objective import Losses
+from styletransfer import config, weights
+from styletransfer.losses.objective import Losses
+from styletransfer.network.executor import Network, parameters_for, tapped
+from styletransfer.pictures import pixels
+from styletransfer.run import pipeline
 
 SIZE = (29, 38)  # halves to odd sides on the way down
 

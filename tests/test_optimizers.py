@@ -12,12 +12,12 @@ from helpers import BreaksAt, Quadratic, mx, relative_error, to_mx
 from reference import descent, formulas, spaces
 
 from styletransfer.config import OptimizerSettings, Schedule
-from styletransfer.objective import Evaluation, Losses
-from styletransfer.optimization import Stop, optimize
-from styletransfer.optimizers import LBFGS, LBFGSB, SGD, AcceptReject, Adam, create
-from styletransfer.optimizers.base import clipped, norm_limit
-from styletransfer.optimizers.descent import scheduled_rate
-from styletransfer.optimizers.lbfgs import TRIALS
+from styletransfer.losses.objective import Evaluation, Losses
+from styletransfer.optimization.loop import Stop, optimize
+from styletransfer.optimization.optimizers import LBFGS, LBFGSB, SGD, AcceptReject, Adam, create
+from styletransfer.optimization.optimizers.base import clipped, norm_limit
+from styletransfer.optimization.optimizers.descent import scheduled_rate
+from styletransfer.optimization.optimizers.lbfgs import TRIALS
 
 SHAPE = (1, 3, 4, 5)
 START = np.random.default_rng(1).normal(0.0, 10.0, SHAPE)

@@ -8,8 +8,8 @@ from helpers import mx, random_parameters, random_picture, relative_error, to_mx
 from reference.numpy_vgg import convolution
 
 import models
-from styletransfer import pixels
-from styletransfer.network import Network, parameters_for, tapped
+from styletransfer.network.executor import Network, parameters_for, tapped
+from styletransfer.pictures import pixels
 
 SPACES = tuple(pixels.SPACES)
 TRUE_SPACES = tuple(space for space in SPACES if space != "rgb256")  # those whose way back is the way there

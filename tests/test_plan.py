@@ -8,9 +8,10 @@ import pytest
 from processes import NSTYLE, python
 from shrunk import shrunk
 
-from styletransfer import images, memory, pipeline, plan
-from styletransfer.errors import UserError
-from styletransfer.pyramid import Pyramid
+from styletransfer.pictures import images
+from styletransfer.run import memory, pipeline, plan
+from styletransfer.run.pyramid import Pyramid
+from styletransfer.support.errors import UserError
 
 
 def stages_of(*changes):

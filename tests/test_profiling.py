@@ -6,9 +6,9 @@ import pytest
 
 from models import runtime
 from styletransfer import config as configs
-from styletransfer import profiling
 from styletransfer.config import Config
-from styletransfer.errors import UserError
+from styletransfer.studies import profiling
+from styletransfer.support.errors import UserError
 
 _CONVOLUTION = (
     "dnnl_verbose,exec,cpu,convolution,jit:avx512_common,{direction},src_f32::blocked:aBcd16b:f0 "

@@ -11,10 +11,11 @@ import pytest
 from helpers import BreaksAt
 from shrunk import curve_of, shrunk
 
-from styletransfer import images, pipeline
-from styletransfer.errors import Diverged, UserError
-from styletransfer.optimizers import SGD, Adam
-from styletransfer.pyramid import Pyramid
+from styletransfer.optimization.optimizers import SGD, Adam
+from styletransfer.pictures import images
+from styletransfer.run import pipeline
+from styletransfer.run.pyramid import Pyramid
+from styletransfer.support.errors import Diverged, UserError
 
 OPTIMIZERS = {
     "sgd": "{name: sgd, learning_rate: 0.3, clip_norm: 2000, schedule: {step: 4, factor: 0.5}}",

@@ -11,8 +11,8 @@ import pytest
 import models
 from scripts import nstyle, submit
 from styletransfer import config as configs
-from styletransfer import sources
 from styletransfer.config import table
+from styletransfer.weights import sources
 
 PROJECT = Path(__file__).resolve().parents[1]
 README = (PROJECT / "README.md").read_text()

@@ -24,9 +24,11 @@ from processes import NSTYLE
 import models
 from models import spec
 from scripts.nstyle import main
-from styletransfer import config as configs
-from styletransfer import curves, images, pipeline, recorders, sources, weights
-from styletransfer.config import OptimizerSettings
+from styletransfer import weights
+from styletransfer.config import OptimizerSettings, loading
+from styletransfer.pictures import images
+from styletransfer.run import curves, pipeline, recorders
+from styletransfer.weights import sources
 
 STEPS = 30
 LAYERS = ["content.relu4_2", *(f"style.relu{block}_1" for block in range(1, 6))]
@@ -300,7 +302,7 @@ def test_input_files_are_not_read_as_a_whole_to_be_known_again(tmp_path, monkeyp
 
 
 def test_what_could_be_fetched_comes_with_the_way_to_get_it(tmp_path, monkeypatch, capsys):
-    for module, name in ((configs, "PROJECT_FOLDER"), (pipeline, "PROJECT_FOLDER"), (sources, "ROOT")):
+    for module, name in ((loading, "PROJECT_FOLDER"), (pipeline, "PROJECT_FOLDER"), (sources, "PROJECT_FOLDER")):
         monkeypatch.setattr(module, name, tmp_path)
     for options in ({"content": "input/IMG_4343.jpg"}, {"style": str(tmp_path / "input" / "IMG_4343.jpg")}):
         assert main(command(tmp_path / "run", **options)) == 2

@@ -19,7 +19,9 @@ from sweeping import fake_slurm  # noqa: F401
 from test_architecture import WITHOUT_MXNET
 
 from scripts.submit import main, parser
-from styletransfer import curves, images, weights
+from styletransfer import weights
+from styletransfer.pictures import images
+from styletransfer.run import curves
 from styletransfer.sweeps import local, plans
 from styletransfer.sweeps.cluster import Cluster
 from styletransfer.sweeps.states import state_of

@@ -20,9 +20,12 @@ from processes import NSTYLE, PROJECT, output_of
 
 from models import runtime
 from scripts.nstyle import main
-from styletransfer import checkpoints, curves, images, memory, network, output_folder, pipeline, weights
+from styletransfer import weights
 from styletransfer.config import OptimizerSettings
-from styletransfer.errors import UserError
+from styletransfer.network import executor as network
+from styletransfer.pictures import images
+from styletransfer.run import checkpoints, curves, memory, output_folder, pipeline
+from styletransfer.support.errors import UserError
 
 STEPS = 26
 SHALLOW = ["style.layers={relu1_1: 1, relu2_1: 1}", "content.layers={relu2_1: 1}"]
@@ -223,7 +226,8 @@ def test_a_run_that_is_killed_before_its_first_state_starts_again(whole, tmp_pat
 KILLED_AT_EVERY_LINE = """
 import os, pathlib, signal, sys, tempfile
 import numpy as np
-from styletransfer import checkpoints, files
+from styletransfer.run import checkpoints
+from styletransfer.support import files
 
 def state(step):
     others = {name: np.array(0) for name in ("precision", "guard.tries", "optimizer.shortening")}

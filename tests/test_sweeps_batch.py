@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from sweeping import fake_slurm, finish, planned, studio  # noqa: F401
 
-from styletransfer.byte_sizes import bytes_of
-from styletransfer.errors import UserError
-from styletransfer.plan import peak_memory
+from styletransfer.run.plan import peak_memory
+from styletransfer.support.byte_sizes import bytes_of
+from styletransfer.support.errors import UserError
 from styletransfer.sweeps import batch
 from styletransfer.sweeps.cluster import Cluster
 from styletransfer.sweeps.command import command_of, write_config

@@ -9,7 +9,7 @@ from processes import PROJECT
 from sweeping import planned, studio  # noqa: F401
 
 from scripts.submit import parser
-from styletransfer.errors import UserError
+from styletransfer.support.errors import UserError
 from styletransfer.sweeps.cluster import Cluster, seconds_of
 
 pytestmark = pytest.mark.usefixtures("studio")

@@ -13,8 +13,8 @@ import pytest
 from sweeping import finish, planned, studio  # noqa: F401
 
 from styletransfer import config as configs
-from styletransfer.byte_sizes import bytes_of
-from styletransfer.errors import Interrupted
+from styletransfer.support.byte_sizes import bytes_of
+from styletransfer.support.errors import Interrupted
 from styletransfer.sweeps import local
 from styletransfer.sweeps.states import State, state_of
 

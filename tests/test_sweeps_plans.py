@@ -7,7 +7,7 @@ from processes import PROJECT
 from sweeping import planned, studio  # noqa: F401
 
 from styletransfer import config as configs
-from styletransfer.errors import UserError
+from styletransfer.support.errors import UserError
 from styletransfer.sweeps import plans
 
 pytestmark = pytest.mark.usefixtures("studio")

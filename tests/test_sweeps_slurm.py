@@ -10,7 +10,7 @@ import pytest
 from sweeping import fake_slurm, finish, planned, studio  # noqa: F401
 
 from styletransfer import config as configs
-from styletransfer.errors import UserError
+from styletransfer.support.errors import UserError
 from styletransfer.sweeps import batch, slurm
 from styletransfer.sweeps.cluster import Cluster
 from styletransfer.sweeps.states import State, to_begin_anew

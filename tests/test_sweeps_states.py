@@ -7,7 +7,7 @@ import fcntl
 import pytest
 from sweeping import finish, planned, studio  # noqa: F401
 
-from styletransfer.errors import UserError
+from styletransfer.support.errors import UserError
 from styletransfer.sweeps import command, local, reports
 from styletransfer.sweeps.states import State, check_settings, forget, state_of, to_begin_anew
 

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import models
-from styletransfer import pixels
-from styletransfer.network import Source
-from styletransfer.normalizations import NORMALIZATIONS
-from styletransfer.objective import NetworkLosses, Objective, Weights
-from styletransfer.targets import Targets, find_targets
-from styletransfer.tiling import Span, cover, sections, smallest_tile
+from styletransfer.config.normalizations import NORMALIZATIONS
+from styletransfer.losses.objective import NetworkLosses, Objective, Weights
+from styletransfer.losses.targets import Targets, find_targets
+from styletransfer.network.executor import Source
+from styletransfer.network.tiling import Span, cover, sections, smallest_tile
+from styletransfer.pictures import pixels
 
 every_model = pytest.mark.parametrize("model", models.names())
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from reference import formulas
 
-from styletransfer import total_variation
+from styletransfer.losses import total_variation
 
 KERNEL = np.array([[0, -1, 0], [-1, 4, -1], [0, -1, 0]]) / 8
 ENERGIES = {

@@ -15,9 +15,11 @@ from processes import PROJECT, python
 import models
 from models.runtime import load_mxnet
 from models.spec import ReceptiveField
-from styletransfer import images, pixels, visualization, weights
-from styletransfer.network import Network, parameters_for, tapped
-from styletransfer.visualization import Filter, Window, displayed, peaks, strongest
+from styletransfer import weights
+from styletransfer.network.executor import Network, parameters_for, tapped
+from styletransfer.pictures import images, pixels
+from styletransfer.studies import visualization
+from styletransfer.studies.visualization import Filter, Window, displayed, peaks, strongest
 
 mx = load_mxnet()
 SCRIPT = PROJECT / "scripts" / "visualize.py"

@@ -26,7 +26,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from models import load, vgg
 from models.spec import ModelSpec
 from styletransfer import weights
-from styletransfer.errors import UserError
+from styletransfer.support.errors import UserError
 from styletransfer.weights import gluon, mxnet_params, pytorch, recognise
 
 MEAN = np.array([123.68, 116.779, 103.939])  # RGB

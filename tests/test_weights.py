@@ -19,9 +19,11 @@ from test_weight_formats import WRITERS, some_weights
 import models
 from models.runtime import load_mxnet
 from models.spec import ModelSpec, Tap
-from styletransfer import images, pipeline, pixels, weights
-from styletransfer.errors import UserError
-from styletransfer.optimization import Stop, optimize
+from styletransfer import weights
+from styletransfer.optimization.loop import Stop, optimize
+from styletransfer.pictures import images, pixels
+from styletransfer.run import pipeline
+from styletransfer.support.errors import UserError
 from styletransfer.weights import deep_compression, mxnet_params
 
 ROOT = Path(__file__).resolve().parents[1]

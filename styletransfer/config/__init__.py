@@ -3,11 +3,10 @@
 Nothing here needs MXNet.
 """
 
-from styletransfer.config.loading import PROJECT_FOLDER, dump, find_input, override, parse, put, read_file, read_yaml
+from styletransfer.config.loading import dump, find_input, override, parse, put, read_file, read_yaml
 from styletransfer.config.schema import Config, Init, OptimizerSettings, Schedule
 
 __all__ = [
-    "PROJECT_FOLDER",
     "Config",
     "Init",
     "OptimizerSettings",

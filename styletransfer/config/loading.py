@@ -13,9 +13,9 @@ import yaml
 
 from styletransfer.config.problems import first_problem
 from styletransfer.config.schema import Config
-from styletransfer.errors import UserError, nearest
+from styletransfer.support.errors import UserError, nearest
+from styletransfer.support.project import PROJECT_FOLDER
 
-PROJECT_FOLDER = Path(__file__).resolve().parents[2]
 _LARGEST_FILE = 100_000  # bytes
 
 

@@ -9,7 +9,7 @@ import pydantic
 from pydantic import BaseModel
 
 from styletransfer.config.fields import annotation_at, choices, keys_of, section_of
-from styletransfer.errors import closest, nearest
+from styletransfer.support.errors import closest, nearest
 
 RENAMED = {"convention": "normalization", "made_with": "provenance"}  # keys of earlier versions
 _LONGEST_VALUE = 60  # characters

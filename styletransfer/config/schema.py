@@ -13,9 +13,9 @@ from pydantic_core import PydanticKnownError
 
 import models
 from models.spec import ModelSpec
-from styletransfer.byte_sizes import bytes_of
-from styletransfer.normalizations import NORMALIZATIONS
-from styletransfer.pixels import SPACES
+from styletransfer.config.normalizations import NORMALIZATIONS
+from styletransfer.pictures.pixels import SPACES
+from styletransfer.support.byte_sizes import bytes_of
 
 _LEAST = 1e-30  # the smallest positive number allowed; MXNet refuses what float32 does not hold in full, below 1e-38
 

@@ -15,19 +15,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from styletransfer import checkpoints, output_folder, pipeline
-from styletransfer import config as configs
-from styletransfer.byte_sizes import bytes_of, for_slurm, in_gigabytes
-from styletransfer.errors import Interrupted, UserError
-from styletransfer.plan import peak_memory
+from styletransfer.network.tiling import smallest_tile
+from styletransfer.run import checkpoints, output_folder, pipeline
+from styletransfer.run.plan import peak_memory
+from styletransfer.support.byte_sizes import bytes_of, for_slurm, in_gigabytes
+from styletransfer.support.errors import Interrupted, UserError
+from styletransfer.support.project import PROJECT_FOLDER
 from styletransfer.sweeps import names
 from styletransfer.sweeps.cluster import Cluster
 from styletransfer.sweeps.command import NSTYLE
 from styletransfer.sweeps.plans import CONTACT, RESULTS, SLURM, Job, Plan
 from styletransfer.sweeps.states import DIVERGED
-from styletransfer.tiling import smallest_tile
 
-SUBMIT = configs.PROJECT_FOLDER / "scripts" / "submit.py"
+SUBMIT = PROJECT_FOLDER / "scripts" / "submit.py"
 _TEMPLATES = Path(__file__).parent
 _COLLECT_TIME, _COLLECT_CPUS = "0:20:00", 1
 _MOST = 16 * 10**9  # bytes to ask for, where tiles can make a job fit into less than it would take; see docs/cluster.md
@@ -210,7 +210,7 @@ def _folder(plan: Plan) -> Path:
             raise UserError(
                 f"output {folder}: Slurm cannot work in a folder with {character} in its name; name another"
             )
-    for path in (folder, Path.cwd(), configs.PROJECT_FOLDER):
+    for path in (folder, Path.cwd(), PROJECT_FOLDER):
         if any(ord(character) < 32 or ord(character) == 127 for character in str(path)):
             raise UserError(f"folder {path}: Slurm cannot work with line breaks and control characters in a name")
     return folder

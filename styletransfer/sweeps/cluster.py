@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from styletransfer.config.problems import first_problem
 from styletransfer.config.schema import ByteSize, FileName
-from styletransfer.errors import UserError
+from styletransfer.support.errors import UserError
 
 # Options of sbatch that have a key here.
 _OWN = {

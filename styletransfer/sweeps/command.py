@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 
-from styletransfer import checkpoints
 from styletransfer import config as configs
-from styletransfer.files import written_whole
-from styletransfer.output_folder import PICTURE
+from styletransfer.run import checkpoints
+from styletransfer.run.output_folder import PICTURE
+from styletransfer.support.files import written_whole
+from styletransfer.support.project import PROJECT_FOLDER
 from styletransfer.sweeps.plans import Job
 
-NSTYLE = configs.PROJECT_FOLDER / "scripts" / "nstyle.py"
+NSTYLE = PROJECT_FOLDER / "scripts" / "nstyle.py"
 
 
 def write_config(job: Job) -> None:

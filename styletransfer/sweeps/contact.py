@@ -9,9 +9,9 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from styletransfer import config as configs
-from styletransfer import images
-from styletransfer.errors import UserError
-from styletransfer.files import written_whole
+from styletransfer.pictures import images
+from styletransfer.support.errors import UserError
+from styletransfer.support.files import written_whole
 from styletransfer.sweeps.plans import CONTACT, Job, Plan
 from styletransfer.sweeps.states import Queue, state_of
 

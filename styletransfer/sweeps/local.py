@@ -13,10 +13,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 
 from models.runtime import usable_cores
-from styletransfer import memory
-from styletransfer.byte_sizes import in_gigabytes
-from styletransfer.errors import Interrupted
-from styletransfer.files import written_whole
+from styletransfer.run import memory
+from styletransfer.support.byte_sizes import in_gigabytes
+from styletransfer.support.errors import Interrupted
+from styletransfer.support.files import written_whole
 from styletransfer.sweeps.command import command_of, goes_on, write_config
 from styletransfer.sweeps.plans import Job, Plan
 from styletransfer.sweeps.reports import sentence

@@ -9,9 +9,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from styletransfer import curves
-from styletransfer.errors import UserError
-from styletransfer.files import written_whole
+from styletransfer.run import curves
+from styletransfer.support.errors import UserError
+from styletransfer.support.files import written_whole
 from styletransfer.sweeps.plans import RESULTS, Job, Plan
 from styletransfer.sweeps.states import STATES, Queue, state_of
 

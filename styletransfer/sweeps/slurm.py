@@ -11,8 +11,8 @@ import subprocess
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
-from styletransfer.errors import UserError
-from styletransfer.files import written_whole
+from styletransfer.support.errors import UserError
+from styletransfer.support.files import written_whole
 from styletransfer.sweeps import batch
 from styletransfer.sweeps.cluster import Cluster
 from styletransfer.sweeps.command import write_config

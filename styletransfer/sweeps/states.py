@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from styletransfer import checkpoints
 from styletransfer import config as configs
 from styletransfer.config import Config
-from styletransfer.errors import Diverged, Interrupted, UserError
-from styletransfer.output_folder import CONFIG, PICTURE
+from styletransfer.run import checkpoints
+from styletransfer.run.output_folder import CONFIG, PICTURE
+from styletransfer.support.errors import Diverged, Interrupted, UserError
 from styletransfer.sweeps.command import goes_on
 from styletransfer.sweeps.plans import Job, Plan
 

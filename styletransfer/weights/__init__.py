@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.spec import ModelSpec
-from styletransfer.errors import UserError
-from styletransfer.files import written_whole
+from styletransfer.support.errors import UserError
+from styletransfer.support.files import written_whole
 from styletransfer.weights import deep_compression, mxnet_params, plain_npz, recognise
 
 Parameters = dict[str, NDArray[np.float32]]

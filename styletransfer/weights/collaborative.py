@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.spec import ModelSpec
-from styletransfer import pixels
+from styletransfer.pictures import pixels
 from styletransfer.weights.pytorch import floats
 
 _CONV0 = {"conv0.weight": (3, 3, 1, 1), "conv0.bias": (3,)}
@@ -57,7 +57,7 @@ def fold(
     weight : (filters, channels, height, width) array
     bias : (filters,) array
     space : str
-        A key of `styletransfer.pixels.SPACES` whose channels are RGB.
+        A key of `styletransfer.pictures.pixels.SPACES` whose channels are RGB.
 
     Returns
     -------

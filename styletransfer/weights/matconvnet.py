@@ -28,10 +28,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.spec import ModelSpec
-from styletransfer.pixels import SPACES
+from styletransfer.pictures.pixels import SPACES
+from styletransfer.support.project import PROJECT_FOLDER
 from styletransfer.weights import npz
 
-_PROJECT = Path(__file__).resolve().parents[2]
 _LAYER = re.compile(r"conv\d+_\d+")
 _MEMORY = 2 << 30  # bytes of address space; SciPy holds all of VGG-19 at once, 0.6 GB
 _SECONDS, _BYTES_PER_SECOND = 3, 10**7  # CPU time allowed: _SECONDS, and one more for every 10 MB of the file
@@ -49,7 +49,7 @@ def read(path: Path, spec: ModelSpec) -> dict[str, NDArray[np.float32]]:
     with path.open("rb") as source, tempfile.TemporaryFile() as converted:
         done = subprocess.run(
             [sys.executable, "-c", f"from {__name__} import convert; convert()"],
-            cwd=_PROJECT,
+            cwd=PROJECT_FOLDER,
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # each thread of BLAS would take address space
             stdin=source,
             stdout=converted,

@@ -23,7 +23,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from models.spec import ModelSpec
-from styletransfer.pixels import adapt_first_layer
+from styletransfer.pictures.pixels import adapt_first_layer
 
 _MEMBER = re.compile(r"conv(\d+_\d+)_([Wb])\.npy")
 _KINDS = {"W": "weight", "b": "bias"}

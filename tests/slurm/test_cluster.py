@@ -19,7 +19,8 @@ from helpers import random_picture
 from PIL import Image
 from processes import PROJECT
 
-from styletransfer import curves, images
+from styletransfer.pictures import images
+from styletransfer.run import curves
 
 pytestmark = pytest.mark.slurm
 

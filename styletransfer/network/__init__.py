@@ -1,0 +1,1 @@
+"""A network bound for images: features forward, gradients backward, in tiles and in two precisions."""

@@ -1,0 +1,1 @@
+"""The optimisation loop, the divergence guard, and the optimizers."""

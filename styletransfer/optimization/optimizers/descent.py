@@ -1,0 +1,165 @@
+"""The optimisers that take one step down the gradient at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.runtime import load_mxnet
+from styletransfer.config import OptimizerSettings, Schedule
+from styletransfer.losses.objective import Evaluation
+from styletransfer.optimization.optimizers.base import Move, descent_direction, norm_limit
+from styletransfer.pictures import images, pixels
+
+
+def _enlarged(state: Mapping[str, NDArray], height: int, width: int) -> dict[str, NDArray]:
+    """A state with all that has the shape of the image brought to another size."""
+    return {name: images.enlarged(value, height, width) if value.ndim == 4 else value for name, value in state.items()}
+
+
+_LEAST_RATE = 1e-30
+
+
+def scheduled_rate(base: float, schedule: Schedule | None, update: int) -> float:
+    """The learning rate of an update, counted from 1: base x factor^floor((update - 1) / step).
+
+    As MXNet's FactorScheduler, which lowers the rate for the first time at update step + 1. What is too small for
+    MXNet's float32 is 0.
+    """
+    if schedule is None:
+        return base
+    rate = base * schedule.factor ** ((update - 1) // schedule.step)
+    return rate if rate > _LEAST_RATE else 0.0
+
+
+class _Descent:
+    """What the optimisers share that take one step down the gradient at a time."""
+
+    step_key = "optimizer.learning_rate"
+
+    def __init__(self, settings: OptimizerSettings, image: Any) -> None:
+        self._settings = settings
+        self._limit = norm_limit(settings, image.size)
+        self._updates = 0
+        self._shortening = 1.0  # of the steps, by all that was gone back
+
+    def _next_rate(self) -> float:
+        """The learning rate of the next update, which is counted."""
+        self._updates += 1
+        return self._shortening * scheduled_rate(self._settings.learning_rate, self._settings.schedule, self._updates)
+
+    def settle(self, image: Any) -> None:
+        """Every step ends where the run may end."""
+
+    def state(self) -> dict[str, NDArray]:
+        return {"updates": np.array(self._updates), "shortening": np.array(self._shortening)}
+
+    def restore(self, state: Mapping[str, NDArray]) -> None:
+        self._updates, self._shortening = int(state["updates"]), float(state["shortening"])
+
+    def way_back(self) -> dict[str, NDArray]:
+        return self.state()
+
+    def go_back(self, state: Mapping[str, NDArray], factor: float) -> None:
+        self.restore({**state, "shortening": np.array(factor * self._shortening)})
+
+    def carried(self, height: int, width: int) -> dict[str, NDArray]:
+        return _enlarged(self.state(), height, width)
+
+
+class SGD(_Descent):
+    """Gradient descent with momentum and weight decay, as ``mxnet.optimizer.SGD``.
+
+    v <- momentum v - rate (gradient + weight_decay x);  x <- x + v. The gradient is that of content and style, clipped,
+    plus that of TV.
+    """
+
+    def __init__(self, settings: OptimizerSettings, image: Any) -> None:
+        super().__init__(settings, image)
+        self._velocity = image.zeros_like()
+
+    def advance(
+        self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]
+    ) -> Generator[Move, None, None]:
+        mx = load_mxnet()
+        gradient = descent_direction(evaluation, self._limit)
+        rate = self._next_rate()
+        mx.nd.sgd_mom_update(
+            image,
+            gradient,
+            self._velocity,
+            out=image,
+            lr=rate,
+            momentum=self._settings.momentum,
+            wd=self._settings.weight_decay,
+        )
+        yield Move(objective(image), rate)
+
+    def state(self) -> dict[str, NDArray]:
+        return {**super().state(), "velocity": self._velocity.asnumpy()}
+
+    def restore(self, state: Mapping[str, NDArray]) -> None:
+        super().restore(state)
+        self._velocity[:] = state["velocity"]
+
+
+class Adam(_Descent):
+    """Adam (Kingma and Ba 2014, algorithm 1, in the form at the end of its section 2, as TensorFlow has it)."""
+
+    def __init__(self, settings: OptimizerSettings, image: Any) -> None:
+        super().__init__(settings, image)
+        self._mean, self._variance = image.zeros_like(), image.zeros_like()
+
+    def advance(
+        self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]
+    ) -> Generator[Move, None, None]:
+        mx = load_mxnet()
+        settings = self._settings
+        gradient = descent_direction(evaluation, self._limit)
+        rate = self._next_rate()
+        correction = (1 - settings.beta2**self._updates) ** 0.5 / (1 - settings.beta1**self._updates)
+        mx.nd.adam_update(
+            image,
+            gradient,
+            self._mean,
+            self._variance,
+            out=image,
+            lr=rate * correction,
+            beta1=settings.beta1,
+            beta2=settings.beta2,
+            epsilon=settings.epsilon,
+            wd=settings.weight_decay,
+        )
+        yield Move(objective(image), rate)
+
+    def state(self) -> dict[str, NDArray]:
+        return {**super().state(), "mean": self._mean.asnumpy(), "variance": self._variance.asnumpy()}
+
+    def restore(self, state: Mapping[str, NDArray]) -> None:
+        super().restore(state)
+        self._mean[:] = state["mean"]
+        self._variance[:] = state["variance"]
+
+
+class AcceptReject(_Descent):
+    """Plain gradient steps, kept for each value on its own only where it stays displayable."""
+
+    def __init__(self, settings: OptimizerSettings, image: Any, space: str) -> None:
+        super().__init__(settings, image)
+        mx = load_mxnet()
+        self._low, self._high = (mx.nd.array(limit, ctx=image.context) for limit in pixels.displayable_range(space))
+
+    def advance(
+        self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]
+    ) -> Generator[Move, None, None]:
+        mx = load_mxnet()
+        rate = self._next_rate()
+        proposed = image - rate * descent_direction(evaluation, self._limit)
+        accepted = mx.nd.broadcast_greater_equal(proposed, self._low) * mx.nd.broadcast_lesser_equal(
+            proposed, self._high
+        )
+        mx.nd.where(accepted, proposed, image).copyto(image)
+        yield Move(objective(image), rate)

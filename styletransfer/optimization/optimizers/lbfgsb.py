@@ -1,0 +1,177 @@
+"""SciPy's L-BFGS-B, as the Keras example uses it."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Generator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from styletransfer.config import OptimizerSettings
+from styletransfer.losses.objective import Evaluation
+from styletransfer.optimization.optimizers.base import Move, descent_direction, first_step_length
+from styletransfer.pictures import images
+
+
+class LBFGSB:
+    """SciPy's L-BFGS-B in rounds of so many evaluations, each with a fresh history, as the Keras example does it.
+
+    Every evaluation is a move, the trials of line searches too; a round ends at the best point that SciPy found.
+    SciPy keeps its history to itself, so the state is where the round began and how many evaluations it has made:
+    restored, the round is gone through again, silently, to the same point. Its best point is in the state too, for a
+    run that has nothing more to do than to end there. Gone back, a new round begins, whose first trial is shorter.
+    """
+
+    step_key = "optimizer.first_step"
+
+    def __init__(self, settings: OptimizerSettings, image: Any) -> None:
+        self._settings = settings
+        self._rounds = 0
+        self._round_start = self._best = image.asnumpy()
+        self._evaluations = 0  # of the round that is under way
+        self._to_repeat = 0
+        self._shortening = 1.0  # of first trials, by all that was gone back
+
+    def advance(
+        self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]
+    ) -> Generator[Move, None, None]:
+        if self._settings.rounds is not None and self._rounds >= self._settings.rounds:
+            return
+        repeated = self._to_repeat
+        if repeated:
+            image[:] = self._round_start
+        self._round_start = image.asnumpy()
+        evaluation = objective(image)  # the last evaluation may be that of a trial elsewhere
+        self._evaluations = 0
+        search = _Search(self._round_start, self._settings, self._shortening)
+        best_value, self._best = _value_and_gradient(evaluation)[0], self._round_start
+        try:
+            search.first()
+            while (point := search.tell(*_value_and_gradient(evaluation))) is not None:
+                image[:] = point
+                evaluation = objective(image)
+                self._evaluations += 1
+                if evaluation.scaled_total < best_value:
+                    best_value, self._best = evaluation.scaled_total, point
+                if self._to_repeat:
+                    self._to_repeat -= 1
+                else:
+                    yield Move(evaluation, float("nan"), trial=True)
+            self._best = search.result
+        finally:  # a run that stops within a round does not end at a bad trial of a line search
+            search.close()
+            image[:] = self._best
+        self._rounds += 1
+        made, self._evaluations, self._to_repeat = self._evaluations, 0, 0
+        self._round_start = image.asnumpy()
+        if 0 < made <= repeated:  # saved behind the last evaluation of a round: the next move is that of the next round
+            yield from self.advance(image, evaluation, objective)
+
+    def settle(self, image: Any) -> None:
+        if self._to_repeat:
+            image[:] = self._best
+
+    def state(self) -> dict[str, NDArray]:
+        return {
+            "rounds": np.array(self._rounds),
+            "round_start": self._round_start,
+            "best": self._best,  # of the round that is under way
+            "evaluations": np.array(self._evaluations),
+            "shortening": np.array(self._shortening),
+        }
+
+    def restore(self, state: Mapping[str, NDArray]) -> None:
+        self._rounds = int(state["rounds"])
+        self._round_start, self._best = state["round_start"], state["best"]
+        self._evaluations = self._to_repeat = int(state["evaluations"])
+        self._shortening = float(state["shortening"])
+
+    def way_back(self) -> dict[str, NDArray]:
+        return self.state()
+
+    def go_back(self, state: Mapping[str, NDArray], factor: float) -> None:
+        self.restore({**state, "evaluations": np.array(0), "shortening": np.array(factor * self._shortening)})
+
+    def carried(self, height: int, width: int) -> dict[str, NDArray]:
+        """No directions are remembered: a round begins anew, and they are counted anew."""
+        start = images.enlarged(self._round_start, height, width)
+        begun = {"rounds": np.array(0), "round_start": start, "best": start, "evaluations": np.array(0)}
+        return {**self.state(), **begun}
+
+
+def _value_and_gradient(evaluation: Evaluation) -> tuple[float, NDArray[np.float64]]:
+    """The total and its gradient, flat, in double precision."""
+    return evaluation.scaled_total, descent_direction(evaluation, None).asnumpy().astype(np.float64).ravel()
+
+
+class _Search:
+    """One call of SciPy's L-BFGS-B, turned inside out: it hands out points and is told their values.
+
+    SciPy calls a function of ours and cannot be left in the middle, so it runs in a thread of its own, which only ever
+    works while the caller waits for it.
+    """
+
+    def __init__(self, start: NDArray, settings: OptimizerSettings, shortening: float) -> None:
+        self._points: queue.Queue[NDArray | None] = queue.Queue()
+        self._values: queue.Queue[tuple[float, NDArray] | None] = queue.Queue()
+        self._shape = start.shape
+        self.result: NDArray = start
+        self._error: Exception | None = None
+        self._thread = threading.Thread(
+            target=self._run, args=(start, settings.evaluations, settings.history), daemon=True
+        )
+        # SciPy's first trial is 1 away, all values together. In units of `_unit` it is as far as we want.
+        self._unit = shortening * first_step_length(settings, start.size)
+
+    def first(self) -> NDArray | None:
+        """The starting point."""
+        self._thread.start()
+        return self._next()
+
+    def tell(self, value: float, gradient: NDArray) -> NDArray | None:
+        """The next point, after the value and gradient of the last; None when the search has ended."""
+        self._values.put((value, gradient))
+        return self._next()
+
+    def _next(self) -> NDArray | None:
+        point = self._points.get()
+        if self._error is not None:
+            raise self._error
+        return point
+
+    def close(self) -> None:
+        """End the search, wherever it is."""
+        self._values.put(None)
+        self._thread.join()
+
+    def _run(self, start: NDArray, evaluations: int, history: int) -> None:
+        try:
+            from scipy.optimize import fmin_l_bfgs_b
+
+            point = start.astype(np.float64).ravel() / self._unit
+            found, _, _ = fmin_l_bfgs_b(self._evaluate, point, maxfun=evaluations, m=history)
+            self.result = self._image(found)
+        except _Closed:
+            pass
+        except Exception as error:  # raised again where the search is asked for its next point
+            self._error = error
+        finally:
+            self._points.put(None)
+
+    def _evaluate(self, point: NDArray) -> tuple[float, NDArray]:
+        self._points.put(self._image(point))
+        answer = self._values.get()
+        if answer is None:
+            raise _Closed
+        value, gradient = answer
+        return value, gradient * self._unit
+
+    def _image(self, point: NDArray) -> NDArray[np.float32]:
+        return (point * self._unit).astype(np.float32).reshape(self._shape)
+
+
+class _Closed(Exception):
+    """The search was closed."""

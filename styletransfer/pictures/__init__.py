@@ -1,0 +1,1 @@
+"""Pictures read and written, and the pixel spaces that images are optimised in."""

@@ -1,0 +1,126 @@
+"""The state of a run on disk: what is saved, and what must hold for it to be gone on from.
+
+``checkpoint.npz`` is the newest state, ``checkpoint.previous.npz`` the one before it, for the case that the newest is
+damaged. Both hold the arrays of the run's state, the config, and the checksums of the files that went in.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from styletransfer.config import Config
+from styletransfer.support.errors import UserError
+from styletransfer.support.files import written_whole
+
+LOGGER = logging.getLogger(__name__)
+NAME, PREVIOUS = "checkpoint.npz", "checkpoint.previous.npz"
+_NEEDED = {"step", "image", "generator", "precision", "guard.tries", "optimizer.shortening"}
+
+
+def comparable(config: Config) -> dict[str, Any]:
+    """What must not change between a run and its resumption: all but where it stops and what it writes."""
+    return config.model_dump(mode="json", exclude={"provenance", "output", "stop", "memory"})
+
+
+def exists(folder: Path) -> bool:
+    """Whether there is a state to go on from, of whatever condition."""
+    return (folder / NAME).is_file() or (folder / PREVIOUS).is_file()
+
+
+def save(folder: Path, state: Mapping[str, NDArray], config: Any, inputs: Mapping[str, str]) -> None:
+    """Save a state; the one before it is kept.
+
+    Parameters
+    ----------
+    folder : Path
+    state : dict of arrays
+        With `step`, `image` and `generator` among them.
+    config : JSON values
+        What must be the same when the run goes on.
+    inputs : dict of str
+        The checksum of every file that went in, by the config key that names it.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written or the disk is full; the states saved before are still there.
+    """
+    path = folder / NAME
+    texts = {"config": np.array(json.dumps(config)), "inputs": np.array(json.dumps(dict(inputs)))}
+    with (
+        written_whole(path, keep_as=folder / PREVIOUS) as stream,
+        zipfile.ZipFile(stream, "w") as archive,  # np.savez leaves its own open when the disk is full
+    ):
+        for name, value in {**state, **texts}.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(value), allow_pickle=False)
+
+
+def read(folder: Path, config: Any, inputs: Mapping[str, str]) -> dict[str, Any]:
+    """The newest state in a folder that can be read; it takes the place of a damaged one, which is not to be kept.
+
+    Raises
+    ------
+    UserError
+        If there is none, or it is that of a run with another config or other input files; the message names which.
+    """
+    problem = f"there is no checkpoint in {folder}"
+    for path in (folder / NAME, folder / PREVIOUS):
+        if not path.is_file():
+            continue
+        try:
+            checkpoint = _load(path)
+        except Exception as error:  # NumPy, zipfile, zlib and json each have their own for a damaged file
+            problem = f"cannot read {path}: {' '.join(str(error).split())}"
+            LOGGER.info(problem)
+            continue
+        begun_with = checkpoint.pop("config")
+        keys = sorted(set(begun_with) ^ set(config))
+        if keys:
+            raise UserError(
+                f"--resume: the run in {folder} was begun by a version with other config keys ({', '.join(keys)}); "
+                "start anew with --force"
+            )
+        difference = first_difference(begun_with, config)
+        if difference:
+            raise UserError(f"--resume: {difference} differs from the run in {folder}; start anew with --force")
+        before = checkpoint.pop("inputs")
+        for key, checksum in inputs.items():
+            if before.get(key) != checksum:
+                raise UserError(
+                    f"--resume: {key}: the file is no longer the one that the run in {folder} began with; "
+                    "put it back, or start anew with --force"
+                )
+        if path.name == PREVIOUS:
+            path.replace(folder / NAME)
+        return checkpoint
+    raise UserError(f"--resume: {problem}")
+
+
+def _load(path: Path) -> dict[str, Any]:
+    if not zipfile.is_zipfile(path):  # np.load would talk of pickles
+        raise ValueError("it is damaged, or no checkpoint")
+    with np.load(path, allow_pickle=False) as stored:
+        checkpoint = {name: stored[name] for name in stored.files}
+    if not set(checkpoint) >= _NEEDED:
+        raise ValueError("it is no checkpoint")
+    return {**checkpoint, **{name: json.loads(str(checkpoint[name])) for name in ("config", "inputs")}}
+
+
+def first_difference(first: Any, second: Any, key: str = "") -> str | None:
+    """The dotted key at which two nested dictionaries first differ."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        for name in {**first, **second}:
+            found = first_difference(first.get(name), second.get(name), f"{key}.{name}" if key else name)
+            if found:
+                return found
+        return None
+    return None if first == second else key

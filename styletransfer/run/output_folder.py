@@ -1,0 +1,166 @@
+"""The output folder of a run: whether it may be used, by whom, and what is left in it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from styletransfer.run import checkpoints
+from styletransfer.support.errors import UserError
+from styletransfer.support.files import remove_unfinished, written_whole
+
+PICTURE = "image.png"
+CONFIG = "config.yaml"
+STEPS = "steps"
+_LAST = (PICTURE, "curve.png")  # what a run writes at its end
+_STATES = (checkpoints.NAME, checkpoints.PREVIOUS)
+_FILES = (*_LAST, *_STATES, "curve.csv", CONFIG)  # in the order in which they go: no state stays without its curve
+_RESULTS = (*_FILES, f"{STEPS}/[0-9]*.jpg")
+_LOCK = ".lock"
+
+
+def check(folder: Path, force: bool, resume: bool) -> None:
+    """See whether a run may go into a folder.
+
+    Raises
+    ------
+    UserError
+        If it is a file, cannot be looked into, or holds what would be lost.
+    """
+    try:
+        _check(folder, force, resume)
+    except OSError as error:
+        raise UserError(f"output.folder: {folder} cannot be read: {error.strerror or error}") from None
+
+
+def _check(folder: Path, force: bool, resume: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"output.folder: {folder} is a file; name a folder")
+    for name in _FILES:
+        if (folder / name).is_dir():
+            raise UserError(f"output.folder: {folder / name} is a folder, expected a file or nothing; name another")
+    if (folder / STEPS).exists() and not (folder / STEPS).is_dir():
+        raise UserError(f"output.folder: {folder / STEPS} is a file, expected a folder or nothing; name another")
+    if resume and not checkpoints.exists(folder):
+        raise UserError(f"--resume: there is no checkpoint in {folder}")
+    if (folder / PICTURE).exists() and not force:
+        hint = "name another output.folder or add --force"
+        raise UserError(f"output.folder: {folder} holds a finished picture; {hint}")
+    if checkpoints.exists(folder) and not (resume or force):
+        hint = "add --resume to go on, or --force to start anew"
+        raise UserError(f"output.folder: {folder} holds an unfinished run; {hint}")
+
+
+def check_inputs(folder: Path, inputs: Mapping[str, Path]) -> None:
+    """See that a run does not begin by removing what it needs.
+
+    Parameters
+    ----------
+    folder : Path
+    inputs : dict of Path
+        The files that go into the run, by the config key that names them.
+
+    Raises
+    ------
+    UserError
+        If one of them is a result of an earlier run in the folder.
+    """
+    for result in (path for pattern in _RESULTS for path in folder.glob(pattern)):
+        for key, path in inputs.items():
+            with contextlib.suppress(OSError):  # one of the two is a link to nowhere
+                if result.samefile(path):
+                    raise UserError(
+                        f"{key}: {path} is a result in the output folder, which this run would remove; copy it "
+                        "elsewhere or name another output.folder"
+                    )
+
+
+@contextlib.contextmanager
+def taken(folder: Path, force: bool, resume: bool) -> Iterator[None]:
+    """Make the folder, show that it can be written, and keep other runs out of it until the block ends.
+
+    Parameters
+    ----------
+    folder : Path
+    force, resume : bool
+        As for :func:`check`, which is asked again once others are kept out.
+
+    Raises
+    ------
+    UserError
+        If it cannot be written or may not be used, or another run is at work in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = _lock(folder)
+    except OSError as error:
+        raise UserError(f"output.folder: {folder} cannot be written: {error.strerror or error}") from None
+    try:
+        check(folder, force, resume)
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            if _is(descriptor, folder / _LOCK):  # the folder may have been removed, and made anew by another run
+                (folder / _LOCK).unlink()
+        os.close(descriptor)
+
+
+def _lock(folder: Path) -> int:
+    """Take the folder's lock, which the system gives back when the process ends, however it ends."""
+    path = folder / _LOCK
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+                os.close(descriptor)
+                raise UserError(
+                    f"output.folder: another run is at work in {folder}; wait for it or name another"
+                ) from None
+            return descriptor  # a file system without locks
+        try:
+            if _is(descriptor, path):
+                return descriptor
+        except FileNotFoundError:  # the run that had the lock has just ended and taken it away
+            pass
+        os.close(descriptor)
+
+
+def _is(descriptor: int, path: Path) -> bool:
+    return os.path.samestat(os.fstat(descriptor), path.stat())
+
+
+def clear(folder: Path, keep: bool) -> None:
+    """Remove what an earlier run left in a folder that is taken.
+
+    Parameters
+    ----------
+    folder : Path
+    keep : bool
+        Whether that run is gone on with. Then only what it left at its end is removed, for it has not ended any more.
+
+    Raises
+    ------
+    UserError
+        If it cannot be removed.
+    """
+    try:
+        _clear(folder, keep)
+    except OSError as error:
+        raise UserError(f"output.folder: {folder} cannot be written: {error.strerror or error}") from None
+
+
+def _clear(folder: Path, keep: bool) -> None:
+    for place in (folder, folder / STEPS):
+        remove_unfinished(place)
+    if not keep:
+        with written_whole(folder / CONFIG):
+            pass
+    for pattern in _LAST if keep else _RESULTS:
+        for path in folder.glob(pattern):
+            path.unlink()

@@ -1,0 +1,97 @@
+"""What `scripts/bench.py` does: measure, print every row as it is measured, and keep the tables where asked to."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from typing import Any
+
+from styletransfer.studies.benchmarks import machine, pytorch, quality, report, sizes, steps
+from styletransfer.support.errors import UserError
+
+
+def run(options: argparse.Namespace, command: str) -> int:
+    """Measure what the options of `scripts/bench.py` ask for.
+
+    Raises
+    ------
+    UserError
+        If they ask for what cannot be measured.
+    """
+    names = list(report.BENCHMARKS) if options.what == "all" else [options.what]
+    _check(options, names)
+    print(machine.describe(), flush=True)
+    for name in names:
+        _measure(name, options, command)
+    return 0
+
+
+def _check(options: argparse.Namespace, names: list[str]) -> None:
+    """Find what is at fault before hours are spent."""
+    for model in options.models:
+        pytorch.blocks_of(model)
+    for option in ("size", "evaluations", "every", "repeats", "steps", "size_steps"):
+        _at_least(1, option, getattr(options, option))
+    for option in ("sizes", "edges"):
+        _at_least(16, option, min(getattr(options, option)))  # the deepest layer needs as many pixels
+    _at_least(0, "noise", options.noise)
+    if options.write:
+        report.check(options.write, names)
+    if "quality" in names:
+        for model in options.models:
+            config = _config(options, model)
+            if options.reuse:
+                quality.read_pytorch_curve(options.reuse, model, config.long_edges[-1])
+
+
+def _at_least(least: int, option: str, value: float) -> None:
+    if not value >= least:
+        raise UserError(f"--{option.replace('_', '-')}: {value} is not allowed; expected {least} or more")
+
+
+def _measure(name: str, options: argparse.Namespace, command: str) -> None:
+    benchmark = report.BENCHMARKS[name]
+    layout = report.Layout.of(benchmark)
+    results: list[Any] = []
+    print(f"\n{layout.row(benchmark.HEADINGS)}", flush=True)
+    for result in _results(name, options):
+        results.append(result)
+        print(layout.row(benchmark.cells(result)), flush=True)
+    notes = _notes(name, options, results)
+    for note in notes:
+        print(note, flush=True)
+    if name == "quality" and options.curve:
+        quality.write_curves(options.curve, results)
+    if options.write:
+        report.write(options.write, name, results, command, notes)
+
+
+def _results(name: str, options: argparse.Namespace) -> Iterator[Any]:
+    for model in options.models:
+        if name == "steps":
+            for size in options.sizes:
+                bfloat16 = machine.measures_bfloat16(options.bfloat16)
+                yield from steps.measure(model, size, options.repeats, options.steps, bfloat16)
+        elif name == "sizes":
+            yield from sizes.measure(model, options.edges, options.tiles, options.largest, options.size_steps)
+        else:
+            config = _config(options, model)
+            theirs = None
+            if options.reuse:
+                theirs = quality.read_pytorch_curve(options.reuse, model, config.long_edges[-1])
+            yield quality.race(config, options.evaluations, options.noise, options.every, theirs)
+
+
+def _config(options: argparse.Namespace, model: str) -> Any:
+    return quality.config_for(model, options.size, options.content, options.style, options.assignments)
+
+
+def _notes(name: str, options: argparse.Namespace, results: list[Any]) -> list[str]:
+    """What a reader must know besides the rows."""
+    if name == "quality":
+        notes = quality.notes(results)
+    elif name == "steps" and not machine.measures_bfloat16(options.bfloat16):
+        notes = [machine.why_no_bfloat16(options.bfloat16)]
+    else:
+        notes = []
+    return [*notes, *([] if machine.has_pytorch() or name == "sizes" else [machine.NO_PYTORCH])]

@@ -1,0 +1,210 @@
+"""The network and the objective in PyTorch, as programs written in it have them.
+
+The objective is that of the normalization `balanced`, written down once more: nothing is shared with
+`styletransfer/losses/objective.py` but the weights. `load_torch` is the only import of PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import models
+from styletransfer.config import Config
+from styletransfer.losses import symbols
+from styletransfer.losses.objective import Weights
+from styletransfer.network.executor import parameters_for
+from styletransfer.pictures import pixels
+from styletransfer.run.pipeline import Pictures
+from styletransfer.studies.benchmarks.machine import threads
+from styletransfer.support.errors import UserError, nearest
+from styletransfer.weights import Parameters
+
+
+def load_torch() -> ModuleType:
+    """PyTorch, with as many threads as ours has."""
+    import torch
+
+    torch.set_num_threads(threads())
+    return torch
+
+
+def blocks_of(model: str) -> Sequence[Sequence[int]]:
+    """The blocks of a network of the VGG family.
+
+    Raises
+    ------
+    UserError
+        If it is of another.
+    """
+    family = {name: blocks for name in models.names() if (blocks := getattr(models.load(name), "BLOCKS", None))}
+    if model not in family:
+        raise UserError(f"{model} is no network of the VGG family; {nearest(model, family)}")
+    return family[model]
+
+
+class Network:
+    """A network of the VGG family: an image (1, 3, H, W) in, the tapped features out.
+
+    Parameters
+    ----------
+    model : str
+    parameters : dict of arrays
+    pooling : str
+        max or avg.
+    layers : names of the tapped ReLUs and projections
+    precision : str
+        float32; or bfloat16, for weights and features.
+    channels_last : bool
+        Whether arrays lie channels-last in memory.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        parameters: Parameters,
+        pooling: str,
+        layers: Sequence[str],
+        precision: str = "float32",
+        channels_last: bool = False,
+    ) -> None:
+        torch = load_torch()
+        self._blocks = blocks_of(model)
+        self._wanted = set(layers)
+        if any(layer.startswith("pool") for layer in self._wanted):
+            raise UserError("the comparison with PyTorch does not tap poolings: leave them out of the layers")
+        projections = getattr(models.load(model), "PROJECTIONS", ())
+        self._projections = {projection.of: projection.name for projection in projections}
+        self._pool = getattr(torch.nn.functional, f"{pooling}_pool2d")
+        self._dtype = getattr(torch, precision)
+        self._format = torch.channels_last if channels_last else torch.contiguous_format
+        self._parameters: dict[str, Any] = {}
+        for name, array in parameters.items():
+            value = torch.from_numpy(np.require(array, requirements=["C", "W"])).to(self._dtype)
+            self._parameters[name] = value.contiguous(memory_format=self._format) if value.ndim == 4 else value
+
+    def __call__(self, image: Any) -> dict[str, Any]:
+        """The tapped features, arrays (1, channels, height, width), by layer."""
+        functional = load_torch().nn.functional
+        found: dict[str, Any] = {}
+        value = image.to(self._dtype, memory_format=self._format)
+        for number, block in enumerate(self._blocks, start=1):
+            for position in range(1, len(block) + 1):
+                suffix = f"{number}_{position}"
+                weight, bias = self._parameters[f"conv{suffix}_weight"], self._parameters[f"conv{suffix}_bias"]
+                value = functional.relu(functional.conv2d(value, weight, bias, padding=1))
+                if f"relu{suffix}" in self._wanted:
+                    found[f"relu{suffix}"] = value
+                projection = self._projections.get(f"relu{suffix}")
+                if projection in self._wanted:
+                    weight, bias = self._parameters[f"{projection}_weight"], self._parameters[f"{projection}_bias"]
+                    found[projection] = functional.conv2d(value, weight, bias)
+                if len(found) == len(self._wanted):
+                    return found
+            value = self._pool(value, 2)
+        return found
+
+
+class Objective:
+    """The balanced total of an image: shares of what the targets hold, and the Laplacian TV.
+
+    Parameters
+    ----------
+    network : Network
+    content : array (1, 3, H, W)
+    styles : sequence of (weight, array (1, 3, h, w))
+        Weights sum to 1.
+    weights : Weights
+        A TV weight above 0 counts the Laplacian TV, over that of the content.
+    """
+
+    def __init__(self, network: Network, content: NDArray, styles: Sequence[tuple[float, NDArray]], weights: Weights):
+        torch = load_torch()
+        self._network = network
+        self._laplacian = torch.tensor(symbols.LAPLACIAN).expand(3, 1, 3, 3).contiguous()
+        with torch.no_grad():
+            picture = torch.from_numpy(content)
+            features = network(picture)
+            self._content = {layer: features[layer] for layer in weights.content_layers if weights.content > 0}
+            positions = {layer: value.shape[2] * value.shape[3] for layer, value in features.items()}
+            self._style: dict[str, Any] = {}
+            for share, style in styles:
+                for layer, value in network(torch.from_numpy(style)).items():
+                    if layer in weights.style_layers:
+                        scaled = gram(value) * (share * positions[layer] / (value.shape[2] * value.shape[3]))
+                        self._style[layer] = self._style[layer] + scaled if layer in self._style else scaled
+            self._content_factors = _factors(weights.content, weights.content_layers, self._content)
+            self._style_factors = _factors(weights.style, weights.style_layers, self._style)
+            self._tv_factor = weights.tv / float(self._tv(picture)) if weights.tv > 0 else 0.0
+
+    def __call__(self, image: Any) -> Any:
+        """The total, an array without axes that knows its gradient."""
+        features = self._network(image)
+        total = self._tv(image) * self._tv_factor if self._tv_factor else image.new_zeros(())
+        for layer, target in self._content.items():
+            total = total + _energy(features[layer] - target) * self._content_factors[layer]
+        for layer, target in self._style.items():
+            total = total + _energy(gram(features[layer]) - target) * self._style_factors[layer]
+        return total
+
+    def _tv(self, image: Any) -> Any:
+        """1/2 <x, K x>."""
+        laplacian = load_torch().nn.functional.conv2d(image, self._laplacian, padding=1, groups=3)
+        return 0.5 * (image * laplacian).sum()
+
+
+def gram(features: Any) -> Any:
+    """The raw Gram matrix F F^T, float32, of features (1, channels, height, width)."""
+    flat = features.flatten(2)[0]
+    return (flat @ flat.T).float()
+
+
+def _energy(value: Any) -> Any:
+    """The sum of squares, in float32."""
+    return value.float().square().sum()
+
+
+def _factors(weight: float, layers: Mapping[str, float], targets: Mapping[str, Any]) -> dict[str, float]:
+    """What the raw sum of squares of every layer is multiplied by."""
+    whole = sum(layers.values())
+    return {layer: weight * layers[layer] / whole / float(_energy(target)) for layer, target in targets.items()}
+
+
+def objective_of(config: Config, pictures: Pictures, parameters: Parameters) -> Objective:
+    """That of a config, float32 and channels first, for pictures from :func:`styletransfer.run.pipeline.read_pictures`.
+
+    Raises
+    ------
+    UserError
+        If the config asks for what is not written down here.
+    """
+    if config.normalization != "balanced":
+        raise UserError(f"the comparison with PyTorch knows normalization: balanced only, not {config.normalization}")
+    if config.tv.weight > 0 and config.tv.kind not in ("laplacian", "none"):
+        raise UserError(f"the comparison with PyTorch knows tv.kind: laplacian and none only, not {config.tv.kind}")
+    if pictures.content is None:
+        raise UserError("the comparison with PyTorch needs a content picture")
+    content_layers, style_layers = config.content.layers or {}, config.style.layers or {}
+    network = Network(
+        config.model,
+        parameters_for(config.model, parameters, config.pixels),
+        config.pooling or config.spec.pooling,
+        [*content_layers, *style_layers],
+    )
+    weights = Weights(
+        config.content.weight,
+        content_layers,
+        config.style.weight,
+        style_layers,
+        config.tv.weight if config.tv.kind == "laplacian" else 0.0,
+    )
+    return Objective(
+        network,
+        pixels.from_picture(pictures.content, config.pixels),
+        [(weight, pixels.from_picture(style, config.pixels)) for weight, style in pictures.styles],
+        weights,
+    )

@@ -1,0 +1,339 @@
+"""Time to quality: how long each takes to the loss that PyTorch's L-BFGS reaches after so many evaluations.
+
+PyTorch runs as neural-style-pt does: ``torch.optim.LBFGS`` with learning rate 1, a history of 100, no line search and
+no stopping rule, from noise, at the size of the result, in float32. Ours runs as the config says, through
+:class:`~styletransfer.run.pyramid.Pyramid`. Both minimise the same total on the same pictures and weights, which is
+checked before anything is timed.
+
+What is compared is always the float32 total at the size of the result: where ours is at a smaller scale, or computes
+in bfloat16, some of its images are kept, enlarged, and evaluated afterwards. The clock starts when the pictures and
+weights have been read and the libraries imported; targets and binding count.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import io
+import itertools
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.runtime import load_mxnet
+from styletransfer import config as configs
+from styletransfer import weights
+from styletransfer.config import Config
+from styletransfer.pictures import images, pixels
+from styletransfer.run import pipeline
+from styletransfer.run.pipeline import Pictures
+from styletransfer.run.pyramid import Pyramid
+from styletransfer.studies.benchmarks import fresh_process, machine, pytorch
+from styletransfer.support.errors import StyleTransferError, UserError
+from styletransfer.support.files import written_whole
+
+TOLERANCE = 1e-4  # relative, between the totals of the two stacks
+HISTORY = 100
+NOISE = 0.001  # standard deviation of the start of neural-style-pt, in values of 0..255
+HEADINGS = (
+    "network", "long edge", "PyTorch / ours", "ours s", "ours steps", "PyTorch s", "PyTorch evaluations", "loss",
+)  # fmt: skip
+_CURVE = ("stack", "network", "long edge", "evaluation", "seconds", "loss")
+_OURS, _PYTORCH = "ours", "PyTorch"
+
+
+@dataclass(frozen=True)
+class Point:
+    """The float32 total at the size of the result, and when it was reached."""
+
+    evaluation: int
+    seconds: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class Result:
+    """One network's race: the two curves. `theirs` is empty where there is no PyTorch."""
+
+    network: str
+    edge: int
+    real_weights: bool
+    threshold: float | None
+    ours: tuple[Point, ...]
+    theirs: tuple[Point, ...]
+
+    @staticmethod
+    def from_values(values: Mapping[str, Any]) -> Result:
+        """What `dataclasses.asdict` made values of, read from JSON."""
+        curves = {name: tuple(Point(**point) for point in values[name]) for name in ("ours", "theirs")}
+        return Result(**{**values, **curves})
+
+
+def first_below(points: Sequence[Point], threshold: float) -> Point | None:
+    """The first point whose loss is at most the threshold."""
+    return next((point for point in points if point.loss <= threshold), None)
+
+
+def best(points: Sequence[Point]) -> Point:
+    """The first point of the lowest loss.
+
+    Raises
+    ------
+    StyleTransferError
+        If no loss is a finite number.
+    """
+    finite = [point for point in points if math.isfinite(point.loss)]
+    if not finite:
+        raise StyleTransferError("no loss of the curve is a finite number")
+    return min(finite, key=lambda point: point.loss)
+
+
+def lowest_so_far(points: Sequence[Point]) -> list[float]:
+    """For every point, the lowest loss up to it: without a line search, L-BFGS leaps now and then."""
+    return list(itertools.accumulate((point.loss for point in points), min))
+
+
+def cells(result: Result) -> list[str]:
+    """The row of a result, under `HEADINGS`."""
+    ours = None if result.threshold is None else first_below(result.ours, result.threshold)
+    theirs = None if result.threshold is None else first_below(result.theirs, result.threshold)
+    lowest = best(result.ours)
+    return [
+        result.network,
+        str(result.edge),
+        f"{theirs.seconds / ours.seconds:.2f}" if ours and theirs else "-",
+        f"{ours.seconds:.1f}" if ours else "not reached" if result.threshold is not None else f"{lowest.seconds:.1f}",
+        str(ours.evaluation if ours else lowest.evaluation),
+        f"{theirs.seconds:.1f}" if theirs else "-",
+        str(theirs.evaluation) if theirs else "-",
+        f"{lowest.loss:.6g}" if result.threshold is None else f"{result.threshold:.6g}",
+    ]
+
+
+def notes(results: Sequence[Result]) -> list[str]:
+    """What a reader must know besides the rows."""
+    found = [
+        f"({result.network}: random weights, as its own are not here; `python scripts/fetch.py {result.network}`)"
+        for result in results
+        if not result.real_weights
+    ]
+    for result in results:
+        if result.threshold is None:
+            found.append(f"({result.network}: ours alone, to the lowest loss of its run)")
+        elif first_below(result.ours, result.threshold) is None:
+            lowest = best(result.ours)
+            found.append(
+                f"({result.network}: ours did not get there; its lowest loss is {lowest.loss:.6g}, "
+                f"at step {lowest.evaluation}, {lowest.seconds:.1f} s)"
+            )
+    return found
+
+
+def config_for(model: str, size: int, content: str, style: str, assignments: Sequence[str]) -> Config:
+    """The default preset for a network, a size and two pictures, with ``--set``.
+
+    Raises
+    ------
+    UserError
+        If a key or value is not allowed.
+    """
+    values = {"model": model, "size": size, "content": {"image": content}, "style": {"images": style}}
+    return configs.parse(configs.override(values, assignments), "the command line")
+
+
+def race(config: Config, evaluations: int, noise: float, every: int, theirs: Sequence[Point] | None = None) -> Result:
+    """Check that both stacks have the same objective, and run them one after the other.
+
+    Parameters
+    ----------
+    config : Config
+    evaluations : int
+        Those of PyTorch.
+    noise : float
+        Standard deviation of the image PyTorch starts from, in values of `pixels`.
+    every : int
+        Steps of ours between images that are evaluated afterwards.
+    theirs : sequence of Point, optional
+        PyTorch's curve, where it has been measured before.
+
+    Raises
+    ------
+    StyleTransferError
+        If the totals of the two differ by more than `TOLERANCE`.
+    """
+    values = config.model_dump(mode="json", exclude={"provenance"})
+    measured = theirs is None and machine.has_pytorch()
+    totals = fresh_process.call(totals_at_starts, values, noise, measured)
+    if theirs:
+        totals["PyTorch"] = {"noise": theirs[0].loss}
+    for image, total in totals.get("PyTorch", {}).items():
+        if not math.isclose(total, totals["ours"][image], rel_tol=TOLERANCE):
+            raise StyleTransferError(
+                f"the objectives differ: for the {image} image, {totals['ours'][image]!r} in ours and {total!r} in "
+                "PyTorch" + (" as measured before" if theirs else "")
+            )
+    if measured:
+        theirs = _points(fresh_process.call(pytorch_curve, values, evaluations, noise))
+    threshold = best(theirs).loss if theirs else None
+    ours = _points(fresh_process.call(our_curve, values, threshold, every))
+    height_width = config.long_edges[-1]
+    return Result(config.model, height_width, has_real_weights(config), threshold, ours, tuple(theirs or ()))
+
+
+def _points(rows: Sequence[Sequence[float]]) -> tuple[Point, ...]:
+    return tuple(Point(int(evaluation), seconds, loss) for evaluation, seconds, loss in rows)
+
+
+def has_real_weights(config: Config) -> bool:
+    """Whether the config names weights or the network's own are there; otherwise, they are random."""
+    return config.weights is not None or config.spec.weights_path.is_file()
+
+
+def _read(values: Mapping[str, Any]) -> tuple[Config, list[Pictures], weights.Parameters]:
+    """The config, its pictures at every scale, and the weights."""
+    config = configs.parse(values, "the benchmark")
+    parameters = pipeline.load_parameters(config) if has_real_weights(config) else weights.random(config.spec, 0)
+    return config, pipeline.read_pictures(config), parameters
+
+
+def _noise(config: Config, pictures: Pictures, deviation: float) -> NDArray[np.float32]:
+    """The image that PyTorch starts from."""
+    shape = (1, 3, pictures.height, pictures.width)
+    return np.random.default_rng(config.seed).normal(0.0, deviation, shape).astype(np.float32)
+
+
+def totals_at_starts(values: Mapping[str, Any], deviation: float, with_pytorch: bool) -> dict[str, dict[str, float]]:
+    """By stack, the totals of the noise and of the content picture, in float32 and at the size of the result."""
+    config, levels, parameters = _read(values)
+    noise = _noise(config, levels[-1], deviation)
+    assert levels[-1].content is not None
+    starts = {"noise": noise, "content": pixels.from_picture(levels[-1].content, config.pixels)}
+    found = {"ours": dict(zip(starts, _totals(config, levels[-1], parameters, list(starts.values()))))}
+    if with_pytorch:
+        torch = pytorch.load_torch()
+        objective = pytorch.objective_of(config, levels[-1], parameters)
+        with torch.no_grad():
+            found["PyTorch"] = {name: float(objective(torch.from_numpy(image))) for name, image in starts.items()}
+    return found
+
+
+def _totals(
+    config: Config, pictures: Pictures, parameters: weights.Parameters, arrays: Sequence[NDArray]
+) -> list[float]:
+    """Ours, in float32, of images of any size, enlarged to that of the pictures."""
+    array = load_mxnet().nd.array
+    plain = config.model_copy(update={"precision": "float32"})
+    objective = pipeline.prepare(plain, pictures, parameters).objective
+    size = pictures.height, pictures.width
+    return [objective(array(images.enlarged(image, *size))).losses.total for image in arrays]
+
+
+def pytorch_curve(values: Mapping[str, Any], evaluations: int, deviation: float) -> list[tuple[int, float, float]]:
+    """(evaluation, seconds, total) of PyTorch's L-BFGS, from noise.
+
+    L-BFGS sees the total times the number of values in the image, as ours does: for the bare total, whose gradient is
+    that many times smaller, its thresholds for curvature would refuse every step.
+    """
+    config, levels, parameters = _read(values)
+    pictures = levels[-1]
+    torch = pytorch.load_torch()
+    start = _noise(config, pictures, deviation)
+    torch.optim.LBFGS([torch.zeros(1, requires_grad=True)]).zero_grad()  # imports for seconds what it puts off
+    began = time.perf_counter()
+    objective = pytorch.objective_of(config, pictures, parameters)
+    image = torch.from_numpy(start).requires_grad_(True)
+    gain = float(image.numel())
+    optimizer = torch.optim.LBFGS(
+        [image],
+        lr=1,
+        max_iter=evaluations,
+        max_eval=evaluations,
+        history_size=HISTORY,
+        tolerance_grad=-1,
+        tolerance_change=-1,
+    )
+    points: list[tuple[int, float, float]] = []
+
+    def evaluate() -> Any:
+        optimizer.zero_grad()
+        loss = objective(image) * gain
+        loss.backward()
+        points.append((len(points) + 1, time.perf_counter() - began, float(loss.detach()) / gain))
+        return loss
+
+    optimizer.step(evaluate)
+    return points
+
+
+def our_curve(values: Mapping[str, Any], threshold: float | None, every: int) -> list[tuple[int, float, float]]:
+    """(step, seconds, total) of ours, up to the threshold where it is reached in float32 at the last scale."""
+    config, levels, parameters = _read(values)
+    load_mxnet()
+    importlib.import_module("scipy.optimize")
+    float32 = pipeline.precision_of(config) == "float32"
+    last_of_scale = set(itertools.accumulate(config.steps))
+    points: list[tuple[int, float, float]] = []
+    kept: list[tuple[int, float, NDArray]] = []
+    aside = 0.0  # seconds of what is no part of a run
+    began = time.perf_counter()
+    pyramid = Pyramid(config, levels, parameters)
+    for record in pyramid.records():
+        now = time.perf_counter()
+        if float32 and record.scale == len(levels) - 1:
+            points.append((record.step, now - began - aside, record.losses.total))
+            if threshold is not None and record.losses.total <= threshold:
+                break
+        elif record.step % every == 0 or record.step in last_of_scale:
+            kept.append((record.step, now - began - aside, record.image.asnumpy()))
+        aside += time.perf_counter() - now
+    del pyramid, record  # their memory is needed
+    if kept:
+        totals = _totals(config, levels[-1], parameters, [image for _, _, image in kept])
+        points += [(step, seconds, total) for (step, seconds, _), total in zip(kept, totals)]
+    return sorted(points)
+
+
+def write_curves(path: str | Path, results: Sequence[Result]) -> None:
+    """All curves as one CSV."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_CURVE)
+    for result in results:
+        for stack, points in ((_OURS, result.ours), (_PYTORCH, result.theirs)):
+            for point in points:
+                writer.writerow(
+                    [stack, result.network, result.edge, point.evaluation, repr(point.seconds), repr(point.loss)]
+                )
+    with written_whole(path) as stream:
+        stream.write(text.getvalue().encode())
+
+
+def read_pytorch_curve(path: str | Path, network: str, edge: int) -> tuple[Point, ...]:
+    """PyTorch's curve for a network and a long edge, from a CSV of :func:`write_curves`.
+
+    Raises
+    ------
+    UserError
+        If the file is absent, no such CSV, or has no such curve.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        found = [
+            (int(row["evaluation"]), float(row["seconds"]), float(row["loss"]))
+            for row in rows
+            if (row["stack"], row["network"], row["long edge"]) == (_PYTORCH, network, str(edge))
+        ]
+    except OSError as error:
+        raise UserError(f"--reuse {path}: {error.strerror or error}") from None
+    except (KeyError, TypeError, ValueError, csv.Error):
+        raise UserError(f"--reuse {path}: no CSV that --curve wrote") from None
+    if not found:
+        raise UserError(f"--reuse {path}: no curve of PyTorch for {network} at a long edge of {edge}")
+    return _points(found)

@@ -1,0 +1,136 @@
+"""One step of every stack that is compared, ready to be timed.
+
+The step is that of every program of this kind: forward through the network, Gram losses of its style layers and the
+content loss of its content layer, backward to the image. Pictures and weights are random.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import models
+from models import runtime
+from styletransfer.losses.objective import Weights
+from styletransfer.studies.benchmarks import machine
+
+Step = Callable[[], Any]  # returns the gradient, an array of the library's own (1, 3, size, size), ready
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Whose step, in which precision, in which layout."""
+
+    title: str
+    library: str  # mxnet or torch
+    precision: str
+    channels_last: bool = False
+
+
+STACKS: Mapping[str, Stack] = {
+    "ours": Stack("ours, float32", "mxnet", "float32"),
+    "ours-bfloat16": Stack("ours, bfloat16", "mxnet", "bfloat16"),
+    "torch": Stack("PyTorch, float32, channels first", "torch", "float32"),
+    "torch-last": Stack("PyTorch, float32, channels last", "torch", "float32", channels_last=True),
+    "torch-bfloat16": Stack("PyTorch, bfloat16, channels last", "torch", "bfloat16", channels_last=True),
+}
+BASE = "torch"  # what PyTorch programs run unless they ask for more
+BASE_BFLOAT16 = "torch-bfloat16"
+
+
+def measured(bfloat16: bool) -> list[str]:
+    """The stacks that are measured here, in the order of the table."""
+    return [
+        name
+        for name, stack in STACKS.items()
+        if (stack.library == "mxnet" or machine.has_pytorch()) and (stack.precision == "float32" or bfloat16)
+    ]
+
+
+def weights_of(model: str) -> Weights:
+    """The network's own layers, content and style alike, without TV."""
+    spec = models.load(model).SPEC
+    return Weights(1.0, spec.content_layers, 1.0, spec.style_layers, 0.0)
+
+
+def pictures(size: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Content, style and image, (1, 3, size, size), random."""
+    generator = np.random.default_rng(0)
+    content, style, image = (generator.standard_normal((1, 3, size, size), np.float32) for _ in range(3))
+    for picture in (content, style, image):
+        picture *= 60
+    return content, style, image
+
+
+def mxnet_step(model: str, size: int, precision: str = "float32", tile: int | None = None) -> Step:
+    """A step of ours. Its gradient is multiplied by the number of values, as the normalization wants it."""
+    mx = runtime.load_mxnet()
+    from styletransfer import weights
+    from styletransfer.config.normalizations import NORMALIZATIONS
+    from styletransfer.losses.objective import Objective
+    from styletransfer.losses.targets import find_targets
+    from styletransfer.network.executor import Source
+
+    spec = models.load(model).SPEC
+    content, style, image = (mx.nd.array(picture) for picture in pictures(size))
+    source = Source(model, spec.pooling, weights.random(spec, 0), mx.cpu(), tile, precision)
+    balance = weights_of(model)
+    layers = list(balance.content_layers), list(balance.style_layers)
+    targets = find_targets(source, content, [(1.0, style)], *layers, size, size)
+    del content, style
+    objective = Objective(source, targets, NORMALIZATIONS["balanced"], balance, None, 1.0, size, size)
+
+    def step() -> Any:
+        gradient = objective(image).gradient
+        gradient.wait_to_read()
+        return gradient
+
+    return step
+
+
+def torch_step(model: str, size: int, precision: str = "float32", channels_last: bool = False) -> Step:
+    """The same step in PyTorch."""
+    from styletransfer import weights
+    from styletransfer.studies.benchmarks import pytorch
+
+    torch = pytorch.load_torch()
+    spec = models.load(model).SPEC
+    balance = weights_of(model)
+    layers = [*balance.content_layers, *balance.style_layers]
+    network = pytorch.Network(model, weights.random(spec, 0), spec.pooling, layers, precision, channels_last)
+    content, style, start = pictures(size)
+    objective = pytorch.Objective(network, content, [(1.0, style)], balance)
+    del content, style
+    image = torch.from_numpy(start).requires_grad_(True)
+
+    def step() -> Any:
+        image.grad = None
+        objective(image).backward()
+        return image.grad
+
+    return step
+
+
+def step_of(name: str, model: str, size: int) -> Step:
+    """A step of the stack of that name."""
+    stack = STACKS[name]
+    if stack.library == "mxnet":
+        return mxnet_step(model, size, stack.precision)
+    return torch_step(model, size, stack.precision, stack.channels_last)
+
+
+def timed(step: Step, times: int) -> tuple[float, float]:
+    """The median seconds of a step, after one that is not timed, and the peak megabytes of this process."""
+    step()
+    seconds = []
+    for _ in range(times):
+        started = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - started)
+    return statistics.median(seconds), machine.peak_megabytes()

@@ -1,0 +1,71 @@
+"""Pictures made with the student while it learns, to be learned from in turn.
+
+An optimised image looks for whatever the student gets wrong, so it lies where photographs and paintings never are.
+Shown to the teacher, and learned from, such pictures close the holes that the optimisation finds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from PIL import Image
+
+from models import model_vgg_slim
+from styletransfer import config as configs
+from styletransfer.pictures import images, pixels
+from styletransfer.run import pipeline
+from styletransfer.run.pyramid import Pyramid
+from styletransfer.support.errors import Diverged
+from styletransfer.weights import Parameters
+
+_SIDE = 240  # pixels of the square pictures
+_STEPS, _KEPT = 50, (12, 50)  # steps of SGD, and those after which a picture is kept
+
+
+def make(
+    parameters: Parameters,
+    contents: Sequence[Image.Image],
+    styles: Sequence[Image.Image],
+    count: int,
+    generator: np.random.Generator,
+) -> Iterator[Image.Image]:
+    """Transfer random styles to random contents with the student as it is, `count` times; yields RGB pictures.
+
+    Weights, starts and layers are drawn, so that the pictures differ in kind too. A transfer that diverges is left out.
+    """
+    for _ in range(count):
+        content, style = (
+            _square(pictures[generator.integers(len(pictures))], generator) for pictures in (contents, styles)
+        )
+        layers = [layer for layer in model_vgg_slim.SPEC.style_layers if generator.random() < 0.7]
+        values = {
+            "content": {"image": "-", "weight": float(generator.choice([0.3, 1.0, 3.0]))},
+            "style": {
+                "images": "-",
+                "weight": float(np.exp(generator.uniform(np.log(10), np.log(500)))),
+                "layers": dict.fromkeys(layers or ["proj3_1"], 1.0),
+            },
+            "tv": {"weight": float(generator.choice([0.0, 0.02, 0.1]))},
+            "init": {"kind": str(generator.choice(["content", "content", "blend", "noise"])), "deviation": 40.0},
+            "optimizer": {"learning_rate": 0.7},
+            "stop": {"max_iterations": _STEPS},
+            "seed": int(generator.integers(2**31)),
+        }
+        config = configs.parse(values, "made")
+        pictures = pipeline.Pictures(_SIDE, _SIDE, content, ((1.0, style),), None)
+        try:
+            for record in Pyramid(config, [pictures], parameters).records():
+                if record.step in _KEPT:
+                    picture = pixels.to_picture(record.image.asnumpy(), config.pixels)
+                    yield Image.fromarray(images.to_bytes(picture))
+        except Diverged:
+            continue
+
+
+def _square(picture: Image.Image, generator: np.random.Generator) -> images.Picture:
+    """A random square of a picture, made `_SIDE` wide."""
+    side = min(picture.size) * generator.uniform(0.7, 1.0)
+    left, top = generator.uniform(0, picture.width - side), generator.uniform(0, picture.height - side)
+    cut = picture.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side))
+    return np.asarray(cut, dtype=np.float32) / 255

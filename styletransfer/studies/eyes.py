@@ -1,0 +1,278 @@
+"""Eyes: networks that look at pictures and tell how far one is from a painting's style and from a photograph's content.
+
+With F the features of a layer, N channels at M positions each, and G = F F^T / (N M) their Gram matrix:
+
+- style distance in a layer: |G - A|^2 / |A|^2, where A is the painting's, with its own M. An eye's style distance is
+  the mean over its layers.
+- content distance: |F - P|^2 / |P|^2 in one layer, where P is the photograph's.
+
+There are two, so that a picture that was made to please a network is judged by another as well:
+
+- VGG-19 (Simonyan and Zisserman 2014), at relu1_1 to relu5_1, content at relu4_1: the whole of it, or what
+  `vgg19_parts.py` makes of two small files. In relu4_1 and relu5_1 these two forms do not give the same numbers.
+  Borders are reflected, not zero as in VGG-19 itself: the end of a picture is not an edge in it.
+- SqueezeNet v1.0 (Iandola et al. 2016), at six layers, content at fire5.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import model_squeezenet, model_vgg19, model_vgg19_16x, vgg
+from models.runtime import load_mxnet
+from models.spec import WEIGHTS_FOLDER
+from styletransfer import weights
+from styletransfer.network.executor import Network, tapped
+from styletransfer.pictures import pixels
+from styletransfer.pictures.images import Picture
+from styletransfer.studies import vgg19_parts
+from styletransfer.support.errors import UserError
+from styletransfer.weights import Parameters
+
+_BOUND, _SEEN = 4, 8  # shapes for which executors are kept, and pictures of which it is kept what was seen
+
+_EXACT_PATH = WEIGHTS_FOLDER / "vgg19_conv1_1-conv3_4_BGR_OIHW.npz"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What an eye keeps of a picture.
+
+    Attributes
+    ----------
+    grams : dict of arrays (N, N)
+        The Gram matrices over N M of the style layers.
+    content : array (N, height, width)
+        The features of the content layer.
+    """
+
+    grams: Mapping[str, NDArray[np.float64]]
+    content: NDArray[np.float32]
+
+
+class Eye:
+    """A network as a judge of pictures (H, W, 3), RGB 0..1.
+
+    It remembers what it saw in the last few pictures, so that of a painting and a photograph that are named again and
+    again nothing is computed twice.
+
+    Parameters
+    ----------
+    name : str
+        What people call it.
+    style_layers : sequence of str
+    content_layer : str
+    names, symbol
+        The tapped layers and one symbol with as many outputs, whose input is `data`.
+    parameters : dict of arrays
+        For images in the space `space`, a key of `pixels.SPACES`.
+    smallest_side : int
+        The shortest side of a picture that it can see, in pixels.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        style_layers: Sequence[str],
+        content_layer: str,
+        names: list[str],
+        symbol: Any,
+        parameters: Parameters,
+        space: str,
+        smallest_side: int,
+    ) -> None:
+        self.name = name
+        self.style_layers = tuple(style_layers)
+        self.content_layer = content_layer
+        self._tapped = names, symbol
+        self._parameters = parameters
+        self._space = space
+        self._smallest_side = smallest_side
+        self._network = functools.lru_cache(maxsize=_BOUND)(self._bind)
+        self._seen = functools.lru_cache(maxsize=_SEEN)(self._see)
+
+    def features(self, picture: Picture) -> dict[str, NDArray[np.float32]]:
+        """The features of all its layers, (N, height, width) each.
+
+        Raises
+        ------
+        UserError
+            If the picture is too small.
+        """
+        height, width = picture.shape[:2]
+        if min(height, width) < self._smallest_side:
+            raise UserError(
+                f"{self.name} cannot judge a picture of {width} x {height} pixels, "
+                f"expected at least {self._smallest_side} on each side"
+            )
+        network = self._network(height, width)
+        network.image[:] = pixels.from_picture(picture, self._space)
+        network.forward()
+        return {layer: values.asnumpy()[0] for layer, values in network.features.items()}
+
+    def style_distances(self, picture: Picture, painting: Picture) -> dict[str, float]:
+        """How far a picture is from the style of a painting, of any size, in every style layer; 0 for the painting."""
+        found, wanted = self._look(picture).grams, self._look(painting).grams
+        return {layer: _relative(found[layer], wanted[layer]) for layer in self.style_layers}
+
+    def style_distance(self, picture: Picture, painting: Picture) -> float:
+        """The mean of :meth:`style_distances`."""
+        return float(np.mean(list(self.style_distances(picture, painting).values())))
+
+    def content_distance(self, picture: Picture, photograph: Picture) -> float:
+        """How far a picture is from a photograph of the same size; 0 for the photograph itself.
+
+        Raises
+        ------
+        ValueError
+            If they differ in size.
+        """
+        if picture.shape != photograph.shape:
+            raise ValueError(f"a picture {picture.shape} has no content distance from one {photograph.shape}")
+        return _relative(self._look(picture).content, self._look(photograph).content)
+
+    def _look(self, picture: Picture) -> Seen:
+        return self._seen(picture.tobytes(), picture.shape, picture.dtype.str)
+
+    def _see(self, data: bytes, shape: tuple[int, ...], dtype: str) -> Seen:
+        features = self.features(np.frombuffer(data, dtype).reshape(shape))
+        return Seen({layer: _gram(features[layer]) for layer in self.style_layers}, features[self.content_layer])
+
+    def _bind(self, height: int, width: int) -> Network:
+        return Network(*self._tapped, self._parameters, (3, height, width), load_mxnet().cpu(), trainable=False)
+
+
+def _gram(features: NDArray[np.float32]) -> NDArray[np.float64]:
+    """F F^T / (N M) of features (N, height, width)."""
+    flat = features.reshape(len(features), -1).astype(np.float64)
+    return flat @ flat.T / flat.size
+
+
+def _relative(found: NDArray, wanted: NDArray) -> float:
+    """|found - wanted|^2 / |wanted|^2."""
+    wanted = wanted.astype(np.float64)
+    return float(np.sum((found - wanted) ** 2) / np.sum(wanted**2))
+
+
+def squeezenet(parameters: Parameters) -> Eye:
+    """SqueezeNet's eye; `parameters` are those of its SPEC."""
+    spec = model_squeezenet.SPEC
+    style, content = ("relu_conv1", "fire2", "fire4", "fire5", "fire7", "fire9"), "fire5"
+    names, symbol = tapped(spec.name, style, [content], spec.pooling)
+    smallest = spec.smallest_side(spec.deepest(style))
+    return Eye("SqueezeNet", style, content, names, symbol, parameters, spec.pixels, smallest)
+
+
+def vgg19(exact: Parameters, compressed: Parameters | None = None) -> Eye:
+    """VGG-19's eye.
+
+    Parameters
+    ----------
+    exact : dict of arrays
+        VGG-19's own parameters in the pixels of its SPEC: all, or with `compressed` those as far as conv3_1.
+    compressed : dict of arrays, optional
+        From :func:`vgg19_parts.load_compressed`; then relu4_1 and relu5_1 are what it estimates.
+    """
+    mx = load_mxnet()
+    spec = model_vgg19.SPEC
+    layers = list(vgg.STYLE_LAYERS)
+    image = mx.sym.Variable("data")
+    blocks = vgg19_parts.EXACT if compressed else model_vgg19.BLOCKS
+    symbols = vgg19_parts.encoder(image, blocks, "conv{}_{}")
+    if compressed:
+        symbols |= vgg19_parts.read_outs(image)
+    parameters = {**exact, **(compressed or {})}
+    symbol = mx.sym.Group([symbols[layer] for layer in layers])
+    smallest = 2 * 2**4  # a border is reflected from the second value; before relu5_1 stand four poolings
+    return Eye("VGG-19", layers, "relu4_1", layers, symbol, parameters, spec.pixels, smallest)
+
+
+def load_squeezenet(path: str | Path | None = None) -> Eye:
+    """SqueezeNet's eye from a file of its weights (.net or .params); without one, from where they are fetched to.
+
+    Raises
+    ------
+    UserError
+        If the file is absent or unusable.
+    """
+    spec = model_squeezenet.SPEC
+    if path and Path(path).suffix == ".net":
+        return squeezenet(weights.load_deep_compression(spec, path))
+    return squeezenet(weights.load(spec, path))
+
+
+def load_vgg19(paths: Sequence[str | Path] = ()) -> Eye:
+    """VGG-19's eye from files of its weights; without any, from where they are fetched to, the whole of it first.
+
+    Parameters
+    ----------
+    paths : sequence of paths
+        One: the whole of VGG-19, in any format. Two: its first three blocks, and the compressed network.
+
+    Raises
+    ------
+    UserError
+        If a file is absent or unusable, or there are more than two.
+    """
+    if len(paths) > 2:
+        raise UserError(f"VGG-19 takes one or two files of weights, not {len(paths)}")
+    spec = model_vgg19.SPEC
+    if not paths and not spec.weights_path.exists() and _in_two_files():
+        paths = _EXACT_PATH, model_vgg19_16x.SPEC.weights_path
+    if len(paths) == 2:
+        exact, compressed = map(Path, paths)
+        return vgg19(vgg19_parts.load_exact(exact), vgg19_parts.load_compressed(compressed))
+    return vgg19(weights.load(spec, paths[0] if paths else None))
+
+
+def _in_two_files() -> bool:
+    return _EXACT_PATH.exists() and model_vgg19_16x.SPEC.weights_path.exists()
+
+
+def load(
+    squeezenet_path: str | Path | None = None, vgg19_paths: Sequence[str | Path] = ()
+) -> tuple[list[Eye], list[str]]:
+    """All eyes whose weights are there, VGG-19 first.
+
+    Parameters
+    ----------
+    squeezenet_path, vgg19_paths
+        As for :func:`load_squeezenet` and :func:`load_vgg19`; files that are named must be there.
+
+    Returns
+    -------
+    list of Eye
+    list of str
+        For every eye that is left out a line that says how to get it.
+
+    Raises
+    ------
+    UserError
+        If a file is unusable, or no eye is left.
+    """
+    eyes, left_out = [], []
+    if vgg19_paths or model_vgg19.SPEC.weights_path.exists() or _in_two_files():
+        eyes.append(load_vgg19(vgg19_paths))
+    else:
+        left_out.append(_left_out("VGG-19", "vgg19"))
+    if squeezenet_path or model_squeezenet.SPEC.weights_path.exists():
+        eyes.append(load_squeezenet(squeezenet_path))
+    else:
+        left_out.append(_left_out("SqueezeNet", "squeezenet"))
+    if not eyes:
+        raise UserError("; ".join(["nothing to judge with", *left_out]))
+    return eyes, left_out
+
+
+def _left_out(title: str, name: str) -> str:
+    return (
+        f"{title} is left out, as its weights are not here: run `python scripts/fetch.py {name}`, or name them "
+        f"with --{name} FILE"
+    )

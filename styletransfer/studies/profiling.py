@@ -1,0 +1,158 @@
+"""Where the time of a step goes, as oneDNN, which computes it on a processor, says itself.
+
+With ``DNNL_VERBOSE`` in the environment oneDNN prints every primitive that it runs with its milliseconds. A few steps
+are made so in a process of their own. What the steps take beyond all this is everything else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import itertools
+import re
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from models.runtime import load_mxnet
+from styletransfer import config as configs
+from styletransfer.config import Config
+from styletransfer.optimization.loop import Stop, optimize
+from styletransfer.run import pipeline
+from styletransfer.studies.benchmarks import fresh_process
+from styletransfer.support.errors import UserError
+
+_UNTIMED = 2  # the starting image and the first step, in which primitives are made
+_ENVIRONMENT = {"DNNL_VERBOSE": "1"}
+_BEGIN, _END = "-- steps begin", "-- steps end"
+CONVOLUTION, POOLING, RELU, GRAM, REORDER, TV, REST = (
+    "convolution",
+    "pooling",
+    "ReLU",
+    "Gram matrices",
+    "reorders between layouts and types",
+    "total variation",
+    "everything else: sums, optimiser, Python",
+)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one kind of work takes of a step."""
+
+    name: str
+    milliseconds: float
+    percent: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One step: its wall time, and its parts, which add up to it."""
+
+    milliseconds: float
+    steps: int  # of which it is the mean
+    parts: tuple[Part, ...]
+
+    def lines(self) -> list[str]:
+        """The table as text."""
+        rows = [*self.parts, Part("a step", self.milliseconds, 100.0)]
+        return [
+            f"{'':42}{'ms':>10}{'%':>8}",
+            *(f"{part.name:42}{part.milliseconds:10.1f}{part.percent:8.1f}" for part in rows),
+        ]
+
+
+def profile(config: Config, steps: int = 3) -> Profile:
+    """Make a few steps of a run, at its last scale and from its starting image, and see what they take.
+
+    Nothing is written. The numbers are means over `steps`, after two evaluations that are not counted.
+
+    Raises
+    ------
+    UserError
+        If something the config names cannot be used, if it does not run on the processor, or if its optimiser ends
+        before any step is timed.
+    """
+    if config.device != "cpu":
+        raise UserError(f"--profile: oneDNN runs on the processor only; expected device: cpu, not {config.device}")
+    values = config.model_dump(mode="json", exclude={"provenance"})
+    (made, seconds), lines = fresh_process.call_and_listen(
+        timed_steps,
+        values,
+        steps,
+        environment=_ENVIRONMENT,
+    )
+    if not made:
+        raise UserError("--profile: the optimiser ended before a step could be timed")
+    return _profile(parts_of(lines), 1000 * seconds, made)
+
+
+def _profile(totals: Mapping[str, float], milliseconds: float, steps: int) -> Profile:
+    """From the milliseconds of all steps together, by part and on the clock."""
+    by_part = dict.fromkeys((CONVOLUTION, POOLING, RELU, GRAM, REORDER, TV), 0.0) | dict(totals)
+    by_part[REST] = milliseconds - sum(by_part.values())
+    parts = (Part(name, value / steps, 100 * value / milliseconds) for name, value in by_part.items())
+    return Profile(milliseconds / steps, steps, tuple(parts))
+
+
+def timed_steps(values: Mapping[str, Any], steps: int) -> tuple[int, float]:
+    """How many steps were made, and their seconds; their primitives are printed between two marks."""
+    mx = load_mxnet()
+    config = configs.parse(values, "the config")
+    pictures = pipeline.read_pictures(config)[-1]
+    prepared = pipeline.prepare(config, pictures, pipeline.load_parameters(config))
+    records = optimize(prepared.image, prepared.objective, prepared.optimizer, Stop(_UNTIMED - 1 + steps))
+    with contextlib.closing(records):
+        for _ in itertools.islice(records, _UNTIMED):
+            pass
+        mx.nd.waitall()
+        _mark(_BEGIN)
+        began = time.perf_counter()
+        made = sum(1 for _ in records)
+        mx.nd.waitall()
+        seconds = time.perf_counter() - began
+        _mark(_END)
+    return made, seconds
+
+
+def _mark(text: str) -> None:
+    """Print a line between the primitives before and behind it: oneDNN writes through C's own buffer."""
+    ctypes.CDLL(None).fflush(None)
+    print(text, flush=True)
+
+
+def parts_of(lines: Iterable[str]) -> dict[str, float]:
+    """The milliseconds of all primitives printed between the marks, by part; what is of no part is left out."""
+    totals: dict[str, float] = {}
+    counted = False
+    for line in lines:
+        counted = (counted or line == _BEGIN) and line != _END
+        if not counted or not line.startswith("dnnl_verbose,exec,"):
+            continue
+        part = part_of(line)
+        if part is not None:
+            totals[part] = totals.get(part, 0.0) + float(line.rpartition(",")[2])
+    return totals
+
+
+def part_of(line: str) -> str | None:
+    """The part of a step to which a primitive belongs, from its line.
+
+    A line is ``dnnl_verbose,exec,cpu,PRIMITIVE,implementation,DIRECTION,MEMORY,attributes,auxiliary,PROBLEM,ms``. Gram
+    matrices are inner products, and go back through 1 x 1 convolutions, which, other than those of any network, have as
+    many outputs as inputs. What the Laplacian and L-BFGS do with the image are convolutions in 3 groups.
+    """
+    fields = line.split(",")
+    primitive, problem = fields[3], fields[-2]
+    if primitive == "convolution":
+        if problem.startswith("g3"):
+            return TV if "kh3s" in problem and "kw3s" in problem else None
+        channels = re.search(r"ic(\d+)oc(\d+)_.*kh1s.*kw1s", problem)
+        return GRAM if channels and channels[1] == channels[2] else CONVOLUTION
+    return {
+        "inner_product": GRAM,
+        "pooling_v2": POOLING,
+        "eltwise": RELU,
+        "reorder": REORDER,
+    }.get(primitive)

@@ -1,0 +1,304 @@
+"""What a filter responds to, after Zeiler and Fergus 2013, Visualizing and Understanding Convolutional Networks.
+
+For one channel of one tapped layer: the patches of given pictures that excite it most, each the receptive field of the
+activation, and beside each what in it does. Departure from the paper: what does is shown by the gradient of the
+activation with respect to the pixels (Simonyan et al. 2013) and not by a deconvolutional network; the two differ in how
+they pass a ReLU backwards.
+
+The network is bound for images in `rgb255`, so that the gradient is one with respect to red, green and blue.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import models
+from models.runtime import load_mxnet
+from models.spec import ModelSpec, ReceptiveField
+from styletransfer import weights
+from styletransfer.network.executor import Heads, Network, parameters_for, tapped
+from styletransfer.pictures import images, pixels
+from styletransfer.pictures.images import Picture
+from styletransfer.support.errors import UserError, nearest
+from styletransfer.support.project import PROJECT_FOLDER
+from styletransfer.weights import Parameters
+
+_SPACE = "rgb255"
+_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm")
+_FROM_ONE_PICTURE = 2  # patches at most, where there are pictures enough
+
+# The sheet, in pixels.
+_DPI = 100
+_COLUMNS = 3  # pairs of patch and gradient beside each other
+_CELL = 180  # the side of a patch, about: patches are enlarged by a whole number
+_MARGIN, _GAP, _BETWEEN, _CAPTION, _HEADER = 24, 4, 26, 34, 84
+_NARROWEST = 700
+_OUTSIDE = 0.94  # the grey of what lies outside the picture
+_LONGEST_NAME = 30
+
+
+@dataclass(frozen=True)
+class Window:
+    """The pixels of rows `top` to `bottom` and columns `left` to `right`, ends not included."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @classmethod
+    def seen(cls, field: ReceptiveField, row: int, column: int) -> Window:
+        """What the value at (row, column) sees; where that lies at the border, it reaches outside the picture."""
+        top, left = (index * field.stride - field.offset for index in (row, column))
+        return cls(top, left, top + field.size, left + field.size)
+
+    def cut(self, height: int, width: int) -> Window:
+        """The part that lies inside a picture."""
+        return Window(max(self.top, 0), max(self.left, 0), min(self.bottom, height), min(self.right, width))
+
+    def of(self, array: NDArray) -> NDArray:
+        """Its pixels of an array (H, W, ...); it must lie inside."""
+        return array[self.top : self.bottom, self.left : self.right]
+
+
+class Filter:
+    """One channel of one layer, bound for one picture.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    layer : str
+        Any of the spec's taps.
+    channel : int
+    parameters : dict of arrays
+        For images in `rgb255`; see :func:`styletransfer.network.executor.parameters_for`.
+    picture : (H, W, 3) array
+        RGB, 0..1.
+
+    Attributes
+    ----------
+    activations : (h, w) array
+        The channel's values.
+    """
+
+    def __init__(self, spec: ModelSpec, layer: str, channel: int, parameters: Parameters, picture: Picture) -> None:
+        names, symbol = tapped(spec.name, [layer], [], spec.pooling)
+        height, width = picture.shape[:2]
+        self._network = Network(names, symbol, parameters, (3, height, width), load_mxnet().cpu(), trainable=True)
+        self._network.image[:] = pixels.from_picture(picture, _SPACE)
+        self._network.forward()
+        self._layer, self._channel = layer, channel
+        self.activations: NDArray[np.float32] = self._network.features[layer].asnumpy()[0, channel]
+
+    def gradient(self, row: int, column: int) -> NDArray[np.float32]:
+        """The gradient of one activation with respect to the picture's values 0..255: (H, W, 3), RGB."""
+        head = load_mxnet().nd.zeros(self._network.features[self._layer].shape)
+        head[0, self._channel, row, column] = 1
+        self._network.forward()  # each time: MXNet's poolings go backward only once after a forward
+        self._network.backward(Heads({self._layer: head}, {}))
+        return self._network.gradient.asnumpy()[0].transpose(1, 2, 0)
+
+
+def peaks(activations: NDArray, field: ReceptiveField, count: int) -> list[tuple[int, int]]:
+    """The (row, column) of the largest activations, at most `count`, strongest first.
+
+    Only activations above zero count, and no two whose receptive fields overlap: the stronger one is taken.
+    """
+    left = np.array(activations)
+    reach = math.ceil(field.size / field.stride)  # two values overlap when both indices differ by less
+    found: list[tuple[int, int]] = []
+    while len(found) < count and left.max() > 0:
+        row, column = divmod(int(left.argmax()), left.shape[1])
+        found.append((row, column))
+        left[max(0, row - reach + 1) : row + reach, max(0, column - reach + 1) : column + reach] = 0
+    return found
+
+
+@dataclass(frozen=True)
+class Patch:
+    """One patch that excites a filter."""
+
+    picture: str  # the file's name
+    activation: float
+    window: Window  # the receptive field, not cut
+    pixels: NDArray[np.floating]  # (h, w, 3), RGB 0..1, cut at the picture's border
+    gradient: NDArray[np.floating]  # of the same shape, in units of activation a grey level of 255
+
+
+def strongest(
+    spec: ModelSpec,
+    layer: str,
+    channel: int,
+    parameters: Parameters,
+    files: Sequence[Path],
+    size: int,
+    count: int,
+) -> list[Patch]:
+    """The patches of pictures that excite a filter most, at most `count`, strongest first.
+
+    Parameters
+    ----------
+    spec, layer, channel
+        The filter.
+    parameters : dict of arrays
+        In the network's native pixel convention.
+    files : list of paths
+        Pictures. From one come at most two patches, or as many as few pictures need to give `count`.
+    size : int
+        The long edge, in pixels, at which the pictures are seen.
+    count : int
+
+    Raises
+    ------
+    UserError
+        If a picture cannot be read, or is too small for the layer.
+    """
+    field = spec.receptive_field(layer)
+    parameters = parameters_for(spec.name, parameters, _SPACE)
+    from_one = max(_FROM_ONE_PICTURE, math.ceil(count / len(files)))
+    found: list[Patch] = []
+    for file in files:
+        picture = images.read(file)
+        height, width = images.fit(picture.shape[0], picture.shape[1], size)
+        if min(spec.output_shape(layer, height, width)) < 1:
+            raise UserError(
+                f"--size {size}: {file} becomes {height} x {width} pixels, "
+                f"and {layer} needs at least {spec.smallest_side(layer)} a side"
+            )
+        picture = images.resize(picture, height, width)
+        unit = Filter(spec, layer, channel, parameters, picture)
+        for row, column in peaks(unit.activations, field, from_one):
+            activation = float(unit.activations[row, column])
+            if len(found) == count and activation <= found[-1].activation:
+                break
+            window = Window.seen(field, row, column)
+            inside = window.cut(height, width)
+            patch = Patch(file.name, activation, window, inside.of(picture), inside.of(unit.gradient(row, column)))
+            found = sorted([*found, patch], key=lambda patch: -patch.activation)[:count]
+    return found
+
+
+def displayed(gradient: NDArray) -> Picture:
+    """A gradient (h, w, 3) as a picture: around mid-grey, its sign kept, scaled by its largest value."""
+    return 0.5 + 0.5 * gradient / max(np.abs(gradient).max(), np.finfo(np.float32).tiny)
+
+
+def sheet(patches: Sequence[Patch], title: str) -> Picture:
+    """All patches on one sheet, (H, W, 3): each with its gradient beside it, its activation and its picture's name.
+
+    What of a receptive field lies outside the picture is a pale area.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    side = patches[0].window.bottom - patches[0].window.top
+    zoom = max(1, round(_CELL / side))
+    cell = side * zoom
+    pair = 2 * cell + _GAP
+    columns = min(_COLUMNS, len(patches))
+    rows = math.ceil(len(patches) / columns)
+    width = max(_NARROWEST, 2 * _MARGIN + columns * pair + (columns - 1) * _BETWEEN)
+    height = _HEADER + rows * (cell + _CAPTION) + _MARGIN // 2
+    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
+
+    def text(left: int, top: int, words: str, **style: Any) -> None:
+        figure.text(left / width, 1 - top / height, words, va="top", parse_math=False, **style)
+
+    text(_MARGIN, 18, title, size=14, weight="bold")
+    text(
+        _MARGIN,
+        46,
+        f"what excites it most: patches of {side} x {side} pixels; beside each, what in it does (gradient; grey: zero)",
+        size=9,
+        color="0.35",
+    )
+    canvas = np.ones((height, width, 3))
+    for number, patch in enumerate(patches):
+        row, column = divmod(number, columns)
+        top = _HEADER + row * (cell + _CAPTION)
+        left = _MARGIN + column * (pair + _BETWEEN)
+        down, right = (max(0, -start) * zoom for start in (patch.window.top, patch.window.left))
+        for offset, picture in ((0, patch.pixels), (cell + _GAP, displayed(patch.gradient))):
+            canvas[top : top + cell, left + offset : left + offset + cell] = _OUTSIDE
+            enlarged = picture.repeat(zoom, axis=0).repeat(zoom, axis=1)
+            y, x = top + down, left + offset + right
+            canvas[y : y + enlarged.shape[0], x : x + enlarged.shape[1]] = enlarged
+        text(left, top + cell + 6, f"{patch.activation:.4g}", size=9, weight="bold")
+        name = patch.picture
+        name = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+        text(left + pair, top + cell + 6, name, size=9, color="0.35", ha="right")
+    figure.figimage(canvas)
+    drawing = FigureCanvasAgg(figure)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # letters in a name that the font does not have
+        drawing.draw()
+    return np.asarray(drawing.buffer_rgba())[..., :3] / 255.0
+
+
+def visualize(
+    model: str,
+    layer: str,
+    channel: int,
+    files: Sequence[Path] | None,
+    output: Path | None,
+    size: int,
+    count: int,
+    weights_file: Path | None,
+) -> tuple[Path, list[Patch]]:
+    """Write the sheet of a filter; its path and the patches on it.
+
+    Parameters
+    ----------
+    model, layer, channel
+        The filter.
+    files : list of paths, optional
+        Pictures; those in the project's `input` where none are given.
+    output : path, optional
+        `output/visualize/MODEL_LAYER_CHANNEL.png` where none is given.
+    size, count
+        See :func:`strongest`.
+    weights_file : path, optional
+        The network's own weights where none is given.
+
+    Raises
+    ------
+    UserError
+        If an argument is not valid, a file cannot be used, or nothing in the pictures excites the filter. Nothing has
+        been written then.
+    """
+    if model not in models.names():
+        raise UserError(f"no network {model!r}; {nearest(model, models.names())}")
+    spec: ModelSpec = models.load(model).SPEC
+    if layer not in spec.layer_names:
+        raise UserError(f"{model} has no layer {layer!r}; {nearest(layer, spec.layer_names)}")
+    channels = next(tap.channels for tap in spec.taps if tap.name == layer)
+    if not 0 <= channel < channels:
+        raise UserError(f"{model} {layer} has no channel {channel}; expected 0 to {channels - 1}")
+    for option, value in (("--size", size), ("--patches", count)):
+        if value < 1:
+            raise UserError(f"{option} {value}: expected at least 1")
+    output = output or Path("output", "visualize", f"{model}_{layer}_{channel}.png")
+    if output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        raise UserError(f"--output {output}: expected a name that ends in .png or .jpg")
+    if not files:
+        files = sorted(file for file in (PROJECT_FOLDER / "input").glob("*") if file.suffix.lower() in _ENDINGS)
+        if not files:
+            raise UserError(f"no pictures in {PROJECT_FOLDER / 'input'}: name some with --pictures")
+    for file in files:
+        if not file.is_file():
+            raise UserError(f"picture {file}: no such file")
+    patches = strongest(spec, layer, channel, weights.load(spec, weights_file), files, size, count)
+    if not patches:
+        raise UserError(f"nothing in the pictures excites channel {channel} of {model} {layer}")
+    picture = sheet(patches, f"{model}   {layer}   channel {channel}")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    images.write(output, picture)
+    return output, patches

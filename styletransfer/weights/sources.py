@@ -1,0 +1,256 @@
+"""The files that `scripts/fetch.py` can fetch, with their sources, checksums and licences.
+
+To add a source, add it to its target in :func:`catalogue`; sources are tried in order.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+import models
+from models.spec import ModelSpec
+from styletransfer import weights
+from styletransfer.support.errors import UserError
+from styletransfer.support.project import PROJECT_FOLDER
+from styletransfer.weights import recognise
+
+Kind = Literal["sha256", "sha256 prefix", "md5", "git blob sha1"]
+Reader = Callable[[Path], weights.Parameters]
+
+_DIGITS = {
+    "sha256": range(64, 65),
+    "sha256 prefix": range(8, 64),
+    "md5": range(32, 33),
+    "git blob sha1": range(40, 41),
+}
+_KERAS = "https://github.com/fchollet/deep-learning-models/releases/download/v0.1"
+
+
+@dataclass(frozen=True)
+class Checksum:
+    """A published checksum, in lower-case hexadecimal digits.
+
+    The checksum of a git blob is the SHA-1 of ``blob <size>``, a zero byte and the contents.
+    """
+
+    kind: Kind
+    digits: str
+
+    def __post_init__(self) -> None:
+        if len(self.digits) not in _DIGITS[self.kind] or not set(self.digits) <= set(string.hexdigits.lower()):
+            raise ValueError(f"{self.digits!r} is not a valid {self.kind}")
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.digits}"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One place a file can be downloaded from."""
+
+    name: str
+    url: str
+    size: int  # of the download, in bytes; shown to the user
+    checksum: Checksum | None  # None if none is published
+    licence: str
+    credit: str  # where the work comes from
+    reader: Reader | None = None  # converts the downloaded file; None keeps it as it is
+
+    @property
+    def file(self) -> str:
+        """The name of the published file."""
+        return self.url.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A file to be put in place, and where it can be downloaded."""
+
+    path: Path
+    sources: tuple[Source, ...]
+    reader: Reader | None = None  # checks the converted file (UserError); None if it is stored as published
+
+
+def catalogue() -> dict[str, tuple[Target, ...]]:
+    """Everything that can be fetched: for each name the files that belong to it."""
+    squeezenet, vgg16, vgg19, vgg19_16x = (
+        models.load(name).SPEC for name in ("squeezenet", "vgg16", "vgg19", "vgg19_16x")
+    )
+    return {
+        "squeezenet": (
+            Target(
+                squeezenet.weights_path,
+                (
+                    Source(
+                        "songhan",
+                        "https://raw.githubusercontent.com/songhan/SqueezeNet-Deep-Compression/master/"
+                        "compressed_SqueezeNet.net",
+                        675_763,
+                        Checksum("sha256", "e4ab6960ae8cd81505e1c2136921201507e930966c53deaf15862a395b3a3261"),
+                        squeezenet.licence,
+                        squeezenet.source,
+                        partial(weights.load_deep_compression, squeezenet),
+                    ),
+                ),
+                partial(weights.load, squeezenet),
+            ),
+        ),
+        "vgg19_16x": (
+            Target(
+                vgg19_16x.weights_path,
+                (
+                    Source(
+                        "mingsun-tse",
+                        "https://raw.githubusercontent.com/MingSun-Tse/Collaborative-Distillation/"
+                        "4a269dc90020721ef9b279b2926c62f5bcd6d209/trained_models/wct_se_16x_new/"
+                        "20191109-211322_E20.pth",
+                        3_862_288,
+                        Checksum("sha256", "9417c34d0d8d621bc6af78be745f1b8d30f5f210efa01e50655c60eb3770816b"),
+                        vgg19_16x.licence,
+                        f"H. Wang et al., Collaborative Distillation, CVPR 2020, {vgg19_16x.source}",
+                        partial(weights.load_whole, vgg19_16x),
+                    ),
+                ),
+                partial(weights.load_whole, vgg19_16x),
+            ),
+        ),
+        "vgg19": (
+            Target(
+                vgg19.weights_path,
+                (
+                    _vgg(
+                        vgg19,
+                        "dmlc",
+                        "mxnet",
+                        "https://github.com/dmlc/web-data/raw/master/mxnet/neural-style/model/vgg19.params",
+                        80_100_000,
+                        Checksum("git blob sha1", "9dfbe2ed44e0e8914f9551888bf763e14c09c778"),
+                        "converted for the MXNet neural-style example",
+                    ),
+                    _vgg(
+                        vgg19,
+                        "keras",
+                        "keras",
+                        f"{_KERAS}/vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5",
+                        80_134_624,
+                        Checksum("md5", "253f8cb515780f3b799900260a226db6"),
+                        "converted for Keras by F. Chollet",
+                    ),
+                    _vgg(
+                        vgg19,
+                        "matconvnet",
+                        "matconvnet",
+                        "https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-19.mat",
+                        534_904_783,
+                        Checksum("md5", "106118b7cf60435e6d8e04f6a6dc3657"),
+                        "converted for MatConvNet",
+                    ),
+                    _torchvision(vgg19, "vgg19-dcbb9e9d.pth", 574_673_361, "dcbb9e9d"),
+                ),
+                partial(weights.load, vgg19),
+            ),
+        ),
+        "vgg16": (
+            Target(
+                vgg16.weights_path,
+                (
+                    _vgg(
+                        vgg16,
+                        "keras",
+                        "keras",
+                        f"{_KERAS}/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
+                        58_889_256,
+                        Checksum("md5", "6d6bbae143d832006294945121d1f1fc"),
+                        "converted for Keras by F. Chollet",
+                    ),
+                    _vgg(
+                        vgg16,
+                        "matconvnet",
+                        "matconvnet",
+                        "https://www.vlfeat.org/matconvnet/models/imagenet-vgg-verydeep-16.mat",
+                        520_000_000,  # an estimate: the size is not published
+                        Checksum("md5", "f72d927587ca4c97fbd165ec9cb9997f"),
+                        "converted for MatConvNet",
+                    ),
+                    _torchvision(vgg16, "vgg16-397923af.pth", 553_433_881, "397923af"),
+                    _vgg(
+                        vgg16,
+                        "npz",
+                        "npz",
+                        "https://www.cs.toronto.edu/~frossard/vgg16/vgg16_weights.npz",
+                        553_436_134,
+                        None,
+                        "converted for TensorFlow by D. Frossard",
+                    ),
+                ),
+                partial(weights.load, vgg16),
+            ),
+        ),
+        "images": (
+            _picture(
+                "IMG_4343.jpg",
+                230_594,
+                "f030b5f903509865604e9ec823dc509883619a16fdc0a2d5c0fff70cb8b83fcf",
+                "none stated",
+                "a photograph of the MXNet neural-style example",
+            ),
+            _picture(
+                "starry_night.jpg",
+                315_236,
+                "0592ab0f7b51b3ce72608a95e53880bd93971e5b48f93a0ce8dfd3cbccf3d098",
+                "public domain",
+                "Vincent van Gogh, The Starry Night, 1889, as in the MXNet neural-style example",
+            ),
+        ),
+    }
+
+
+def how_to_get(path: Path) -> str | None:
+    """How to fetch a missing file, for an error message; None if it cannot be fetched."""
+    for name, targets in catalogue().items():
+        if any(path == target.path for target in targets):
+            return f"run `python scripts/fetch.py {name}`"
+    return None
+
+
+def _vgg(
+    spec: ModelSpec, name: str, form: str, url: str, size: int, checksum: Checksum | None, conversion: str
+) -> Source:
+    """The original weights of the Visual Geometry Group, Oxford, as converted and published by others."""
+    credit = f"K. Simonyan and A. Zisserman, {spec.source}, {conversion}"
+    return Source(name, url, size, checksum, spec.licence, credit, partial(_read, spec, form))
+
+
+def _torchvision(spec: ModelSpec, file: str, size: int, digits: str) -> Source:
+    """The same architecture trained from scratch by torchvision: different weights, under a different licence."""
+    return Source(
+        "torchvision",
+        f"https://download.pytorch.org/models/{file}",
+        size,
+        Checksum("sha256 prefix", digits),
+        "BSD 3-Clause, as torchvision; none is stated for the weights alone",
+        f"torchvision, https://github.com/pytorch/vision, {spec.title} trained from scratch",
+        partial(_read, spec, "pytorch"),
+    )
+
+
+def _read(spec: ModelSpec, form: str, path: Path) -> weights.Parameters:
+    """Read weights in one given format, so that a corrupt file cannot pass for one of a source without a checksum."""
+    parameters = weights.load(spec, path)
+    found = recognise.recognise(path)
+    if found != form:
+        raise UserError(f"weights {path}: the format is {found}, expected {form}")
+    return parameters
+
+
+def _picture(file: str, size: int, sha256: str, licence: str, credit: str) -> Target:
+    """A picture of the MXNet neural-style example, stored in input/."""
+    url = f"https://github.com/dmlc/web-data/raw/master/mxnet/neural-style/input/{file}"
+    return Target(
+        PROJECT_FOLDER / "input" / file, (Source("dmlc", url, size, Checksum("sha256", sha256), licence, credit),)
+    )

@@ -1,0 +1,191 @@
+"""The loop: its records, its stopping rules, going on, diverging."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+
+import numpy as np
+import pytest
+from helpers import BreaksAt, Quadratic, to_mx
+
+from styletransfer.config import OptimizerSettings, Schedule
+from styletransfer.optimization.divergence_guard import TRIES
+from styletransfer.optimization.loop import Stop, optimize, relative_change
+from styletransfer.optimization.optimizers import SGD
+from styletransfer.support.errors import Diverged
+
+START = np.random.default_rng(1).normal(0.0, 10.0, (1, 3, 4, 5))
+OBJECTIVE = Quadratic(1.0, centre=3.0)
+SETTINGS = OptimizerSettings(learning_rate=0.2, momentum=0.0, schedule=Schedule(step=2, factor=0.5))
+
+
+def run(stop, objective=OBJECTIVE, settings=SETTINGS):
+    """All records of a run and copies of the image at each."""
+    image = to_mx(START)
+    records = [(record, record.image.asnumpy()) for record in optimize(image, objective, SGD(settings, image), stop)]
+    np.testing.assert_array_equal(records[-1][1], image.asnumpy())
+    return [record for record, _ in records], [copy for _, copy in records]
+
+
+def by_hand(count, settings=SETTINGS):
+    """The images of plain gradient descent without a schedule, in NumPy float64."""
+    images = [START]
+    for _ in range(count):
+        images.append(images[-1] - settings.learning_rate * (images[-1] - OBJECTIVE.centre))
+    return images
+
+
+def comparable(record):
+    return {field.name: getattr(record, field.name) for field in dataclasses.fields(record)} | {
+        "seconds": None,
+        "image": None,
+    }
+
+
+def test_the_first_record_is_the_start_before_any_update():
+    records, images = run(Stop(max_iterations=3))
+    first = records[0]
+    np.testing.assert_array_equal(images[0], START.astype(np.float32))
+    assert (first.step, first.scale) == (0, 0)
+    assert first.losses.total == pytest.approx(0.5 * np.sum((START - 3.0) ** 2), rel=1e-6)
+    assert math.isnan(first.relative_change) and math.isnan(first.learning_rate)
+
+
+def test_every_record_describes_its_own_image():
+    records, images = run(Stop(max_iterations=5))
+    assert [record.step for record in records] == [0, 1, 2, 3, 4, 5]
+    for record, image in zip(records, images):
+        distance = image.astype(np.float64) - 3.0
+        assert record.losses.total == pytest.approx(0.5 * np.sum(distance**2), rel=1e-5)
+        assert record.gradient_norm == pytest.approx(np.linalg.norm(distance), rel=1e-5)
+    assert [record.learning_rate for record in records[1:]] == pytest.approx([0.2, 0.2, 0.1, 0.1, 0.05])
+    assert all(before.seconds <= after.seconds for before, after in itertools.pairwise(records))
+
+
+def test_the_gradient_norm_is_the_one_before_clipping_and_without_tv():
+    records, _ = run(
+        Stop(max_iterations=0), Quadratic(1.0, centre=3.0, tv=5.0), SETTINGS.model_copy(update={"clip_norm": 0.1})
+    )
+    assert records[0].gradient_norm == pytest.approx(np.linalg.norm(START - 3.0), rel=1e-5)
+
+
+def test_the_relative_change_is_that_of_the_images():
+    records, images = run(Stop(max_iterations=4))
+    for record, (before, after) in zip(records[1:], itertools.pairwise(images)):
+        change = np.linalg.norm(after.astype(np.float64) - before) / np.linalg.norm(after.astype(np.float64))
+        assert record.relative_change == pytest.approx(change, rel=1e-4)
+    assert relative_change(to_mx([3.0, 4.0]), to_mx([3.0, 3.0])) == pytest.approx(0.2)
+    assert relative_change(to_mx([0.0, 0.0]), to_mx([1.0, 0.0])) == math.inf
+
+
+@pytest.mark.parametrize("limit", [0, 1, 3])
+def test_it_stops_behind_the_last_iteration(limit):
+    records, images = run(Stop(max_iterations=limit))
+    assert [record.step for record in records] == list(range(limit + 1))
+    if limit == 0:
+        np.testing.assert_array_equal(images[-1], START.astype(np.float32))
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.01, 0.001])
+def test_it_stops_at_the_first_step_that_changes_too_little(threshold):
+    settings = SETTINGS.model_copy(update={"schedule": None})
+    images = by_hand(100)
+    changes = [np.linalg.norm(after - before) / np.linalg.norm(after) for before, after in itertools.pairwise(images)]
+    expected = next(step for step, change in enumerate(changes, start=1) if change < threshold)
+    records, _ = run(Stop(max_iterations=100, relative_change=threshold), settings=settings)
+    assert records[-1].step == expected
+    assert records[-1].relative_change < threshold <= records[-2].relative_change
+
+
+def test_without_a_threshold_it_goes_on_when_nothing_changes():
+    records, _ = run(Stop(max_iterations=4, relative_change=0.0), Quadratic(curvature=0.0))
+    assert [record.step for record in records] == [0, 1, 2, 3, 4]
+    assert records[-1].relative_change == 0
+
+
+@pytest.mark.parametrize("done", [0, 1, 3, 6])
+def test_going_on_after_a_step_is_as_if_nothing_had_been(done):
+    settings = SETTINGS.model_copy(update={"momentum": 0.9, "weight_decay": 0.01})
+    objective, stop = Quadratic(1.5, centre=3.0, tv=0.1), Stop(max_iterations=6)
+    expected, images = run(stop, objective, settings)
+
+    image = to_mx(START)
+    optimizer = SGD(settings, image)
+    for record in optimize(image, objective, optimizer, stop):
+        if record.step == done:
+            state, middle = optimizer.state(), image.asnumpy()
+    image = to_mx(middle)
+    optimizer = SGD(settings, image)
+    optimizer.restore(state)
+    found = list(optimize(image, objective, optimizer, stop, after=done))
+    assert list(map(comparable, found)) == list(map(comparable, expected[done + 1 :]))
+    np.testing.assert_array_equal(image.asnumpy(), images[-1])
+
+
+def test_the_clock_goes_on_and_the_scale_is_written_down():
+    image = to_mx(START)
+    (record,) = optimize(
+        image, OBJECTIVE, SGD(SETTINGS, image), Stop(max_iterations=1), scale=2, after=0, elapsed=100.0
+    )
+    assert record.scale == 2
+    assert 100 <= record.seconds < 160
+
+
+NOT_FINITE = pytest.mark.parametrize(
+    "broken", [{"loss": math.nan}, {"loss": math.inf}, {"gradient": math.nan}, {"gradient": math.inf}]
+)
+
+
+@NOT_FINITE
+def test_a_start_that_is_no_finite_number_has_diverged(broken):
+    image = to_mx(START)
+    records = optimize(image, BreaksAt(OBJECTIVE, [0], **broken), SGD(SETTINGS, image), Stop(max_iterations=5))
+    first = next(records)
+    assert first.step == 0 and first.diverged
+    with pytest.raises(Diverged, match=r"^step 0: .* no finite number, before any update"):
+        next(records)
+    np.testing.assert_array_equal(image.asnumpy(), START.astype(np.float32))
+
+
+@NOT_FINITE
+def test_a_step_that_is_no_finite_number_is_taken_back(broken):
+    settings = SETTINGS.model_copy(update={"schedule": None, "momentum": 0.9})
+    records, images = run(Stop(max_iterations=5), BreaksAt(OBJECTIVE, [2], **broken), settings)
+    assert [record.step for record in records] == [0, 1, 2, 3, 4, 5]
+    assert [record.learning_rate for record in records[1:]] == [0.2, 0.2, 0.1, 0.1, 0.1]
+    bad = records[2]
+    assert bad.taken_back.startswith("step 2: ") and "back to step 0" in bad.taken_back
+    assert not (math.isfinite(bad.losses.total) and math.isfinite(bad.gradient_norm))
+    assert math.isnan(bad.relative_change)
+    assert not any(record.taken_back for record in records if record is not bad)
+    expected, after = run(Stop(max_iterations=3), settings=settings.model_copy(update={"learning_rate": 0.1}))
+    np.testing.assert_array_equal(images[2:], after)
+    assert [record.relative_change for record in records[3:]] == [record.relative_change for record in expected[1:]]
+
+
+def test_a_step_taken_back_does_not_end_a_run_however_small():
+    stop = Stop(max_iterations=4, relative_change=1e9)
+    records, _ = run(stop, BreaksAt(OBJECTIVE, [1], loss=math.nan))
+    assert [record.step for record in records] == [0, 1, 2]
+
+
+def test_the_last_step_may_be_taken_back():
+    records, images = run(Stop(max_iterations=12), BreaksAt(OBJECTIVE, [12], loss=math.nan))
+    assert records[-1].step == 12 and "back to step 10" in records[-1].taken_back
+    np.testing.assert_array_equal(images[-1], images[10])
+
+
+def test_steps_too_long_by_far_diverge_and_leave_the_best_image():
+    image = to_mx(START)
+    settings = SETTINGS.model_copy(update={"learning_rate": 1000.0, "schedule": None})
+    records = []
+    with pytest.raises(Diverged, match=r"5 times; try a smaller optimizer\.learning_rate"):
+        for record in optimize(image, OBJECTIVE, SGD(settings, image), Stop(max_iterations=2000)):
+            records.append(record)
+    np.testing.assert_array_equal(image.asnumpy(), START.astype(np.float32))
+    assert [record.step for record in records] == list(range(len(records)))
+    *_, before, last = records
+    assert last.diverged and last.losses.total > 100 * records[0].losses.total
+    assert not before.diverged and sum(bool(record.taken_back) for record in records) == TRIES
