@@ -153,6 +153,14 @@ def test_a_page_that_lists_things_lists_all_of_them(page: Path, names: list[str]
     assert [name for name in names if name not in text] == []
 
 
+def test_the_defaults_in_the_readme_are_those_of_the_schema() -> None:
+    defaults = dict(re.findall(r"^\| `([^`]+)` \| `([^`]+)` \|", "\n".join(table.rows()), re.MULTILINE))
+    given = re.findall(r"^\| `([a-z_.]+)` \| ([^|]+) \|", README, re.MULTILINE)
+    assert len(given) == 5
+    for key, default in given:
+        assert default == defaults[key] or (default == "as `size`" and defaults[key] == "null"), key
+
+
 def test_every_script_is_on_a_page() -> None:
     text = "".join(page.read_text() for page in LINKED)
     for script in (PROJECT / "scripts").glob("*.py"):
