@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description="Neural style transfer: the content of a photograph in the style of a painting.",
         epilog="Exit status: 0 done; 2 something in the input is at fault; 3 the optimisation diverged; "
-        "75 interrupted, the last line says how to go on. README.md explains every config key.",
+        "75 interrupted, the last line says how to go on. docs/config.md explains every config key.",
     )
     parser.add_argument("--config", metavar="FILE", help="a YAML config; without, the default preset is used")
     parser.add_argument("--content", metavar="PICTURE", help="the photograph (content.image)")

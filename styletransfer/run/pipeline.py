@@ -265,7 +265,7 @@ def context_of(device: str) -> Any:
     if number >= present:
         raise UserError(
             f"device: {device} is not there; this MXNet sees {present} GPUs (the mxnet package is built without CUDA; "
-            "README.md says which one has it)"
+            "docs/cluster.md says which one has it)"
         )
     return mx.gpu(number)
 
