@@ -25,8 +25,15 @@ TINY = ("--set", "size=32", "--set", "scales=1", "--set", "stop.max_iterations=2
 def run(*command, folder=None):
     """A command that must end well, where nothing of this project is on Python's path."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    command = tuple(map(str, command))
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
