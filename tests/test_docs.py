@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 import models
-from scripts import nstyle, submit
 from styletransfer import config as configs
+from styletransfer.cli import submit, transfer
 from styletransfer.config import table
 from styletransfer.config.normalizations import NORMALIZATIONS
 from styletransfer.sweeps import plans
@@ -258,7 +258,7 @@ def test_the_commands_in_the_head_of_a_config_can_be_pasted(path: Path) -> None:
             assert Path(submit.parser().parse_args(options).sweep) == path.relative_to(PROJECT)
         else:
             assert script == "scripts/nstyle.py"
-            found = nstyle.parser().parse_args(options)
+            found = transfer.parser().parse_args(options)
             configs.parse(configs.override(configs.read_file(PROJECT / found.config), found.assignments), command)
 
 

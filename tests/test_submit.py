@@ -18,8 +18,8 @@ from processes import PROJECT, output_of
 from sweeping import fake_slurm  # noqa: F401
 from test_architecture import WITHOUT_MXNET
 
-from scripts.submit import main, parser
 from styletransfer import weights
+from styletransfer.cli.submit import main, parser
 from styletransfer.pictures import images
 from styletransfer.run import curves
 from styletransfer.sweeps import local, plans

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Callable
 
 from styletransfer.support.errors import StyleTransferError
+from styletransfer.support.project import IS_INSTALLED
 
 # What MXNet and oneDNN say of memory that they were not given.
 _NO_MEMORY = (
@@ -27,7 +29,7 @@ def guarded(command: Callable[[], int]) -> int:
             sys.stdout.flush()
         return status
     except StyleTransferError as error:
-        _say(f"error: {_one_line(str(error))}")
+        _say(f"error: {_one_line(as_called(str(error)))}")
         return error.status
     except KeyboardInterrupt:
         _say("interrupted")
@@ -47,6 +49,11 @@ def guarded(command: Callable[[], int]) -> int:
             "below what is free"
         )
         return 2
+
+
+def as_called(text: str) -> str:
+    """A text in which ``python scripts/fetch.py`` reads ``nstyle fetch`` where the package is installed."""
+    return re.sub(r"\bpython scripts/(\w+)\.py", r"nstyle \1", text) if IS_INSTALLED else text
 
 
 def _is_for_want_of_memory(error: Exception) -> bool:

@@ -1,7 +1,13 @@
-"""Where the project is."""
+"""Where the project is: its configs, pictures, scripts, and networks with their weights.
+
+In a checkout that is its root. Where the package is installed, `setup.py` has put these folders inside it, as
+``styletransfer/_project``. What is fetched goes there as well, and stays when the package is renewed.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-PROJECT_FOLDER = Path(__file__).resolve().parents[2]
+_PACKAGE = Path(__file__).resolve().parents[1]
+IS_INSTALLED = (_PACKAGE / "_project").is_dir()
+PROJECT_FOLDER = _PACKAGE / "_project" if IS_INSTALLED else _PACKAGE.parent

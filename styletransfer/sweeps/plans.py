@@ -75,7 +75,7 @@ def read_sweep(path: str | Path) -> Sweep:
     UserError
         If it is absent, no YAML, or not as :class:`Sweep` has it; one line.
     """
-    values = configs.read_file(path)
+    values = configs.read_file(configs.find_input(str(path)))
     try:
         return Sweep.model_validate(values)
     except pydantic.ValidationError as error:

@@ -1,6 +1,8 @@
 """Download pretrained weights and example images, verify them, convert them and put them in place.
 
-A file appears whole or not at all, and a download that fails leaves nothing behind.
+A file appears whole or not at all, and a download that fails leaves nothing behind. Its place is in the project, even
+where the package is installed; if that may not be written to, one line says so, and a config may name weights that lie
+elsewhere.
 """
 
 from __future__ import annotations
