@@ -18,6 +18,12 @@ import os
 import platform
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+# What MXNet, which has no types of its own, deals in.
+Array = Any  # mxnet.nd.NDArray
+Symbol = Any  # mxnet.sym.Symbol
+Context = Any  # mxnet.context.Context
 
 _ARCH_PRCTL = 158  # system call number on x86-64
 _ARCH_REQ_XCOMP_PERM = 0x1023

@@ -45,9 +45,11 @@ def _foretold(settings: Any, profile: bool) -> Iterable[str]:
         from styletransfer.studies import profiling
 
         return profiling.profile(settings).lines()
-    from styletransfer.run import pipeline, plan
+    from styletransfer.run import forecast, inputs
+    from styletransfer.run.resolve import resolve
 
-    return plan.lines(settings, pipeline.load_parameters(settings))
+    plan = resolve(settings)
+    return forecast.lines(plan, inputs.load_parameters(plan))
 
 
 def main(arguments: list[str] | None = None, program: str | None = None, more: str = "") -> int:

@@ -285,6 +285,21 @@ class Config(_Section):
         return list(steps) if isinstance(steps, list) else [steps] * len(self.long_edges)
 
     @property
+    def used_styles(self) -> Mapping[str, float]:
+        """The style pictures that count, with their weights."""
+        return (self.style.images or {}) if self.style.weight > 0 else {}
+
+    @property
+    def used_content_layers(self) -> Mapping[str, float]:
+        """The content layers whose losses count, with their weights."""
+        return (self.content.layers or {}) if self.content.weight > 0 else {}
+
+    @property
+    def used_style_layers(self) -> Mapping[str, float]:
+        """The style layers whose losses count, with their weights."""
+        return (self.style.layers or {}) if self.style.weight > 0 else {}
+
+    @property
     def spec(self) -> ModelSpec:
         """The facts about the network."""
         return models.load(self.model).SPEC
