@@ -103,15 +103,17 @@ class Objective:
         spec = models.load(source.model).SPEC
         # A relative normalization hands out the gradient per pixel value, so that it does not fade as images grow.
         self._gain = float(3 * height * width) if normalization.relative else 1.0
-        found = {
-            **{f"content.{layer}": target for layer, target in targets.content.items()},
-            **{f"style.{layer}": target for layer, target in targets.style.items()},
-        }
-        self._coefficients: dict[str, float] = {}
-        for name, target in found.items():
-            channels, *positions = spec.output_shape(name.partition(".")[2], height, width)
-            facts = LayerFacts(channels, positions[0] * positions[1], height * width, squared_norm(target))
-            self._coefficients[name] = _coefficient(name, facts, normalization, weights)
+        groups = (
+            ("content", targets.content, weights.content, weights.content_layers, normalization.content),
+            ("style", targets.style, weights.style, weights.style_layers, normalization.style),
+        )
+        self._coefficients: dict[str, float] = {}  # the whole factor between a raw loss and its place in the total
+        for group, found, weight, layers, factor in groups:
+            whole = sum(layers.values()) if normalization.relative else 1.0
+            for layer, target in found.items():
+                channels, *positions = spec.output_shape(layer, height, width)
+                facts = LayerFacts(channels, positions[0] * positions[1], height * width, squared_norm(target))
+                self._coefficients[f"{group}.{layer}"] = weight * (layers[layer] / whole) * factor(facts)
         scaled = {name: value * self._gain for name, value in self._coefficients.items()}
         self._losses = NetworkLosses(source, targets, scaled, height, width)
         self._tv = tv
@@ -300,15 +302,3 @@ class _SectionLosses:
             self._content.forward()
         self._content.backward(self._coefficients)
         return self._content.gradients
-
-
-def _coefficient(name: str, facts: LayerFacts, normalization: LossNormalization, weights: Weights) -> float:
-    """The whole factor between a raw loss and its place in the total."""
-    group, layer = name.split(".", 1)
-    by_group = {
-        "content": (weights.content, weights.content_layers, normalization.content),
-        "style": (weights.style, weights.style_layers, normalization.style),
-    }
-    weight, layers, norm = by_group[group]
-    share = layers[layer] / (sum(layers.values()) if normalization.relative else 1.0)
-    return weight * share * norm(facts)

@@ -22,10 +22,23 @@ class Move:
     trial: bool = False  # whether the optimiser itself takes it back if it is bad
 
 
+@dataclass(frozen=True)
+class Memory:
+    """The values of 4 bytes that an optimiser holds for each value of the image, as `tests/peak_memory.py` measures."""
+
+    steps: float  # while it makes steps
+    saved: float  # while its state is saved as well
+    written: float  # while the picture is written
+
+
 class Optimizer(Protocol):
     """Moves an image in place."""
 
     step_key: str  # the config key of how long its steps are
+
+    @classmethod
+    def memory(cls, settings: OptimizerSettings) -> Memory:
+        """What it holds at most with these settings."""
 
     def advance(
         self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from models.runtime import load_mxnet
 from styletransfer.config import OptimizerSettings, Schedule
 from styletransfer.losses.objective import Evaluation
-from styletransfer.optimization.optimizers.base import Move, descent_direction, norm_limit
+from styletransfer.optimization.optimizers.base import Memory, Move, descent_direction, norm_limit
 from styletransfer.pictures import images, pixels
 
 
@@ -39,6 +39,11 @@ class _Descent:
     """What the optimisers share that take one step down the gradient at a time."""
 
     step_key = "optimizer.learning_rate"
+    _held = 0.0  # values for each of the image, measured beyond those that every run holds
+
+    @classmethod
+    def memory(cls, settings: OptimizerSettings) -> Memory:
+        return Memory(cls._held, cls._held, cls._held)
 
     def __init__(self, settings: OptimizerSettings, image: Any) -> None:
         self._settings = settings
@@ -108,6 +113,8 @@ class SGD(_Descent):
 
 class Adam(_Descent):
     """Adam (Kingma and Ba 2014, algorithm 1, in the form at the end of its section 2, as TensorFlow has it)."""
+
+    _held = 2.0  # the means of the gradient and of its square
 
     def __init__(self, settings: OptimizerSettings, image: Any) -> None:
         super().__init__(settings, image)

@@ -15,7 +15,7 @@ from models.runtime import load_mxnet
 from styletransfer.config import OptimizerSettings
 from styletransfer.losses.objective import Evaluation
 from styletransfer.network.arithmetic import add_scaled, inner_product, norm
-from styletransfer.optimization.optimizers.base import Move, descent_direction, first_step_length
+from styletransfer.optimization.optimizers.base import Memory, Move, descent_direction, first_step_length
 
 SUFFICIENT = 1e-4  # of the decrease that the slope promises (Armijo's condition)
 SLACK = 1e-3  # of the lowest total so far, within which a step of full length is good enough
@@ -56,6 +56,11 @@ class LBFGS:
     """
 
     step_key = "optimizer.first_step"
+
+    @classmethod
+    def memory(cls, settings: OptimizerSettings) -> Memory:
+        """Two arrays a remembered step, copied while they are saved; all is let go of before the picture is written."""
+        return Memory(6.0 + 2.0 * settings.history, 6.0 + 4.0 * settings.history, 0.0)
 
     def __init__(self, settings: OptimizerSettings, image: Any) -> None:
         self._settings = settings
