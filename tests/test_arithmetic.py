@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from helpers import mx, relative_error, to_mx
 
-from styletransfer.network.arithmetic import _PIECE, add_scaled, inner_product, norm, squared_norm
+from styletransfer.network.arithmetic import _CHUNK, add_scaled, inner_product, norm, squared_norm
 
-SIZES = [1, 60, _PIECE - 1, _PIECE, _PIECE + 1, 3 * _PIECE + 12345]
+SIZES = [1, 60, _CHUNK - 1, _CHUNK, _CHUNK + 1, 3 * _CHUNK + 12345]
 
 
 def random_array(size, seed):
@@ -58,10 +58,10 @@ def test_they_are_over_what_a_convolution_leaves_in_a_layout_of_its_own():
     assert relative_error(moved.asnumpy(), plain + 0.5 * exact) < 1e-6
 
 
-@pytest.mark.parametrize("place", [0, _PIECE, 2 * _PIECE + 6])
+@pytest.mark.parametrize("place", [0, _CHUNK, 2 * _CHUNK + 6])
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
 def test_what_is_no_finite_number_comes_through(value, place):
-    values = np.ones(2 * _PIECE + 7, np.float32)
+    values = np.ones(2 * _CHUNK + 7, np.float32)
     values[place] = value
     found, ones = to_mx(values), mx.nd.ones(values.shape)
     np.testing.assert_equal(inner_product(found, ones), value)

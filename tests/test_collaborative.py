@@ -146,7 +146,7 @@ REFUSED: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
         lambda arrays: {**arrays, "conv12.bias": np.ones(3)},
         "conv12.bias has shape (3,), expected (16,)",
     ),
-    "integers": (lambda arrays: {**arrays, "conv12.bias": np.ones(16, int)}, "holds no floating-point numbers"),
+    "integers": (lambda arrays: {**arrays, "conv12.bias": np.ones(16, int)}, "does not contain floating-point numbers"),
     "no number": (
         lambda arrays: {**arrays, "conv0.bias": np.array([0, np.nan, 0])},
         "conv1_1_bias contains values that are not finite in float32",

@@ -202,7 +202,7 @@ def test_transparent_parts_are_shown_on_white_and_the_log_says_so(read, caplog, 
     picture = read(encoded(rgba(), kind, **options))
     assert_shows(picture, on_white(np.stack([GREY, GREY // 2, 255 - GREY], axis=-1), ALPHA), tolerance=1)
     (message,) = caplog.messages
-    assert message.endswith("picture has transparent parts: they are shown on white")
+    assert message.endswith("picture has transparent parts: composited on white")
 
 
 def test_grey_with_transparency(read):

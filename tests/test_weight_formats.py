@@ -566,7 +566,7 @@ def test_pickle_in_a_state_dict_is_not_run(zipped: bool, tmp_path: Path) -> None
     path, target = tmp_path / "a.pth", tmp_path / "created"
     content = {**state_dict(some_weights(SMALL)), "features.90.bias": Bomb(target)}
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(ValueError, match="its pickle asks to run"):
+    with pytest.raises(ValueError, match="its pickle calls"):
         read(path)
     assert not target.exists()
     torch.load(path, weights_only=False)

@@ -1,10 +1,10 @@
-"""The optimisers: each asks the objective for losses and gradient and moves the image, an array (1, 3, H, W)."""
+"""The optimisers: each evaluates the objective and its gradient and updates the image, an array (1, 3, H, W)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
+from models.runtime import Array
 from styletransfer.config import OptimizerSettings
 from styletransfer.optimization.optimizers.base import Move, Optimizer
 from styletransfer.optimization.optimizers.descent import SGD, AcceptReject, Adam
@@ -14,11 +14,11 @@ from styletransfer.optimization.optimizers.lbfgsb import LBFGSB
 __all__ = ["LBFGS", "LBFGSB", "SGD", "AcceptReject", "Adam", "Move", "Optimizer", "create"]
 
 
-def create(settings: OptimizerSettings, image: Any, space: str) -> Optimizer:
-    """The optimiser that the settings name, for an image in a pixel space."""
+def create(settings: OptimizerSettings, image: Array, space: str) -> Optimizer:
+    """Create the configured optimiser for an image in a pixel space."""
     if settings.name == "accept_reject":
         return AcceptReject(settings, image, space)
-    optimizers: Mapping[str, Callable[[OptimizerSettings, Any], Optimizer]] = {
+    optimizers: Mapping[str, Callable[[OptimizerSettings, Array], Optimizer]] = {
         "sgd": SGD,
         "adam": Adam,
         "lbfgs": LBFGS,
