@@ -96,7 +96,7 @@ def test_what_is_done_is_not_made_again_and_what_failed_is_tried_again(finished,
     (studio / "broken.png").write_bytes(broken)
     assert again.returncode == 0 and again.stderr == ""
     first, second, *_, last = again.stdout.splitlines()
-    assert first == "2 of 3 done already" and second.startswith("3/3 broken: done, 2 steps") and last == "3 done"
+    assert first == "2 of 3 already done" and second.startswith("3/3 broken: done, 2 steps") and last == "3 done"
     assert (folder / "photo" / "image.png").stat().st_mtime_ns == before
 
 
@@ -117,7 +117,7 @@ def test_an_interrupted_sweep_saves_its_states_and_goes_on(studio, tmp_path):
         process.send_signal(signal.SIGINT)
         output, said = process.communicate(timeout=60)
     assert process.returncode == 75 and said.startswith("error: interrupted, states saved")
-    assert "stopping 2 running" in output and len(children) == 2
+    assert "stopping running jobs: 2" in output and len(children) == 2
     for child in children:
         with pytest.raises(ProcessLookupError):
             os.kill(child, 0)
@@ -155,7 +155,9 @@ def test_a_sweep_that_has_changed_begins_anew_with_force(studio, finished, tmp_p
     for more in ([], ["--dry-run"]):
         refused = submit(studio, *arguments, *more)
         assert refused.returncode == 2 and refused.stdout == ""
-        assert refused.stderr.startswith(f"error: job other: {out}/other holds a run with another seed; begin such")
+        assert refused.stderr.startswith(
+            f"error: job other: {out}/other contains a run with another seed; restart such"
+        )
     done = submit(studio, *arguments, "--force")
     assert "other: done, 2 steps" in done.stdout, done.stderr
     assert "going on" not in (out / "other" / "job.log").read_text()
@@ -206,7 +208,7 @@ def test_a_dry_run_starts_nothing(studio, monkeypatch, capsys, tmp_path):
             ["sweep.yaml", "--cluster", "slurm", "--memory", "big"],
             "cluster.memory: 'big': Input should be a number and a unit",
         ),
-        (["sweep.yaml", "--cluster", "slurm", "--dry-run", "--output", "a%b"], "Slurm cannot work in a folder with %"),
+        (["sweep.yaml", "--cluster", "slurm", "--dry-run", "--output", "a%b"], "Slurm does not support folders with %"),
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_starts(studio, monkeypatch, capsys, arguments, words):
@@ -243,8 +245,8 @@ def test_a_sweep_on_a_cluster_leaves_what_it_leaves_here(studio, finished, fake_
     )
     assert sent.returncode == 0 and sent.stderr == ""
     assert sent.stdout.splitlines() == [
-        f"sent 3 of 3 jobs as Slurm array 7: {there}/slurm/array-1.sbatch",
-        "Slurm job 7 makes contact.png and results.csv when the array is over",
+        f"submitted 3 of 3 jobs as Slurm array 7: {there}/slurm/array-1.sbatch",
+        "Slurm job 7 makes contact.png and results.csv when the array has finished",
     ]
     status = submit(studio, *arguments, "--status").stdout.splitlines()
     assert status[-1] == "2 done, 1 failed" and status[1].startswith(
@@ -265,7 +267,7 @@ def test_a_sweep_on_a_cluster_leaves_what_it_leaves_here(studio, finished, fake_
     (studio / "broken.png").write_bytes(whole)
     again = submit(studio, *arguments, "--cluster", "slurm", "--no-collect")
     (studio / "broken.png").write_bytes(broken)
-    assert again.stdout == f"sent 1 of 3 jobs as Slurm array 7: {there}/slurm/array-2.sbatch\n"
+    assert again.stdout == f"submitted 1 of 3 jobs as Slurm array 7: {there}/slurm/array-2.sbatch\n"
     assert submit(studio, *arguments, "--cluster", "slurm").stdout.startswith("nothing to send: 3 done\n")
 
 

@@ -77,9 +77,9 @@ def test_a_gpu_is_asked_for_where_a_config_wants_one():
 @pytest.mark.parametrize(
     ("device", "gpus", "words"),
     [
-        ("gpu:1", None, "job gpu:1: device gpu:1, but a job is given 1 GPUs; the first is gpu:0"),
-        ("gpu:2", "a100:2", "a job is given 2 GPUs"),
-        ("gpu:0", "0", "a job is given 0 GPUs; set cluster.gpus, or device: cpu"),
+        ("gpu:1", None, "job gpu:1: device gpu:1, but a job gets 1 GPUs; the first is gpu:0"),
+        ("gpu:2", "a100:2", "a job gets 2 GPUs"),
+        ("gpu:0", "0", "a job gets 0 GPUs; set cluster.gpus, or device: cpu"),
     ],
 )
 def test_a_gpu_that_a_job_is_not_given_is_refused(device, gpus, words):
@@ -91,13 +91,13 @@ def test_a_gpu_that_a_job_is_not_given_is_refused(device, gpus, words):
 def test_a_folder_in_which_slurm_cannot_work_is_refused(name):
     plan = planned(jobs=[{}], output=name)
     for write in (lambda: written(plan), lambda: batch.collection(plan, Cluster(), [])):
-        with pytest.raises(UserError, match=r"(?s)^(output|folder) .*: Slurm cannot work "):
+        with pytest.raises(UserError, match=r"(?s)^(output|folder) .*: Slurm does not support "):
             write()
 
 
 @pytest.mark.parametrize("line", ["if true; then", "echo 'a", "a;", "a &", ")"])
 def test_a_line_of_setup_that_is_no_bash_is_refused(line):
-    with pytest.raises(UserError, match=r"^cluster.setup: .* is no line of bash that could stand alone$"):
+    with pytest.raises(UserError, match=r"^cluster.setup: .* is not a complete line of bash$"):
         written(planned(jobs=[{}]), setup=[line])
 
 
@@ -131,7 +131,7 @@ def test_a_job_that_tiles_make_fit_asks_for_16_gb_at_most_and_keeps_to_it():
 def test_a_job_that_may_use_more_memory_than_it_is_given_is_refused():
     plan = planned(jobs=[{}, {"memory": "8.5GB", "size": 50}, {"memory": "9GB", "device": "gpu:0"}])
     written(plan, memory="8GiB")  # 8.59 GB
-    with pytest.raises(UserError, match=r"^job 8.5GB,size=50: memory: 8.5GB, but a job is given 8GB \("):
+    with pytest.raises(UserError, match=r"^job 8.5GB,size=50: memory: 8.5GB, but a job gets 8GB \("):
         written(plan, memory="8GB")
 
 
@@ -238,7 +238,7 @@ def test_its_options_are_those_of_a_job_on_this_machine(tmp_path, left):
         ("echo error: a reason >&2; exit 2", 2, "2", "failed: a reason"),
         ("echo error: no finite number >&2; exit 3", 3, "3", "failed: no finite number"),
         ("exit 7", 7, "7", "failed: exit status 7: "),
-        ("kill -KILL $$", 137, "-9", "failed: killed by signal 9; the last it said: "),
+        ("kill -KILL $$", 137, "-9", "failed: killed by signal 9; last output: "),
         ("kill -TERM $$", 143, "-15", "left: "),
     ],
 )
@@ -261,7 +261,7 @@ def test_what_is_finished_is_skipped(tmp_path, ended, status, config):
     elif config == "absent":
         (task.job.folder / "config.yaml").unlink()
     if state_of(task.job).name == "done":
-        assert task.run("") == (0, "seed=2: done already\n") and not (tmp_path / "arguments").exists()
+        assert task.run("") == (0, "seed=2: already done\n") and not (tmp_path / "arguments").exists()
         assert (ended, config) == (0, "whole")
     else:  # a run that diverged leaves a picture too
         assert task.run("") == (0, "") and task.arguments()[2:] == ["--force"]
@@ -345,7 +345,7 @@ def test_a_warning_saves_the_state_and_queues_the_job_again(tmp_path, fake_slurm
     assert process.wait(20) == 75 and process.stdout.read() == process.stderr.read() == ""
     # The whole array would have been queued again under the number of this job, 12.
     assert [arguments for _, arguments in fake_slurm.calls("scontrol")] == ["requeue 12_1"]
-    assert task.status() == "75\n" and task.log().splitlines()[-2:] == ["saved", "state saved; back into the queue"]
+    assert task.status() == "75\n" and task.log().splitlines()[-2:] == ["saved", "state saved; requeueing"]
     (task.job.folder / "checkpoint.npz").touch()
     assert task.run("echo 1 | tee out/seed=2/config.yaml > out/seed=2/image.png", SLURM_RESTART_COUNT="1") == (0, "")
     assert task.arguments()[2:] == ["--resume"] and "restart 1" in task.log() and state_of(task.job, {}).name == "done"
@@ -376,7 +376,7 @@ def test_a_warning_during_the_setup_does_not_start_the_program(tmp_path, fake_sl
 def test_there_is_a_most_of_restarts(tmp_path, fake_slurm):  # noqa: F811
     task = Task(tmp_path, restarts=2)
     assert task.run("exit 75", SLURM_RESTART_COUNT="2") == (75, "")
-    assert not fake_slurm.calls("scontrol") and "queued again 2 times" in task.log()
+    assert not fake_slurm.calls("scontrol") and "requeued 2 times" in task.log()
     assert task.run("exit 75", SLURM_RESTART_COUNT="1")[0] == 75
     assert len(fake_slurm.calls("scontrol")) == 1
 
@@ -408,7 +408,7 @@ def test_an_end_without_a_word_is_a_failure(tmp_path):
     deadline = time.monotonic() + 20
     while (found := state_of(task.job, {})).name == "running" and time.monotonic() < deadline:
         time.sleep(0.05)  # the system takes a moment to end all that held the lock
-    assert found.name == "failed" and found.reason.startswith("Slurm job 12_1 on node1 ended without a word")
+    assert found.name == "failed" and found.reason.startswith("Slurm job 12_1 on node1 exited without a message")
 
 
 def test_the_small_job_that_collects(tmp_path):

@@ -67,10 +67,10 @@ def test_times_are_those_of_slurm(time, seconds):
         ({"time": 5400}, "cluster.time: 5400: Input should be hours:minutes:seconds in quotes"),
         ({"time": "soon"}, "cluster.time: 'soon': Input should be hours"),
         ({"time": "0:00"}, "cluster.time: '0:00': Input should be hours"),
-        ({"time": "2"}, "cluster: time 2 is no longer than the warning before its end, 120 s"),
+        ({"time": "2"}, "cluster: time 2 must be longer than the warning before its end, 120 s"),
         ({"setup": ["a\nb"]}, "cluster.setup.0: 'a\\nb': Input should be one line"),
         ({"setup": 3}, "cluster.setup: 3: Input should be a valid tuple"),
-        ({"options": "constraint=a"}, "cluster.options: 'constraint=a': Input should be an option of sbatch"),
+        ({"options": "constraint=a"}, "cluster.options: 'constraint=a': Input should be an sbatch option"),
         ({"options": ["--time=3"]}, "'--time=3': Input should not be an option that has a key of its own, time"),
         ({"options": ["-pgpu"]}, "'-pgpu': Input should not be an option that has a key of its own, partition"),
         ({"options": ["--chdir=/"]}, "'--chdir=/': Input should not be an option that the job file"),
@@ -91,5 +91,5 @@ def test_a_mistake_is_one_line(keys, words):
 def test_a_mistake_on_the_command_line_is_one_line():
     with pytest.raises(UserError, match=r"^cluster\.memory: 'x': Input should be a number and a unit"):
         Cluster().changed({"memory": "x"})
-    with pytest.raises(UserError, match=r"^cluster: time 1 is no longer than"):
+    with pytest.raises(UserError, match=r"^cluster: time 1 must be longer than"):
         Cluster().changed({"time": "1"})

@@ -58,7 +58,7 @@ def test_what_a_cluster_has_is_left_to_it():
     said = []
     queue = {"seed=1": State("queued"), "seed=2": State("queued"), "seed=3": State("running")}
     local.run_here(plan, 2, said.append, queue)
-    assert said == ["1 of 3 done already", "2 left to the cluster"] and not plan.jobs[1].folder.exists()
+    assert said == ["1 of 3 already done", "2 left to the cluster"] and not plan.jobs[1].folder.exists()
 
 
 def test_where_a_job_began_on_a_cluster_is_forgotten(monkeypatch):
@@ -127,4 +127,6 @@ def test_what_an_interruption_says_is_true(monkeypatch, signals, words):
     with pytest.raises(Interrupted, match=words):
         local.run_here(planned(jobs=[{}]), 1, said.append)
     hand.join()
-    assert said[:-1] == ["stopping 1 running", "ending 1 at once"][:signals] and state_of(job).name == "left"
+    assert (
+        said[:-1] == ["stopping running jobs: 1", "killing running jobs: 1"][:signals] and state_of(job).name == "left"
+    )

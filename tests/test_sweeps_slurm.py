@@ -36,8 +36,8 @@ def test_what_is_left_is_sent_as_one_array_and_the_collection_after_it(fake_slur
         (here, "--parsable array-1.sbatch"), (here, "--parsable --dependency=afterany:101 collect.sbatch"),
     ]  # fmt: skip
     assert count == 2 and said == [
-        "sent 2 of 3 jobs as Slurm array 101: it's out é/slurm/array-1.sbatch",
-        "Slurm job 102 makes contact.png and results.csv when the array is over",
+        "submitted 2 of 3 jobs as Slurm array 101: it's out é/slurm/array-1.sbatch",
+        "Slurm job 102 makes contact.png and results.csv when the array has finished",
     ]
     text = (plan.folder / "slurm" / "array-1.sbatch").read_text()
     assert batch.jobs_in(text) == ["seed=1", "seed=3"] and "#SBATCH --partition=gpu\n" in text
@@ -90,14 +90,14 @@ def test_a_job_file_that_is_gone_is_an_error(fake_slurm):  # noqa: F811
     plan = planned(vary={"seed": [1, 2]})
     send(plan)
     fake_slurm.queue(entry(plan, 0, "PENDING", file="mine.sbatch"))
-    with pytest.raises(UserError, match=r"^Slurm job 101 was sent with .*mine\.sbatch: No such file"):
+    with pytest.raises(UserError, match=r"^Slurm job 101 was submitted with .*mine\.sbatch, .*: No such file"):
         slurm.queue_of(plan)
 
 
 def test_nothing_is_written_where_slurm_is_not(monkeypatch):
     plan = planned(jobs=[{}])
     monkeypatch.setenv("PATH", "/nonexistent")
-    with pytest.raises(UserError, match=r"^there is no sbatch here: --cluster slurm is for the login node"):
+    with pytest.raises(UserError, match=r"^sbatch not found: run --cluster slurm on the login node"):
         send(plan)
     assert not plan.folder.exists()
 
@@ -105,8 +105,8 @@ def test_nothing_is_written_where_slurm_is_not(monkeypatch):
 @pytest.mark.parametrize(
     ("output", "keys", "words"),
     [
-        ("50%", {}, "Slurm cannot work"),
-        ("out", {"setup": ["("]}, "is no line of bash"),
+        ("50%", {}, "Slurm does not support"),
+        ("out", {"setup": ["("]}, "is not a complete line of bash"),
         ("out", {"gpus": "0"}, "device"),
     ],
 )
@@ -139,7 +139,7 @@ def test_a_collection_that_is_refused_is_no_error(fake_slurm):  # noqa: F811
     script = fake_slurm.folder / "sbatch"
     script.write_text(script.read_text().replace("cat refuse", '[[ $* = *collect* ]] && echo "no GPU" >&2 && exit 1 #'))
     count, said = send(plan)
-    assert count == 1 and said[1] == "contact.png and results.csv are left to you, with --collect: sbatch: no GPU"
+    assert count == 1 and said[1] == "make contact.png and results.csv with --collect: sbatch: no GPU"
 
 
 def test_two_do_not_send_at_once(fake_slurm):  # noqa: F811
@@ -148,7 +148,7 @@ def test_two_do_not_send_at_once(fake_slurm):  # noqa: F811
     folder.mkdir(parents=True)
     with open(folder / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match=r"another submit\.py is sending this sweep just now"):
+        with pytest.raises(UserError, match=r"another submit\.py is submitting this sweep"):
             send(plan)
     assert not fake_slurm.calls("sbatch")
 
@@ -187,6 +187,6 @@ def test_force_lets_what_failed_or_has_changed_begin_anew_unless_it_is_queued(fa
 def test_nothing_is_forgotten_where_something_is_at_fault(fake_slurm):  # noqa: F811
     plan = planned(jobs=[{"memory": "9GB"}])
     finish(plan.jobs[0], 3)
-    with pytest.raises(UserError, match="a job is given 8GB"):
+    with pytest.raises(UserError, match="a job gets 8GB"):
         slurm.send(plan, Cluster(memory="8GB"), ["trial.yaml"], print, force=True)
     assert (plan.jobs[0].folder / "image.png").exists()

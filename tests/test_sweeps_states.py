@@ -31,7 +31,7 @@ def test_states():
         assert reports.summary(plan) == "1 done, 1 running, 1 unfinished, 3 failed, 1 left"
     assert [state.name for state in states] == ["done", "failed", "failed", "failed", "unfinished", "running", "left"]
     assert states[1].reason == "picture x.jpg: no such file" and "no finite number" in states[2].reason
-    assert states[3].reason == "killed by signal 9; the last it said: step 10 of 20"
+    assert states[3].reason == "killed by signal 9; last output: step 10 of 20"
     options = [command.command_of(job)[4:] for job in plan.jobs]
     assert options == [["--force"], [], ["--force"], [], ["--resume"], [], []]
     assert reports.report(plan).splitlines()[1] == "seed=1: failed: picture x.jpg: no such file"
@@ -43,7 +43,7 @@ def test_a_picture_made_with_other_settings_is_not_taken_for_done():
     check_settings(plan)
     check_settings(planned(["memory=3GB"], vary={"seed": [0, 1]}))  # which changes nothing but rounding
     with pytest.raises(
-        UserError, match=r"job seed=1: output/sweeps/trial/seed=1 holds a run with another tv\.weight; "
+        UserError, match=r"job seed=1: output/sweeps/trial/seed=1 contains a run with another tv\.weight; "
     ):
         check_settings(planned(["tv.weight=7"], vary={"seed": [0, 1]}))
 
@@ -53,7 +53,7 @@ def test_a_picture_made_by_an_earlier_version_is_not_taken_for_done():
     finish(plan.jobs[1])
     config = plan.jobs[1].folder / "config.yaml"
     config.write_text(config.read_text().replace("\nnormalization:", "\nconvention:"))
-    with pytest.raises(UserError, match=r"^job seed=1: .* holds a run with another set of keys; begin such jobs anew"):
+    with pytest.raises(UserError, match=r"^job seed=1: .* contains a run with another set of keys; restart such jobs"):
         check_settings(plan)
     assert to_begin_anew(plan) == [plan.jobs[1]]
 
@@ -63,7 +63,7 @@ def changed(assignment):
     try:
         check_settings(planned([assignment], vary={"seed": [0, 1]}))
     except UserError as error:
-        assert f"holds a run with another {assignment.partition('=')[0]}; begin such jobs anew" in str(error)
+        assert f"contains a run with another {assignment.partition('=')[0]}; restart such jobs" in str(error)
         return True
     return False
 
@@ -170,7 +170,7 @@ def test_the_queue_of_a_cluster_says_more_than_the_folder():
         "done", "running", "queued", "queued", "failed", "unfinished", "left",
     ]  # fmt: skip
     assert state_of(lost, queue).reason == (
-        "Slurm job 7_4 on node1 ended without a word: killed, or out of memory or time; the last it said: step 10 of 20"
+        "Slurm job 7_4 on node1 exited without a message: killed, or out of memory or time; last output: step 10 of 20"
     )
     assert state_of(lost).name == "left"  # it may be running, for all we know
     assert reports.sentence(again, queue) == "seed=2: queued: QOSMaxJobs"
