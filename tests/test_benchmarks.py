@@ -65,7 +65,7 @@ def test_bfloat16_is_measured_where_it_gains_or_is_forced(monkeypatch: pytest.Mo
         monkeypatch.setattr(runtime, "has_bfloat16", lambda able=able: able)
         assert machine.measures_bfloat16(forced) == expected
         if not expected:
-            assert machine.why_no_bfloat16(forced).startswith("(bfloat16 is left out")
+            assert machine.why_no_bfloat16(forced).startswith("(bfloat16 is skipped")
 
 
 def test_a_fresh_process_has_its_own_peak_memory() -> None:
@@ -154,12 +154,12 @@ def test_the_comparison_refuses_what_it_does_not_know() -> None:
     for assignments, message in (
         (["normalization=gatys"], "normalization: balanced"),
         (["tv.kind=power"], "laplacian"),
-        (["style.layers={pool2: 1}"], "does not tap poolings"),
+        (["style.layers={pool2: 1}"], "does not support poolings"),
     ):
         config = quality.config_for("vgg_slim", 48, *PICTURES, assignments)
         with pytest.raises(UserError, match=message):
             pytorch.objective_of(config, pipeline.read_pictures(config)[-1], weights.random(config.spec, 0))
-    with pytest.raises(UserError, match=r"no network of the VGG family; .* vgg16, vgg19, vgg19_16x, vgg_slim"):
+    with pytest.raises(UserError, match=r"not a network of the VGG family; .* vgg16, vgg19, vgg19_16x, vgg_slim"):
         pytorch.blocks_of("squeezenet")
 
 
@@ -236,7 +236,7 @@ def test_a_curve_that_is_none_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--reuse"):
         quality.read_pytorch_curve(file, "vgg_slim", 64)
     file.write_text("a,b\n1,2\n")
-    with pytest.raises(UserError, match="no CSV that --curve wrote"):
+    with pytest.raises(UserError, match="not a CSV file written by --curve"):
         quality.read_pytorch_curve(file, "vgg_slim", 64)
     quality.write_curves(file, [race_of(points(1.0), points(2.0))])
     with pytest.raises(UserError, match="no curve of PyTorch for vgg_slim at a long edge of 65"):
@@ -271,12 +271,12 @@ def test_sizes_are_compared_with_one_and_end_where_memory_does(monkeypatch: pyte
     }
     assert rows[256, None][:3] == ["1.00", "0.50", "10.000"]
     assert rows[512, 400][:3] == ["2.00", "1.00", "20.000"]
-    assert rows[1024, None][0] == "ended by the system" and rows[2048, None][0] == "not tried: above 1024"
+    assert rows[1024, None][0] == "killed by the system" and rows[2048, None][0] == "not tried: above 1024"
     assert rows[2048, 400][:2] == ["2.00", "4.00"]
 
 
 def test_tiles_too_small_are_refused() -> None:
-    with pytest.raises(UserError, match=r"--tiles: 30 pixels are too few for vgg_slim: expected at least \d+"):
+    with pytest.raises(UserError, match=r"--tiles: 30 pixels are too few for vgg_slim; expected at least \d+"):
         list(sizes.measure("vgg_slim", [256], [30], 512, 1))
 
 
@@ -342,23 +342,23 @@ def test_the_command_measures_prints_and_keeps_all_tables(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["steps", "--models", "squeezenet"], "squeezenet is no network of the VGG family"),
+        (["steps", "--models", "squeezenet"], "squeezenet is not a network of the VGG family"),
         (["steps", "--models", "vgg91"], "did you mean 'vgg19'"),
-        (["steps", "--repeats", "0"], "--repeats: 0 is not allowed; expected 1 or more"),
-        (["sizes", "--edges", "8"], "--edges: 8 is not allowed; expected 16 or more"),
+        (["steps", "--repeats", "0"], "--repeats: 0 is too small; expected 1 or more"),
+        (["sizes", "--edges", "8"], "--edges: 8 is too small; expected 16 or more"),
         (["quality", "--set", "size=nine"], "size: 'nine': Input should be"),
         (["quality", "--reuse", "absent.csv"], "--reuse absent.csv: No such file"),
         (["quality", "--models", "vgg_slim", "--content", "absent.jpg"], "absent.jpg"),
         (["steps", "--write", "absent.md"], "--write absent.md: No such file"),
     ],
 )
-def test_what_is_at_fault_is_said_in_one_line(arguments: list[str], message: str) -> None:
+def test_invalid_options_are_reported_in_one_line(arguments: list[str], message: str) -> None:
     done = python(BENCH, *arguments)
     assert done.returncode == 2
     assert message in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_pictures_are_looked_for_from_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_picture_names_are_relative_to_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.jpg").write_bytes((PROJECT / "input" / "coffee.jpg").read_bytes())
     monkeypatch.chdir(tmp_path)
     config = quality.config_for("vgg_slim", 32, "mine.jpg", "input/night.jpg", [])

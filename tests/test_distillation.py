@@ -131,27 +131,27 @@ def test_head_gradients_are_those_of_the_losses(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_student_learns(settings: training.Settings) -> None:
-    teachers, pupil = training.Teachers(settings), training.Student(settings)
+    teachers, learner = training.Teachers(settings), training.Student(settings)
     source = crops.Crops([crops.Group(1.0, pictures(2))], settings.crop, np.random.default_rng(0))
     teachers.learn_bases(source, 3, settings.batch)
     batch = source.batch(settings.batch)
     totals = []
     for step in range(12):
-        losses = pupil.losses(batch, teachers(batch), train=True)
+        losses = learner.losses(batch, teachers(batch), train=True)
         assert list(losses) == [target.projection.name for target in student.TARGETS]
         totals.append(sum(features for features, _ in losses.values()))
-        pupil.update(step + 1, 3e-3)
+        learner.update(step + 1, 3e-3)
     assert totals[-1] < 0.8 * totals[0]
 
 
 def test_dead_filters_are_started_over(settings: training.Settings) -> None:
-    pupil = training.Student(settings)
+    learner = training.Student(settings)
     for name, value in (("conv2_1_weight", 0.0), ("conv2_1_bias", -1.0)):
-        pupil.arrays[name][3:5] = value
+        learner.arrays[name][3:5] = value
     batch = np.stack([np.asarray(picture, np.float32)[:64, :64].transpose(2, 0, 1) for picture in pictures(4)])
-    assert pupil.revive(batch, np.random.default_rng(0)) >= 2
-    assert (pupil.arrays["conv2_1_weight"].asnumpy()[3:5] != 0).all()
-    assert (pupil.arrays["conv2_1_bias"].asnumpy()[3:5] == 0).all()
+    assert learner.revive(batch, np.random.default_rng(0)) >= 2
+    assert (learner.arrays["conv2_1_weight"].asnumpy()[3:5] != 0).all()
+    assert (learner.arrays["conv2_1_bias"].asnumpy()[3:5] == 0).all()
 
 
 def test_a_training_that_was_stopped_is_resumed_as_if_it_had_not_been(
@@ -166,11 +166,11 @@ def test_a_training_that_was_stopped_is_resumed_as_if_it_had_not_been(
     class Killed(Exception):
         pass
 
-    def kill_at_three(pupil: training.Student, step: int, rate: float) -> None:
+    def kill_at_three(learner: training.Student, step: int, rate: float) -> None:
         if step == 4 and not (tmp_path / "killed").exists():
             (tmp_path / "killed").touch()
             raise Killed
-        update(pupil, step, rate)
+        update(learner, step, rate)
 
     update = training.Student.update
     monkeypatch.setattr(training.Student, "update", kill_at_three)
@@ -184,8 +184,8 @@ def test_a_training_that_was_stopped_is_resumed_as_if_it_had_not_been(
 
 
 def test_what_the_student_is_saved_as_does_what_it_learned(settings: training.Settings) -> None:
-    pupil = training.Student(settings)
-    parameters = pupil.parameters()
+    learner = training.Student(settings)
+    parameters = learner.parameters()
     assert list(parameters) == list(model_vgg_slim.SPEC.parameters)
-    learned = pupil.arrays["conv1_1_weight"].asnumpy()
+    learned = learner.arrays["conv1_1_weight"].asnumpy()
     assert relative_error(parameters["conv1_1_weight"] * training.INPUT_SCALE, learned) < 1e-6

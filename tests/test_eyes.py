@@ -55,7 +55,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict, d
 
 
 @pytest.fixture(scope="module", params=["in two files", "whole", "squeezenet"])
-def eye(request: pytest.FixtureRequest, files: tuple) -> eyes.Eye:
+def eye(request: pytest.FixtureRequest, files: tuple) -> eyes.Judge:
     if request.param == "in two files":
         return eyes.load_vgg19(files[:2])
     if request.param == "whole":
@@ -63,13 +63,13 @@ def eye(request: pytest.FixtureRequest, files: tuple) -> eyes.Eye:
     return eyes.squeezenet(random_parameters("squeezenet"))
 
 
-def test_a_picture_is_at_no_distance_from_itself(eye: eyes.Eye) -> None:
+def test_a_picture_is_at_no_distance_from_itself(eye: eyes.Judge) -> None:
     picture = random_picture(60, 80, 0)
     assert eye.style_distances(picture, picture) == dict.fromkeys(eye.style_layers, 0)
     assert eye.content_distance(picture, picture) == 0
 
 
-def test_the_distances_are_those_of_the_formulas(eye: eyes.Eye) -> None:
+def test_the_distances_are_those_of_the_formulas(eye: eyes.Judge) -> None:
     picture, photograph, painting = (random_picture(60, width, seed) for seed, width in enumerate((80, 80, 50)))
     found, content, style = (eye.features(values) for values in (picture, photograph, painting))
     distances = eye.style_distances(picture, painting)
@@ -85,7 +85,7 @@ def test_the_distances_are_those_of_the_formulas(eye: eyes.Eye) -> None:
     assert eye.content_distance(picture, photograph) == pytest.approx(expected, rel=1e-6)
 
 
-def test_what_was_seen_is_kept_and_not_taken_for_another(eye: eyes.Eye) -> None:
+def test_cached_summaries_are_not_confused(eye: eyes.Judge) -> None:
     """A picture changed in place is another picture, one of the same values is the same, and shapes may alternate."""
     first, other, painting = random_picture(60, 80, 0), random_picture(40, 50, 1), random_picture(48, 48, 2)
     before = eye.style_distances(first, painting), eye.style_distances(other, painting)
@@ -97,12 +97,12 @@ def test_what_was_seen_is_kept_and_not_taken_for_another(eye: eyes.Eye) -> None:
     assert (eye.style_distances(changed, painting), eye.style_distances(other, painting)) == before
 
 
-def test_pictures_of_different_sizes_have_no_content_distance(eye: eyes.Eye) -> None:
+def test_pictures_of_different_sizes_have_no_content_distance(eye: eyes.Judge) -> None:
     with pytest.raises(ValueError, match="content distance"):
         eye.content_distance(random_picture(40, 60, 0), random_picture(60, 40, 0))
 
 
-def test_the_smallest_picture_can_be_judged_and_a_smaller_one_is_refused(eye: eyes.Eye) -> None:
+def test_the_smallest_picture_can_be_judged_and_a_smaller_one_is_rejected(eye: eyes.Judge) -> None:
     side = 32 if eye.name == "VGG-19" else model_squeezenet.SPEC.smallest_side("fire9")
     small = eye.features(random_picture(side, side, 0))
     assert all(min(values.shape) > 0 for values in small.values())
@@ -125,7 +125,7 @@ def test_the_whole_of_vgg19_sees_what_pytorch_sees() -> None:
 
 
 def compare_with_pytorch(
-    eye: eyes.Eye, exact: dict, compressed: dict | None, first: np.ndarray, second: np.ndarray
+    eye: eyes.Judge, exact: dict, compressed: dict | None, first: np.ndarray, second: np.ndarray
 ) -> None:
     """Compare the features of two pictures and their distances; the second is resized for the content."""
     found, wanted = (torch_eyes.see(picture, exact, compressed) for picture in (first, second))
@@ -204,7 +204,7 @@ def test_an_eye_without_weights_is_left_out(monkeypatch: pytest.MonkeyPatch, tmp
         eyes.load()
     found, left_out = eyes.load(vgg19_paths=files[:2])
     assert [eye.name for eye in found] == ["VGG-19"]
-    assert len(left_out) == 1 and left_out[0].startswith("SqueezeNet is left out") and "--squeezenet" in left_out[0]
+    assert len(left_out) == 1 and left_out[0].startswith("SqueezeNet is skipped") and "--squeezenet" in left_out[0]
     weights.save(tmp_path / "squeezenet.params", random_parameters("squeezenet"))
     found, left_out = eyes.load()
     assert [eye.name for eye in found] == ["SqueezeNet"] and "--vgg19" in left_out[0]
@@ -241,5 +241,5 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path, files: tuple) -> No
     with pytest.raises(UserError, match=r"conv2_1_bias is stored with the shape \(5,\), expected \(128,\)"):
         eyes.load_vgg19([broken, compressed])
     np.savez(broken, **{**stored, "conv2_1.bias": np.array([None] * 128)})
-    with pytest.raises(UserError, match="conv2_1_bias holds no floating-point numbers"):
+    with pytest.raises(UserError, match="conv2_1_bias is not a floating-point array"):
         eyes.load_vgg19([broken, compressed])

@@ -54,10 +54,10 @@ def test_receptive_fields_are_what_the_activations_depend_on(model):
         values = features(picture)[layer]
         row, column = (length // 2 for length in values.shape[1:])
         before = values[:, row, column]
-        window = Window.seen(field, row, column)
-        assert window == window.cut(height, width), "the picture is too small for this test"
+        window = Window.of_value(field, row, column)
+        assert window == window.clipped(height, width), "the picture is too small for this test"
         outside = noise.copy()
-        window.of(outside)[:] = window.of(picture)
+        window.crop(outside)[:] = window.crop(picture)
         assert np.abs(features(outside)[layer][:, row, column] - before).max() < FAINT * before.max()
         for line in (
             np.s_[window.top, window.left : window.right],
@@ -80,9 +80,9 @@ def test_receptive_fields_at_the_border(model):
     before = features(picture)
     for layer in ("pool1", spec.layer_names[5], spec.layer_names[-1]):
         for row, column in ((0, 0), tuple(length - 1 for length in before[layer].shape[1:])):
-            window = Window.seen(spec.receptive_field(layer), row, column).cut(height, width)
+            window = Window.of_value(spec.receptive_field(layer), row, column).clipped(height, width)
             outside = noise.copy()
-            window.of(outside)[:] = window.of(picture)
+            window.crop(outside)[:] = window.crop(picture)
             found, expected = features(outside)[layer][:, row, column], before[layer][:, row, column]
             assert np.abs(found - expected).max() < FAINT * expected.max()
 
@@ -111,7 +111,7 @@ def test_peaks_are_those_of_a_plain_search(field):
     for flat in np.argsort(-activations, axis=None, kind="stable"):
         here = tuple(map(int, np.unravel_index(flat, activations.shape)))
         if activations[here] > 0 and not any(
-            overlap(Window.seen(field, *here), Window.seen(field, *there)) for there in expected
+            overlap(Window.of_value(field, *here), Window.of_value(field, *there)) for there in expected
         ):
             expected.append(here)
     assert len(expected) > 5
@@ -141,10 +141,10 @@ def test_the_strongest_patches_are_those_of_a_plain_search(files, model, layer):
         for flat in np.argsort(-found, axis=None, kind="stable"):
             here = tuple(map(int, np.unravel_index(flat, found.shape)))
             if len(mine) < 2 and not any(
-                overlap(Window.seen(field, *here), Window.seen(field, *there)) for there in mine
+                overlap(Window.of_value(field, *here), Window.of_value(field, *there)) for there in mine
             ):
                 mine.append(here)
-                expected.append((found[here], file.name, Window.seen(field, *here)))
+                expected.append((found[here], file.name, Window.of_value(field, *here)))
     expected.sort(key=lambda patch: -patch[0])
     patches = strongest(spec, layer, channel, random_parameters(model), files, 96, 5)
     assert [(patch.picture, patch.window) for patch in patches] == [patch[1:] for patch in expected[:5]]
@@ -152,7 +152,7 @@ def test_the_strongest_patches_are_those_of_a_plain_search(files, model, layer):
     assert patches[0].activation == pytest.approx(max(found.max() for found in values), rel=1e-4)
     for number, patch in enumerate(patches):
         picture = images.read(files[[file.name for file in files].index(patch.picture)])
-        np.testing.assert_array_equal(patch.pixels, patch.window.cut(72, 96).of(picture))
+        np.testing.assert_array_equal(patch.pixels, patch.window.clipped(72, 96).crop(picture))
         assert patch.gradient.shape == patch.pixels.shape
         for other in patches[:number]:
             assert other.picture != patch.picture or not overlap(other.window, patch.window)
@@ -176,11 +176,11 @@ def test_the_gradient_is_that_of_finite_differences(model, layer):
     features = features_of(model, (layer,), 40, 48)
     for row, column in peaks(unit.activations, spec.receptive_field(layer), 3)[1:]:
         gradient = unit.gradient(row, column)
-        window = Window.seen(spec.receptive_field(layer), row, column).cut(40, 48)
+        window = Window.of_value(spec.receptive_field(layer), row, column).clipped(40, 48)
         outside = gradient.copy()
-        window.of(outside)[:] = 0
+        window.crop(outside)[:] = 0
         assert (outside == 0).all()
-        assert (window.of(gradient) != 0).mean() > 0.5
+        assert (window.crop(gradient) != 0).mean() > 0.5
         pixels_tried = np.random.default_rng(0).integers(
             (window.top, window.left, 0), (window.bottom, window.right, 3), (12, 3)
         )
@@ -258,7 +258,7 @@ def test_the_command(tmp_path, files):
         (("vgg_slim", "relu3_1", 0, "--size", 0), "expected at least 1"),
         (("vgg_slim", "relu3_1", 0, "--patches", 0), "expected at least 1"),
         (("vgg_slim", "relu3_1", 0, "--weights", "absent.params"), "absent.params"),
-        (("vgg_slim", "relu5_1", 0, "--size", 17), "needs at least 16 a side"),
+        (("vgg_slim", "relu5_1", 0, "--size", 17), "needs at least 16 per side"),
         (("vgg_slim", "relu3_1", 0, "--output", "sheet.txt"), "ends in .png or .jpg"),
     ],
     ids=["model", "layer", "channel", "negative channel", "size", "patches", "weights", "small", "ending"],
@@ -280,5 +280,5 @@ def test_missing_pictures_and_dead_filters(tmp_path, files, capsys, monkeypatch)
     dead["conv1_1_bias"] = np.full_like(dead["conv1_1_bias"], -1e6)
     monkeypatch.setattr(weights, "load", lambda *_: dead)
     assert main(["vgg_slim", "relu1_1", "0", "--pictures", str(files[0])]) == 2
-    assert capsys.readouterr().err.startswith("error: nothing in the pictures excites channel 0 of vgg_slim relu1_1")
+    assert capsys.readouterr().err.startswith("error: nothing in the pictures activates channel 0 of vgg_slim relu1_1")
     assert not list(tmp_path.iterdir())

@@ -1,7 +1,7 @@
-"""The network and the objective in PyTorch, as programs written in it have them.
+"""The network and the objective in PyTorch, as in typical PyTorch programs.
 
-The objective is that of the normalization `balanced`, written down once more: nothing is shared with
-`styletransfer/losses/objective.py` but the weights. `load_torch` is the only import of PyTorch.
+The objective is that of the normalization `balanced`, implemented independently: only the weights are shared with
+`styletransfer/losses/objective.py`. Only `load_torch` imports PyTorch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from styletransfer.weights import Parameters
 
 
 def load_torch() -> ModuleType:
-    """PyTorch, with as many threads as ours has."""
+    """Import PyTorch, with the same number of threads as ours."""
     import torch
 
     torch.set_num_threads(threads())
@@ -39,16 +39,16 @@ def blocks_of(model: str) -> Sequence[Sequence[int]]:
     Raises
     ------
     UserError
-        If it is of another.
+        If it belongs to another family.
     """
     family = {name: blocks for name in models.names() if (blocks := getattr(models.load(name), "BLOCKS", None))}
     if model not in family:
-        raise UserError(f"{model} is no network of the VGG family; {nearest(model, family)}")
+        raise UserError(f"{model} is not a network of the VGG family; {nearest(model, family)}")
     return family[model]
 
 
 class Network:
-    """A network of the VGG family: an image (1, 3, H, W) in, the tapped features out.
+    """A network of the VGG family: maps an image (1, 3, H, W) to the tapped features.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Network:
     precision : str
         float32; or bfloat16, for weights and features.
     channels_last : bool
-        Whether arrays lie channels-last in memory.
+        Whether the memory format is channels-last.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Network:
         self._blocks = blocks_of(model)
         self._wanted = set(layers)
         if any(layer.startswith("pool") for layer in self._wanted):
-            raise UserError("the comparison with PyTorch does not tap poolings: leave them out of the layers")
+            raise UserError("the comparison with PyTorch does not support poolings as layers")
         projections = getattr(models.load(model), "PROJECTIONS", ())
         self._projections = {projection.of: projection.name for projection in projections}
         self._pool = getattr(torch.nn.functional, f"{pooling}_pool2d")
@@ -110,7 +110,7 @@ class Network:
 
 
 class Objective:
-    """The balanced total of an image: shares of what the targets hold, and the Laplacian TV.
+    """The balanced total of an image: losses relative to the energy of their targets, and the Laplacian TV.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ class Objective:
     styles : sequence of (weight, array (1, 3, h, w))
         Weights sum to 1.
     weights : Weights
-        A TV weight above 0 counts the Laplacian TV, over that of the content.
+        A TV weight above 0 adds the Laplacian TV relative to that of the content.
     """
 
     def __init__(self, network: Network, content: NDArray, styles: Sequence[tuple[float, NDArray]], weights: Weights):
@@ -142,7 +142,7 @@ class Objective:
             self._tv_factor = weights.tv / float(self._tv(picture)) if weights.tv > 0 else 0.0
 
     def __call__(self, image: Any) -> Any:
-        """The total, an array without axes that knows its gradient."""
+        """The total, a differentiable scalar."""
         features = self._network(image)
         total = self._tv(image) * self._tv_factor if self._tv_factor else image.new_zeros(())
         for layer, target in self._content.items():
@@ -169,23 +169,24 @@ def _energy(value: Any) -> Any:
 
 
 def _factors(weight: float, layers: Mapping[str, float], targets: Mapping[str, Any]) -> dict[str, float]:
-    """What the raw sum of squares of every layer is multiplied by."""
+    """The factor of each layer's raw sum of squares."""
     whole = sum(layers.values())
     return {layer: weight * layers[layer] / whole / float(_energy(target)) for layer, target in targets.items()}
 
 
 def objective_of(config: Config, pictures: Pictures, parameters: Parameters) -> Objective:
-    """That of a config, float32 and channels first, for pictures from :func:`styletransfer.run.pipeline.read_pictures`.
+    """The float32, channels-first objective of a config, for pictures from
+    :func:`styletransfer.run.pipeline.read_pictures`.
 
     Raises
     ------
     UserError
-        If the config asks for what is not written down here.
+        If the config uses something that is not implemented here.
     """
     if config.normalization != "balanced":
-        raise UserError(f"the comparison with PyTorch knows normalization: balanced only, not {config.normalization}")
+        raise UserError(f"the comparison with PyTorch needs normalization: balanced, not {config.normalization}")
     if config.tv.weight > 0 and config.tv.kind not in ("laplacian", "none"):
-        raise UserError(f"the comparison with PyTorch knows tv.kind: laplacian and none only, not {config.tv.kind}")
+        raise UserError(f"the comparison with PyTorch needs tv.kind: laplacian or none, not {config.tv.kind}")
     if pictures.content is None:
         raise UserError("the comparison with PyTorch needs a content picture")
     content_layers, style_layers = config.content.layers or {}, config.style.layers or {}
