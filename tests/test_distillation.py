@@ -1,4 +1,4 @@
-"""The training of the bundled network, small: crops, targets, losses, learning, resumption."""
+"""The training of the bundled network at a small scale: crops, targets, losses, learning, resumption."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def pictures(count: int, seed: int = 0) -> list[Image.Image]:
     return [Image.fromarray(images.to_bytes(random_picture(90, 120, seed + number))) for number in range(count)]
 
 
-def test_crops_repeat_from_their_seed_and_stay_in_range() -> None:
+def test_crops_are_reproducible_and_stay_in_range() -> None:
     def batch(seed: int) -> np.ndarray:
         groups = [crops.Group(1.0, pictures(3)), crops.Group(0.5, pictures(2, 9), varied=False), crops.Group(1.0, [])]
         return crops.Crops(groups, 48, np.random.default_rng(seed)).batch(8)
@@ -34,7 +34,7 @@ def test_crops_repeat_from_their_seed_and_stay_in_range() -> None:
 
 
 def write(path: Path, parameters: dict[str, np.ndarray]) -> Path:
-    """Parameters as they are published: ``conv1_1.weight``, ``conv41_aux.bias``."""
+    """Parameters in the published layout: ``conv1_1.weight``, ``conv41_aux.bias``."""
     names = {name: f"{name.rpartition('_')[0]}.{name.rpartition('_')[2]}" for name in parameters}
     np.savez(path, **{names[name]: values for name, values in parameters.items()})
     return path
@@ -74,7 +74,7 @@ def test_every_layer_of_the_teacher_has_the_size_of_its_projection() -> None:
     assert [target.projection for target in student.TARGETS if target.weight == 1] == list(model_vgg_slim.PROJECTIONS)
 
 
-def test_the_teachers_own_layers_are_those_of_vgg19(settings: training.Settings) -> None:
+def test_the_exact_layers_of_the_teacher_match_vgg19(settings: training.Settings) -> None:
     see = teacher.Teacher(settings.vgg19, settings.vgg19_16x, (1, 3, 48, 48))
     batch = np.random.default_rng(0).normal(0, 50, (1, 3, 48, 48)).astype(np.float32)
     parameters = vgg19_parts.load_exact(settings.vgg19)
@@ -101,7 +101,7 @@ def test_principal_components_keep_distances_and_have_mean_squares_that_sum_to_1
     assert gram[0] == pytest.approx(gram[1], rel=1e-4)
 
 
-def test_head_gradients_are_those_of_the_losses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_head_gradients_match_the_losses(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(0)
     shapes = {target.projection.name: (2, 3, 4, 5) for target in student.TARGETS}
     wanted = {name: generator.normal(size=shape) for name, shape in shapes.items()}
@@ -144,7 +144,7 @@ def test_a_student_learns(settings: training.Settings) -> None:
     assert totals[-1] < 0.8 * totals[0]
 
 
-def test_dead_filters_are_started_over(settings: training.Settings) -> None:
+def test_dead_filters_are_reinitialized(settings: training.Settings) -> None:
     learner = training.Student(settings)
     for name, value in (("conv2_1_weight", 0.0), ("conv2_1_bias", -1.0)):
         learner.arrays[name][3:5] = value
@@ -154,7 +154,7 @@ def test_dead_filters_are_started_over(settings: training.Settings) -> None:
     assert (learner.arrays["conv2_1_bias"].asnumpy()[3:5] == 0).all()
 
 
-def test_a_training_that_was_stopped_is_resumed_as_if_it_had_not_been(
+def test_a_resumed_training_gives_the_same_result(
     settings: training.Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training, "_SAVE_EVERY", 2)
@@ -183,7 +183,7 @@ def test_a_training_that_was_stopped_is_resumed_as_if_it_had_not_been(
         np.testing.assert_array_equal(resumed[name], values)
 
 
-def test_what_the_student_is_saved_as_does_what_it_learned(settings: training.Settings) -> None:
+def test_the_saved_weights_compute_what_was_learned(settings: training.Settings) -> None:
     learner = training.Student(settings)
     parameters = learner.parameters()
     assert list(parameters) == list(model_vgg_slim.SPEC.parameters)

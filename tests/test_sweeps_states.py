@@ -1,4 +1,4 @@
-"""What has become of a job: its folder says so, and the queue of a cluster."""
+"""The state of a job, from its folder and from the queue of a cluster."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_states():
     assert reports.report(plan).splitlines()[1] == "seed=1: failed: picture x.jpg: no such file"
 
 
-def test_a_picture_made_with_other_settings_is_not_taken_for_done():
+def test_a_picture_with_other_settings_is_not_done():
     plan = planned(vary={"seed": [0, 1]})
     finish(plan.jobs[1])
     check_settings(plan)
@@ -48,7 +48,7 @@ def test_a_picture_made_with_other_settings_is_not_taken_for_done():
         check_settings(planned(["tv.weight=7"], vary={"seed": [0, 1]}))
 
 
-def test_a_picture_made_by_an_earlier_version_is_not_taken_for_done():
+def test_a_picture_of_an_earlier_version_is_not_done():
     plan = planned(vary={"seed": [0, 1]})
     finish(plan.jobs[1])
     config = plan.jobs[1].folder / "config.yaml"
@@ -59,7 +59,7 @@ def test_a_picture_made_by_an_earlier_version_is_not_taken_for_done():
 
 
 def changed(assignment):
-    """Whether jobs in the sweep's folders, with that setting changed, are refused."""
+    """Whether the jobs of the sweep are rejected with the given setting changed."""
     try:
         check_settings(planned([assignment], vary={"seed": [0, 1]}))
     except UserError as error:
@@ -68,7 +68,7 @@ def changed(assignment):
     return False
 
 
-def test_what_may_change_depends_on_how_far_a_job_is():
+def test_which_settings_may_change_depends_on_the_state_of_a_job():
     settings = ("output.save_every=7", "output.checkpoint_every=7", "output.denoise=0.1", "stop.max_iterations=7")
     job = planned(vary={"seed": [0, 1]}).jobs[1]
     assert not any(changed(setting) for setting in settings)  # there is nothing
@@ -85,7 +85,7 @@ def test_what_may_change_depends_on_how_far_a_job_is():
     assert not changed("tv.weight=7")  # it begins anew in any case
 
 
-def test_what_begins_anew_is_what_failed_or_was_another_run():
+def test_failed_and_changed_jobs_are_restarted():
     names = ("done", "other", "failed", "diverged", "unfinished", "other state", "queued", "nothing")
     plan = planned(vary={"seed": list(range(len(names)))})
     jobs = dict(zip(names, plan.jobs))
@@ -112,7 +112,7 @@ def test_what_begins_anew_is_what_failed_or_was_another_run():
     assert command.command_of(jobs["unfinished"])[4:] == ["--resume"] and state_of(jobs["done"]).name == "done"
 
 
-def test_what_runs_is_not_made_to_begin_anew():
+def test_running_jobs_are_not_restarted():
     (job,) = planned(jobs=[{}]).jobs
     finish(job)
     with open(job.folder / "job.log", "a") as log:
@@ -133,14 +133,14 @@ def test_a_run_that_diverged_is_never_done():
 
 
 @pytest.mark.parametrize("status", [None, 0, 75, 2, 3, -9])
-def test_a_picture_that_was_made_by_hand_is_done(status):
+def test_a_picture_made_by_hand_is_done(status):
     (job,) = planned(jobs=[{}]).jobs
     finish(job)
     (job.folder / "job.status").write_text("" if status is None else f"{status}\n")
     assert state_of(job).name == state_of(job, {job.name: State("queued")}).name == "done"
 
 
-def test_a_folder_that_cannot_be_looked_into_is_the_fault_of_its_job():
+def test_a_job_with_an_unreadable_folder_has_failed():
     job, other = planned(vary={"seed": [0, 1]}).jobs
     finish(other)
     job.folder.symlink_to("x" * 300)
@@ -150,7 +150,7 @@ def test_a_folder_that_cannot_be_looked_into_is_the_fault_of_its_job():
     check_settings(planned(vary={"seed": [0, 1]}))
 
 
-def test_the_queue_of_a_cluster_says_more_than_the_folder():
+def test_the_queue_takes_precedence_over_the_folder():
     plan = planned(vary={"seed": list(range(7))})
     done, begins, again, waits, lost, stopped, _ = plan.jobs
     finish(done)

@@ -29,7 +29,7 @@ both_models = pytest.mark.parametrize("model", sorted(SIZES))
 
 
 def features_of(model: str, layers: tuple[str, ...], height: int, width: int) -> Callable[[NDArray], dict]:
-    """A function from pictures of one size to the layers' features, (channels, h, w) each."""
+    """A function from pictures of one size to the features of layers, each (channels, h, w)."""
     spec = models.load(model).SPEC
     names, symbol = tapped(model, layers, [], spec.pooling)
     network = Network(names, symbol, random_parameters(model), (3, height, width), mx.cpu(), trainable=False)
@@ -72,7 +72,7 @@ def test_receptive_fields_are_what_the_activations_depend_on(model):
 
 @both_models
 def test_receptive_fields_at_the_border(model):
-    """The first and the last value of every layer depend on nothing outside their fields, cut at the border."""
+    """The first and the last value of every layer depend on nothing outside their fields, clipped at the border."""
     spec = models.load(model).SPEC
     height, width = SIZES[model]
     features = features_of(model, spec.layer_names, height, width)
@@ -87,7 +87,7 @@ def test_receptive_fields_at_the_border(model):
             assert np.abs(found - expected).max() < FAINT * expected.max()
 
 
-def test_receptive_fields_known_by_heart():
+def test_known_receptive_fields():
     vgg19, squeezenet = (models.load(name).SPEC for name in ("vgg19", "squeezenet"))
     assert vgg19.receptive_field("relu1_1") == ReceptiveField(size=3, stride=1, offset=1)
     assert vgg19.receptive_field("pool1") == ReceptiveField(size=6, stride=2, offset=2)
@@ -105,7 +105,7 @@ def overlap(first: Window, second: Window) -> bool:
 
 
 @pytest.mark.parametrize("field", [ReceptiveField(3, 1, 1), ReceptiveField(10, 4, 3), ReceptiveField(2, 2, 0)])
-def test_peaks_are_those_of_a_plain_search(field):
+def test_peaks_match_a_naive_search(field):
     activations = np.maximum(np.random.default_rng(0).normal(size=(15, 20)), 0)
     expected: list[tuple[int, int]] = []
     for flat in np.argsort(-activations, axis=None, kind="stable"):
@@ -131,7 +131,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.mark.parametrize(("model", "layer"), [("vgg_slim", "relu2_2"), ("squeezenet", "fire2")])
-def test_the_strongest_patches_are_those_of_a_plain_search(files, model, layer):
+def test_the_strongest_patches_match_a_naive_search(files, model, layer):
     spec, channel, field = models.load(model).SPEC, 7, models.load(model).SPEC.receptive_field(layer)
     features = features_of(model, (layer,), 72, 96)
     values = [features(images.read(file))[layer][channel] for file in files]
@@ -158,7 +158,7 @@ def test_the_strongest_patches_are_those_of_a_plain_search(files, model, layer):
             assert other.picture != patch.picture or not overlap(other.window, patch.window)
 
 
-def test_few_pictures_give_more_patches_each(files):
+def test_few_pictures_contribute_more_patches_each(files):
     spec = models.load("vgg_slim").SPEC
     arguments = (spec, "relu1_2", 3, random_parameters("vgg_slim"))
     assert len(strongest(*arguments, files[:1], 96, 5)) == 5
@@ -168,7 +168,7 @@ def test_few_pictures_give_more_patches_each(files):
 
 
 @pytest.mark.parametrize(("model", "layer"), [("vgg_slim", "relu2_1"), ("squeezenet", "relu_conv1")])
-def test_the_gradient_is_that_of_finite_differences(model, layer):
+def test_the_gradient_matches_finite_differences(model, layer):
     spec = models.load(model).SPEC
     picture = np.clip(random_picture(40, 48, 0), 0.1, 0.9)
     parameters = parameters_for(model, random_parameters(model), "rgb255")
@@ -197,7 +197,7 @@ def test_the_gradient_is_that_of_finite_differences(model, layer):
 
 
 def test_a_planted_pattern_is_found(tmp_path):
-    """A filter that is a pattern finds the place where the pattern was put, and its gradient shows the pattern."""
+    """A filter equal to a pattern finds where the pattern was planted, and its gradient shows the pattern."""
     generator = np.random.default_rng(0)
     pattern = generator.choice([-1.0, 1.0], (3, 3, 3))  # rows, columns, RGB
     parameters = dict(random_parameters("vgg_slim"))
@@ -222,7 +222,7 @@ def test_a_gradient_is_shown_around_grey():
     np.testing.assert_array_equal(displayed(np.zeros((2, 2, 3))), 0.5)
 
 
-def test_the_sheet_shows_patch_and_gradient_cut_at_the_border():
+def test_the_sheet_shows_patch_and_gradient_clipped_at_the_border():
     corner = visualization.Patch("a $name.png", 12.5, Window(-1, -1, 2, 2), np.zeros((2, 2, 3)), np.ones((2, 2, 3)))
     sheet = visualization.sheet([corner] * 4, "a title")
     assert sheet.ndim == 3 and sheet.min() == 0 and sheet.max() == 1
