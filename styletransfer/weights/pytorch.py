@@ -111,7 +111,7 @@ def _open_zip(file: memoryview, path: Path) -> tuple[Any, _Bytes]:
 
     pickles = [name for name in members if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(pickles) != 1:
-        raise ValueError("it is no PyTorch file")
+        raise ValueError("it is not a PyTorch file")
     top = pickles[0].removesuffix("/data.pkl")
     if f"{top}/byteorder" in members and member(f"{top}/byteorder") != b"little":
         raise ValueError("it was written on a big-endian machine")
@@ -123,7 +123,7 @@ def _open_legacy(file: memoryview) -> tuple[Any, _Bytes]:
     head = io.BytesIO(file[:_MAX_PICKLE])
     magic, _version, machine = (_Reader(head).load() for _ in range(3))
     if magic != _MAGIC_NUMBER:
-        raise ValueError("it is no PyTorch file")
+        raise ValueError("it is not a PyTorch file")
     if not isinstance(machine, dict) or machine.get("little_endian") is not True:
         raise ValueError("it was written on a big-endian machine")
     reader = _Reader(head)
