@@ -128,7 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
             say(reports.listing(plan))
             return 0
         queue = slurm.queue_of(plan)
-        for job in states.to_begin_anew(plan, queue) if options.force else ():
+        for job in states.jobs_to_restart(plan, queue) if options.force else ():
             states.forget(job)
         unusable = local.run_here(plan, options.jobs or 1, say, queue)
         return finish(plan, {**(queue or {}), **unusable} if unusable else queue)
@@ -148,7 +148,7 @@ def main(arguments: list[str] | None = None) -> int:
     def send(plan: plans.Plan, cluster: Cluster) -> int:
         if options.dry_run:
             queue = slurm.queue_of(plan)
-            jobs = slurm.to_send(plan, queue, states.to_begin_anew(plan, queue) if options.force else ())
+            jobs = slurm.to_send(plan, queue, states.jobs_to_restart(plan, queue) if options.force else ())
             if jobs:
                 say(batch.array(plan, cluster, jobs, slurm.next_file(plan)))
             say(reports.listing(plan))

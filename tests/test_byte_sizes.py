@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sweeping import planned, studio  # noqa: F401
 
 from styletransfer.run import memory
-from styletransfer.support.byte_sizes import bytes_of, for_slurm, in_gigabytes
+from styletransfer.support.byte_sizes import for_slurm, format_size, parse_size
 from styletransfer.sweeps import batch
 from styletransfer.sweeps.cluster import Cluster
 
@@ -21,7 +21,7 @@ from styletransfer.sweeps.cluster import Cluster
     ],
 )  # fmt: skip
 def test_decimal_units_are_powers_of_1000_and_binary_ones_of_1024(size, count):
-    assert bytes_of(size) == count
+    assert parse_size(size) == count
 
 
 @pytest.mark.parametrize(
@@ -30,12 +30,12 @@ def test_decimal_units_are_powers_of_1000_and_binary_ones_of_1024(size, count):
 )
 def test_invalid_sizes_are_rejected(size):
     with pytest.raises(ValueError, match=r"should be a number and a unit, such as 8GB .* or 8GiB"):
-        bytes_of(size)
+        parse_size(size)
 
 
 @given(st.integers(10**6, 10**15))
 def test_formatting_loses_at_most_a_megabyte(count):
-    assert count - 10**6 <= bytes_of(in_gigabytes(count)) <= count
+    assert count - 10**6 <= parse_size(format_size(count)) <= count
 
 
 @given(st.integers(1, 10**15))

@@ -66,9 +66,7 @@ def course(image, optimizer, objective, steps, **going_on):
 
 def told(records):
     """The contents of records without the time; as text, since NaN does not equal itself."""
-    return [
-        repr((r.step, r.losses, r.relative_change, r.gradient_norm, r.learning_rate, r.taken_back)) for r in records
-    ]
+    return [repr((r.step, r.losses, r.relative_change, r.gradient_norm, r.learning_rate, r.rollback)) for r in records]
 
 
 @every_that_can_break
@@ -76,10 +74,10 @@ def test_a_bad_step_rolls_back_to_the_best_state_and_recovers(name):
     made = course(*started(name), BreaksAt(suited(name), [25], loss=math.nan), 60)
     records = [record for record, _ in made]
     assert [record.step for record in records] == list(range(61))
-    (bad,) = (record for record in records if record.taken_back)
+    (bad,) = (record for record in records if record.rollback)
     totals = [record.losses.total for record in records]
     kept = min((step for step in range(0, bad.step, 10)), key=totals.__getitem__)
-    assert bad.taken_back == (
+    assert bad.rollback == (
         f"step {bad.step}: the loss or its gradient is not finite; rolled back to step {kept} with steps 0.5 times as "
         "long (1 of 5)"
     )
@@ -100,7 +98,7 @@ def test_after_a_rollback_the_first_trial_of_lbfgsb_is_half_as_long():
 
     undisturbed = course(*started("lbfgsb"), OBJECTIVE, 1)
     broken = course(*started("lbfgsb"), BreaksAt(OBJECTIVE, [1], math.nan), 2)
-    assert broken[1][0].taken_back
+    assert broken[1][0].rollback
     assert first_trial(broken, 2) == pytest.approx(first_trial(undisturbed, 1) / 2, rel=1e-4)
 
 
@@ -115,7 +113,7 @@ def test_lbfgs_never_accepts_a_non_finite_trial(broken):
     objective = BreaksAt(Valley(), [1, 5, 9, 10], **broken)
     records = [record for record, _ in course(*started("lbfgs"), objective, 20)]
     assert len(records) == 21 and len(objective.seen) >= 21 + 4
-    assert not any(record.taken_back for record in records)
+    assert not any(record.rollback for record in records)
     assert all(math.isfinite(record.losses.total) and math.isfinite(record.gradient_norm) for record in records)
 
 
@@ -140,7 +138,7 @@ def test_resuming_after_any_step_gives_the_same_run(name, done):
     """Before rollbacks, right after them, and later; for L-BFGS-B within rounds and between them."""
     objective = BreaksAt(suited(name), [5, 14, 27, 33], gradient=math.nan)
     whole = course(*started(name), objective, 40)
-    bad = [record.step for record, _ in whole if record.taken_back]
+    bad = [record.step for record, _ in whole if record.rollback]
     assert len(whole) == 41 and len(bad) == (0 if name == "lbfgs" else 4)
 
     records, states = zip(*whole)
@@ -157,7 +155,7 @@ def test_runs_with_too_large_rates_recover(rate):
     """Plain descent on a quadratic of curvature 1 needs a rate below 2 (1 + momentum)."""
     image, optimizer = started(PLAIN.model_copy(update={"learning_rate": rate / 2, "momentum": 0.0}))
     made = course(image, optimizer, Quadratic(10 / rate, centre=3.0), 400)
-    assert 1 <= sum(bool(record.taken_back) for record, _ in made) <= MAX_ROLLBACKS
+    assert 1 <= sum(bool(record.rollback) for record, _ in made) <= MAX_ROLLBACKS
     assert made[-1][0].losses.total < 1e-3 * made[0][0].losses.total
 
 
@@ -172,7 +170,7 @@ def test_giving_up_leaves_the_best_image(name):
             optimizer,
             Stop(10_000),
         ):
-            bad = record.taken_back or record.diverged
+            bad = record.rollback or record.diverged
             records.append((record.step, record.losses.total, record.image.asnumpy(), bad))
     assert sum(bool(bad) for *_, bad in records) == MAX_ROLLBACKS + 1 and records[-1][3] is True
     seen = [(total, step) for step, total, _, bad in records if step % 10 == 0 and not bad]
@@ -203,7 +201,7 @@ def test_a_finite_explosion_is_rolled_back():
     """With its gradient clipped, nothing leaves the finite numbers."""
     settings = PLAIN.model_copy(update={"learning_rate": 100.0, "clip_norm": 20.0, "momentum": 0.9})
     made = course(*started(settings), OBJECTIVE, 60)
-    assert "100 times" in next(record.taken_back for record, _ in made if record.taken_back)
+    assert "100 times" in next(record.rollback for record, _ in made if record.rollback)
 
 
 def test_only_a_better_state_is_kept():
@@ -231,7 +229,7 @@ def test_rollbacks_are_counted_over_all_scales():
     guard, image, optimizer = watched()
     for _ in range(MAX_ROLLBACKS):
         guard.roll_back(5, "it broke", image, optimizer)
-        guard.leave_scale()
+        guard.end_scale()
         guard.start(10, 100.0, 1.0, image, optimizer)
     with pytest.raises(Diverged, match=r"^step 15: it broke; "):
         guard.roll_back(15, "it broke", image, optimizer)

@@ -11,11 +11,11 @@ import tracemalloc
 import pytest
 from processes import output_of
 
-from styletransfer.support.files import hashed, written_whole
+from styletransfer.support.files import atomic_write, hashed
 
 
 def write(path, content=b"new"):
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(content)
 
 
@@ -25,7 +25,7 @@ def names_in(folder):
 
 def test_a_file_exists_once_the_block_has_ended(tmp_path):
     path = tmp_path / "a.txt"
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(b"one ")
         assert not path.exists()
         stream.write(b"two")
@@ -36,7 +36,7 @@ def test_a_file_exists_once_the_block_has_ended(tmp_path):
 def test_a_file_replaces_another(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes(b"before")
-    with written_whole(str(path)) as stream:
+    with atomic_write(str(path)) as stream:
         stream.write(b"after")
         stream.flush()
         assert path.read_bytes() == b"before"
@@ -47,7 +47,7 @@ def test_a_file_replaces_another(tmp_path):
 def test_an_exception_leaves_no_file(tmp_path, error):
     (tmp_path / "old").write_bytes(b"before")
     for name in ("new", "old"):
-        with pytest.raises(error), written_whole(tmp_path / name) as stream:
+        with pytest.raises(error), atomic_write(tmp_path / name) as stream:
             stream.write(b"half")
             raise error
     assert names_in(tmp_path) == ["old"]
@@ -73,13 +73,13 @@ def test_a_disk_that_fills_up_leaves_no_file(tmp_path):
     """A limit on the size of files simulates the full disk."""
     found = output_of(
         "import pathlib, resource, signal, sys\n"
-        "from styletransfer.support.files import written_whole\n"
+        "from styletransfer.support.files import atomic_write\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         f"folder = pathlib.Path({str(tmp_path)!r})\n"
         "for size in (1000, 1001, 1_000_000):\n"
         "    try:\n"
-        "        with written_whole(folder / f'{size}') as stream:\n"
+        "        with atomic_write(folder / f'{size}') as stream:\n"
         "            stream.write(bytes(size))\n"
         "    except OSError as error:\n"
         "        print(error.strerror)\n"

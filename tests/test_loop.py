@@ -156,10 +156,10 @@ def test_a_non_finite_step_is_rolled_back(broken):
     assert [record.step for record in records] == [0, 1, 2, 3, 4, 5]
     assert [record.learning_rate for record in records[1:]] == [0.2, 0.2, 0.1, 0.1, 0.1]
     bad = records[2]
-    assert bad.taken_back.startswith("step 2: ") and "back to step 0" in bad.taken_back
+    assert bad.rollback.startswith("step 2: ") and "back to step 0" in bad.rollback
     assert not (math.isfinite(bad.losses.total) and math.isfinite(bad.gradient_norm))
     assert math.isnan(bad.relative_change)
-    assert not any(record.taken_back for record in records if record is not bad)
+    assert not any(record.rollback for record in records if record is not bad)
     expected, after = run(Stop(max_iterations=3), settings=settings.model_copy(update={"learning_rate": 0.1}))
     np.testing.assert_array_equal(images[2:], after)
     assert [record.relative_change for record in records[3:]] == [record.relative_change for record in expected[1:]]
@@ -173,7 +173,7 @@ def test_a_rollback_never_satisfies_the_stopping_rule():
 
 def test_the_last_step_may_be_rolled_back():
     records, images = run(Stop(max_iterations=12), BreaksAt(OBJECTIVE, [12], loss=math.nan))
-    assert records[-1].step == 12 and "back to step 10" in records[-1].taken_back
+    assert records[-1].step == 12 and "back to step 10" in records[-1].rollback
     np.testing.assert_array_equal(images[-1], images[10])
 
 
@@ -188,4 +188,4 @@ def test_far_too_large_steps_diverge_and_leave_the_best_image():
     assert [record.step for record in records] == list(range(len(records)))
     *_, before, last = records
     assert last.diverged and last.losses.total > 100 * records[0].losses.total
-    assert not before.diverged and sum(bool(record.taken_back) for record in records) == MAX_ROLLBACKS
+    assert not before.diverged and sum(bool(record.rollback) for record in records) == MAX_ROLLBACKS

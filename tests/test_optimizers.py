@@ -532,7 +532,7 @@ def test_a_rollback_restores_everything_but_the_step_size(name):
     steps(optimizer, image, objective, 5)
     optimizer.roll_back(state, 0.5)
     optimizer.roll_back(state, 0.5)
-    found = {**optimizer.state(), **optimizer.carried(*SHAPE[2:])}
+    found = {**optimizer.state(), **optimizer.resized_state(*SHAPE[2:])}
     assert found.pop("shortening") == 0.25
     for key, value in found.items():
         np.testing.assert_array_equal(value, state[key])
@@ -550,7 +550,7 @@ def test_after_a_rollback_lbfgsb_starts_a_round_at_the_image():
     moves.close()
     optimizer.roll_back(state, 0.5)
     image[:] = kept
-    assert optimizer.state()["evaluations"] == 0 and optimizer.carried(9, 9)["shortening"] == 0.5
+    assert optimizer.state()["evaluations"] == 0 and optimizer.resized_state(9, 9)["shortening"] == 0.5
     moves = optimizer.advance(image, objective(image), objective)
     next(moves)
     np.testing.assert_array_equal(optimizer.state()["round_start"], kept)
@@ -577,7 +577,7 @@ def test_lbfgs_keeps_its_step_size_but_not_its_history_at_another_size():
     optimizer.roll_back(optimizer.rollback_state(), 0.5)
     steps(optimizer, image, valley, 2)
     assert len(optimizer.state()["changes"]) == 2
-    other.restore(optimizer.carried(9, 11))
+    other.restore(optimizer.resized_state(9, 11))
     assert other.state()["shortening"] == 0.5
     assert other.state()["changes"].shape == other.state()["differences"].shape == (0, 3, 9, 11)
     steps(other, larger, Quadratic(centre=300.0), 1)

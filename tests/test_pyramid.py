@@ -117,7 +117,7 @@ def test_a_carried_state_differs_only_in_size(kind):
     run = pyramid_of(pyramid_config(kind.__name__.lower()))
     list(run.records())
     state, optimizer = run.state(), run._run.optimizer
-    carried = optimizer.carried(90, 100)
+    carried = optimizer.resized_state(90, 100)
     for name, value in carried.items():
         assert value.shape == ((1, 3, 90, 100) if value.ndim else ())
         if not value.ndim:
@@ -207,8 +207,8 @@ def test_divergence_at_a_scale_leaves_its_best_image(monkeypatch):
     records = []
     with pytest.raises(Diverged, match="rollbacks with smaller steps did not help"):
         for record in pyramid.records():
-            records.append((record.step, bool(record.taken_back)))
-    assert [step for step, taken_back in records if taken_back] == [10, 11, 12, 13, 14]
+            records.append((record.step, bool(record.rollback)))
+    assert [step for step, rollback in records if rollback] == [10, 11, 12, 13, 14]
     undisturbed = pyramid_of(pyramid_config("sgd", "stop.max_iterations=[7, 0, 0]"))
     small = list(itertools.islice(undisturbed.records(), 8))[-1].image.asnumpy()
     np.testing.assert_array_equal(pyramid.image.asnumpy(), images.enlarged(small, *pyramid.image.shape[2:]))
@@ -220,7 +220,7 @@ def test_resuming_around_rollbacks_gives_the_same_run(optimizer, monkeypatch):
     settings = pyramid_config(optimizer)
     whole = pyramid_of(settings)
     records, states = zip(*((told(record), whole.state()) for record in whole.records()))
-    bad = [step for step, *_, taken_back in records if taken_back]
+    bad = [step for step, *_, rollback in records if rollback]
     assert bad == ([] if optimizer == "lbfgs" else [3, 10, 16])  # the line search of lbfgs makes no bad step
     for done in (2, 3, 7, 10, 12, 16):
         rest = pyramid_of(settings, state=states[done])
@@ -246,4 +246,4 @@ def broken_at(monkeypatch, numbers):
 def told(record):
     """The contents of a record without the time; numbers as text, since NaN does not equal itself."""
     numbers = (record.relative_change, record.gradient_norm, record.learning_rate)
-    return (record.step, record.scale, record.losses, *map(repr, numbers), record.taken_back)
+    return (record.step, record.scale, record.losses, *map(repr, numbers), record.rollback)

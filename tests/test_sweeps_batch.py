@@ -14,7 +14,7 @@ import pytest
 from sweeping import fake_slurm, finish, planned, studio  # noqa: F401
 
 from styletransfer.run.plan import peak_memory
-from styletransfer.support.byte_sizes import bytes_of
+from styletransfer.support.byte_sizes import parse_size
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps import batch
 from styletransfer.sweeps.cluster import Cluster
@@ -121,7 +121,7 @@ def test_a_job_that_fits_with_tiles_requests_at_most_16_gb_and_is_limited_to_it(
     assert told[0].config.memory == "12.8GB"
     for job, told_job in zip((large, huge), told):
         assert batch.memory_of(told_job) == pytest.approx(batch.memory_of(job), rel=0.2)
-        assert peak_memory(told_job.config) <= bytes_of(told_job.config.memory) <= 0.81 * batch.memory_of(job)
+        assert peak_memory(told_job.config) <= parse_size(told_job.config.memory) <= 0.81 * batch.memory_of(job)
     for job in others:
         assert batch.memory_of(job) == pytest.approx(1.25 * peak_memory(job.config), abs=1)
     assert all(batch.with_its_limit(job, Cluster()) is job for job in (small, *others))

@@ -13,7 +13,7 @@ import pytest
 from sweeping import finish, planned, studio  # noqa: F401
 
 from styletransfer import config as configs
-from styletransfer.support.byte_sizes import bytes_of
+from styletransfer.support.byte_sizes import parse_size
 from styletransfer.support.errors import Interrupted
 from styletransfer.sweeps import local
 from styletransfer.sweeps.states import State, state_of
@@ -38,8 +38,8 @@ def test_memory_is_divided_unless_the_user_decides():
     other.folder.mkdir(parents=True)
     (other.folder / "checkpoint.npz").touch()
     assert local.with_its_share(other, 2, 10**9) is other  # its tiles would need what they needed before
-    assert bytes_of(local.with_its_share(job, 2, 5).config.memory) == 10**6
-    assert bytes_of(local.with_its_share(job, 2, 10**15).config.memory) == 5 * 10**14
+    assert parse_size(local.with_its_share(job, 2, 5).config.memory) == 10**6
+    assert parse_size(local.with_its_share(job, 2, 10**15).config.memory) == 5 * 10**14
 
 
 @pytest.mark.parametrize(("at_once", "memory"), [(1, None), (2, "4.0GB"), (9, "2.666GB")])

@@ -13,7 +13,7 @@ from styletransfer import config as configs
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps import batch, slurm
 from styletransfer.sweeps.cluster import Cluster
-from styletransfer.sweeps.states import State, to_begin_anew
+from styletransfer.sweeps.states import State, jobs_to_restart
 
 pytestmark = pytest.mark.usefixtures("studio")
 
@@ -174,7 +174,7 @@ def test_force_restarts_failed_and_changed_jobs_unless_queued(fake_slurm):  # no
     (plan.jobs[2].folder / "checkpoint.npz").touch()
     fake_slurm.queue(entry(plan, 2, "PENDING"))
     queue = slurm.queue_of(plan)
-    anew = to_begin_anew(plan, queue)
+    anew = jobs_to_restart(plan, queue)
     assert slurm.next_file(plan) == "array-2.sbatch"
     assert [job.name for job in slurm.to_send(plan, queue)] == ["seed=4"]
     assert [job.name for job in slurm.to_send(plan, queue, anew)] == ["seed=1", "seed=4"]

@@ -9,7 +9,7 @@ from sweeping import finish, planned, studio  # noqa: F401
 
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps import command, local, reports
-from styletransfer.sweeps.states import State, check_settings, forget, state_of, to_begin_anew
+from styletransfer.sweeps.states import State, check_settings, forget, jobs_to_restart, state_of
 
 pytestmark = pytest.mark.usefixtures("studio")
 
@@ -55,7 +55,7 @@ def test_a_picture_of_an_earlier_version_is_not_done():
     config.write_text(config.read_text().replace("\nnormalization:", "\nconvention:"))
     with pytest.raises(UserError, match=r"^job seed=1: .* contains a run with another set of keys; restart such jobs"):
         check_settings(plan)
-    assert to_begin_anew(plan) == [plan.jobs[1]]
+    assert jobs_to_restart(plan) == [plan.jobs[1]]
 
 
 def changed(assignment):
@@ -102,7 +102,7 @@ def test_failed_and_changed_jobs_are_restarted():
         (jobs[name].folder / "checkpoint.npz").touch()
         (jobs[name].folder / "checkpoint.previous.npz").touch()
         (jobs[name].folder / "image.png").unlink(missing_ok=True)
-    anew = to_begin_anew(plan, {jobs["queued"].name: State("queued")})
+    anew = jobs_to_restart(plan, {jobs["queued"].name: State("queued")})
     assert [name for name in names if jobs[name] in anew] == ["other", "failed", "diverged", "other state"]
     for job in anew:
         forget(job)
@@ -117,7 +117,7 @@ def test_running_jobs_are_not_restarted():
     finish(job)
     with open(job.folder / "job.log", "a") as log:
         fcntl.flock(log, fcntl.LOCK_EX)
-        assert to_begin_anew(planned(["size=41"], jobs=[{}])) == []
+        assert jobs_to_restart(planned(["size=41"], jobs=[{}])) == []
         forget(job)
     assert state_of(job).name == "done"
 
@@ -145,7 +145,7 @@ def test_a_job_with_an_unreadable_folder_has_failed():
     finish(other)
     job.folder.symlink_to("x" * 300)
     assert state_of(job) == State("failed", f"{job.folder}/config.yaml: File name too long")
-    assert to_begin_anew(planned(vary={"seed": [0, 1]})) == [job]
+    assert jobs_to_restart(planned(vary={"seed": [0, 1]})) == [job]
     forget(job)
     check_settings(planned(vary={"seed": [0, 1]}))
 

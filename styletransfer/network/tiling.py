@@ -69,7 +69,7 @@ class Tiling:
         return len(self) == 1
 
     @property
-    def seen(self) -> int:
+    def window_pixels(self) -> int:
         """The number of pixels of all windows together."""
         return len(self) * self.height * self.width
 

@@ -113,7 +113,7 @@ class Guard:
             f"as long ({self._rollbacks} of {MAX_ROLLBACKS})"
         )
 
-    def leave_scale(self) -> None:
+    def end_scale(self) -> None:
         """Discard the kept state; the next scale starts with its own."""
         self._kept = {}
 

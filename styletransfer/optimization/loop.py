@@ -32,7 +32,7 @@ class Record:
     learning_rate: float  # of the update that led here; NaN at step 0
     seconds: float  # since the start
     image: Array  # (1, 3, H, W), valid until the next record is requested
-    taken_back: str | None = None  # for a step that was rolled back: why, and to which step; one line
+    rollback: str | None = None  # for a step that was rolled back: why, and to which step; one line
     diverged: bool = False  # whether the run ends here, after too many rollbacks; the image is the best one
 
 
@@ -85,9 +85,9 @@ def optimize(
     length = norm(evaluation.gradient)
     step = after or 0
 
-    def record(change: float, rate: float, taken_back: str | None = None, diverged: bool = False) -> Record:
+    def record(change: float, rate: float, rollback: str | None = None, diverged: bool = False) -> Record:
         seconds = time.monotonic() - started
-        return Record(step, scale, evaluation.losses, change, length, rate, seconds, image, taken_back, diverged)
+        return Record(step, scale, evaluation.losses, change, length, rate, seconds, image, rollback, diverged)
 
     try:
         guard.start(step, evaluation.losses.total, length, image, optimizer)
@@ -118,12 +118,12 @@ def optimize(
                     return
         if problem:
             try:
-                taken_back = guard.roll_back(step, problem, image, optimizer)
+                rollback = guard.roll_back(step, problem, image, optimizer)
             except Diverged:
                 yield record(math.nan, rate, diverged=True)
                 raise
             image.copyto(previous)
-            yield record(math.nan, rate, taken_back)
+            yield record(math.nan, rate, rollback)
             evaluation = objective(image)
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from styletransfer.support.errors import UserError
-from styletransfer.support.files import written_whole
+from styletransfer.support.files import atomic_write
 
 LOGGER = logging.getLogger(__name__)
 Picture = NDArray[np.floating]
@@ -163,7 +163,7 @@ def write(path: str | os.PathLike[str], picture: Picture) -> None:
         If it cannot be written.
     """
     image = Image.fromarray(to_bytes(picture))
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         if Path(path).suffix.lower() in (".jpg", ".jpeg"):
             image.save(stream, format="JPEG", quality=_JPEG_QUALITY, subsampling=0)
         else:

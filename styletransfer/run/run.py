@@ -21,7 +21,7 @@ from styletransfer.run import checkpoints, output_folder, pipeline, plan
 from styletransfer.run.pyramid import Pyramid, as_begun, tiles_of
 from styletransfer.run.recorders import CurveRecorder, PictureRecorder, ProgressRecorder, Recorder
 from styletransfer.support.errors import Diverged, Interrupted
-from styletransfer.support.files import hashed, written_whole
+from styletransfer.support.files import atomic_write, hashed
 
 LOGGER = logging.getLogger(__name__)
 _PACKAGES = ("numpy", "scikit-image", "scipy", "pillow")
@@ -113,8 +113,8 @@ def _optimize(
                     recorder.record(record)
                 if record.diverged:  # there is nothing to go on with
                     continue
-                if record.taken_back:
-                    LOGGER.info("%s", record.taken_back)
+                if record.rollback:
+                    LOGGER.info("%s", record.rollback)
                 every = config.output.checkpoint_every
                 if stopped or (every and record.step and record.step % every == 0):
                     curve.flush()
@@ -188,5 +188,5 @@ def _write_config(folder: Path, config: Config, weights_checksum: str, **more: A
         "weights": {"file": Path(config.weights or config.spec.weights_path).name, "sha256": weights_checksum},
         **more,
     }
-    with written_whole(folder / output_folder.CONFIG) as stream:
+    with atomic_write(folder / output_folder.CONFIG) as stream:
         stream.write(configs.dump(config, provenance).encode())

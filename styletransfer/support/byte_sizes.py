@@ -10,7 +10,7 @@ _UNITS = {
 }
 
 
-def bytes_of(size: str) -> int:
+def parse_size(size: str) -> int:
     """Parse a size: ``8GB`` is 8 * 10^9 bytes, ``8GiB`` is 8 * 2^30 bytes.
 
     Case does not matter. A bare ``8G`` is rejected as ambiguous: programs differ in which of the two it means.
@@ -27,7 +27,7 @@ def bytes_of(size: str) -> int:
     return count
 
 
-def in_gigabytes(count: int) -> str:
+def format_size(count: int) -> str:
     """Format a number of bytes as ``12.8GB``, rounded down to whole megabytes (10^6 bytes) but at least one."""
     return f"{max(1, count // 10**6) / 1000}GB"
 

@@ -15,7 +15,7 @@ _CHUNK = 1 << 20  # bytes
 
 
 @contextlib.contextmanager
-def written_whole(path: str | os.PathLike[str], keep_as: Path | None = None) -> Iterator[BinaryIO]:
+def atomic_write(path: str | os.PathLike[str], keep_as: Path | None = None) -> Iterator[BinaryIO]:
     """Open a temporary file for writing that replaces `path` when the block ends without an exception.
 
     Parameters

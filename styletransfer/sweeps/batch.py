@@ -18,7 +18,7 @@ from pathlib import Path
 from styletransfer.network.tiling import smallest_tile
 from styletransfer.run import checkpoints, output_folder, pipeline
 from styletransfer.run.plan import peak_memory
-from styletransfer.support.byte_sizes import bytes_of, for_slurm, in_gigabytes
+from styletransfer.support.byte_sizes import for_slurm, format_size, parse_size
 from styletransfer.support.errors import Interrupted, UserError
 from styletransfer.support.project import PROJECT_FOLDER
 from styletransfer.sweeps import names
@@ -145,7 +145,7 @@ def with_its_limit(job: Job, cluster: Cluster) -> Job:
     needed = None if cluster.memory else _needed(job)
     if needed is None or needed == peak_memory(job.config):
         return job
-    return dataclasses.replace(job, config=job.config.model_copy(update={"memory": in_gigabytes(needed)}))
+    return dataclasses.replace(job, config=job.config.model_copy(update={"memory": format_size(needed)}))
 
 
 def _needed(job: Job) -> int | None:
@@ -162,14 +162,14 @@ def _check_memory(cluster: Cluster, jobs: Sequence[Job]) -> None:
     """Reject a job that may use more memory than it gets."""
     for job in jobs:
         may_use = job.config.memory if job.config.device == "cpu" else None
-        if cluster.memory and may_use and bytes_of(may_use) > bytes_of(cluster.memory):
+        if cluster.memory and may_use and parse_size(may_use) > parse_size(cluster.memory):
             raise UserError(f"job {job.name}: memory: {may_use}, but a job gets {cluster.memory} (cluster.memory)")
 
 
 def _memory(cluster: Cluster, jobs: Sequence[Job]) -> int | None:
     """The bytes to request: as configured, or the largest estimate of the jobs; None if it is unknown."""
     if cluster.memory:
-        return bytes_of(cluster.memory)
+        return parse_size(cluster.memory)
     needed = [memory_of(job) for job in jobs]
     known = [each for each in needed if each is not None]
     return max(known) if known and len(known) == len(needed) else None

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from styletransfer import config as configs
 from styletransfer.pictures import images
 from styletransfer.support.errors import UserError
-from styletransfer.support.files import written_whole
+from styletransfer.support.files import atomic_write
 from styletransfer.sweeps.plans import CONTACT, Job, Plan
 from styletransfer.sweeps.states import Queue, state_of
 
@@ -29,7 +29,7 @@ _GREY, _BLACK = (208, 208, 208), (0, 0, 0)
 def write_contact_sheet(plan: Plan, queue: Queue = None) -> Path:
     """Write ``contact.png``, all pictures of a sweep in one image."""
     path = plan.folder / CONTACT
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         contact_sheet(plan, queue).save(stream, format="PNG")
     return path
 

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Mapping
 
 from models.runtime import usable_cores
 from styletransfer.run import memory
-from styletransfer.support.byte_sizes import in_gigabytes
+from styletransfer.support.byte_sizes import format_size
 from styletransfer.support.errors import Interrupted
-from styletransfer.support.files import written_whole
-from styletransfer.sweeps.command import command_of, goes_on, write_config
+from styletransfer.support.files import atomic_write
+from styletransfer.sweeps.command import command_of, resumes, write_config
 from styletransfer.sweeps.plans import Job, Plan
 from styletransfer.sweeps.reports import sentence
 from styletransfer.sweeps.states import Queue, State, failure, held, state_of
@@ -37,9 +37,9 @@ def with_its_share(job: Job, at_once: int, free: int) -> Job:
     A job that is resumed keeps its tiles, and is returned unchanged.
     """
     uses_all = job.config.device == "cpu" and job.config.tile == "auto" and job.config.memory is None
-    if at_once == 1 or not uses_all or goes_on(job) or free == sys.maxsize:  # no known limit
+    if at_once == 1 or not uses_all or resumes(job) or free == sys.maxsize:  # no known limit
         return job
-    share = in_gigabytes(free // at_once)
+    share = format_size(free // at_once)
     return dataclasses.replace(job, config=job.config.model_copy(update={"memory": share}))
 
 
@@ -64,7 +64,7 @@ def start(job: Job, variables: Mapping[str, str]) -> subprocess.Popen[bytes] | N
 
 
 def _finish(job: Job, status: int) -> None:
-    with written_whole(job.folder / "job.status") as stream:
+    with atomic_write(job.folder / "job.status") as stream:
         stream.write(f"{status}\n".encode())
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from styletransfer.run import curves
 from styletransfer.support.errors import UserError
-from styletransfer.support.files import written_whole
+from styletransfer.support.files import atomic_write
 from styletransfer.sweeps.plans import RESULTS, Job, Plan
 from styletransfer.sweeps.states import STATES, Queue, state_of
 
@@ -75,7 +75,7 @@ def write_results(plan: Plan, queue: Queue = None) -> Path:
         losses = [repr(numbers[name]) if numbers else "" for name in (*_LOSSES, "seconds")]
         writer.writerow([job.name, *varied, state.name, step, *losses, state.reason])
     path = plan.folder / RESULTS
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(text.getvalue().encode(errors="replace"))
     return path
 

@@ -12,12 +12,12 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from styletransfer.support.errors import UserError
-from styletransfer.support.files import written_whole
+from styletransfer.support.files import atomic_write
 from styletransfer.sweeps import batch
 from styletransfer.sweeps.cluster import Cluster
 from styletransfer.sweeps.command import write_config
 from styletransfer.sweeps.plans import CONTACT, RESULTS, SLURM, Job, Plan
-from styletransfer.sweeps.states import Queue, State, forget, state_of, to_begin_anew
+from styletransfer.sweeps.states import Queue, State, forget, jobs_to_restart, state_of
 
 _TIMEOUT = 60  # seconds for an answer
 _COLLECT = "collect.sbatch"
@@ -87,7 +87,7 @@ def send(
     say : callable
         Receives lines about what was submitted.
     force : bool
-        Whether to restart the jobs of :func:`~styletransfer.sweeps.states.to_begin_anew`.
+        Whether to restart the jobs of :func:`~styletransfer.sweeps.states.jobs_to_restart`.
 
     Returns
     -------
@@ -107,7 +107,7 @@ def send(
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
         queue = queue_of(plan)
-        restarted = to_begin_anew(plan, queue) if force else []
+        restarted = jobs_to_restart(plan, queue) if force else []
         jobs = to_send(plan, queue, restarted)
         if not jobs:
             return 0
@@ -136,7 +136,7 @@ def next_file(plan: Plan) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(os.fsencode(text))
 
 

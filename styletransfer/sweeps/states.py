@@ -16,7 +16,7 @@ from styletransfer.config import Config
 from styletransfer.run import checkpoints
 from styletransfer.run.output_folder import CONFIG, PICTURE
 from styletransfer.support.errors import Diverged, Interrupted, UserError
-from styletransfer.sweeps.command import goes_on
+from styletransfer.sweeps.command import resumes
 from styletransfer.sweeps.plans import Job, Plan
 
 # Exit statuses of jobs that have not failed: without a picture, they can be resumed.
@@ -168,7 +168,7 @@ def check_settings(plan: Plan) -> None:
             )
 
 
-def to_begin_anew(plan: Plan, queue: Queue = None) -> list[Job]:
+def jobs_to_restart(plan: Plan, queue: Queue = None) -> list[Job]:
     """The jobs that ``--force`` restarts: those that failed, and those whose settings have changed."""
     found = []
     for job in plan.jobs:
@@ -190,7 +190,7 @@ def _changed_key(job: Job) -> str | None:
     path = job.folder / CONFIG
     try:
         finished = _is_finished(job.folder)
-        if not finished and not (goes_on(job) and path.exists() and path.stat().st_size):
+        if not finished and not (resumes(job) and path.exists() and path.stat().st_size):
             return None
     except OSError:  # its state reports this
         return None

@@ -20,7 +20,7 @@ from requests import RequestException
 import models
 from styletransfer import weights
 from styletransfer.support.errors import UserError, nearest
-from styletransfer.support.files import hashed, written_whole
+from styletransfer.support.files import atomic_write, hashed
 from styletransfer.weights.sources import Checksum, Source, Target
 
 Say = Callable[[str], None]
@@ -185,7 +185,7 @@ def _digits(file: Path, checksum: Checksum) -> str:
 def _write(target: Target, source: Source, contents: weights.Parameters | bytes, say: Say) -> None:
     target.path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(contents, bytes):
-        with written_whole(target.path) as stream:
+        with atomic_write(target.path) as stream:
             stream.write(contents)
     else:
         weights.save(target.path, contents)

@@ -48,7 +48,7 @@ class Optimizer(Protocol):
     def roll_back(self, state: Mapping[str, NDArray], factor: float) -> None:
         """Roll back to a state of :meth:`rollback_state`, and scale the step size by `factor`."""
 
-    def carried(self, height: int, width: int) -> dict[str, NDArray]:
+    def resized_state(self, height: int, width: int) -> dict[str, NDArray]:
         """The state for another optimiser that continues with the image resized to another size."""
 
 

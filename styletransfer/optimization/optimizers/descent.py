@@ -65,7 +65,7 @@ class _Descent:
     def roll_back(self, state: Mapping[str, NDArray], factor: float) -> None:
         self.restore({**state, "shortening": np.array(factor * self._shortening)})
 
-    def carried(self, height: int, width: int) -> dict[str, NDArray]:
+    def resized_state(self, height: int, width: int) -> dict[str, NDArray]:
         return _enlarged(self.state(), height, width)
 
 

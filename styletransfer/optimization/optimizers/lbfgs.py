@@ -172,7 +172,7 @@ class LBFGS:
         self._pairs.clear()
         self._shortening, self._growth, self._lowest = factor * self._shortening, 1.0, math.inf
 
-    def carried(self, height: int, width: int) -> dict[str, NDArray]:
+    def resized_state(self, height: int, width: int) -> dict[str, NDArray]:
         """The history is not carried over: the curvature differs at another size."""
         empty = np.empty((0, 3, height, width), np.float32)
         fresh = {"growth": np.array(1.0), "lowest": np.array(math.inf), "changes": empty, "differences": empty}

@@ -95,7 +95,7 @@ class LBFGSB:
     def roll_back(self, state: Mapping[str, NDArray], factor: float) -> None:
         self.restore({**state, "evaluations": np.array(0), "shortening": np.array(factor * self._shortening)})
 
-    def carried(self, height: int, width: int) -> dict[str, NDArray]:
+    def resized_state(self, height: int, width: int) -> dict[str, NDArray]:
         """The history is not carried over: a new first round starts."""
         start = images.enlarged(self._round_start, height, width)
         fresh = {"rounds": np.array(0), "round_start": start, "best": start, "evaluations": np.array(0)}

@@ -36,7 +36,7 @@ from styletransfer.run.pipeline import Pictures
 from styletransfer.run.pyramid import Pyramid
 from styletransfer.studies.benchmarks import fresh_process, machine, pytorch
 from styletransfer.support.errors import StyleTransferError, UserError
-from styletransfer.support.files import written_whole
+from styletransfer.support.files import atomic_write
 
 TOLERANCE = 1e-4  # relative, between the totals of the two stacks
 HISTORY = 100
@@ -310,7 +310,7 @@ def write_curves(path: str | Path, results: Sequence[Result]) -> None:
                 writer.writerow(
                     [stack, result.network, result.edge, point.evaluation, repr(point.seconds), repr(point.loss)]
                 )
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(text.getvalue().encode())
 
 

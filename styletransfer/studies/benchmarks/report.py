@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from styletransfer.studies.benchmarks import machine, quality, sizes, steps
 from styletransfer.support.errors import UserError
-from styletransfer.support.files import written_whole
+from styletransfer.support.files import atomic_write
 
 
 class Benchmark(Protocol):
@@ -101,9 +101,9 @@ def write(page: Path, name: str, results: Sequence[Any], command: str, notes: Se
     begin, end = _between(page, text, name)
     data = _data(page)
     data[name] = [dataclasses.asdict(result) for result in results]
-    with written_whole(page.with_suffix(".json")) as stream:
+    with atomic_write(page.with_suffix(".json")) as stream:
         stream.write((json.dumps(data, indent=None, separators=(",", ":")).replace("},", "},\n") + "\n").encode())
-    with written_whole(page) as stream:
+    with atomic_write(page) as stream:
         stream.write((text[:begin] + "\n" + "\n\n".join(parts) + "\n" + text[end:]).encode())
     plot(
         page.with_suffix(".png"),
@@ -166,7 +166,7 @@ def plot(path: Path, measured: Sequence[sizes.Result], races: Sequence[quality.R
         axes.grid(True, which="both", alpha=0.2)
         if axes.lines:
             axes.legend(fontsize=8)
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         FigureCanvasAgg(figure).print_figure(stream, format="png", dpi=100)
 
 

@@ -21,7 +21,7 @@ from styletransfer import weights
 from styletransfer.network.executor import Network, tapped
 from styletransfer.pictures import pixels
 from styletransfer.studies.distillation import crops, made, student, teacher
-from styletransfer.support.files import written_whole
+from styletransfer.support.files import atomic_write
 
 LOGGER = logging.getLogger(__name__)
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
@@ -322,7 +322,7 @@ def run(settings: Settings) -> None:
         learner.normalize(pictures.sample())
 
     def save() -> None:
-        with written_whole(checkpoint) as stream:
+        with atomic_write(checkpoint) as stream:
             state = {**learner.state(), **teachers.state()}
             np.savez(stream, step=step, generator=json.dumps(generator.bit_generator.state), **state)
         weights.save(settings.work / "vgg_slim.params", learner.parameters())
