@@ -69,7 +69,7 @@ def finished(studio):
     return studio / "out", done
 
 
-def test_a_job_that_fails_does_so_alone(finished):
+def test_a_failing_job_does_not_affect_the_others(finished):
     folder, done = finished
     assert done.returncode == 1 and done.stderr == ""
     lines = done.stdout.splitlines()
@@ -84,7 +84,7 @@ def test_a_job_that_fails_does_so_alone(finished):
     assert Image.open(folder / "contact.png").width > 3 * 256
 
 
-def test_what_is_done_is_not_made_again_and_what_failed_is_tried_again(finished, studio):
+def test_done_jobs_are_skipped_and_failed_ones_are_retried(finished, studio):
     folder, _ = finished
     before = (folder / "photo" / "image.png").stat().st_mtime_ns
     status = submit(studio, "sweep.yaml", "--status")
@@ -105,7 +105,7 @@ def children_of(process):
     return [int(child) for child in listing.split()]
 
 
-def test_an_interrupted_sweep_saves_its_states_and_goes_on(studio, tmp_path):
+def test_an_interrupted_sweep_saves_its_states_and_resumes(studio, tmp_path):
     arguments = [sys.executable, str(SUBMIT), "sweep.yaml", "--jobs", "2", "--output", str(tmp_path)]
     endless = [*arguments, "--set", "stop.max_iterations=100000"]
     with subprocess.Popen(endless, cwd=studio, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -132,7 +132,7 @@ def test_an_interrupted_sweep_saves_its_states_and_goes_on(studio, tmp_path):
     assert "going on after step" in (tmp_path / "photo" / "job.log").read_text()
 
 
-def test_a_folder_that_cannot_be_used_costs_one_job_alone(studio, monkeypatch, capsys, tmp_path):
+def test_an_unusable_folder_fails_only_one_job(studio, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(studio)
     monkeypatch.setattr(local, "command_of", lambda job: ["true"])
     (tmp_path / "photo").write_text("a plain file")
@@ -144,7 +144,7 @@ def test_a_folder_that_cannot_be_used_costs_one_job_alone(studio, monkeypatch, c
     assert (tmp_path / "contact.png").exists()
 
 
-def test_a_sweep_that_has_changed_begins_anew_with_force(studio, finished, tmp_path):
+def test_a_changed_sweep_is_restarted_with_force(studio, finished, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(finished[0], out)
     arguments = ["sweep.yaml", "--output", str(out)]
@@ -164,7 +164,7 @@ def test_a_sweep_that_has_changed_begins_anew_with_force(studio, finished, tmp_p
     assert (out / "photo" / "image.png").stat().st_mtime_ns == before
 
 
-def test_a_run_that_diverges_is_no_success_even_if_nobody_looks(studio, tmp_path):
+def test_a_diverged_run_is_not_done_even_without_a_status(studio, tmp_path):
     """The command is killed while its job still has the worst before it."""
     arguments = ["sweep.yaml", "--output", str(tmp_path)]
     for key in ("optimizer.name=sgd", "optimizer.learning_rate=1e30", "stop.max_iterations=300"):
@@ -211,7 +211,7 @@ def test_a_dry_run_starts_nothing(studio, monkeypatch, capsys, tmp_path):
         (["sweep.yaml", "--cluster", "slurm", "--dry-run", "--output", "a%b"], "Slurm does not support folders with %"),
     ],
 )
-def test_a_mistake_is_one_line_and_nothing_starts(studio, monkeypatch, capsys, arguments, words):
+def test_an_error_is_one_line_and_nothing_starts(studio, monkeypatch, capsys, arguments, words):
     monkeypatch.chdir(studio)
     assert main(arguments) == 2
     output, said = capsys.readouterr()
@@ -233,7 +233,7 @@ echo 7
 """
 
 
-def test_a_sweep_on_a_cluster_leaves_what_it_leaves_here(studio, finished, fake_slurm, tmp_path):  # noqa: F811
+def test_a_sweep_on_a_cluster_gives_the_same_files(studio, finished, fake_slurm, tmp_path):  # noqa: F811
     (fake_slurm.folder / "sbatch").write_text(SBATCH)
     here, _ = finished
     there = tmp_path / "it's out"
@@ -285,7 +285,7 @@ def test_a_dry_run_shows_the_job_file_and_writes_nothing(studio, fake_slurm, mon
     assert not (tmp_path / "new").exists() and sorted(studio.rglob("*")) == before and not fake_slurm.calls("sbatch")
 
 
-def test_the_status_does_without_an_answer_of_the_queue(studio, fake_slurm, monkeypatch, capsys, tmp_path):  # noqa: F811
+def test_the_status_works_without_the_queue(studio, fake_slurm, monkeypatch, capsys, tmp_path):  # noqa: F811
     monkeypatch.chdir(studio)
     (tmp_path / "slurm").mkdir()
     (fake_slurm.folder / "silent").write_text("squeue: error: no answer\n")
@@ -296,7 +296,7 @@ def test_the_status_does_without_an_answer_of_the_queue(studio, fake_slurm, monk
     assert capsys.readouterr().err == "error: squeue: no answer\n"
 
 
-def test_what_is_said_of_an_option_names_it(capsys):
+def test_errors_name_the_option(capsys):
     """Every key that is about a cluster, by the option that people know."""
     for action in parser()._actions:
         if action.dest in Cluster.model_fields:
@@ -307,7 +307,7 @@ def test_what_is_said_of_an_option_names_it(capsys):
 
 
 @pytest.mark.parametrize("count", ["0", "-1", "two", "1.5"])
-def test_a_number_of_jobs_that_is_none(capsys, count):
+def test_an_invalid_number_of_jobs(capsys, count):
     with pytest.raises(SystemExit) as caught:
         main(["sweep.yaml", f"--jobs={count}"])
     assert caught.value.code == 2 and "no whole number from 1 on" in capsys.readouterr().err

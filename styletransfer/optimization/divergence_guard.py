@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.runtime import Array
 from styletransfer.optimization.optimizers import Optimizer
 from styletransfer.support.errors import Diverged
 
@@ -44,7 +44,7 @@ class Guard:
         self._start_total = float(state.pop("start_total", math.nan))
         self._kept = state  # step, total, image, and the optimiser's
 
-    def start(self, step: int, total: float, norm: float, image: Any, optimizer: Optimizer) -> None:
+    def start(self, step: int, total: float, norm: float, image: Array, optimizer: Optimizer) -> None:
         """Keep the state at the start of a scale, unless the guard resumes within one.
 
         Parameters
@@ -77,12 +77,12 @@ class Guard:
             return f"the loss is more than {EXPLOSION:g} times that at the start"
         return None
 
-    def keep_best(self, step: int, total: float, image: Any, optimizer: Optimizer) -> None:
+    def keep_best(self, step: int, total: float, image: Array, optimizer: Optimizer) -> None:
         """At every tenth step, keep a state if it is better than the one kept."""
         if step % CHECK_EVERY == 0 and total < self._kept["total"]:
             self._keep(step, total, image, optimizer)
 
-    def _keep(self, step: int, total: float, image: Any, optimizer: Optimizer) -> None:
+    def _keep(self, step: int, total: float, image: Array, optimizer: Optimizer) -> None:
         self._kept = {}  # free it first: do not hold two states in memory
         self._kept = {
             "step": np.array(step),
@@ -91,7 +91,7 @@ class Guard:
             **{f"{_OPTIMIZER}{name}": value for name, value in optimizer.rollback_state().items()},
         }
 
-    def roll_back(self, step: int, problem: str, image: Any, optimizer: Optimizer) -> str:
+    def roll_back(self, step: int, problem: str, image: Array, optimizer: Optimizer) -> str:
         """Restore image and optimiser from the kept state, with smaller steps; returns one line for the log.
 
         Raises

@@ -1,7 +1,7 @@
 """A sweep as a job file for Slurm's ``sbatch``: one array, in which every task makes one picture.
 
-The file is the template ``array.sbatch`` with its placeholders filled in. It needs no process of ours to stay alive:
-the config and the state of a job are in its folder, and the file contains the list of the folders.
+The file is the template ``array.sbatch`` with its placeholders filled in. No process of this program has to
+keep running: the config and the state of a job are in its folder, and the file contains the list of the folders.
 """
 
 from __future__ import annotations

@@ -158,7 +158,7 @@ def race(config: Config, evaluations: int, noise: float, every: int, theirs: Seq
     noise : float
         Standard deviation of the image PyTorch starts from, in values of `pixels`.
     every : int
-        Steps of ours between images that are evaluated afterwards.
+        Our steps between images that are evaluated afterwards.
     theirs : sequence of Point, optional
         PyTorch's curve, if it was measured before.
 

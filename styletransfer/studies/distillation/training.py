@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import model_vgg19_16x, model_vgg_slim, vgg
-from models.runtime import load_mxnet
+from models.runtime import Array, load_mxnet
 from styletransfer import weights
 from styletransfer.network.executor import Network, tapped
 from styletransfer.pictures import pixels
@@ -64,7 +64,7 @@ class Teachers:
         self._teacher = teacher.Teacher(settings.vgg19, settings.vgg19_16x, shape)
         self.bases: dict[str, student.Basis] = {}
 
-    def __call__(self, batch: NDArray) -> dict[str, Any]:
+    def __call__(self, batch: NDArray) -> dict[str, Array]:
         """The targets by name of the projection, for crops (n, 3, crop, crop), RGB 0..255."""
         features = self._teacher(_enter(batch, vgg.PIXELS))
         return {
@@ -121,7 +121,7 @@ class Student:
             name: (mx.nd.zeros(array.shape), mx.nd.zeros(array.shape)) for name, array in self.arrays.items()
         }
 
-    def losses(self, batch: NDArray, targets: Mapping[str, Any], train: bool) -> dict[str, tuple[float, float]]:
+    def losses(self, batch: NDArray, targets: Mapping[str, Array], train: bool) -> dict[str, tuple[float, float]]:
         """The losses of crops (n, 3, crop, crop), RGB 0..255, by projection: of features and of Gram matrices.
 
         With `train`, also computes their gradient; see :func:`student.losses_and_heads`.
