@@ -10,79 +10,12 @@
 docs/performance.md says what exactly is measured.
 """
 
-from __future__ import annotations
-
-import argparse
-import shlex
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description="Measure what this project costs, beside the same objective in PyTorch where that is installed."
-    )
-    parser.add_argument(
-        "what", nargs="?", choices=("steps", "quality", "sizes", "all"), default="all", help="the table"
-    )
-    parser.add_argument("--models", nargs="+", default=["vgg19", "vgg_slim"], help="networks of the VGG family")
-    parser.add_argument(
-        "--write",
-        type=Path,
-        metavar="FILE",
-        help="put the tables into this page, docs/performance.md, and draw its plot",
-    )
-
-    steps = parser.add_argument_group("steps")
-    steps.add_argument("--sizes", nargs="+", type=int, default=[256, 512], help="sides of the square picture, pixels")
-    steps.add_argument("--repeats", type=int, default=3, help="processes of each stack, by turns")
-    steps.add_argument("--steps", type=int, default=3, help="timed steps in each process, after one that is not")
-    steps.add_argument("--bfloat16", action="store_true", help="measure bfloat16 where it is no faster too")
-
-    quality = parser.add_argument_group("quality")
-    quality.add_argument("--size", type=int, default=512, help="long edge of the result, pixels")
-    quality.add_argument("--content", default="input/coffee.jpg", help="the photograph")
-    quality.add_argument("--style", default="input/night.jpg", help="the painting")
-    quality.add_argument("--evaluations", type=int, default=300, help="evaluations of PyTorch's L-BFGS")
-    quality.add_argument(
-        "--noise", type=float, default=0.001, help="deviation of the noise that PyTorch starts from, of 0..255"
-    )
-    quality.add_argument(
-        "--set", metavar="KEY=VALUE", action="append", default=[], dest="assignments", help="as in nstyle.py, for ours"
-    )
-    quality.add_argument(
-        "--every", type=int, default=5, help="steps between images of ours that are evaluated at the final size aside"
-    )
-    quality.add_argument("--curve", type=Path, metavar="FILE", help="write loss against seconds as CSV")
-    quality.add_argument(
-        "--reuse", type=Path, metavar="FILE", help="take PyTorch's curves from the CSV of an earlier --curve"
-    )
-
-    sizes = parser.add_argument_group("sizes")
-    sizes.add_argument(
-        "--edges", nargs="+", type=int, default=[256, 512, 1024, 2048, 4096], help="sides of the picture, pixels"
-    )
-    sizes.add_argument("--tiles", nargs="*", type=int, default=[512, 1024], help="sides of the windows, pixels")
-    sizes.add_argument("--largest", type=int, default=1024, help="largest side that is tried whole, pixels")
-    sizes.add_argument("--size-steps", type=int, default=1, help="timed steps of each, after one that is not")
-    return parser
-
-
-def main(arguments: list[str] | None = None) -> int:
-    given = sys.argv[1:] if arguments is None else arguments
-    options = parser().parse_args(given)
-
-    from styletransfer.support import commands
-
-    def bench() -> int:
-        from styletransfer.studies.benchmarks import command
-
-        return command.run(options, shlex.join(["python", "scripts/bench.py", *given]))
-
-    return commands.guarded(bench)
-
+from styletransfer.cli.bench import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -4,40 +4,12 @@
 python scripts/compare_curves.py output/a/curve.csv output/b/curve.csv --rtol 1e-4 --plot both.png
 """
 
-from __future__ import annotations
-
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Compare two loss curves.", epilog="Exit status 1: they differ.")
-    parser.add_argument("first", help="curve.csv, or the output folder it is in")
-    parser.add_argument("second", help="curve.csv, or the output folder it is in")
-    parser.add_argument("--rtol", type=float, default=1e-4, help="relative tolerance (default: %(default)g)")
-    parser.add_argument("--atol", type=float, default=0.0, help="absolute tolerance (default: %(default)g)")
-    parser.add_argument("--plot", metavar="PNG", help="draw both curves into a picture")
-    options = parser.parse_args(arguments)
-
-    from styletransfer.run import curves
-    from styletransfer.support import commands
-
-    def compare() -> int:
-        paths = [path / "curve.csv" if path.is_dir() else path for path in map(Path, (options.first, options.second))]
-        first, second = (curves.read(path) for path in paths)
-        if options.plot:
-            curves.plot(options.plot, {str(path): curve for path, curve in zip(paths, (first, second))})
-        names = (str(paths[0]), str(paths[1]))
-        difference = curves.first_difference(first, second, options.rtol, options.atol, names)
-        rows = len(first.rows)
-        print(difference or f"equal within {options.rtol:g}: {rows} rows")
-        return 1 if difference else 0
-
-    return commands.guarded(compare)
-
+from styletransfer.cli.compare import main
 
 if __name__ == "__main__":
     sys.exit(main())

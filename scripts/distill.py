@@ -1,54 +1,15 @@
 #!/usr/bin/env python3
 """Train the bundled network vgg_slim to carry what SqueezeNet sees, and write its weights.
 
-    python scripts/distill.py --photos FOLDER --paintings FOLDER --work output/distill
-
-The student is trained so that a linear map (a 1 x 1 convolution, thrown away afterwards) of its layers predicts the
-layers of the teacher. Where that holds, equal Gram matrices of the student mean equal Gram matrices of the teacher,
-since those of linear maps of the features follow. Training can be stopped at any time and goes on when started again.
+python scripts/distill.py --photos FOLDER --paintings FOLDER --work output/distill
 """
 
-from __future__ import annotations
-
-import argparse
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--photos", type=Path, required=True, help="a folder of photographs (JPEG)")
-    parser.add_argument("--paintings", type=Path, nargs="*", default=[], help="folders of paintings, or single files")
-    parser.add_argument("--leave-out", nargs="*", default=[], help="file names that are not learned from")
-    parser.add_argument("--vgg19", type=Path, required=True, help="VGG-19's first eight convolutions (.npz)")
-    parser.add_argument(
-        "--vgg19-16x",
-        type=Path,
-        required=True,
-        help="vgg19_16x with its read-outs: the published file, or .params as fetched",
-    )
-    parser.add_argument("--work", type=Path, required=True, help="folder for the checkpoint and the curve")
-    parser.add_argument("--steps", type=int, default=15000, help="training steps in all")
-    parser.add_argument("--batch", type=int, default=2, help="crops a step")
-    parser.add_argument("--crop", type=int, default=192, help="side of a crop in pixels, a multiple of 16")
-    parser.add_argument("--learning-rate", type=float, default=2e-3, help="of Adam, at the start; falls as a cosine")
-    parser.add_argument("--gram-weight", type=float, default=0.5, help="of Gram matrices beside features in the loss")
-    parser.add_argument("--made", type=int, default=16, help="pictures made with the student each time; 0: none")
-    parser.add_argument("--made-every", type=int, default=1000, help="steps between makings")
-    parser.add_argument("--revive-at", type=int, nargs="*", default=[], help="steps at which dead filters start anew")
-    parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args(arguments)
-
-
-def main() -> int:
-    options = parse()
-    from styletransfer.studies.distillation import training
-
-    training.run(training.Settings(**vars(options)))
-    return 0
-
+from styletransfer.cli.distill import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -9,49 +9,12 @@ python scripts/fetch.py vgg19 --from ~/Downloads/imagenet-vgg-verydeep-19.mat
 python scripts/fetch.py --list
 """
 
-from __future__ import annotations
-
-import argparse
-import functools
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description="Download, verify and convert pretrained weights and the classic example images.",
-        epilog="Exit status: 0 if the files are in place, 2 on an error, which is explained on standard error.",
-    )
-    parser.add_argument("name", nargs="?", help="squeezenet, vgg16, vgg19, vgg19_16x or images; --list shows all")
-    parser.add_argument("--list", action="store_true", help="show what can be fetched, and what is there already")
-    parser.add_argument("--source", metavar="NAME", help="use only this source (default: each in turn)")
-    parser.add_argument(
-        "--from", "--file", metavar="FILE", type=Path, dest="file", help="use a file that was downloaded by other means"
-    )
-    parser.add_argument("--force", action="store_true", help="replace existing files")
-    options = parser.parse_args(arguments)
-
-    from styletransfer.support import commands
-    from styletransfer.support.errors import UserError
-    from styletransfer.weights import downloads, sources
-
-    def fetch() -> int:
-        table = sources.catalogue()
-        say = functools.partial(print, flush=True)
-        if options.list:
-            say(downloads.listing(table))
-        elif options.name is None:
-            raise UserError(f"no name given; expected one of: {', '.join(table)}")
-        elif options.file is not None:
-            downloads.convert(options.name, table, options.file, say, options.source, options.force)
-        else:
-            downloads.fetch(options.name, table, say, options.source, options.force)
-        return 0
-
-    return commands.guarded(fetch)
-
+from styletransfer.cli.fetch import main
 
 if __name__ == "__main__":
     sys.exit(main())

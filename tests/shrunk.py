@@ -1,4 +1,4 @@
-"""Every config of the project through the real pipeline, scaled down: small pictures, few steps, random weights."""
+"""Every config of the project as a real run, scaled down: small pictures, few steps, random weights."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from helpers import random_parameters
 
 from styletransfer import config as configs
 from styletransfer.config import Config
-from styletransfer.run import curves, pipeline
+from styletransfer.run import curves, inputs
 from styletransfer.run.pyramid import Pyramid
+from styletransfer.run.resolve import resolve
 
 PROJECT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(path.stem for path in (PROJECT / "configs").glob("*.yaml"))
@@ -41,8 +42,9 @@ def shrunk(name: str, assignments: Iterable[str] = ()) -> Config:
 
 def curve_of(config: Config) -> curves.Curve:
     """Run a config in memory; the curve, with random weights for all networks but the bundled one."""
-    parameters = pipeline.load_parameters(config) if config.model == "vgg_slim" else random_parameters(config.model)
-    pyramid = Pyramid(config, pipeline.read_pictures(config), parameters)
+    plan = resolve(config)
+    parameters = inputs.load_parameters(plan) if config.model == "vgg_slim" else random_parameters(config.model)
+    pyramid = Pyramid(plan, inputs.read_pictures(plan), parameters)
     rows: list[dict[str, Any]] = [curves.row_of(record) for record in pyramid.records()]
-    columns = curves.columns_for(pipeline.loss_names(config))
+    columns = curves.columns_for(plan.loss_names)
     return curves.Curve(columns, tuple(tuple(float(row[column]) for column in columns) for row in rows))

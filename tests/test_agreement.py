@@ -17,7 +17,8 @@ from helpers import architecture, random_parameters, relative_error
 from shrunk import CONFIGS, PROJECT, shrunk
 
 from styletransfer.optimization.loop import Stop, optimize
-from styletransfer.run import curves, pipeline
+from styletransfer.run import binding, curves, inputs
+from styletransfer.run.resolve import resolve
 
 pytest.importorskip("torch")
 from reference import descent, formulas, spaces, torch_vgg
@@ -69,9 +70,10 @@ def both(case):
     name, changes = CASES[case]
     assignments = {**changes, "stop.max_iterations": STEPS, "stop.relative_change": 0}
     config = shrunk(name, [f"{key}={json.dumps(value)}" for key, value in assignments.items()])
-    (pictures,) = pipeline.read_pictures(config)
+    plan = resolve(config)
+    (pictures,) = inputs.read_pictures(plan)
     parameters = random_parameters(config.model)
-    run = pipeline.prepare(config, pictures, parameters)
+    run = binding.bind(plan, plan.scales[0], pictures, parameters)
     start = run.image.asnumpy()[0].astype(np.float64)
     found = run.objective(run.image)
     gradients = [None if found is None else found.asnumpy()[0] for found in (found.gradient, found.tv_gradient)]

@@ -11,7 +11,7 @@ FOLDERS = ("scripts", "styletransfer", "models")
 # The packages of the library in the order in which they may be imported: each by itself and by those after it.
 PACKAGES = (
     *("support", "pictures", "config", "weights", "network"),
-    *("losses", "optimization", "run", "sweeps", "studies"),
+    *("losses", "optimization", "run", "sweeps", "studies", "cli"),
 )
 FILES = sorted(path for folder in FOLDERS for path in (PROJECT / folder).rglob("*.py"))
 every_file = pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(PROJECT)) for path in FILES])
@@ -69,7 +69,7 @@ def test_dependencies_point_one_way(path):
 def test_every_module_of_the_library_is_in_a_package():
     library = PROJECT / "styletransfer"
     assert {path.name for path in library.glob("*/__init__.py") for path in [path.parent]} == set(PACKAGES)
-    assert {path.name for path in library.glob("*.py")} == {"__init__.py"}
+    assert {path.name for path in library.glob("*.py")} == {"__init__.py", "__main__.py"}
 
 
 @every_file

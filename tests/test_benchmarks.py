@@ -17,7 +17,8 @@ from processes import PROJECT, python
 from models import runtime
 from styletransfer import config as configs
 from styletransfer import weights
-from styletransfer.run import pipeline
+from styletransfer.run import inputs
+from styletransfer.run.resolve import resolve
 from styletransfer.studies.benchmarks import fresh_process, machine, pytorch, quality, report, sizes, stacks, steps
 from styletransfer.support.errors import StyleTransferError, UserError
 
@@ -158,7 +159,8 @@ def test_the_comparison_rejects_unsupported_configs() -> None:
     ):
         config = quality.config_for("vgg_slim", 48, *PICTURES, assignments)
         with pytest.raises(UserError, match=message):
-            pytorch.objective_of(config, pipeline.read_pictures(config)[-1], weights.random(config.spec, 0))
+            plan = resolve(config)
+            pytorch.objective_of(plan, inputs.read_pictures(plan)[-1], weights.random(plan.spec, 0))
     with pytest.raises(UserError, match=r"not a network of the VGG family; .* vgg16, vgg19, vgg19_16x, vgg_slim"):
         pytorch.blocks_of("squeezenet")
 

@@ -525,6 +525,7 @@ def test_a_file_is_looked_for_in_the_project_too(tmp_path, monkeypatch):
     assert str(configs.find_input("scripts/nstyle.py")) == "scripts/nstyle.py"
     monkeypatch.setenv("HOME", str(tmp_path))
     assert configs.find_input("~/a.jpg") == tmp_path / "a.jpg"
+    assert str(configs.find_input("~nobody-known/a.jpg")) == "~nobody-known/a.jpg"
 
 
 # A dumped config is the config.

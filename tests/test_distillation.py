@@ -13,7 +13,8 @@ from reference import torch_collaborative
 
 from models import model_vgg19, model_vgg_slim
 from styletransfer import weights
-from styletransfer.pictures import images
+from styletransfer.network.executor import Network, tapped
+from styletransfer.pictures import images, pixels
 from styletransfer.studies import vgg19_parts
 from styletransfer.studies.distillation import crops, student, teacher, training
 
@@ -185,7 +186,24 @@ def test_a_resumed_training_gives_the_same_result(
 
 def test_the_saved_weights_compute_what_was_learned(settings: training.Settings) -> None:
     learner = training.Student(settings)
+    generator = np.random.default_rng(0)
+    for name, array in learner.arrays.items():
+        if name.endswith("_bias"):
+            array[:] = generator.normal(0, 0.1, array.shape)
     parameters = learner.parameters()
     assert list(parameters) == list(model_vgg_slim.SPEC.parameters)
-    learned = learner.arrays["conv1_1_weight"].asnumpy()
-    assert relative_error(parameters["conv1_1_weight"] * training.INPUT_SCALE, learned) < 1e-6
+    batch = np.stack([np.asarray(picture, np.float32)[:64, :64].transpose(2, 0, 1) for picture in pictures(2)])
+    learner.losses(batch, {name: to_mx(np.zeros(shape)) for name, shape in shapes_of(learner).items()}, train=False)
+    learned = dict(zip((target.projection.name for target in student.TARGETS), learner.executor.outputs))
+    names, symbol = tapped("vgg_slim", list(model_vgg_slim.SPEC.style_layers), [], "max")
+    network = Network(names, symbol, parameters, (3, 64, 64), training.load_mxnet().cpu(), trainable=False)
+    for number, crop in enumerate(batch):
+        network.image[:] = pixels.from_picture(crop.transpose(1, 2, 0) / 255, "rgb255")
+        network.forward()
+        for name, features in network.features.items():
+            assert relative_error(features.asnumpy()[0], learned[name].asnumpy()[number]) < 1e-5, name
+
+
+def shapes_of(learner: training.Student) -> dict[str, tuple[int, ...]]:
+    """The shapes of the student's estimates, by the names of their projections."""
+    return {target.projection.name: output.shape for target, output in zip(student.TARGETS, learner.executor.outputs)}

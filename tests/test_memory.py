@@ -111,7 +111,7 @@ def test_the_limit_here():
 
 
 def test_it_works_without_mxnet():
-    code = "from styletransfer import memory\nmemory.limit(None)\nprint('mxnet' in sys.modules)"
+    code = "from styletransfer.run import memory\nmemory.limit(None)\nprint('mxnet' in sys.modules)"
     assert output_of(WITHOUT_MXNET + code) == "False"
 
 

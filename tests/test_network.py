@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from helpers import mx, random_parameters, relative_error, to_mx
@@ -11,8 +13,9 @@ import models
 from models import runtime
 from styletransfer.network.executor import Heads, Network, tapped
 from styletransfer.network.precision import DTYPES, FLOAT32, cast
-from styletransfer.run import pipeline
+from styletransfer.run import binding, inputs
 from styletransfer.run.pyramid import Pyramid
+from styletransfer.run.resolve import precision_of, resolve
 from styletransfer.support.errors import UserError
 
 needs_bfloat16 = pytest.mark.skipif(not runtime.has_bfloat16(), reason="this processor has no AVX-512")
@@ -86,11 +89,13 @@ SGD = "optimizer={name: sgd, learning_rate: 0.3, clip_norm: 2000}"
 def losses_after(steps, precision):
     """The loss after the given number of steps, evaluated in float32."""
     config = shrunk("starry", ["size=96", f"stop.max_iterations={steps}", f"precision={precision}", SGD])
-    (pictures,), parameters = pipeline.read_pictures(config), pipeline.load_parameters(config)
-    pyramid = Pyramid(config, [pictures], parameters)
+    plan = resolve(config)
+    (pictures,), parameters = inputs.read_pictures(plan), inputs.load_parameters(plan)
+    pyramid = Pyramid(plan, [pictures], parameters)
     for _ in pyramid.records():
         pass
-    judged = pipeline.prepare(config.model_copy(update={"precision": "float32"}), pictures, parameters)
+    exact = dataclasses.replace(plan, precision="float32")
+    judged = binding.bind(exact, exact.scales[0], pictures, parameters)
     return judged.objective(pyramid.image).losses.total
 
 
@@ -105,11 +110,11 @@ def test_auto_is_bfloat16_if_it_is_faster(monkeypatch):
     config = shrunk("starry", ["precision=auto"])
     for faster in (True, False):
         monkeypatch.setattr(runtime, "is_faster_in_bfloat16", lambda faster=faster: faster)
-        assert pipeline.precision_of(config) == ("bfloat16" if faster else "float32")
-    assert pipeline.precision_of(config.model_copy(update={"device": "gpu:0"})) == "float32"
+        assert precision_of(config) == ("bfloat16" if faster else "float32")
+    assert precision_of(config.model_copy(update={"device": "gpu:0"})) == "float32"
 
 
 def test_bfloat16_is_rejected_if_unsupported(monkeypatch):
     monkeypatch.setattr(runtime, "has_bfloat16", lambda: False)
     with pytest.raises(UserError, match="AVX-512"):
-        pipeline.precision_of(shrunk("starry", ["precision=bfloat16"]))
+        precision_of(shrunk("starry", ["precision=bfloat16"]))

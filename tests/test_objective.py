@@ -16,7 +16,10 @@ from styletransfer import config, weights
 from styletransfer.losses.objective import Losses
 from styletransfer.network.executor import Network, parameters_for, tapped
 from styletransfer.pictures import pixels
-from styletransfer.run import pipeline
+from styletransfer.run.binding import bind
+from styletransfer.run.inputs import Pictures
+from styletransfer.run.picture_sizes import Sizes
+from styletransfer.run.resolve import resolve
 
 SIZE = (29, 38)  # halves to odd sides on the way down
 
@@ -64,7 +67,7 @@ def picture_of(size, seed):
 
 
 def prepared(case, parameters=None, with_content=True):
-    """The library's run of a case: the real pipeline, behind the reading of files."""
+    """The library's run of a case: the real steps, behind the reading of files."""
     (content_weight, content_layers), (style_weight, style_layers) = case.content, case.style
     settings = config.parse(
         {
@@ -82,8 +85,10 @@ def prepared(case, parameters=None, with_content=True):
     )
     styles = tuple((share, picture_of(size, 10 + number)) for number, (share, size) in enumerate(case.styles))
     content = picture_of(case.size, 1) if with_content else None
-    pictures = pipeline.Pictures(*case.size, content, styles if style_weight > 0 else (), None)
-    return pipeline.prepare(settings, pictures, parameters or random_parameters(case.model))
+    styles = styles if style_weight > 0 else ()
+    pictures = Pictures(*case.size, content, styles, None)
+    plan = resolve(settings, [Sizes(*case.size, tuple(style.shape[:2] for _, style in styles))])
+    return bind(plan, plan.scales[0], pictures, parameters or random_parameters(case.model))
 
 
 def network_of(case):

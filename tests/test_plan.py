@@ -1,4 +1,4 @@
-"""The plan of a run: its stages, the tiles it chooses, what it says, and that the run then does so."""
+"""The plan of a run: its scales, the tiles it chooses, what it says, and that the run then does so."""
 
 from __future__ import annotations
 
@@ -9,71 +9,72 @@ from processes import NSTYLE, python
 from shrunk import shrunk
 
 from styletransfer.pictures import images
-from styletransfer.run import memory, pipeline, plan
+from styletransfer.run import forecast, inputs, memory
+from styletransfer.run.picture_sizes import read_sizes
 from styletransfer.run.pyramid import Pyramid
+from styletransfer.run.resolve import Begun, peak_memory, resolve
 from styletransfer.support.errors import UserError
 
 
-def stages_of(*changes):
-    settings = shrunk("starry", changes)
-    return plan.stages(settings, pipeline.read_sizes(settings))
+def scales_of(*changes):
+    return resolve(shrunk("starry", changes)).scales
 
 
-def test_every_scale_is_a_stage_with_its_steps():
-    found = stages_of("scales=[40, 80]", "size=80", "stop.max_iterations=[9, 3]")
-    assert [(stage.width, stage.height, stage.steps) for stage in found] == [(40, 26, 9), (80, 53, 3)]
-    assert all(stage.tile is None and stage.sections[0].whole for stage in found)
+def test_every_scale_has_its_size_and_its_steps():
+    found = scales_of("scales=[40, 80]", "size=80", "stop.max_iterations=[9, 3]")
+    assert [(scale.width, scale.height, scale.steps) for scale in found] == [(40, 26, 9), (80, 53, 3)]
+    assert all(scale.tile is None and scale.sections[0].whole for scale in found)
     assert found[0].memory < found[1].memory
 
 
 def test_tiles_are_chosen_where_the_whole_does_not_fit():
-    whole = stages_of("size=900", "optimizer={name: sgd}")[0]
+    whole = scales_of("size=900", "optimizer={name: sgd}")[0]
     limit = whole.memory - 50_000_000
-    (tiled,) = stages_of("size=900", "optimizer={name: sgd}", f"memory={limit // 10**6}MB")
+    (tiled,) = scales_of("size=900", "optimizer={name: sgd}", f"memory={limit // 10**6}MB")
     assert tiled.tile is not None and len(tiled.sections[0].tiling) > 1 and tiled.memory <= limit
     assert tiled.line().startswith("900 x 600 pixels: 6 steps at most, ") and " tiles of " in tiled.line()
 
 
 def test_off_is_never_tiled_and_a_number_always():
-    (off,) = stages_of("size=900", "tile=off")
+    (off,) = scales_of("size=900", "tile=off")
     assert off.tile is None
-    (asked,) = stages_of("size=900", "tile=300")
+    (asked,) = scales_of("size=900", "tile=300")
     assert asked.tile == 300 and max(asked.sections[0].tiling.height, asked.sections[0].tiling.width) <= 300
 
 
 def test_a_tile_too_small_for_the_network_is_refused():
     with pytest.raises(UserError, match=r"tile: 30 pixels are too few for vgg_slim: expected at least \d+"):
-        stages_of("size=900", "tile=30")
+        scales_of("size=900", "tile=30")
 
 
 def test_what_fits_in_no_way_is_refused_with_what_would():
     with pytest.raises(UserError, match=r"need at least .* MB of memory, and 400 MB may be used; expected size: \d+"):
-        stages_of("size=3000", "memory=400MB")
+        scales_of("size=3000", "memory=400MB")
 
 
 def test_of_several_scales_the_result_is_refused():
     with pytest.raises(UserError, match=r"^3000 x 2000 pixels"):
-        stages_of("size=3000", "scales=2", "memory=400MB")
+        scales_of("size=3000", "scales=2", "memory=400MB")
 
 
 @pytest.mark.parametrize("tile", ["off", 600])
 def test_a_tile_of_the_users_own_is_refused_where_the_limit_is_too(tile, caplog):
     changes = "size=900", "optimizer={name: sgd}"
-    needed = stages_of(*changes, f"tile={tile}")[0].memory
-    stages_of(*changes, f"tile={tile}", f"memory={needed // 10**6 + 1}MB")
+    needed = scales_of(*changes, f"tile={tile}")[0].memory
+    scales_of(*changes, f"tile={tile}", f"memory={needed // 10**6 + 1}MB")
     limit = needed // 10**6 - 10
     what = rf"tile: {tile}: 900 x 600 pixels with vgg_slim and sgd need {needed // 10**6 + 1:,} MB of memory, "
     with pytest.raises(UserError, match=rf"^{what}and {limit:,} MB may be used; expected tile: auto, a smaller size"):
-        stages_of(*changes, f"tile={tile}", f"memory={limit}MB")
-    assert stages_of(*changes, f"memory={limit}MB")[0].memory <= limit * 10**6
+        scales_of(*changes, f"tile={tile}", f"memory={limit}MB")
+    assert scales_of(*changes, f"memory={limit}MB")[0].memory <= limit * 10**6
     with pytest.raises(UserError, match=r"^900 x 600 .* need at least \d+ MB of memory, and 290 MB may be used; "):
-        stages_of(*changes, f"tile={tile}", "memory=290MB")
+        scales_of(*changes, f"tile={tile}", "memory=290MB")
     assert not caplog.records
 
 
 def test_a_tile_of_the_users_own_is_only_warned_of_where_the_limit_is_what_is_free(monkeypatch, caplog):
     monkeypatch.setattr(memory, "limit", lambda asked: 300_000_000)
-    first, second = stages_of("size=900", "scales=2", "optimizer={name: sgd}", "tile=off")
+    first, second = scales_of("size=900", "scales=2", "optimizer={name: sgd}", "tile=off")
     assert first.tile is second.tile is None
     (warning,) = caplog.messages
     assert warning.startswith("tile: off: 900 x 600 pixels with vgg_slim and sgd need ")
@@ -81,14 +82,14 @@ def test_a_tile_of_the_users_own_is_only_warned_of_where_the_limit_is_what_is_fr
 
 
 def test_on_a_gpu_nothing_is_foretold_and_nothing_chosen():
-    (found,) = stages_of("size=900", "device=gpu:0", "memory=300MB")
+    (found,) = scales_of("size=900", "device=gpu:0", "memory=300MB")
     assert found.tile is None and found.memory is None and "memory" not in found.line()
 
 
 def test_the_prediction_is_that_of_the_memory_module():
     settings = shrunk("starry", ["size=80", "content.weight=0", "tv.weight=0", "style.size=60"])
-    (sizes,) = pipeline.read_sizes(settings)
-    (stage,) = plan.stages(settings, [sizes])
+    (sizes,) = read_sizes(settings)
+    (scale,) = resolve(settings, [sizes]).scales
     run = memory.Run(
         settings.spec,
         tuple(settings.style.layers),
@@ -99,12 +100,13 @@ def test_the_prediction_is_that_of_the_memory_module():
         settings.optimizer,
         "none",
     )
-    assert stage.memory == memory.predict(run)
+    assert scale.memory == memory.predict(run)
 
 
 def test_the_lines_say_sizes_steps_memory_and_time():
     settings = shrunk("starry", ["scales=[40, 80]", "size=80", "stop.max_iterations=[9, 3]"])
-    text = list(plan.lines(settings, pipeline.load_parameters(settings)))
+    plan = resolve(settings)
+    text = list(forecast.lines(plan, inputs.load_parameters(plan)))
     assert text[0] == "VGG-slim, float32, lbfgs, into output/starry"
     assert text[1].startswith("40 x 26 pixels: 9 steps at most") and text[2].startswith("80 x 53 pixels: 3 steps")
     assert re.fullmatch(r"memory: [\d.]+ GB at most, of [\d.e+]+ GB that may be used", text[3])
@@ -123,9 +125,10 @@ def test_the_lines_say_sizes_steps_memory_and_time():
 )
 def test_pictures_have_the_sizes_that_were_told(name, changes):
     settings = shrunk(name, changes)
-    sizes, levels = pipeline.read_sizes(settings), pipeline.read_pictures(settings)
-    assert len(sizes) == len(levels)
-    for told, pictures in zip(sizes, levels):
+    plan = resolve(settings)
+    scales = inputs.read_pictures(plan)
+    assert len(plan.scales) == len(scales)
+    for told, pictures in zip(plan.scales, scales):
         inside = (told.height, told.width)
         assert (pictures.height, pictures.width) == inside
         assert all(each is None or each.shape == (*inside, 3) for each in (pictures.content, pictures.start))
@@ -136,21 +139,22 @@ def test_the_trial_is_small_whatever_the_run_is(monkeypatch):
     made, resize = [], images.resize
     monkeypatch.setattr(images, "resize", lambda picture, *size: made.append(size) or resize(picture, *size))
     settings = shrunk("starry", ["shape=[64, 3000]", "size=3000", "style.size=3000"])
-    *_, last = plan.lines(settings, pipeline.load_parameters(settings))
+    plan = resolve(settings)
+    *_, last = forecast.lines(plan, inputs.load_parameters(plan))
     assert last.startswith("time: about ") and set(made) == {(192, 192)}
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(3, "3 seconds"), (100, "1.7 minutes"), (9000, "2.5 hours")])
 def test_durations_are_said_in_the_unit_that_suits_them(seconds, said):
-    assert plan._duration(seconds) == said
+    assert forecast._duration(seconds) == said
 
 
 def test_a_tiled_run_is_the_untiled_one():
     curves = []
     for tile in (None, 200):
         settings = shrunk("starry", ["size=260", "stop.max_iterations=3", "optimizer={name: sgd, clip_norm: 2000}"])
-        levels = pipeline.read_pictures(settings)
-        pyramid = Pyramid(settings, levels, pipeline.load_parameters(settings), [tile])
+        plan = resolve(settings, begun=Begun("float32", (tile,)))
+        pyramid = Pyramid(plan, inputs.read_pictures(plan), inputs.load_parameters(plan))
         curves.append([record.losses.total for record in pyramid.records()])
         assert int(pyramid.state()["tiles"][0]) == (tile or 0)
     assert curves[1] == pytest.approx(curves[0], rel=1e-5)
@@ -158,27 +162,32 @@ def test_a_tiled_run_is_the_untiled_one():
 
 def test_a_run_goes_on_with_the_tiles_it_began_with():
     settings = shrunk("starry", ["size=260", "stop.max_iterations=2"])
-    levels, parameters = pipeline.read_pictures(settings), pipeline.load_parameters(settings)
-    first = Pyramid(settings, levels, parameters, [200])
+    plan = resolve(settings, begun=Begun("float32", (200,)))
+    pictures, parameters = inputs.read_pictures(plan), inputs.load_parameters(plan)
+    first = Pyramid(plan, pictures, parameters)
     next(first.records())
-    again = Pyramid(settings, levels, parameters, [None], state=first.state())
+    state = first.state()
+    again = Pyramid(resolve(settings, begun=Begun.from_state(state)), pictures, parameters, state)
     assert int(again.state()["tiles"][0]) == 200
 
 
 def test_the_tiles_that_a_run_began_with_are_planned_whatever_fits(monkeypatch, caplog):
     settings = shrunk("starry", ["size=900", "optimizer={name: sgd}", "scales=2"])
-    sizes = pipeline.read_sizes(settings)
-    found = plan.stages(settings, sizes, [None, 300])
-    assert [stage.tile for stage in found] == [None, 300]
-    assert [stage.tile for stage in plan.stages(settings, sizes, [None, None])] == [None, None]
-    needed = max(stage.memory for stage in found) // 10**6
+
+    def begun_with(tiles, settings=settings):
+        return resolve(settings, begun=Begun("float32", tiles)).scales
+
+    found = begun_with((None, 300))
+    assert [scale.tile for scale in found] == [None, 300]
+    assert [scale.tile for scale in begun_with((None, None))] == [None, None]
+    needed = max(scale.memory for scale in found) // 10**6
     limit = needed - 10
     began = rf"--resume: tile: (300|off), as it began: \d+ x \d+ pixels with vgg_slim and sgd need {needed + 1:,} MB "
     began += f"of memory, and {limit:,} MB"
     with pytest.raises(UserError, match=f"^{began} may be used; expected more memory than {limit}MB, or --force"):
-        plan.stages(settings.model_copy(update={"memory": f"{limit}MB"}), sizes, [None, 300])
+        begun_with((None, 300), settings.model_copy(update={"memory": f"{limit}MB"}))
     monkeypatch.setattr(memory, "limit", lambda asked: limit * 10**6)
-    plan.stages(settings, sizes, [None, 300])
+    begun_with((None, 300))
     (warning,) = caplog.messages
     assert re.fullmatch(f"{began} are free", warning)
 
@@ -195,10 +204,10 @@ def test_the_command_foretells_and_makes_nothing(tmp_path, option):
 
 def test_the_memory_of_a_run_made_elsewhere_does_not_depend_on_this_machine(monkeypatch):
     settings = shrunk("starry", ["size=900", "optimizer={name: sgd}"])
-    expected = stages_of("size=900", "optimizer={name: sgd}", "tile=off")[0].memory
+    expected = scales_of("size=900", "optimizer={name: sgd}", "tile=off")[0].memory
     monkeypatch.setattr(memory, "limit", lambda asked: 0 if asked is None else 10**9)
-    assert plan.peak_memory(settings) == expected
-    assert plan.peak_memory(settings.model_copy(update={"memory": "1GB"})) <= 10**9
-    assert plan.peak_memory(settings.model_copy(update={"device": "gpu:0"})) is None
+    assert peak_memory(settings) == expected
+    assert peak_memory(settings.model_copy(update={"memory": "1GB"})) <= 10**9
+    assert peak_memory(settings.model_copy(update={"device": "gpu:0"})) is None
     absent = settings.content.model_copy(update={"image": "absent.jpg"})
-    assert plan.peak_memory(settings.model_copy(update={"content": absent})) is None
+    assert peak_memory(settings.model_copy(update={"content": absent})) is None

@@ -13,8 +13,9 @@ from shrunk import curve_of, shrunk
 
 from styletransfer.optimization.optimizers import SGD, Adam
 from styletransfer.pictures import images
-from styletransfer.run import pipeline
+from styletransfer.run import binding, inputs
 from styletransfer.run.pyramid import Pyramid
+from styletransfer.run.resolve import Begun, resolve
 from styletransfer.support.errors import Diverged, UserError
 
 OPTIMIZERS = {
@@ -33,8 +34,13 @@ def pyramid_config(optimizer="sgd", *changes):
     return shrunk("starry", [*scales, *changes])
 
 
-def pyramid_of(settings, **state):
-    return Pyramid(settings, pipeline.read_pictures(settings), pipeline.load_parameters(settings), **state)
+def pyramid_of(settings, state=None, **more):
+    plan = resolve(settings, begun=Begun.from_state(state) if state else None)
+    return Pyramid(plan, inputs.read_pictures(plan), inputs.load_parameters(plan), state, **more)
+
+
+def pictures_of(settings):
+    return inputs.read_pictures(resolve(settings))
 
 
 def test_long_edges_double_up_to_that_of_the_result():
@@ -67,23 +73,23 @@ def test_invalid_scales_are_rejected(changes, message):
 
 def test_a_listed_scale_too_small_for_the_network_is_rejected():
     with pytest.raises(UserError, match="scales: a long edge of 8 gives 8 x 5 pixels, too small for the layer relu5_1"):
-        pipeline.read_pictures(shrunk("starry", ["scales=[8, 67]"]))
+        pictures_of(shrunk("starry", ["scales=[8, 67]"]))
 
 
 def test_a_number_of_scales_omits_those_too_small():
     settings = shrunk("starry", ["scales=4", "stop.max_iterations=[9, 8, 7, 6]"])
-    assert [level.width for level in pipeline.read_pictures(settings)] == [34, 67]
+    assert [level.width for level in pictures_of(settings)] == [34, 67]
     assert pyramid_of(settings).steps == [7, 6]
 
 
 def test_pictures_keep_their_proportions_at_every_scale():
     settings = shrunk("starry", ["scales=[40, 80]", "size=80", "style.size=60"])
-    small, large = pipeline.read_pictures(settings)
+    small, large = pictures_of(settings)
     assert max(large.height, large.width) == 80 and max(small.height, small.width) == 40
     assert max(large.styles[0][1].shape) == 60 and max(small.styles[0][1].shape) == 30
-    matched = pipeline.read_pictures(shrunk("starry_mxnet", ["scales=[40, 80]", "size=80"]))
+    matched = pictures_of(shrunk("starry_mxnet", ["scales=[40, 80]", "size=80"]))
     assert [level.styles[0][1].shape[:2] for level in matched] == [(level.height, level.width) for level in matched]
-    fixed = pipeline.read_pictures(shrunk("coursera_vgg19", ["scales=[45, 90]", "shape=[60, 90]"]))
+    fixed = pictures_of(shrunk("coursera_vgg19", ["scales=[45, 90]", "shape=[60, 90]"]))
     assert [(level.height, level.width) for level in fixed] == [(30, 45), (60, 90)]
 
 
@@ -229,7 +235,7 @@ def test_resuming_around_rollbacks_gives_the_same_run(optimizer, monkeypatch):
 
 def broken_at(monkeypatch, numbers):
     """Replace the losses of some images in the objectives of all scales, which share one image counter."""
-    broken, prepare = BreaksAt(None, numbers, loss=math.inf), pipeline.prepare
+    broken, prepare = BreaksAt(None, numbers, loss=math.inf), binding.bind
 
     def prepared(*arguments):
         made = prepare(*arguments)
@@ -240,7 +246,7 @@ def broken_at(monkeypatch, numbers):
 
         return dataclasses.replace(made, objective=objective)
 
-    monkeypatch.setattr(pipeline, "prepare", prepared)
+    monkeypatch.setattr(binding, "bind", prepared)
 
 
 def told(record):

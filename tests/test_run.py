@@ -27,7 +27,7 @@ from scripts.nstyle import main
 from styletransfer import weights
 from styletransfer.config import OptimizerSettings, loading
 from styletransfer.pictures import images
-from styletransfer.run import curves, pipeline, recorders
+from styletransfer.run import binding, curves, inputs, picture_sizes, recorders
 from styletransfer.weights import sources
 
 STEPS = 30
@@ -302,7 +302,7 @@ def test_input_files_are_not_read_as_a_whole_to_be_known_again(tmp_path, monkeyp
 
 
 def test_what_could_be_fetched_comes_with_the_way_to_get_it(tmp_path, monkeypatch, capsys):
-    for module, name in ((loading, "PROJECT_FOLDER"), (pipeline, "PROJECT_FOLDER"), (sources, "PROJECT_FOLDER")):
+    for module, name in ((loading, "PROJECT_FOLDER"), (picture_sizes, "PROJECT_FOLDER"), (sources, "PROJECT_FOLDER")):
         monkeypatch.setattr(module, name, tmp_path)
     for options in ({"content": "input/IMG_4343.jpg"}, {"style": str(tmp_path / "input" / "IMG_4343.jpg")}):
         assert main(command(tmp_path / "run", **options)) == 2
@@ -730,15 +730,19 @@ def test_a_terminal_shows_a_bar_with_the_loss_and_the_time_left(tmp_path):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR2])
-@pytest.mark.parametrize("phase", ["read_sizes", "read_pictures", "load_parameters"])
-def test_a_signal_while_a_run_starts_ends_it(tmp_path, monkeypatch, capsys, phase, number):
-    unchanged = getattr(pipeline, phase)
+@pytest.mark.parametrize(
+    ("module", "phase"),
+    [(picture_sizes, "read_sizes"), (inputs, "read_pictures"), (inputs, "load_parameters")],
+    ids=["read_sizes", "read_pictures", "load_parameters"],
+)
+def test_a_signal_while_a_run_starts_ends_it(tmp_path, monkeypatch, capsys, module, phase, number):
+    unchanged = getattr(module, phase)
 
     def interrupted(*arguments):
         os.kill(os.getpid(), number)
         return unchanged(*arguments)
 
-    monkeypatch.setattr(pipeline, phase, interrupted)
+    monkeypatch.setattr(module, phase, interrupted)
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)]
     assert main(command(tmp_path / "run")) == 75
     *_, line = capsys.readouterr().err.splitlines()
@@ -748,10 +752,10 @@ def test_a_signal_while_a_run_starts_ends_it(tmp_path, monkeypatch, capsys, phas
 
 
 def test_a_signal_while_a_run_is_gone_on_with_leaves_its_state(finished, tmp_path, monkeypatch):
-    folder, load = unfinished(tmp_path / "run", "output.save_every=7"), pipeline.load_parameters
+    folder, load = unfinished(tmp_path / "run", "output.save_every=7"), inputs.load_parameters
     before = contents(folder)
     with monkeypatch.context() as patch:
-        patch.setattr(pipeline, "load_parameters", lambda config: os.kill(os.getpid(), signal.SIGTERM) or load(config))
+        patch.setattr(inputs, "load_parameters", lambda plan: os.kill(os.getpid(), signal.SIGTERM) or load(plan))
         assert main(command(folder, "--resume")) == 75
     assert contents(folder) == before
     assert_same_run(made(folder, "--resume", f"stop.max_iterations={STEPS}", "output.save_every=7"), finished)
@@ -759,15 +763,15 @@ def test_a_signal_while_a_run_is_gone_on_with_leaves_its_state(finished, tmp_pat
 
 def test_a_signal_before_the_first_step_saves_the_start(tmp_path, monkeypatch, capsys):
     plain = made(tmp_path / "plain")
-    prepare = pipeline.prepare
+    bind = binding.bind
 
     def interrupted(*arguments):
         os.kill(os.getpid(), signal.SIGTERM)
-        return prepare(*arguments)
+        return bind(*arguments)
 
-    monkeypatch.setattr(pipeline, "prepare", interrupted)
+    monkeypatch.setattr(binding, "bind", interrupted)
     assert main(command(tmp_path / "run")) == 75
     assert "interrupted at step 0, state saved" in capsys.readouterr().err
-    monkeypatch.setattr(pipeline, "prepare", prepare)
+    monkeypatch.setattr(binding, "bind", bind)
     assert main(command(tmp_path / "run", "--resume")) == 0
     assert curves.first_difference(curve_of(plain), curve_of(tmp_path / "run"), relative=0.0) is None

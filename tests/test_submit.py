@@ -18,8 +18,8 @@ from processes import PROJECT, output_of
 from sweeping import fake_slurm  # noqa: F401
 from test_architecture import WITHOUT_MXNET
 
-from scripts.submit import main, parser
 from styletransfer import weights
+from styletransfer.cli.submit import main, parser
 from styletransfer.pictures import images
 from styletransfer.run import curves
 from styletransfer.sweeps import local, plans
@@ -268,7 +268,7 @@ def test_a_sweep_on_a_cluster_gives_the_same_files(studio, finished, fake_slurm,
     again = submit(studio, *arguments, "--cluster", "slurm", "--no-collect")
     (studio / "broken.png").write_bytes(broken)
     assert again.stdout == f"submitted 1 of 3 jobs as Slurm array 7: {there}/slurm/array-2.sbatch\n"
-    assert submit(studio, *arguments, "--cluster", "slurm").stdout.startswith("nothing to send: 3 done\n")
+    assert submit(studio, *arguments, "--cluster", "slurm").stdout.startswith("nothing to submit: 3 done\n")
 
 
 def test_a_dry_run_shows_the_job_file_and_writes_nothing(studio, fake_slurm, monkeypatch, capsys, tmp_path):  # noqa: F811
@@ -280,7 +280,8 @@ def test_a_dry_run_shows_the_job_file_and_writes_nothing(studio, fake_slurm, mon
     assert output.startswith("#!/bin/bash\n") and "#SBATCH --partition=gpu\n" in output
     assert "\n#   sbatch array-1.sbatch\n" in output
     assert output.splitlines()[-4:] == [
-        *(f"{name:6}  {tmp_path / 'new' / name}" for name in ("photo", "broken", "other")), "3 of 3 jobs would be sent",
+        *(f"{name:6}  {tmp_path / 'new' / name}" for name in ("photo", "broken", "other")),
+        "3 of 3 jobs would be submitted",
     ]  # fmt: skip
     assert not (tmp_path / "new").exists() and sorted(studio.rglob("*")) == before and not fake_slurm.calls("sbatch")
 
@@ -310,7 +311,7 @@ def test_errors_name_the_option(capsys):
 def test_an_invalid_number_of_jobs(capsys, count):
     with pytest.raises(SystemExit) as caught:
         main(["sweep.yaml", f"--jobs={count}"])
-    assert caught.value.code == 2 and "no whole number from 1 on" in capsys.readouterr().err
+    assert caught.value.code == 2 and "not a whole number of at least 1" in capsys.readouterr().err
 
 
 def test_checking_needs_no_mxnet():

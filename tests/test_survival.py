@@ -24,7 +24,7 @@ from styletransfer import weights
 from styletransfer.config import OptimizerSettings
 from styletransfer.network import executor as network
 from styletransfer.pictures import images
-from styletransfer.run import checkpoints, curves, memory, output_folder, pipeline
+from styletransfer.run import binding, checkpoints, curves, memory, output_folder, resolve
 from styletransfer.support.errors import UserError
 
 STEPS = 26
@@ -474,8 +474,8 @@ def test_a_run_goes_on_in_the_precision_it_began_with_whatever_the_processor_wou
 def test_a_precision_that_this_processor_has_not_is_refused(tmp_path, monkeypatch, capsys):
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:  # as if it could, without computing with it
-        patch.setattr(pipeline, "precision_of", lambda config: "bfloat16")
-        patch.setattr(pipeline, "Source", lambda *arguments: network.Source(*arguments[:-1], "float32"))
+        patch.setattr(resolve, "precision_of", lambda config: "bfloat16")
+        patch.setattr(binding, "Source", lambda *arguments: network.Source(*arguments[:-1], "float32"))
         assert main(command(folder, "stop.max_iterations=2")) == 0
     monkeypatch.setattr(runtime, "has_bfloat16", lambda: False)
     capsys.readouterr()

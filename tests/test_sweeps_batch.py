@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sweeping import fake_slurm, finish, planned, studio  # noqa: F401
 
-from styletransfer.run.plan import peak_memory
+from styletransfer.run.resolve import peak_memory
 from styletransfer.support.byte_sizes import parse_size
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps import batch

@@ -8,7 +8,7 @@ import pytest
 from processes import PROJECT
 from sweeping import planned, studio  # noqa: F401
 
-from scripts.submit import parser
+from styletransfer.cli.submit import parser
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps.cluster import Cluster, seconds_of
 

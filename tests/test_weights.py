@@ -22,7 +22,8 @@ from models.spec import ModelSpec, Tap
 from styletransfer import weights
 from styletransfer.optimization.loop import Stop, optimize
 from styletransfer.pictures import images, pixels
-from styletransfer.run import pipeline
+from styletransfer.run import binding, inputs
+from styletransfer.run.resolve import resolve
 from styletransfer.support.errors import UserError
 from styletransfer.weights import deep_compression, mxnet_params
 
@@ -146,7 +147,8 @@ def losses(file: Path) -> NDArray:
     """All losses of the start and of two steps with the config key `weights`, VGG-16 up to its last block."""
     small = ("shape=[30, 40]", "stop.max_iterations=2", "optimizer={name: adam, learning_rate: 5}", f"weights={file}")
     config = shrunk("keras_vgg16", small)
-    prepared = pipeline.prepare(config, pipeline.read_pictures(config)[0], pipeline.load_parameters(config))
+    plan = resolve(config)
+    prepared = binding.bind(plan, plan.scales[0], inputs.read_pictures(plan)[0], inputs.load_parameters(plan))
     records = optimize(
         prepared.image, prepared.objective, prepared.optimizer, Stop(config.steps[0], config.stop.relative_change)
     )

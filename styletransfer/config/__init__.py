@@ -4,12 +4,13 @@ Nothing here needs MXNet.
 """
 
 from styletransfer.config.loading import dump, find_input, override, parse, put, read_file, read_yaml
-from styletransfer.config.schema import Config, Init, OptimizerSettings, Schedule
+from styletransfer.config.schema import Config, Init, OptimizerSettings, Output, Schedule
 
 __all__ = [
     "Config",
     "Init",
     "OptimizerSettings",
+    "Output",
     "Schedule",
     "dump",
     "find_input",

@@ -115,7 +115,7 @@ def find_input(name: str) -> Path:
     UserError
         If the system cannot even look for it, for example because the name is too long.
     """
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - leaves the ~ of nobody we know as it is, a name like others
     inside = PROJECT_FOLDER / path
     try:
         return inside if not path.exists() and inside.exists() else path

@@ -147,10 +147,10 @@ class Init(_Section):
 
 class Schedule(_Section):
     step: Annotated[int, Field(ge=1, le=10_000_000), _WHOLE] = Field(
-        80, description="number of steps from one fall of the learning rate to the next"
+        80, description="number of steps between reductions of the learning rate"
     )
     factor: Annotated[Number, Field(gt=0, le=1)] = Field(
-        0.9, description="what the learning rate is multiplied by at each fall"
+        0.9, description="what the learning rate is multiplied by at each reduction"
     )
 
 
@@ -185,9 +185,7 @@ class OptimizerSettings(_Section):
     rounds: Annotated[int, Field(ge=1, le=1_000_000), _WHOLE] | None = Field(
         None, description="lbfgsb: largest number of rounds; null: until `stop` ends the run"
     )
-    schedule: Schedule | None = Field(
-        None, description="how the learning rate falls as the run goes on; null: it stays the same"
-    )
+    schedule: Schedule | None = Field(None, description="schedule of the learning rate; null: constant")
 
 
 class Stop(_Section):
@@ -236,19 +234,18 @@ class Config(_Section):
     optimizer: OptimizerSettings = OptimizerSettings()
     stop: Stop = Stop()
     output: Output = Output()
-    seed: Annotated[int, Field(ge=0, lt=2**32), _WHOLE] = Field(0, description="the seed of everything random")
+    seed: Annotated[int, Field(ge=0, lt=2**32), _WHOLE] = Field(0, description="random seed")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="arithmetic of the network; auto: bfloat16 where the processor is faster in it"
     )
     device: Device = Field("cpu", description="cpu, or a GPU such as gpu:0")
     tile: Annotated[Literal["auto", "off"] | Side, pydantic.BeforeValidator(_read_off)] = Field(
         "auto",
-        description="longest side in pixels of what the network sees at once; auto: as much as fits into memory; off: "
-        "all of the image",
+        description="longest side of a tile in pixels; auto: the largest that fits into memory; off: no tiles",
     )
     memory: ByteSize | None = Field(
         None,
-        description="how much memory may be used, such as 8GB (10^9 bytes each) or 8GiB (2^30); null: what is free",
+        description="memory limit, such as 8GB (10^9 bytes each) or 8GiB (2^30); null: what is free",
     )
     provenance: dict[str, Any] | None = Field(
         None, description="versions and weights, noted in saved configs; ignored when read"
@@ -286,6 +283,21 @@ class Config(_Section):
         """The largest number of steps at each scale."""
         steps = self.stop.max_iterations
         return list(steps) if isinstance(steps, list) else [steps] * len(self.long_edges)
+
+    @property
+    def used_styles(self) -> Mapping[str, float]:
+        """The style pictures that count, with their weights."""
+        return (self.style.images or {}) if self.style.weight > 0 else {}
+
+    @property
+    def used_content_layers(self) -> Mapping[str, float]:
+        """The content layers whose losses count, with their weights."""
+        return (self.content.layers or {}) if self.content.weight > 0 else {}
+
+    @property
+    def used_style_layers(self) -> Mapping[str, float]:
+        """The style layers whose losses count, with their weights."""
+        return (self.style.layers or {}) if self.style.weight > 0 else {}
 
     @property
     def spec(self) -> ModelSpec:

@@ -1,4 +1,4 @@
-"""The table of all config keys in README.md, made from the schema so that every default is written once."""
+"""The table of all config keys in docs/config.md, generated from the schema so that every default is written once."""
 
 from __future__ import annotations
 

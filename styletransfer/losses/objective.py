@@ -6,20 +6,19 @@ features into raw losses and, with one head gradient per loss, into the gradient
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import models
-from models.runtime import load_mxnet
+from models.runtime import Array, Context, load_mxnet, release_memory
 from styletransfer.config.normalizations import LayerFacts, LossNormalization
 from styletransfer.losses.executors import Grams, SquaredDistances
 from styletransfer.losses.targets import Targets
 from styletransfer.losses.total_variation import TotalVariation
 from styletransfer.network.arithmetic import squared_norm
-from styletransfer.network.executor import Heads, Passes, Source, TiledNetwork, part_of
+from styletransfer.network.executor import Heads, Source, TiledNetwork, part_of
 from styletransfer.network.precision import FLOAT32, cast
-from styletransfer.network.tiling import Tile
+from styletransfer.network.tiling import Section, Tile
 
 
 @dataclass(frozen=True)
@@ -53,8 +52,8 @@ class Evaluation:
     """
 
     losses: Losses
-    gradient: Any
-    tv_gradient: Any | None
+    gradient: Array
+    tv_gradient: Array | None
     gain: float = 1.0  # the gradients are those of the total times this
 
     @property
@@ -104,15 +103,17 @@ class Objective:
         spec = models.load(source.model).SPEC
         # A relative normalization hands out the gradient per pixel value, so that it does not fade as images grow.
         self._gain = float(3 * height * width) if normalization.relative else 1.0
-        found = {
-            **{f"content.{layer}": target for layer, target in targets.content.items()},
-            **{f"style.{layer}": target for layer, target in targets.style.items()},
-        }
-        self._coefficients: dict[str, float] = {}
-        for name, target in found.items():
-            channels, *positions = spec.output_shape(name.partition(".")[2], height, width)
-            facts = LayerFacts(channels, positions[0] * positions[1], height * width, squared_norm(target))
-            self._coefficients[name] = _coefficient(name, facts, normalization, weights)
+        groups = (
+            ("content", targets.content, weights.content, weights.content_layers, normalization.content),
+            ("style", targets.style, weights.style, weights.style_layers, normalization.style),
+        )
+        self._coefficients: dict[str, float] = {}  # the whole factor between a raw loss and its place in the total
+        for group, found, weight, layers, factor in groups:
+            whole = sum(layers.values()) if normalization.relative else 1.0
+            for layer, target in found.items():
+                channels, *positions = spec.output_shape(layer, height, width)
+                facts = LayerFacts(channels, positions[0] * positions[1], height * width, squared_norm(target))
+                self._coefficients[f"{group}.{layer}"] = weight * (layers[layer] / whole) * factor(facts)
         scaled = {name: value * self._gain for name, value in self._coefficients.items()}
         self._losses = NetworkLosses(source, targets, scaled, height, width)
         self._tv = tv
@@ -123,7 +124,7 @@ class Objective:
         """The layers' losses, ``content.<layer>`` and ``style.<layer>``, in order."""
         return list(self._coefficients)
 
-    def __call__(self, image: Any) -> Evaluation:
+    def __call__(self, image: Array) -> Evaluation:
         """Evaluate an image, an array (1, 3, height, width) in the space of the source."""
         raw = self._losses(image)
         tv_energy, tv_gradient = 0.0, None
@@ -148,112 +149,156 @@ class NetworkLosses:
         For every loss, ``content.<layer>`` or ``style.<layer>``, its factor in the sum whose gradient is wanted.
     height, width : int
         The image's.
+
+    Attributes
+    ----------
+    gradient : array (1, 3, height, width)
+        Of the image last seen.
     """
 
     def __init__(
         self, source: Source, targets: Targets, coefficients: Mapping[str, float], height: int, width: int
     ) -> None:
-        mx = load_mxnet()
-        context = source.context
+        mx, context = load_mxnet(), source.context
+
+        def heads_of(group: str, layers: Iterable[str]) -> dict[str, Array]:
+            return {layer: mx.nd.array([coefficients[f"{group}.{layer}"]], ctx=context) for layer in layers}
+
+        self._source = source
+        self._sections = source.sections([*targets.style, *targets.content], height, width)
+        self._whole: _SectionLosses | None = None  # the last section, which stays bound where it has one tile
         self._grams = {layer: mx.nd.zeros(target.shape, ctx=context) for layer, target in targets.style.items()}
         self._style = SquaredDistances(self._grams, targets.style, context)
-        self._style_coefficients = [
-            mx.nd.array([coefficients[f"style.{layer}"]], ctx=context) for layer in targets.style
-        ]
-        self._content = dict.fromkeys(targets.content, 0.0)
-        content_coefficients = {
-            layer: mx.nd.array([coefficients[f"content.{layer}"]], ctx=context) for layer in targets.content
-        }
+        self._style_coefficients = heads_of("style", targets.style)
+        self._content_targets = targets.content
+        self._content_coefficients = heads_of("content", targets.content)
+        self.gradient: Array = mx.nd.zeros((1, 3, height, width), ctx=context)
 
-        def watch(network: TiledNetwork) -> _LossWatcher:
-            return _LossWatcher(
-                network,
-                self._grams,
-                self._style.gradients,
-                targets.content,
-                content_coefficients,
-                self._content,
-                context,
-            )
-
-        self._passes = Passes(source, targets.style, targets.content, height, width, watch, trainable=True)
-
-    @property
-    def gradient(self) -> Any:
-        """That of the image last seen, (1, 3, height, width)."""
-        return self._passes.gradient
-
-    def __call__(self, image: Any) -> dict[str, float]:
+    def __call__(self, image: Array) -> dict[str, float]:
         """The raw losses of an image, by name; `gradient` is filled."""
-        for gram in self._grams.values():
-            gram[:] = 0
-        self._content.update(dict.fromkeys(self._content, 0.0))
-        self._passes.forward(image)
+        given, content = self._forward(image)
         style = {layer: float(value.asscalar()) for layer, value in self._style.forward().items()}
-        self._style.backward(self._style_coefficients)
-        self._passes.backward()
+        self._style.backward(list(self._style_coefficients.values()))
+        self._backward(given)
         return {
-            **{f"content.{layer}": value for layer, value in self._content.items()},
+            **{f"content.{layer}": value for layer, value in content.items()},
             **{f"style.{layer}": value for layer, value in style.items()},
         }
 
+    def _forward(self, image: Array) -> tuple[list[Array], dict[str, float]]:
+        """Sum up the Gram matrices over all tiles; what each section was given, and the content losses."""
+        mx = load_mxnet()
+        for gram in self._grams.values():
+            gram[:] = 0
+        content = dict.fromkeys(self._content_targets, 0.0)
+        given = [image]
+        for section in self._sections:
+            here = self._bound(section, trainable=section.whole)
+            handed_on = mx.nd.zeros(here.network.shape(section.cut), ctx=self._source.context) if section.cut else None
+            for tile in section.tiling:
+                here.network.forward(given[-1], tile)
+                here.add_grams(tile, self._grams)
+                here.add_content_losses(tile, content)
+                if section.cut:
+                    here.network.keep(handed_on, section.cut, tile)
+            del here  # its memory is needed
+            if section.cut:
+                given.append(handed_on)
+                release_memory()
+        return given, content
 
-class _LossWatcher:
-    """Sums up the Gram matrices and content losses of a section's layers, and says what it goes back with."""
+    def _backward(self, given: list[Array]) -> None:
+        """Go back through all tiles with the head gradients of content and style, and fill `gradient`."""
+        mx = load_mxnet()
+        above: Array = None  # the gradient of what the section handed on
+        for section in reversed(self._sections):
+            values = given.pop()
+            here = self._bound(section, trainable=True)
+            gradient = mx.nd.zeros(values.shape, ctx=self._source.context) if given else self.gradient
+            for tile in section.tiling:
+                if not section.whole:  # of the whole, features and content losses are still those of the way forward
+                    here.network.forward(values, tile)
+                heads = here.content_heads(tile)
+                if section.cut:
+                    head = part_of(above, *here.network.seen(section.cut, tile))
+                    if section.cut in heads:
+                        head = head + cast(heads[section.cut], FLOAT32)
+                    heads = {**heads, section.cut: head}
+                here.network.backward(Heads(heads, self._style.gradients), tile, gradient)
+            del here
+            above = gradient
+            if len(self._sections) > 1:
+                self._whole = None
+                release_memory()
+
+    def _bound(self, section: Section, trainable: bool) -> _SectionLosses:
+        """A section and its losses; only one takes memory at a time."""
+        if section.whole and self._whole is not None:
+            return self._whole
+        content = [layer for layer in section.layers if layer in self._content_targets]
+        style = [layer for layer in section.layers if layer in self._grams]
+        by_features = [layer for layer in section.outputs if layer in content or layer == section.cut]
+        network = self._source.bind(section, trainable, by_features, style)
+        targets = {layer: self._content_targets[layer] for layer in content}
+        bound = _SectionLosses(network, style, targets, self._content_coefficients, self._source.context)
+        if section.whole:
+            self._whole = bound
+        return bound
+
+
+class _SectionLosses:
+    """A section of the network, bound, with the Gram matrices and content losses of its layers.
+
+    Parameters
+    ----------
+    network : TiledNetwork
+    style : names of the layers whose Gram matrices are wanted
+    targets : dict of arrays
+        The features of the whole content picture, for the section's content layers.
+    coefficients : dict of arrays (1,)
+        The factor of every content layer's loss.
+    context : mxnet Context
+    """
 
     def __init__(
         self,
         network: TiledNetwork,
-        grams: Mapping[str, Any],
-        gram_gradients: Mapping[str, Any],
-        content_targets: Mapping[str, Any],
-        content_coefficients: Mapping[str, Any],
-        content_losses: dict[str, float],
-        context: Any,
+        style: Sequence[str],
+        targets: Mapping[str, Array],
+        coefficients: Mapping[str, Array],
+        context: Context,
     ) -> None:
         mx = load_mxnet()
-        features, layers = network.features, network.section.layers
-        self._network = network
-        self._sums = grams
-        self._parted = not network.section.tiling.whole
-        style = [layer for layer in layers if layer in grams]
-        self._grams = Grams(features, style, context, self._parted)
-        self._gram_gradients = {layer: gram_gradients[layer] for layer in style}
-        self._targets = {layer: content_targets[layer] for layer in layers if layer in content_targets}
-        self._here = self._targets  # what the window is compared with
-        if self._parted:
-            self._here = {layer: mx.nd.zeros(features[layer].shape, ctx=context) for layer in self._targets}
-        self._content = SquaredDistances({layer: features[layer] for layer in self._targets}, self._here, context)
-        self._content_coefficients = [content_coefficients[layer] for layer in self._targets]
-        self._losses = content_losses
+        self.network = network
+        self._tiled = not network.section.tiling.whole
+        self._grams = Grams(network.features, style, context, parted=self._tiled)
+        self._targets = self._in_window = targets
+        features = {layer: network.features[layer] for layer in targets}
+        if self._tiled:
+            self._in_window = {layer: mx.nd.zeros(value.shape, ctx=context) for layer, value in features.items()}
+        self._content = SquaredDistances(features, self._in_window, context)
+        self._coefficients = [coefficients[layer] for layer in targets]
 
-    def see(self, tile: Tile) -> None:
-        self._grams.add(self._network.parts(tile), self._sums)
-        if self._parted:
+    def add_grams(self, tile: Tile, sums: Mapping[str, Array]) -> None:
+        """Add the Gram matrices of what the tile owns, which the network has just seen."""
+        self._grams.add(self.network.parts(tile), sums)
+
+    def add_content_losses(self, tile: Tile, sums: dict[str, float]) -> None:
+        """Add the raw content losses of what the tile owns, which the network has just seen."""
+        if self._tiled:
             for layer, target in self._targets.items():
-                (rows, columns), (all_rows, all_columns) = self._network.owned(layer, tile)
-                self._here[layer][:] = cast(self._network.features[layer], FLOAT32)  # only what the tile owns counts
-                self._here[layer][:, :, rows, columns] = part_of(target, all_rows, all_columns)
+                (rows, columns), (all_rows, all_columns) = self.network.owned(layer, tile)
+                self._in_window[layer][:] = cast(self.network.features[layer], FLOAT32)  # only what it owns counts
+                self._in_window[layer][:, :, rows, columns] = part_of(target, all_rows, all_columns)
         for layer, value in self._content.forward().items():
-            self._losses[layer] += float(value.asscalar())
+            sums[layer] += float(value.asscalar())
 
-    def heads(self, tile: Tile) -> Heads:
-        if self._parted:
+    def content_heads(self, tile: Tile) -> Mapping[str, Array]:
+        """The head gradients of the content layers in the window of the tile that the network has just seen."""
+        if self._tiled:
             for layer, target in self._targets.items():
-                part_of(target, *self._network.seen(layer, tile)).copyto(self._here[layer])
-        if not self._network.section.whole:  # what was seen last is not what the losses were last found of
+                part_of(target, *self.network.seen(layer, tile)).copyto(self._in_window[layer])
+        if not self.network.section.whole:  # of the whole, the losses are still those of these features
             self._content.forward()
-        self._content.backward(self._content_coefficients)
-        return Heads(self._content.gradients, self._gram_gradients)
-
-
-def _coefficient(name: str, facts: LayerFacts, normalization: LossNormalization, weights: Weights) -> float:
-    """The whole factor between a raw loss and its place in the total."""
-    group, layer = name.split(".", 1)
-    by_group = {
-        "content": (weights.content, weights.content_layers, normalization.content),
-        "style": (weights.style, weights.style_layers, normalization.style),
-    }
-    weight, layers, norm = by_group[group]
-    share = layers[layer] / (sum(layers.values()) if normalization.relative else 1.0)
-    return weight * share * norm(facts)
+        self._content.backward(self._coefficients)
+        return self._content.gradients

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import models
-from models.runtime import load_mxnet, release_memory
+from models.runtime import Array, load_mxnet, release_memory
 from styletransfer.losses.executors import Grams
-from styletransfer.network.executor import Passes, Source, TiledNetwork
-from styletransfer.network.tiling import Tile
+from styletransfer.network.executor import Source
 
 
 @dataclass(frozen=True)
@@ -20,14 +18,14 @@ class Targets:
     Gram matrices are those of style pictures as large as the image: each is multiplied by M / M_style.
     """
 
-    content: Mapping[str, Any]
-    style: Mapping[str, Any]
+    content: Mapping[str, Array]
+    style: Mapping[str, Array]
 
 
 def find_targets(
     source: Source,
-    content: Any | None,
-    styles: Sequence[tuple[float, Any]],
+    content: Array | None,
+    styles: Sequence[tuple[float, Array]],
     content_layers: Sequence[str],
     style_layers: Sequence[str],
     height: int,
@@ -45,12 +43,13 @@ def find_targets(
         The image's.
     """
     spec = models.load(source.model).SPEC
-    found_content: dict[str, Any] = {}
+    found_content: dict[str, Array] = {}
     if content is not None and content_layers:
-        found_content = _features(source, content, content_layers)
-    found_style: dict[str, Any] = {}
+        found_content, _ = _seen(source, content, content_layers, [])
+    found_style: dict[str, Array] = {}
     for weight, style in styles if style_layers else ():
-        for layer, gram in _grams(source, style, style_layers).items():
+        _, grams = _seen(source, style, [], style_layers)
+        for layer, gram in grams.items():
             here, there = (
                 spec.output_shape(layer, *size) for size in ((height, width), (style.shape[2], style.shape[3]))
             )
@@ -60,57 +59,37 @@ def find_targets(
     return Targets(found_content, found_style)
 
 
-def _features(source: Source, picture: Any, layers: Sequence[str]) -> dict[str, Any]:
-    """The features of a whole picture."""
-    found: dict[str, Any] = {}
-    _look(source, picture, [], layers, lambda network: _Collector(network, found))
-    return found
-
-
-def _grams(source: Source, picture: Any, layers: Sequence[str]) -> dict[str, Any]:
-    """The raw Gram matrices of a whole picture."""
-    mx = load_mxnet()
-    channels = {layer: models.load(source.model).SPEC.output_shape(layer, 1, 1)[0] for layer in layers}
-    found = {layer: mx.nd.zeros((number, number), ctx=source.context) for layer, number in channels.items()}
-    _look(source, picture, layers, [], lambda network: _Adder(network, source.context, found))
-    return found
-
-
-def _look(
-    source: Source,
-    picture: Any,
-    style_layers: Sequence[str],
-    content_layers: Sequence[str],
-    watch: Callable[[TiledNetwork], Any],
-) -> None:
-    height, width = picture.shape[2:]
-    Passes(source, style_layers, content_layers, height, width, watch, trainable=False).forward(picture)
-    load_mxnet().nd.waitall()  # so that one picture's features are gone before the next one's are found
-
-
-class _Collector:
-    """Puts the features of a section's layers together."""
-
-    def __init__(self, network: TiledNetwork, found: dict[str, Any]) -> None:
-        self._network = network
-        self._found = found
-
-    def see(self, tile: Tile) -> None:
-        for layer in self._network.section.layers:
-            if layer not in self._found:
-                array = self._network.features[layer]
-                self._found[layer] = load_mxnet().nd.zeros(self._network.shape(layer), ctx=array.context)
-            self._network.keep(self._found[layer], layer, tile)
-
-
-class _Adder:
-    """Sums up the Gram matrices of a section's layers."""
-
-    def __init__(self, network: TiledNetwork, context: Any, sums: Mapping[str, Any]) -> None:
-        self._network = network
-        section = network.section
-        self._grams = Grams(network.features, section.layers, context, parted=not section.tiling.whole)
-        self._sums = sums
-
-    def see(self, tile: Tile) -> None:
-        self._grams.add(self._network.parts(tile), self._sums)
+def _seen(
+    source: Source, picture: Array, content_layers: Sequence[str], style_layers: Sequence[str]
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """A whole picture's features in the content layers, and its raw Gram matrices in the style layers."""
+    mx, context = load_mxnet(), source.context
+    spec = models.load(source.model).SPEC
+    channels = {layer: spec.output_shape(layer, 1, 1)[0] for layer in style_layers}
+    grams = {layer: mx.nd.zeros((number, number), ctx=context) for layer, number in channels.items()}
+    features: dict[str, Array] = {}
+    given = picture
+    for section in source.sections([*style_layers, *content_layers], *picture.shape[2:]):
+        network = source.bind(section, False, section.outputs, ())
+        here = Grams(
+            network.features,
+            [layer for layer in section.layers if layer in grams],
+            context,
+            parted=not section.tiling.whole,
+        )
+        kept = [layer for layer in section.layers if layer in content_layers]
+        features |= {layer: mx.nd.zeros(network.shape(layer), ctx=context) for layer in kept}
+        handed_on = mx.nd.zeros(network.shape(section.cut), ctx=context) if section.cut else None
+        for tile in section.tiling:
+            network.forward(given, tile)
+            here.add(network.parts(tile), grams)
+            for layer in kept:
+                network.keep(features[layer], layer, tile)
+            if section.cut:
+                network.keep(handed_on, section.cut, tile)
+        given = handed_on
+        del network, here  # their memory is needed
+        if section.cut:
+            release_memory()
+    mx.nd.waitall()  # so that one picture's features are gone before the next one's are found
+    return features, grams

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import models
-from models.runtime import load_mxnet, release_memory
+from models.runtime import load_mxnet
 from styletransfer.network.precision import DTYPES, FLOAT32, cast, cast_symbol
 from styletransfer.network.tiling import Part, Section, Tile, sections
 from styletransfer.pictures import pixels
@@ -282,110 +282,3 @@ class TiledNetwork:
             slice(tile.rows.start, tile.rows.start + tiling.height),
             slice(tile.columns.start, tile.columns.start + tiling.width),
         )
-
-
-class Watcher(Protocol):
-    """What stands at the seam of a section: it sees the features of every tile, and gives their gradients."""
-
-    def see(self, tile: Tile) -> None:
-        """The network's features are those of a tile; every tile comes once."""
-
-    def heads(self, tile: Tile) -> Heads:
-        """What the section goes back with, for all its layers, when its features are again those of a tile."""
-
-
-class Passes:
-    """Forward through all sections of a network, and back, for images of a size.
-
-    Only one section takes memory at a time: it is bound when its turn comes, once on either way. What needs no tiles is
-    one section and stays bound.
-
-    Parameters
-    ----------
-    source : Source
-    style_layers : names of the tapped layers whose gradients will be given as those of their Gram matrices
-    content_layers : names of those whose gradients will be given as those of their features
-    height, width : int
-        The image's.
-    watch : callable
-        Makes the watcher of a section that has been bound.
-    trainable : bool
-        Whether :meth:`backward` will be called.
-
-    Attributes
-    ----------
-    gradient : array (1, 3, height, width)
-        Of the image last gone back to.
-    """
-
-    def __init__(
-        self,
-        source: Source,
-        style_layers: Iterable[str],
-        content_layers: Iterable[str],
-        height: int,
-        width: int,
-        watch: Callable[[TiledNetwork], Watcher],
-        trainable: bool,
-    ) -> None:
-        self._source = source
-        self._style, self._content = list(style_layers), list(content_layers)
-        self._sections = source.sections([*self._style, *self._content], height, width)
-        self._watch = watch
-        self._trainable = trainable
-        self._last: tuple[TiledNetwork, Watcher] | None = None
-        self._given: list[Any] = []
-        self.gradient: Any = load_mxnet().nd.zeros((1, 3, height, width), ctx=source.context) if trainable else None
-
-    def forward(self, image: Any) -> None:
-        """Show an image (1, 3, height, width) to the watchers."""
-        mx = load_mxnet()
-        self._given = [image]
-        for section in self._sections:
-            given = self._given[-1]
-            network, watcher = self._bound(section, self._trainable and section.whole)
-            if section.cut:
-                self._given.append(mx.nd.zeros(network.shape(section.cut), ctx=self._source.context))
-            for tile in section.tiling:
-                network.forward(given, tile)
-                watcher.see(tile)
-                if section.cut:
-                    network.keep(self._given[-1], section.cut, tile)
-            del network, watcher
-            if section.cut:
-                release_memory()
-
-    def backward(self) -> None:
-        """Go back from the watchers' gradients to the image last shown, and fill `gradient`."""
-        mx = load_mxnet()
-        above: Any = None
-        for section in reversed(self._sections):
-            given = self._given.pop()
-            network, watcher = self._bound(section, True)
-            gradient = mx.nd.zeros(given.shape, ctx=self._source.context) if self._given else self.gradient
-            for tile in section.tiling:
-                if not section.whole:
-                    network.forward(given, tile)
-                heads = watcher.heads(tile)
-                if section.cut:
-                    seen = part_of(above, *network.seen(section.cut, tile))
-                    if section.cut in heads.of_features:
-                        seen = seen + cast(heads.of_features[section.cut], FLOAT32)
-                    heads = Heads({**heads.of_features, section.cut: seen}, heads.of_grams)
-                network.backward(heads, tile, gradient)
-            del network, watcher
-            above = gradient
-            if len(self._sections) > 1:
-                self._last = None
-                release_memory()
-
-    def _bound(self, section: Section, trainable: bool) -> tuple[TiledNetwork, Watcher]:
-        if section.whole and self._last is not None:
-            return self._last
-        by_features = [layer for layer in section.outputs if layer in self._content or layer == section.cut]
-        by_grams = [layer for layer in section.layers if layer in self._style]
-        network = self._source.bind(section, trainable, by_features, by_grams)
-        bound = network, self._watch(network)
-        if section.whole:
-            self._last = bound
-        return bound

@@ -17,7 +17,9 @@ from pathlib import Path
 
 from models.spec import ModelSpec
 from styletransfer.config import OptimizerSettings
+from styletransfer.losses import total_variation
 from styletransfer.network.tiling import Section, sections, smallest_tile
+from styletransfer.optimization import optimizers
 from styletransfer.pictures import images
 from styletransfer.support.byte_sizes import parse_size
 from styletransfer.support.errors import UserError
@@ -39,13 +41,7 @@ _WEIGHTS = 2.4
 # A value of the image, whatever the optimiser: pictures, image, gradient, temporaries. The cases at 2048 pixels, which
 # have few layers ...
 _IMAGES = 8.5
-# ... and what they hold more for each total variation
-_IMAGES_OF_TV = {"none": 0.0, "laplacian": 5.0, "squared": 6.0, "power": 9.0}
-# ... and optimiser, SciPy's L-BFGS-B in double precision: point, gradient, bounds, workspace, what we hand over ...
-_IMAGES_OF_OPTIMIZER = {"sgd": 0.0, "accept_reject": 0.0, "adam": 2.0, "lbfgs": 6.0, "lbfgsb": 28.0}
-# ... and each step that L-BFGS remembers: the changes of point and gradient, SciPy's in double precision; ours are
-# copied while a checkpoint is saved;
-_IMAGES_OF_A_PAIR, _IMAGES_OF_A_PAIR_SAVED = {"lbfgs": 2.0, "lbfgsb": 4.0}, {"lbfgs": 2.0, "lbfgsb": 0.0}
+# ... and what the kinds of total variation and the optimisers hold, who say so themselves;
 # or while the picture is written: it in double precision, and all but the total variation's temporaries.
 _IMAGES_WRITTEN = 4.0
 # A value of the content picture while the targets are found, and of a style picture. The cases with large styles.
@@ -148,11 +144,10 @@ def predict(run: Run) -> int:
     weights = sum(math.prod(shape) for shape in run.spec.parameters.values())
     styles = sum(3 * height * width for height, width in run.styles if run.style_layers)
     targets = sum(_values(run.spec, layer, run.height, run.width) for layer in run.content_layers)
-    pairs = _pairs(run.optimizer)
-    optimizer = _IMAGES_OF_OPTIMIZER[run.optimizer.name]
-    steps = _IMAGES + _IMAGES_OF_TV[run.tv] + optimizer + _IMAGES_OF_A_PAIR.get(run.optimizer.name, 0.0) * pairs
-    saved = steps + _IMAGES_OF_A_PAIR_SAVED.get(run.optimizer.name, 0.0) * pairs
-    written = _IMAGES + _IMAGES_WRITTEN + (0.0 if pairs else optimizer)  # L-BFGS has let go of its arrays by then
+    optimizer = optimizers.KINDS[run.optimizer.name].memory(run.optimizer)
+    images_held = _IMAGES + (0.0 if run.tv == "none" else total_variation.KINDS[run.tv].held)
+    steps, saved = images_held + optimizer.steps, images_held + optimizer.saved
+    written = _IMAGES + _IMAGES_WRITTEN + optimizer.written
     always = _WEIGHTS * weights + _STYLES * styles + targets
     finding_targets = _IMAGES_ENTERED * image + _finding_targets(run)
     parts = _parts(run, run.layers, run.height, run.width)
@@ -160,12 +155,6 @@ def predict(run: Run) -> int:
     optimizing = max(steps, written) * image + seeing
     saving = saved * image + (seeing if len(parts) == 1 else 0.0)
     return int(_FIXED + _GAPS * _FLOAT * (always + max(finding_targets, optimizing, saving)))
-
-
-def _pairs(optimizer: OptimizerSettings) -> int:
-    """How many steps the optimiser remembers at most."""
-    most = {"lbfgs": optimizer.history, "lbfgsb": min(optimizer.history, optimizer.evaluations)}
-    return most.get(optimizer.name, 0)
 
 
 def largest_tile(run: Run, limit: int) -> int | None:

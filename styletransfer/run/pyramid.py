@@ -6,19 +6,17 @@ import json
 import math
 import time
 from collections.abc import Generator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime import load_mxnet
-from styletransfer.config import Config
+from models.runtime import Array, load_mxnet
 from styletransfer.optimization.divergence_guard import Guard
 from styletransfer.optimization.loop import Record, Stop, optimize
 from styletransfer.pictures import images
-from styletransfer.run import pipeline
-from styletransfer.run.pipeline import Pictures
-from styletransfer.support.errors import UserError
+from styletransfer.run import binding
+from styletransfer.run.inputs import Pictures
+from styletransfer.run.resolve import RunPlan
 from styletransfer.weights import Parameters
 
 _OPTIMIZER, _GUARD = "optimizer.", "guard."
@@ -33,13 +31,12 @@ class Pyramid:
 
     Parameters
     ----------
-    config : Config
-    levels : sequence of Pictures
-        One for every scale, from :func:`~styletransfer.run.pipeline.read_pictures`.
+    plan : RunPlan
+        For a run that goes on, with the precision and tiles with which it began.
+    pictures : sequence of Pictures
+        One for every scale, from :func:`~styletransfer.run.inputs.read_pictures`.
     parameters : dict of arrays
         The network's, in its native space.
-    tiles : sequence of int or None, optional
-        For every scale the longest side of what the network sees at once, pixels; None: all.
     state : dict of arrays, optional
         What :meth:`state` said of an earlier run: this one goes on from there, exactly.
     elapsed : float
@@ -55,33 +52,30 @@ class Pyramid:
 
     def __init__(
         self,
-        config: Config,
-        levels: Sequence[Pictures],
+        plan: RunPlan,
+        pictures: Sequence[Pictures],
         parameters: Parameters,
-        tiles: Sequence[int | None] | None = None,
         state: Mapping[str, NDArray] | None = None,
         elapsed: float = 0.0,
         last_change: float = math.nan,
     ) -> None:
-        self._config = config if state is None else as_begun(config, state)
-        self._levels, self._parameters = levels, parameters
-        self._tiles = list(tiles or [None] * len(levels)) if state is None else tiles_of(state)
-        self.steps = config.steps[-len(levels) :]
+        self._plan, self._pictures, self._parameters = plan, pictures, parameters
+        self.steps = [scale.steps for scale in plan.scales]
         self._scale = 0 if state is None else int(state["scale"])
         self._begun = 0 if state is None else int(state["begun"])  # the step with which the scale began
         self._step = None if state is None else int(state["step"])
         self._last_change = last_change
-        self._run = self._prepared()
+        self._run = self._bound()
         if state is not None:
             self._run.image[:] = state["image"]
-            self._run.optimizer.restore(_section(state, _OPTIMIZER))
+            self._run.optimizer.restore(_part(state, _OPTIMIZER))
             self._run.generator.bit_generator.state = json.loads(str(state["generator"]))
-        self._guard = Guard(_section(state or {}, _GUARD))
+        self._guard = Guard(_part(state or {}, _GUARD))
         self._started = time.monotonic() - elapsed
 
     @property
-    def image(self) -> Any:
-        """As it is, an array (1, 3, H, W) in the space of the config."""
+    def image(self) -> Array:
+        """As it is, an array (1, 3, H, W) in the pixel space of the run."""
         return self._run.image
 
     def records(self) -> Generator[Record, None, None]:
@@ -95,7 +89,7 @@ class Pyramid:
         while True:
             limit = self._begun + self.steps[self._scale]
             yield from self._at_this_scale(limit)
-            if self._scale == len(self._levels) - 1:
+            if self._scale == len(self.steps) - 1:
                 return
             self._climb()
 
@@ -104,7 +98,7 @@ class Pyramid:
             self._run.image,
             self._run.objective,
             self._run.optimizer,
-            Stop(limit, self._config.stop.relative_change),
+            Stop(limit, self._plan.relative_change),
             scale=self._scale,
             after=self._step,
             elapsed=time.monotonic() - self._started,
@@ -115,20 +109,21 @@ class Pyramid:
             self._step, self._last_change = record.step, record.relative_change
             yield record
 
-    def _prepared(self) -> pipeline.Prepared:
+    def _bound(self) -> binding.Bound:
         """Everything for the present scale."""
-        return pipeline.prepare(self._config, self._levels[self._scale], self._parameters, self._tiles[self._scale])
+        scale = self._plan.scales[self._scale]
+        return binding.bind(self._plan, scale, self._pictures[self._scale], self._parameters)
 
     def _climb(self) -> None:
         """Go to the next scale."""
         before, self._scale = self._run, self._scale + 1
-        pictures = self._levels[self._scale]
-        size = pictures.height, pictures.width
+        scale = self._plan.scales[self._scale]
+        size = scale.height, scale.width
         image, optimizer, generator = before.image.asnumpy(), before.optimizer.resized_state(*size), before.generator
         del before, self._run  # its memory is needed
         self._guard.end_scale()
         load_mxnet().nd.waitall()
-        self._run = self._prepared()
+        self._run = self._bound()
         self._run.image[:] = images.enlarged(image, *size)
         self._run.optimizer.restore(optimizer)
         self._run.generator = generator
@@ -139,8 +134,7 @@ class Pyramid:
         parts = {_OPTIMIZER: self._run.optimizer.state(), _GUARD: self._guard.state()}
         return {
             "scale": np.array(self._scale),
-            "tiles": np.array([tile or 0 for tile in self._tiles]),
-            "precision": np.array(pipeline.precision_of(self._config)),
+            **self._plan.begun.state(),
             "begun": np.array(self._begun),
             "step": np.array(self._step or 0),
             "image": self._run.image.asnumpy(),
@@ -149,30 +143,6 @@ class Pyramid:
         }
 
 
-def tiles_of(state: Mapping[str, NDArray]) -> list[int | None]:
-    """Those with which a run began, whatever fits today: with others, sums would be rounded otherwise."""
-    return [int(tile) or None for tile in state["tiles"]]
-
-
-def as_begun(config: Config, state: Mapping[str, NDArray]) -> Config:
-    """A config with the precision with which its run began, whatever this processor would choose.
-
-    Raises
-    ------
-    UserError
-        If this processor cannot compute with it.
-    """
-    begun = config.model_copy(update={"precision": str(state["precision"])})
-    try:
-        pipeline.precision_of(begun)
-    except UserError:
-        raise UserError(
-            f"--resume: the run began in {begun.precision}, which this processor cannot compute with; go on where it "
-            "began, or start anew with --force"
-        ) from None
-    return begun
-
-
-def _section(state: Mapping[str, NDArray], prefix: str) -> dict[str, NDArray]:
+def _part(state: Mapping[str, NDArray], prefix: str) -> dict[str, NDArray]:
     """The part of a state whose names begin with `prefix`, without it."""
     return {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}

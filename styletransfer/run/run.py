@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
 import math
 import platform
@@ -13,15 +12,19 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import NDArray
+
 from models.runtime import load_mxnet
 from styletransfer import config as configs
 from styletransfer.config import Config
+from styletransfer.network.device import context_of
 from styletransfer.pictures import images, pixels
-from styletransfer.run import checkpoints, output_folder, pipeline, plan
-from styletransfer.run.pyramid import Pyramid, as_begun, tiles_of
+from styletransfer.run import checkpoints, inputs, output_folder, picture_sizes
+from styletransfer.run.pyramid import Pyramid
 from styletransfer.run.recorders import CurveRecorder, PictureRecorder, ProgressRecorder, Recorder
+from styletransfer.run.resolve import Begun, RunPlan, resolve
 from styletransfer.support.errors import Diverged, Interrupted
-from styletransfer.support.files import atomic_write, hashed
+from styletransfer.support.files import atomic_write
 
 LOGGER = logging.getLogger(__name__)
 _PACKAGES = ("numpy", "scikit-image", "scipy", "pillow")
@@ -56,51 +59,54 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
     with _signals() as stopped, contextlib.ExitStack() as stack:
         folder = Path(config.output.folder).expanduser()
         output_folder.check(folder, force, resume)
-        output_folder.check_inputs(folder, _input_files(config))
-        pipeline.context_of(config.device)
-        sizes = pipeline.read_sizes(config)
-        inputs = _checksums(config)
-        curve = CurveRecorder(folder, pipeline.loss_names(config))
-        begun, tiles, state, done, elapsed, last_change = config, None, None, 0, 0.0, math.nan
+        files = inputs.files_of(config)
+        output_folder.check_inputs(folder, files)
+        context_of(config.device)
+        sizes = picture_sizes.read_sizes(config)
+        checksums = inputs.checksums(files)
         taken = output_folder.taken(folder, force, resume)
+        state = None
         if resume:
             stack.enter_context(taken)
-            state = checkpoints.read(folder, checkpoints.comparable(config), inputs)
-            begun, tiles, done = as_begun(config, state), tiles_of(state), int(state["step"])
+            state = checkpoints.read(folder, checkpoints.comparable(config), checksums)
+        # Before anything is read that may not fit into memory.
+        plan = resolve(config, sizes, Begun.from_state(state) if state else None)
+        curve = CurveRecorder(folder, plan.loss_names)
+        done, elapsed, last_change = 0, 0.0, math.nan
+        if state:
+            done = int(state["step"])
             last = curve.resume(done)
             elapsed, last_change = last["seconds"], last["relative_change"]
-        stages = plan.stages(begun, sizes, tiles)  # before anything is read that may not fit into memory
         _end_before_the_first_step(stopped)
-        levels = pipeline.read_pictures(config, sizes)
-        parameters = pipeline.load_parameters(config)
+        pictures = inputs.read_pictures(plan)
+        parameters = inputs.load_parameters(plan)
         _end_before_the_first_step(stopped)
         if not resume:  # now that nothing is at fault, the folder may be made
             stack.enter_context(taken)
         output_folder.clear(folder, keep=resume)
-        LOGGER.info("%s, into %s", config.spec.title, folder)
-        for stage in stages:
-            LOGGER.info("%s", stage.line())
+        LOGGER.info("%s, into %s", plan.spec.title, folder)
+        for scale in plan.scales:
+            LOGGER.info("%s", scale.line())
         if resume:
             LOGGER.info("going on after step %d", done)
-        pyramid = Pyramid(config, levels, parameters, [stage.tile for stage in stages], state, elapsed, last_change)
-        _write_config(folder, config, inputs["weights"])
+        pyramid = Pyramid(plan, pictures, parameters, state, elapsed, last_change)
+        _write_config(folder, config, checksums["weights"])
         recorders: list[Recorder] = [
             curve,
-            PictureRecorder(
-                folder / output_folder.STEPS, config.output.save_every, config.pixels, config.output.denoise
-            ),
+            PictureRecorder(folder / output_folder.STEPS, plan.output.save_every, plan.pixels, plan.output.denoise),
             ProgressRecorder(sum(pyramid.steps), done),
         ]
-        return _optimize(config, folder, pyramid, curve, recorders, inputs, stopped)
+        return _optimize(config, plan, folder, pyramid, curve, recorders, checksums, stopped)
 
 
 def _optimize(
     config: Config,
+    plan: RunPlan,
     folder: Path,
     pyramid: Pyramid,
     curve: CurveRecorder,
     recorders: list[Recorder],
-    inputs: Mapping[str, str],
+    checksums: Mapping[str, str],
     stopped: list[int],
 ) -> Path:
     """Make all steps, recording and saving on the way, and write the picture."""
@@ -115,24 +121,24 @@ def _optimize(
                     continue
                 if record.rollback:
                     LOGGER.info("%s", record.rollback)
-                every = config.output.checkpoint_every
+                every = plan.output.checkpoint_every
                 if stopped or (every and record.step and record.step % every == 0):
                     curve.flush()
-                    checkpoints.save(folder, pyramid.state(), checkpoints.comparable(config), inputs)
+                    checkpoints.save(folder, pyramid.state(), checkpoints.comparable(config), checksums)
                 if stopped:
                     raise Interrupted(
                         f"interrupted at step {record.step}, state saved: run again with --resume to go on"
                     )
     except Diverged:
-        _write_config(folder, config, inputs["weights"], diverged=True)  # before the picture is there
-        _write_picture(folder, pyramid.image.asnumpy(), config)  # the best
+        _write_config(folder, config, checksums["weights"], diverged=True)  # before the picture is there
+        _write_picture(folder, pyramid.image.asnumpy(), plan)  # the best
         raise
-    return _write_picture(folder, pyramid.image.asnumpy(), config)
+    return _write_picture(folder, pyramid.image.asnumpy(), plan)
 
 
-def _write_picture(folder: Path, image: Any, config: Config) -> Path:
+def _write_picture(folder: Path, image: NDArray, plan: RunPlan) -> Path:
     path = folder / output_folder.PICTURE
-    images.write(path, images.denoise(pixels.to_picture(image, config.pixels), config.output.denoise))
+    images.write(path, images.denoise(pixels.to_picture(image, plan.pixels), plan.output.denoise))
     return path
 
 
@@ -160,24 +166,6 @@ def _signals() -> Iterator[list[int]]:
 def _end_before_the_first_step(stopped: list[int]) -> None:
     if stopped:
         raise Interrupted("interrupted before the first step, nothing was written: run the same command again")
-
-
-def _input_files(config: Config) -> dict[str, Path]:
-    """Every file that goes into a run, by the config key that names it; absent files are left out."""
-    names = {
-        "content.image": config.content.image,
-        **{f"style.images {name}": name for name in (config.style.images or {})},
-        "init.image": config.init.image,
-        "weights": config.weights or str(config.spec.weights_path),
-    }
-    return {
-        key: path for key, name in names.items() if name is not None and (path := configs.find_input(name)).is_file()
-    }
-
-
-def _checksums(config: Config) -> dict[str, str]:
-    """The sha256 of every file that goes into a run, by the config key that names it."""
-    return {key: hashed(path, hashlib.sha256()) for key, path in _input_files(config).items()}
 
 
 def _write_config(folder: Path, config: Config, weights_checksum: str, **more: Any) -> None:

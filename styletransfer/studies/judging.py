@@ -14,8 +14,9 @@ import numpy as np
 from styletransfer import config as configs
 from styletransfer.pictures import images, pixels
 from styletransfer.pictures.images import Picture
-from styletransfer.run import pipeline
+from styletransfer.run import inputs
 from styletransfer.run.pyramid import Pyramid
+from styletransfer.run.resolve import resolve
 from styletransfer.studies.eyes import Judge
 
 
@@ -105,8 +106,8 @@ def _at_size(picture: Picture, long_edge: int) -> Picture:
 def _make(content: str, style: str, size: int, assignments: Sequence[str]) -> tuple[Picture, int, float]:
     """Make a picture; also returns the steps and seconds it took."""
     values = {"content": {"image": content}, "style": {"images": style}, "size": size}
-    config = configs.parse(configs.override(values, assignments), "the command line")
-    for record in Pyramid(config, pipeline.read_pictures(config), pipeline.load_parameters(config)).records():
+    plan = resolve(configs.parse(configs.override(values, assignments), "the command line"))
+    for record in Pyramid(plan, inputs.read_pictures(plan), inputs.load_parameters(plan)).records():
         last = record
-    picture = images.denoise(pixels.to_picture(last.image.asnumpy(), config.pixels), config.output.denoise)
+    picture = images.denoise(pixels.to_picture(last.image.asnumpy(), plan.pixels), plan.output.denoise)
     return images.to_bytes(picture) / 255.0, last.step, last.seconds

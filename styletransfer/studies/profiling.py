@@ -19,7 +19,8 @@ from models.runtime import load_mxnet
 from styletransfer import config as configs
 from styletransfer.config import Config
 from styletransfer.optimization.loop import Stop, optimize
-from styletransfer.run import pipeline
+from styletransfer.run import binding, inputs
+from styletransfer.run.resolve import resolve
 from styletransfer.studies.benchmarks import fresh_process
 from styletransfer.support.errors import UserError
 
@@ -99,10 +100,10 @@ def _profile(totals: Mapping[str, float], milliseconds: float, steps: int) -> Pr
 def timed_steps(values: Mapping[str, Any], steps: int) -> tuple[int, float]:
     """The number of steps made, and their seconds; their primitives are printed between two marks."""
     mx = load_mxnet()
-    config = configs.parse(values, "the config")
-    pictures = pipeline.read_pictures(config)[-1]
-    prepared = pipeline.prepare(config, pictures, pipeline.load_parameters(config))
-    records = optimize(prepared.image, prepared.objective, prepared.optimizer, Stop(_UNTIMED - 1 + steps))
+    plan = resolve(configs.parse(values, "the config"))
+    pictures = inputs.read_pictures(plan)[-1]
+    bound = binding.bind(plan, plan.scales[-1], pictures, inputs.load_parameters(plan))
+    records = optimize(bound.image, bound.objective, bound.optimizer, Stop(_UNTIMED - 1 + steps))
     with contextlib.closing(records):
         for _ in itertools.islice(records, _UNTIMED):
             pass

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Callable
 
 from styletransfer.support.errors import StyleTransferError
+from styletransfer.support.project import IS_INSTALLED
 
 # Fragments of the messages of MXNet and oneDNN when an allocation fails.
 _OUT_OF_MEMORY = (
@@ -27,7 +29,7 @@ def guarded(command: Callable[[], int]) -> int:
             sys.stdout.flush()
         return status
     except StyleTransferError as error:
-        _say(f"error: {_one_line(str(error))}")
+        _say(f"error: {_one_line(as_called(str(error)))}")
         return error.status
     except KeyboardInterrupt:
         _say("interrupted")
@@ -47,6 +49,11 @@ def guarded(command: Callable[[], int]) -> int:
             "memory"
         )
         return 2
+
+
+def as_called(text: str) -> str:
+    """A text in which ``python scripts/fetch.py`` reads ``nstyle fetch`` if the package is installed."""
+    return re.sub(r"\bpython scripts/(\w+)\.py", r"nstyle \1", text) if IS_INSTALLED else text
 
 
 def _is_out_of_memory(error: Exception) -> bool:

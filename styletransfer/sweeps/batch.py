@@ -15,9 +15,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from styletransfer.network.tiling import smallest_tile
-from styletransfer.run import checkpoints, output_folder, pipeline
-from styletransfer.run.plan import peak_memory
+from styletransfer.run import checkpoints, output_folder
+from styletransfer.run.resolve import peak_memory
 from styletransfer.support.byte_sizes import for_slurm, format_size, parse_size
 from styletransfer.support.errors import Interrupted, UserError
 from styletransfer.support.project import PROJECT_FOLDER
@@ -153,8 +152,7 @@ def _needed(job: Job) -> int | None:
     needed = peak_memory(config)
     if needed is None or config.tile != "auto" or config.memory is not None or 5 * needed <= 4 * _MOST:
         return needed
-    layers = [layer for group in pipeline.used_layers(config).values() for layer in group]
-    least = peak_memory(config.model_copy(update={"tile": smallest_tile(config.spec, layers)}))
+    least = peak_memory(config, smallest=True)
     return min(needed, max(_MOST * 4 // 5, (least or 0) + 10**6))
 
 

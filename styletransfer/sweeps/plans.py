@@ -78,7 +78,7 @@ def read_sweep(path: str | Path) -> Sweep:
     UserError
         If it does not exist, is not valid YAML, or does not match :class:`Sweep`; one line.
     """
-    values = configs.read_file(path)
+    values = configs.read_file(configs.find_input(str(path)))
     try:
         return Sweep.model_validate(values)
     except pydantic.ValidationError as error:

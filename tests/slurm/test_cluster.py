@@ -144,7 +144,7 @@ def remains(studio, reference):
     task = {start: f"{array}_{number}" for number, start in enumerate((PREEMPTED, BROKEN, SLOW, *QUICK))}
     try:
         assert studio.submit("--status").endswith("6 queued\n")
-        assert "nothing to send: 6 queued" in studio.submit("--cluster", "slurm")
+        assert "nothing to submit: 6 queued" in studio.submit("--cluster", "slurm")
 
         # One is preempted by a job that needs both GPUs; one fails beside it.
         slurm("scontrol", "release", f"{task[PREEMPTED]},{task[BROKEN]}")
@@ -206,7 +206,7 @@ def test_what_failed_is_sent_again_alone(studio, remains):
     studio.wait("the sheet", (studio.out / "contact.png").exists)
     assert studio.submit("--status").endswith("6 done\n")
     said = studio.submit("--cluster", "slurm")
-    assert said.startswith("nothing to send: 6 done\n")
+    assert said.startswith("nothing to submit: 6 done\n")
 
 
 def test_a_job_file_can_be_changed_and_sent_again_by_hand(studio, remains):

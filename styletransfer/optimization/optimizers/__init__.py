@@ -11,17 +11,19 @@ from styletransfer.optimization.optimizers.descent import SGD, AcceptReject, Ada
 from styletransfer.optimization.optimizers.lbfgs import LBFGS
 from styletransfer.optimization.optimizers.lbfgsb import LBFGSB
 
-__all__ = ["LBFGS", "LBFGSB", "SGD", "AcceptReject", "Adam", "Move", "Optimizer", "create"]
+__all__ = ["KINDS", "LBFGS", "LBFGSB", "SGD", "AcceptReject", "Adam", "Move", "Optimizer", "create"]
+
+
+KINDS: Mapping[str, type[SGD | AcceptReject | Adam | LBFGS | LBFGSB]] = {
+    "sgd": SGD,
+    "adam": Adam,
+    "lbfgs": LBFGS,
+    "lbfgsb": LBFGSB,
+    "accept_reject": AcceptReject,
+}
 
 
 def create(settings: OptimizerSettings, image: Array, space: str) -> Optimizer:
     """Create the configured optimiser for an image in a pixel space."""
-    if settings.name == "accept_reject":
-        return AcceptReject(settings, image, space)
-    optimizers: Mapping[str, Callable[[OptimizerSettings, Array], Optimizer]] = {
-        "sgd": SGD,
-        "adam": Adam,
-        "lbfgs": LBFGS,
-        "lbfgsb": LBFGSB,
-    }
-    return optimizers[settings.name](settings, image)
+    kind: Callable[..., Optimizer] = KINDS[settings.name]
+    return kind(settings, image, space) if kind is AcceptReject else kind(settings, image)

@@ -23,10 +23,23 @@ class Move:
     trial: bool = False  # a trial of a line search, which the optimiser itself rejects if it is bad
 
 
+@dataclass(frozen=True)
+class Memory:
+    """The values of 4 bytes that an optimiser holds for each value of the image, as `tests/peak_memory.py` measures."""
+
+    steps: float  # while it makes steps
+    saved: float  # while its state is saved as well
+    written: float  # while the picture is written
+
+
 class Optimizer(Protocol):
     """Updates an image in place."""
 
     step_key: str  # the config key that sets the step size
+
+    @classmethod
+    def memory(cls, settings: OptimizerSettings) -> Memory:
+        """What it holds at most with these settings."""
 
     def advance(
         self, image: Array, evaluation: Evaluation, objective: Callable[[Array], Evaluation]

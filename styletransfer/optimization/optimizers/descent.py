@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from models.runtime import Array, load_mxnet
 from styletransfer.config import OptimizerSettings, Schedule
 from styletransfer.losses.objective import Evaluation
-from styletransfer.optimization.optimizers.base import Move, descent_direction, norm_limit
+from styletransfer.optimization.optimizers.base import Memory, Move, descent_direction, norm_limit
 from styletransfer.pictures import images, pixels
 
 
@@ -38,6 +38,11 @@ class _Descent:
     """Base class of the first-order optimisers."""
 
     step_key = "optimizer.learning_rate"
+    _held = 0.0  # values for each of the image, measured beyond those that every run holds
+
+    @classmethod
+    def memory(cls, settings: OptimizerSettings) -> Memory:
+        return Memory(cls._held, cls._held, cls._held)
 
     def __init__(self, settings: OptimizerSettings, image: Array) -> None:
         self._settings = settings
@@ -107,6 +112,8 @@ class SGD(_Descent):
 
 class Adam(_Descent):
     """Adam (Kingma and Ba 2014, algorithm 1, in the form at the end of section 2, which TensorFlow uses)."""
+
+    _held = 2.0  # the means of the gradient and of its square
 
     def __init__(self, settings: OptimizerSettings, image: Array) -> None:
         super().__init__(settings, image)

@@ -14,7 +14,7 @@ from models.runtime import Array, load_mxnet
 from styletransfer.config import OptimizerSettings
 from styletransfer.losses.objective import Evaluation
 from styletransfer.network.arithmetic import add_scaled, inner_product, norm
-from styletransfer.optimization.optimizers.base import Move, descent_direction, first_step_length
+from styletransfer.optimization.optimizers.base import Memory, Move, descent_direction, first_step_length
 
 SUFFICIENT = 1e-4  # share of the decrease predicted by the slope (Armijo's condition)
 SLACK = 1e-3  # relative to the lowest total so far; a full step within it is accepted
@@ -55,6 +55,11 @@ class LBFGS:
     """
 
     step_key = "optimizer.first_step"
+
+    @classmethod
+    def memory(cls, settings: OptimizerSettings) -> Memory:
+        """Two arrays per stored step, copied while they are saved; all are freed before the picture is written."""
+        return Memory(6.0 + 2.0 * settings.history, 6.0 + 4.0 * settings.history, 0.0)
 
     def __init__(self, settings: OptimizerSettings, image: Array) -> None:
         self._settings = settings

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models.runtime import Array
 from styletransfer.config import OptimizerSettings
 from styletransfer.losses.objective import Evaluation
-from styletransfer.optimization.optimizers.base import Move, descent_direction, first_step_length
+from styletransfer.optimization.optimizers.base import Memory, Move, descent_direction, first_step_length
 from styletransfer.pictures import images
 
 
@@ -26,6 +26,12 @@ class LBFGSB:
     """
 
     step_key = "optimizer.first_step"
+
+    @classmethod
+    def memory(cls, settings: OptimizerSettings) -> Memory:
+        """SciPy's, in double precision: point, gradient, bounds, workspace, arguments and results, stored steps."""
+        held = 28.0 + 4.0 * min(settings.history, settings.evaluations)
+        return Memory(held, held, 0.0)
 
     def __init__(self, settings: OptimizerSettings, image: Array) -> None:
         self._settings = settings

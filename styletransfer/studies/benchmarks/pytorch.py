@@ -6,6 +6,7 @@ The objective is that of the normalization `balanced`, implemented independently
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -14,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import models
-from styletransfer.config import Config
 from styletransfer.losses import symbols
 from styletransfer.losses.objective import Weights
 from styletransfer.network.executor import parameters_for
 from styletransfer.pictures import pixels
-from styletransfer.run.pipeline import Pictures
+from styletransfer.run.inputs import Pictures
+from styletransfer.run.resolve import RunPlan
 from styletransfer.studies.benchmarks.machine import threads
 from styletransfer.support.errors import UserError, nearest
 from styletransfer.weights import Parameters
@@ -174,38 +175,30 @@ def _factors(weight: float, layers: Mapping[str, float], targets: Mapping[str, A
     return {layer: weight * layers[layer] / whole / float(_energy(target)) for layer, target in targets.items()}
 
 
-def objective_of(config: Config, pictures: Pictures, parameters: Parameters) -> Objective:
-    """The float32, channels-first objective of a config, for pictures from
-    :func:`styletransfer.run.pipeline.read_pictures`.
+def objective_of(plan: RunPlan, pictures: Pictures, parameters: Parameters) -> Objective:
+    """The float32, channels-first objective of a run, for the pictures of one of its scales.
 
     Raises
     ------
     UserError
-        If the config uses something that is not implemented here.
+        If the run uses something that is not implemented here.
     """
-    if config.normalization != "balanced":
-        raise UserError(f"the comparison with PyTorch needs normalization: balanced, not {config.normalization}")
-    if config.tv.weight > 0 and config.tv.kind not in ("laplacian", "none"):
-        raise UserError(f"the comparison with PyTorch needs tv.kind: laplacian or none, not {config.tv.kind}")
+    if plan.normalization != "balanced":
+        raise UserError(f"the comparison with PyTorch needs normalization: balanced, not {plan.normalization}")
+    if plan.tv not in ("laplacian", "none"):
+        raise UserError(f"the comparison with PyTorch needs tv.kind: laplacian or none, not {plan.tv}")
     if pictures.content is None:
         raise UserError("the comparison with PyTorch needs a content picture")
-    content_layers, style_layers = config.content.layers or {}, config.style.layers or {}
     network = Network(
-        config.model,
-        parameters_for(config.model, parameters, config.pixels),
-        config.pooling or config.spec.pooling,
-        [*content_layers, *style_layers],
+        plan.spec.name,
+        parameters_for(plan.spec.name, parameters, plan.pixels),
+        plan.pooling,
+        [*plan.content_layers, *plan.style_layers],
     )
-    weights = Weights(
-        config.content.weight,
-        content_layers,
-        config.style.weight,
-        style_layers,
-        config.tv.weight if config.tv.kind == "laplacian" else 0.0,
-    )
+    weights = plan.loss_weights if plan.tv != "none" else dataclasses.replace(plan.loss_weights, tv=0.0)
     return Objective(
         network,
-        pixels.from_picture(pictures.content, config.pixels),
-        [(weight, pixels.from_picture(style, config.pixels)) for weight, style in pictures.styles],
+        pixels.from_picture(pictures.content, plan.pixels),
+        [(weight, pixels.from_picture(style, plan.pixels)) for weight, style in pictures.styles],
         weights,
     )

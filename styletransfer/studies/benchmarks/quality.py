@@ -13,6 +13,7 @@ have been read and the libraries imported; it includes the targets and binding.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import importlib
 import io
 import itertools
@@ -31,9 +32,10 @@ from styletransfer import config as configs
 from styletransfer import weights
 from styletransfer.config import Config
 from styletransfer.pictures import images, pixels
-from styletransfer.run import pipeline
-from styletransfer.run.pipeline import Pictures
+from styletransfer.run import binding, inputs
+from styletransfer.run.inputs import Pictures
 from styletransfer.run.pyramid import Pyramid
+from styletransfer.run.resolve import RunPlan, resolve
 from styletransfer.studies.benchmarks import fresh_process, machine, pytorch
 from styletransfer.support.errors import StyleTransferError, UserError
 from styletransfer.support.files import atomic_write
@@ -195,41 +197,42 @@ def has_real_weights(config: Config) -> bool:
     return config.weights is not None or config.spec.weights_path.is_file()
 
 
-def _read(values: Mapping[str, Any]) -> tuple[Config, list[Pictures], weights.Parameters]:
-    """The config, its pictures at every scale, and the weights."""
+def _read(values: Mapping[str, Any]) -> tuple[RunPlan, list[Pictures], weights.Parameters]:
+    """The plan, its pictures at every scale, and the weights."""
     config = configs.parse(values, "the benchmark")
-    parameters = pipeline.load_parameters(config) if has_real_weights(config) else weights.random(config.spec, 0)
-    return config, pipeline.read_pictures(config), parameters
+    plan = resolve(config)
+    parameters = inputs.load_parameters(plan) if has_real_weights(config) else weights.random(plan.spec, 0)
+    return plan, inputs.read_pictures(plan), parameters
 
 
-def _noise(config: Config, pictures: Pictures, deviation: float) -> NDArray[np.float32]:
+def _noise(plan: RunPlan, pictures: Pictures, deviation: float) -> NDArray[np.float32]:
     """The image that PyTorch starts from."""
     shape = (1, 3, pictures.height, pictures.width)
-    return np.random.default_rng(config.seed).normal(0.0, deviation, shape).astype(np.float32)
+    return np.random.default_rng(plan.seed).normal(0.0, deviation, shape).astype(np.float32)
 
 
 def totals_at_starts(values: Mapping[str, Any], deviation: float, with_pytorch: bool) -> dict[str, dict[str, float]]:
     """By stack, the totals of the noise and of the content picture, in float32 at the size of the result."""
-    config, levels, parameters = _read(values)
-    noise = _noise(config, levels[-1], deviation)
-    assert levels[-1].content is not None
-    starts = {"noise": noise, "content": pixels.from_picture(levels[-1].content, config.pixels)}
-    found = {"ours": dict(zip(starts, _totals(config, levels[-1], parameters, list(starts.values()))))}
+    plan, scales, parameters = _read(values)
+    noise = _noise(plan, scales[-1], deviation)
+    assert scales[-1].content is not None
+    starts = {"noise": noise, "content": pixels.from_picture(scales[-1].content, plan.pixels)}
+    found = {"ours": dict(zip(starts, _totals(plan, scales[-1], parameters, list(starts.values()))))}
     if with_pytorch:
         torch = pytorch.load_torch()
-        objective = pytorch.objective_of(config, levels[-1], parameters)
+        objective = pytorch.objective_of(plan, scales[-1], parameters)
         with torch.no_grad():
             found["PyTorch"] = {name: float(objective(torch.from_numpy(image))) for name, image in starts.items()}
     return found
 
 
 def _totals(
-    config: Config, pictures: Pictures, parameters: weights.Parameters, arrays: Sequence[NDArray]
+    plan: RunPlan, pictures: Pictures, parameters: weights.Parameters, arrays: Sequence[NDArray]
 ) -> list[float]:
     """Our float32 totals of images of any size, resized to that of the pictures."""
     array = load_mxnet().nd.array
-    plain = config.model_copy(update={"precision": "float32"})
-    objective = pipeline.prepare(plain, pictures, parameters).objective
+    plain = dataclasses.replace(plan, precision="float32")
+    objective = binding.bind(plain, plan.scales[-1], pictures, parameters).objective
     size = pictures.height, pictures.width
     return [objective(array(images.enlarged(image, *size))).losses.total for image in arrays]
 
@@ -240,13 +243,13 @@ def pytorch_curve(values: Mapping[str, Any], evaluations: int, deviation: float)
     L-BFGS minimises the total times the number of values in the image, as ours does: the gradient of the unscaled total
     is so small that its curvature threshold would reject every step.
     """
-    config, levels, parameters = _read(values)
-    pictures = levels[-1]
+    plan, scales, parameters = _read(values)
+    pictures = scales[-1]
     torch = pytorch.load_torch()
-    start = _noise(config, pictures, deviation)
+    start = _noise(plan, pictures, deviation)
     torch.optim.LBFGS([torch.zeros(1, requires_grad=True)]).zero_grad()  # triggers slow lazy imports
     started = time.perf_counter()
-    objective = pytorch.objective_of(config, pictures, parameters)
+    objective = pytorch.objective_of(plan, pictures, parameters)
     image = torch.from_numpy(start).requires_grad_(True)
     gain = float(image.numel())
     optimizer = torch.optim.LBFGS(
@@ -273,19 +276,19 @@ def pytorch_curve(values: Mapping[str, Any], evaluations: int, deviation: float)
 
 def our_curve(values: Mapping[str, Any], threshold: float | None, every: int) -> list[tuple[int, float, float]]:
     """(step, seconds, total) of ours, up to the threshold if it is reached in float32 at the last scale."""
-    config, levels, parameters = _read(values)
+    plan, scales, parameters = _read(values)
     load_mxnet()
     importlib.import_module("scipy.optimize")
-    float32 = pipeline.precision_of(config) == "float32"
-    last_of_scale = set(itertools.accumulate(config.steps))
+    float32 = plan.precision == "float32"
+    last_of_scale = set(itertools.accumulate(scale.steps for scale in plan.scales))
     points: list[tuple[int, float, float]] = []
     kept: list[tuple[int, float, NDArray]] = []
     excluded = 0.0  # seconds that are not part of a run
     started = time.perf_counter()
-    pyramid = Pyramid(config, levels, parameters)
+    pyramid = Pyramid(plan, scales, parameters)
     for record in pyramid.records():
         now = time.perf_counter()
-        if float32 and record.scale == len(levels) - 1:
+        if float32 and record.scale == len(scales) - 1:
             points.append((record.step, now - started - excluded, record.losses.total))
             if threshold is not None and record.losses.total <= threshold:
                 break
@@ -294,7 +297,7 @@ def our_curve(values: Mapping[str, Any], threshold: float | None, every: int) ->
         excluded += time.perf_counter() - now
     del pyramid, record  # their memory is needed
     if kept:
-        totals = _totals(config, levels[-1], parameters, [image for _, _, image in kept])
+        totals = _totals(plan, scales[-1], parameters, [image for _, _, image in kept])
         points += [(step, seconds, total) for (step, seconds, _), total in zip(kept, totals)]
     return sorted(points)
 

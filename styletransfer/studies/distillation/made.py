@@ -14,8 +14,10 @@ from PIL import Image
 from models import model_vgg_slim
 from styletransfer import config as configs
 from styletransfer.pictures import images, pixels
-from styletransfer.run import pipeline
+from styletransfer.run.inputs import Pictures
+from styletransfer.run.picture_sizes import Sizes
 from styletransfer.run.pyramid import Pyramid
+from styletransfer.run.resolve import resolve
 from styletransfer.support.errors import Diverged
 from styletransfer.weights import Parameters
 
@@ -52,12 +54,12 @@ def make(
             "stop": {"max_iterations": _STEPS},
             "seed": int(generator.integers(2**31)),
         }
-        config = configs.parse(values, "made")
-        pictures = pipeline.Pictures(_SIDE, _SIDE, content, ((1.0, style),), None)
+        plan = resolve(configs.parse(values, "made"), [Sizes(_SIDE, _SIDE, ((_SIDE, _SIDE),))])
+        pictures = Pictures(_SIDE, _SIDE, content, ((1.0, style),), None)
         try:
-            for record in Pyramid(config, [pictures], parameters).records():
+            for record in Pyramid(plan, [pictures], parameters).records():
                 if record.step in _KEPT:
-                    picture = pixels.to_picture(record.image.asnumpy(), config.pixels)
+                    picture = pixels.to_picture(record.image.asnumpy(), plan.pixels)
                     yield Image.fromarray(images.to_bytes(picture))
         except Diverged:
             continue

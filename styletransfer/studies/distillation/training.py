@@ -27,6 +27,7 @@ LOGGER = logging.getLogger(__name__)
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 _REPORT_EVERY, _SAVE_EVERY = 100, 500
 INPUT_SCALE = np.float32(64.0)  # the student is trained on values / 64, which suit its initial weights
+FEATURE_SCALE = np.float32(100.0)  # its ReLUs are saved with values about as large as VGG-19's; in training they are 1
 _HELD_OUT_EVERY = 25  # photographs
 _DEAD_BELOW = 1e-3  # share of positions at which a filter must be active to count as alive
 _BASIS_BATCHES = 60  # batches of crops from which the principal components are computed
@@ -193,7 +194,8 @@ class Student:
         relus = [layer for layer in spec.layer_names if layer.startswith("relu")]
         names, symbol = tapped(spec.name, relus, [], spec.pooling)
         height, width = crops.shape[2:]
-        network = Network(names, symbol, self.parameters(), (3, height, width), load_mxnet().cpu(), trainable=False)
+        parameters = self.parameters(np.float32(1.0))
+        network = Network(names, symbol, parameters, (3, height, width), load_mxnet().cpu(), trainable=False)
         for crop in crops:
             network.image[:] = _enter(crop[None], spec.pixels)
             network.forward()
@@ -246,10 +248,18 @@ class Student:
         following = relus[relus.index(layer) + 1 : relus.index(layer) + 2]
         return [f"{name.replace('relu', 'conv')}_weight" for name in [*following, *self._projections(layer)]]
 
-    def parameters(self) -> weights.Parameters:
-        """The student's weights for rgb255 images, without the auxiliary projections."""
+    def parameters(self, feature_scale: np.float32 = FEATURE_SCALE) -> weights.Parameters:
+        """The student's weights for rgb255 images, without the auxiliary projections.
+
+        ReLUs give `feature_scale` times what they do in training; projections give the same.
+        """
         found = {name: self.arrays[name].asnumpy() for name in model_vgg_slim.SPEC.parameters}
-        found["conv1_1_weight"] = found["conv1_1_weight"] / INPUT_SCALE
+        for name in found:
+            if name.startswith("conv") and name.endswith("_bias"):
+                found[name] = found[name] * feature_scale
+            elif name.startswith("proj") and name.endswith("_weight"):
+                found[name] = found[name] / feature_scale
+        found["conv1_1_weight"] = found["conv1_1_weight"] * (feature_scale / INPUT_SCALE)
         return found
 
     def state(self) -> dict[str, NDArray]:

@@ -1,0 +1,17 @@
+"""What is installed; all else stands in pyproject.toml.
+
+The folders beside the library are installed inside it, as ``styletransfer/_project``, where
+`styletransfer/support/project.py` finds them: names such as ``models`` and ``input`` belong to no one package.
+"""
+
+from setuptools import find_packages, setup
+
+FOLDERS = ("configs", "configs/sweeps", "input", "models", "models/weights", "scripts")
+inside = {f"styletransfer._project.{folder.replace('/', '.')}": folder for folder in FOLDERS}
+
+setup(
+    packages=[*find_packages(include=["styletransfer*"]), *inside],
+    package_dir=inside,
+    package_data={"": ["*.yaml", "*.jpg", "*.md", "*.sbatch", "py.typed", "vgg_slim*"]},
+    exclude_package_data={"": ["IMG_4343.jpg", "starry_night.jpg"]},  # fetched, not ours to pass on
+)

@@ -1,0 +1,42 @@
+"""Download, verify and convert pretrained weights and the classic example images."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from pathlib import Path
+
+
+def main(arguments: list[str] | None = None, program: str | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="Download, verify and convert pretrained weights and the classic example images.",
+        epilog="Exit status: 0 if the files are in place, 2 on an error, which is explained on standard error.",
+    )
+    parser.add_argument("name", nargs="?", help="squeezenet, vgg16, vgg19, vgg19_16x or images; --list shows all")
+    parser.add_argument("--list", action="store_true", help="show what can be fetched, and what is there already")
+    parser.add_argument("--source", metavar="NAME", help="use only this source (default: each in turn)")
+    parser.add_argument(
+        "--from", "--file", metavar="FILE", type=Path, dest="file", help="use a file that was downloaded by other means"
+    )
+    parser.add_argument("--force", action="store_true", help="replace existing files")
+    options = parser.parse_args(arguments)
+
+    from styletransfer.support import commands
+    from styletransfer.support.errors import UserError
+    from styletransfer.weights import downloads, sources
+
+    def fetch() -> int:
+        table = sources.catalogue()
+        say = functools.partial(print, flush=True)
+        if options.list:
+            say(downloads.listing(table))
+        elif options.name is None:
+            raise UserError(f"no name given; expected one of: {', '.join(table)}")
+        elif options.file is not None:
+            downloads.convert(options.name, table, options.file, say, options.source, options.force)
+        else:
+            downloads.fetch(options.name, table, say, options.source, options.force)
+        return 0
+
+    return commands.guarded(fetch)

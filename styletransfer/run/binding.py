@@ -1,0 +1,85 @@
+"""A scale of a run bound: targets found, objective, optimiser and starting image ready for the loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.runtime import Array, load_mxnet
+from styletransfer.config.normalizations import NORMALIZATIONS
+from styletransfer.losses import total_variation
+from styletransfer.losses.objective import Objective
+from styletransfer.losses.targets import find_targets
+from styletransfer.network.device import context_of
+from styletransfer.network.executor import Source, parameters_for
+from styletransfer.optimization import optimizers
+from styletransfer.optimization.optimizers import Optimizer
+from styletransfer.pictures import images, pixels
+from styletransfer.pictures.images import Picture
+from styletransfer.run import initialization
+from styletransfer.run.inputs import Pictures
+from styletransfer.run.resolve import RunPlan, ScalePlan
+from styletransfer.weights import Parameters
+
+
+@dataclass
+class Bound:
+    """A scale of a run, ready to be optimised."""
+
+    image: Array  # (1, 3, H, W) in the pixel space of the run
+    objective: Objective
+    optimizer: Optimizer
+    generator: np.random.Generator
+
+
+def bind(plan: RunPlan, scale: ScalePlan, pictures: Pictures, parameters: Parameters) -> Bound:
+    """Bind everything for one scale.
+
+    Parameters
+    ----------
+    plan : RunPlan
+    scale : ScalePlan
+        One of its scales.
+    pictures : Pictures
+        Those of that scale.
+    parameters : dict of arrays
+        In the network's native space.
+    """
+    mx = load_mxnet()
+    context = context_of(plan.device)
+    source = Source(
+        plan.spec.name,
+        plan.pooling,
+        parameters_for(plan.spec.name, parameters, plan.pixels),
+        context,
+        scale.tile,
+        plan.precision,
+    )
+
+    def enter(picture: Picture) -> Array:
+        return mx.nd.array(pixels.from_picture(picture, plan.pixels), ctx=context)
+
+    height, width = pictures.height, pictures.width
+    shape = (1, 3, height, width)
+    content = None if pictures.content is None else enter(pictures.content)
+    styles = [(share, enter(style)) for share, style in pictures.styles]
+    targets = find_targets(source, content, styles, plan.content_layers, plan.style_layers, height, width)
+    normalization = NORMALIZATIONS[plan.normalization]
+    tv, tv_unit = None, 1.0
+    if plan.tv != "none":
+        tv = total_variation.KINDS[plan.tv](shape, context)
+        if normalization.relative:
+            unit_picture = pictures.content
+            if unit_picture is None:
+                unit_picture = images.resize(pictures.styles[0][1], height, width)
+            tv_unit = tv.energy_and_gradient(enter(unit_picture))[0] or 1.0
+    objective = Objective(source, targets, normalization, plan.loss_weights, tv, tv_unit, height, width)
+    generator = np.random.default_rng(plan.seed)
+    content_values, start_values = (
+        None if picture is None else pixels.from_picture(picture, plan.pixels)
+        for picture in (pictures.content, pictures.start)
+    )
+    start = initialization.start(plan.init, shape, content_values, start_values, generator)
+    image = mx.nd.array(start, ctx=context)
+    return Bound(image, objective, optimizers.create(plan.optimizer, image, plan.pixels), generator)

@@ -1,0 +1,59 @@
+"""What a run is going to be, in words: sizes, steps, tiles, memory; and how long it may take, from a small trial."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+
+from models.runtime import load_mxnet
+from styletransfer.network.tiling import sections
+from styletransfer.run import binding, inputs
+from styletransfer.run.resolve import RunPlan, ScalePlan
+from styletransfer.weights import Parameters
+
+_TRIAL_EDGE = 192  # either side of the pictures with which a step is timed, pixels
+
+
+def lines(plan: RunPlan, parameters: Parameters) -> Iterator[str]:
+    """The plan in words, with the time that a small trial leads to expect.
+
+    Raises
+    ------
+    UserError
+        If a picture cannot be read.
+    """
+    yield f"{plan.spec.title}, {plan.precision}, {plan.optimizer.name}, into {plan.output.folder}"
+    for scale in plan.scales:
+        yield scale.line()
+    peaks = [scale.memory for scale in plan.scales if scale.memory is not None]
+    if plan.memory is not None:
+        yield f"memory: {max(peaks) / 1e9:.2g} GB at most, of {plan.memory / 1e9:.2g} GB that may be used"
+    pixel = _seconds_of_a_pixel(plan, parameters)
+    yield f"time: about {_duration(pixel * sum(scale.steps * scale.work for scale in plan.scales))}, from a small trial"
+
+
+def _seconds_of_a_pixel(plan: RunPlan, parameters: Parameters) -> float:
+    """The time of a step with a small image, over its pixels."""
+    side = _TRIAL_EDGE
+    whole = sections(plan.spec, [*plan.style_layers, *plan.content_layers], side, side, None)
+    scale = ScalePlan(side, side, ((side, side),) * len(plan.styles), 3, None, whole, None)
+    trial = dataclasses.replace(plan, scales=(scale,))
+    (pictures,) = inputs.read_pictures(trial)
+    bound = binding.bind(trial, scale, pictures, parameters)
+    bound.objective(bound.image)
+    times = []
+    for _ in range(scale.steps):
+        started = time.perf_counter()
+        bound.objective(bound.image)
+        load_mxnet().nd.waitall()
+        times.append(time.perf_counter() - started)
+    return min(times) / (side * side)
+
+
+def _duration(seconds: float) -> str:
+    """In the unit that suits it."""
+    for unit, length in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} seconds"

@@ -1,0 +1,358 @@
+"""A config resolved, once: the frozen plan of a run, which all later steps read, and the config no more.
+
+Whatever depends on the files' headers, the processor or the memory that is free is settled here: sizes and tiles at
+every scale, the layers that count, the precision. Nothing is bound and no picture is read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import runtime
+from models.spec import ModelSpec
+from styletransfer.config import Config, Init, OptimizerSettings, Output
+from styletransfer.losses.objective import Weights
+from styletransfer.network.tiling import Section, sections, smallest_tile
+from styletransfer.run import memory, picture_sizes
+from styletransfer.run.picture_sizes import Sizes
+from styletransfer.support.errors import UserError
+
+LOGGER = logging.getLogger(__name__)
+_AGAIN = 1.45  # the time of a section that goes forward twice, over that of one that does so once
+
+
+@dataclass(frozen=True)
+class ScalePlan:
+    """One scale of a run.
+
+    Attributes
+    ----------
+    height, width : int
+        The image's, pixels.
+    styles : tuple of (height, width)
+        The style pictures', as they are resized for this scale.
+    steps : int
+        How many are made at most.
+    tile : int, or None
+        The longest side of what the network sees at once, pixels; None: all.
+    sections : list of Section
+        The parts of the network with their tiles.
+    memory : int, or None
+        The predicted peak of the process, bytes; None on a GPU.
+    """
+
+    height: int
+    width: int
+    styles: tuple[tuple[int, int], ...]
+    steps: int
+    tile: int | None
+    sections: list[Section]
+    memory: int | None
+
+    @property
+    def work(self) -> float:
+        """The pixels that a step computes, what is seen more than once counted as often; of all sections the mean."""
+        shares = [
+            section.tiling.window_pixels / (section.shape[1] * section.shape[2]) * (1.0 if section.whole else _AGAIN)
+            for section in self.sections
+        ]
+        return self.height * self.width * sum(shares) / len(shares)
+
+    def line(self) -> str:
+        """In words."""
+        tiling = self.sections[0].tiling
+        tiles = "" if tiling.whole else f", {len(tiling)} tiles of {tiling.width} x {tiling.height}"
+        needs = "" if self.memory is None else f", {self.memory / 1e9:.2g} GB of memory"
+        return f"{self.width} x {self.height} pixels: {self.steps} steps at most{tiles}{needs}"
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A run as it is going to be made.
+
+    Attributes
+    ----------
+    spec : ModelSpec
+    pooling : str
+        avg or max.
+    weights_file : str, or None
+        None: the network's own.
+    pixels : str
+        The space in which the image is optimised.
+    precision : str
+        Of the network: float32 or bfloat16.
+    device : str
+    content : str, or None
+        The file of the photograph.
+    styles : dict of float
+        The files of the style pictures that count, with their shares, which sum to 1.
+    init : Init
+    normalization : str
+    loss_weights : Weights
+        A group of weight 0 has no layers.
+    tv : str
+        The kind of total variation; none where its weight is 0.
+    optimizer : OptimizerSettings
+    relative_change : float
+        Below which a scale ends.
+    seed : int
+    output : Output
+    memory : int, or None
+        The bytes that may be used; None on a GPU.
+    scales : tuple of ScalePlan
+        The smallest first.
+    """
+
+    spec: ModelSpec
+    pooling: str
+    weights_file: str | None
+    pixels: str
+    precision: str
+    device: str
+    content: str | None
+    styles: Mapping[str, float]
+    init: Init
+    normalization: str
+    loss_weights: Weights
+    tv: str
+    optimizer: OptimizerSettings
+    relative_change: float
+    seed: int
+    output: Output
+    memory: int | None
+    scales: tuple[ScalePlan, ...]
+
+    @property
+    def content_layers(self) -> list[str]:
+        """Those whose losses count."""
+        return list(self.loss_weights.content_layers)
+
+    @property
+    def style_layers(self) -> list[str]:
+        """Those whose losses count."""
+        return list(self.loss_weights.style_layers)
+
+    @property
+    def loss_names(self) -> list[str]:
+        """``content.<layer>`` and ``style.<layer>``, in the order of the objective's."""
+        return [
+            *(f"content.{layer}" for layer in self.content_layers),
+            *(f"style.{layer}" for layer in self.style_layers),
+        ]
+
+    @property
+    def begun(self) -> Begun:
+        """What a resumption of this run needs."""
+        return Begun(self.precision, tuple(scale.tile for scale in self.scales))
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What a run keeps when it is gone on with, whatever would be chosen today: otherwise sums would round otherwise.
+
+    Attributes
+    ----------
+    precision : str
+    tiles : tuple of int or None
+        Those of every scale.
+    """
+
+    precision: str
+    tiles: tuple[int | None, ...]
+
+    def state(self) -> dict[str, NDArray]:
+        """As arrays, to be saved."""
+        return {"tiles": np.array([tile or 0 for tile in self.tiles]), "precision": np.array(self.precision)}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Begun:
+        """From a saved state."""
+        return cls(str(state["precision"]), tuple(int(tile) or None for tile in state["tiles"]))
+
+
+def resolve(config: Config, sizes: Sequence[Sizes] | None = None, begun: Begun | None = None) -> RunPlan:
+    """The plan of a run: at each scale with the largest tile that fits where the config leaves it open.
+
+    Where it does not, a run that would need more memory than may be used is refused if the config has the limit too;
+    if that is what is free just now, the log has a warning: the user may know better.
+
+    Parameters
+    ----------
+    config : Config
+    sizes : sequence of Sizes, optional
+        Of the pictures at every scale, where they are known. Without, the files are looked into.
+    begun : Begun, optional
+        What a run began with that is gone on with. Without, precision and tiles are chosen.
+
+    Raises
+    ------
+    UserError
+        If a picture cannot be used at a size, a tile is too small for the network, the run does not fit into memory,
+        or the processor cannot compute with the precision.
+    """
+    sizes = picture_sizes.read_sizes(config) if sizes is None else sizes
+    precision = precision_of(config) if begun is None else _precision_begun(config, begun)
+    limit = memory.limit(config.memory) if config.device == "cpu" else None
+    if begun is None:
+        # Of the largest it is said first where it does not fit.
+        runs = [_with_tile_of(config, _memory_run(config, each, precision), limit) for each in reversed(sizes)][::-1]
+    else:
+        runs = [
+            dataclasses.replace(_memory_run(config, each, precision), tile=tile)
+            for each, tile in zip(sizes, begun.tiles)
+        ]
+    if limit is not None:
+        _hold_to(limit, config, max(runs, key=memory.predict), begun=begun is not None)
+    shares = config.used_styles
+    total = sum(shares.values())
+    return RunPlan(
+        spec=config.spec,
+        pooling=config.pooling or config.spec.pooling,
+        weights_file=config.weights,
+        pixels=config.pixels,
+        precision=precision,
+        device=config.device,
+        content=config.content.image,
+        styles={name: share / total for name, share in shares.items()},
+        init=config.init,
+        normalization=config.normalization,
+        loss_weights=Weights(
+            config.content.weight,
+            config.used_content_layers,
+            config.style.weight,
+            config.used_style_layers,
+            config.tv.weight,
+        ),
+        tv=_tv_of(config),
+        optimizer=config.optimizer,
+        relative_change=config.stop.relative_change,
+        seed=config.seed,
+        output=config.output,
+        memory=limit,
+        scales=tuple(
+            ScalePlan(
+                run.height,
+                run.width,
+                run.styles,
+                steps,
+                run.tile,
+                sections(run.spec, run.layers, run.height, run.width, run.tile),
+                None if limit is None else memory.predict(run),
+            )
+            for run, steps in zip(runs, config.steps[-len(sizes) :])
+        ),
+    )
+
+
+def peak_memory(config: Config, smallest: bool = False) -> int | None:
+    """The bytes that a run needs wherever it is made: whole, or with the tile that its own keys ask for.
+
+    None on a GPU, and for a run whose input is at fault, which will say so itself. Needs no MXNet.
+
+    Parameters
+    ----------
+    config : Config
+    smallest : bool
+        Whether to tell it for the smallest tile that the network allows instead.
+    """
+    if config.device != "cpu":
+        return None
+    limit = memory.limit(config.memory) if config.memory else None
+    try:
+        runs = [_memory_run(config, each, precision_of(config)) for each in picture_sizes.read_sizes(config)]
+        if smallest:
+            runs = [dataclasses.replace(run, tile=smallest_tile(run.spec, run.layers)) for run in runs]
+        else:
+            runs = [_with_tile_of(config, run, limit) for run in runs]
+    except UserError:
+        return None
+    return max(map(memory.predict, runs))
+
+
+def precision_of(config: Config) -> str:
+    """That of the network: float32 or bfloat16.
+
+    Raises
+    ------
+    UserError
+        If bfloat16 is asked for where MXNet cannot compute with it.
+    """
+    if config.precision == "auto":
+        return "bfloat16" if config.device == "cpu" and runtime.is_faster_in_bfloat16() else "float32"
+    if config.precision == "bfloat16" and not (config.device == "cpu" and runtime.has_bfloat16()):
+        raise UserError("precision: bfloat16 needs device: cpu and a processor with AVX-512; expected auto or float32")
+    return config.precision
+
+
+def _precision_begun(config: Config, begun: Begun) -> str:
+    """That with which a run began, whatever this processor would choose."""
+    try:
+        return precision_of(config.model_copy(update={"precision": begun.precision}))
+    except UserError:
+        raise UserError(
+            f"--resume: the run began in {begun.precision}, which this processor cannot compute with; go on where it "
+            "began, or start anew with --force"
+        ) from None
+
+
+def _tv_of(config: Config) -> str:
+    """The kind that counts."""
+    return config.tv.kind if config.tv.weight > 0 else "none"
+
+
+def _memory_run(config: Config, sizes: Sizes, precision: str) -> memory.Run:
+    """What the memory of a scale depends on, without tiles."""
+    return memory.Run(
+        config.spec,
+        tuple(config.used_style_layers),
+        tuple(config.used_content_layers),
+        sizes.height,
+        sizes.width,
+        sizes.styles,
+        config.optimizer,
+        _tv_of(config),
+        precision,
+    )
+
+
+def _with_tile_of(config: Config, run: memory.Run, limit: int | None) -> memory.Run:
+    """The same with the tile that is asked for, or fits within `limit` bytes, if any."""
+    if isinstance(config.tile, int):
+        smallest = smallest_tile(run.spec, run.layers)
+        if config.tile < smallest:
+            raise UserError(f"tile: {config.tile} pixels are too few for {config.model}: expected at least {smallest}")
+        return dataclasses.replace(run, tile=config.tile)
+    if config.tile == "auto" and limit is not None:
+        return dataclasses.replace(run, tile=memory.largest_tile(run, limit))
+    return run
+
+
+def _hold_to(limit: int, config: Config, run: memory.Run, begun: bool) -> None:
+    """Say it where a run needs more than `limit` bytes.
+
+    It only can with a tile of the user's own, or none, or with the tile with which it has `begun`.
+    """
+    needed = memory.predict(run)
+    if needed <= limit:
+        return
+    tile = f"--resume: tile: {run.tile or 'off'}, as it began" if begun else f"tile: {config.tile}"
+    what = (
+        f"{tile}: {run.width} x {run.height} pixels with {run.spec.name} and {run.optimizer.name} need "
+        f"{math.ceil(needed / 1e6):,} MB of memory, and {int(limit / 1e6):,} MB"
+    )
+    if config.memory is None:
+        less = "" if begun else "; tile: auto, or a smaller size, would need less"
+        LOGGER.warning("%s are free%s", what, less)
+        return
+    if begun:
+        raise UserError(f"{what} may be used; expected more memory than {config.memory}, or --force to start anew")
+    memory.largest_tile(run, limit)  # which is what would help, where there is one
+    raise UserError(f"{what} may be used; expected tile: auto, a smaller size, or more memory than {config.memory}")

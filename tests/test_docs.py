@@ -1,0 +1,269 @@
+"""The README, the other pages and the heads of configs: commands parse, links resolve, tables are complete."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+import models
+from styletransfer import config as configs
+from styletransfer.cli import submit, transfer
+from styletransfer.config import table
+from styletransfer.config.normalizations import NORMALIZATIONS
+from styletransfer.sweeps import plans
+from styletransfer.weights import sources
+
+PROJECT = Path(__file__).resolve().parents[1]
+README = (PROJECT / "README.md").read_text()
+DOCS = PROJECT / "docs"
+PAGES = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
+LINKED = [*PAGES, PROJECT / "input" / "README.md", *sorted((PROJECT / "models" / "weights").glob("*.md"))]
+CONFIGS = sorted((PROJECT / "configs").rglob("*.yaml"))
+TESTS = "".join(path.read_text() for path in (PROJECT / "tests").glob("test_*.py"))
+
+FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`([^`\n]+)`")
+# Programs that are not part of the project, and whose arguments are not checked.
+OTHERS = {"cd", "git", "ldd", "module", "pip", "python3.11", "sbatch", "source", "srun"}
+OPTIONS_OF_OTHERS = {"--constraint"}
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(PROJECT))
+
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
+every_linked_page = pytest.mark.parametrize("page", LINKED, ids=name_of)
+
+
+def without_code(text: str) -> str:
+    return INLINE.sub("", FENCE.sub("", text))
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced blocks of a page in that language; commands for a shell have none."""
+    return [body for _, found, body in FENCE.findall(page.read_text()) if found == language]
+
+
+def inline_code(page: Path) -> list[str]:
+    return INLINE.findall(FENCE.sub("", page.read_text()))
+
+
+def commands(page: Path) -> Iterator[str]:
+    """All commands of a page: those in blocks, and those of the project in running text."""
+    for block in blocks(page, ""):
+        yield from (line.strip() for line in block.replace("\\\n", " ").splitlines() if line.strip())
+    yield from (code for code in inline_code(page) if re.match(r"(python|make) ", code))
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def parse(script: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> argparse.Namespace:
+    """What a script makes of its arguments; nothing is run."""
+
+    class Parsed(Exception):
+        pass
+
+    original = argparse.ArgumentParser.parse_args
+
+    def parse_args(self, *_):
+        raise Parsed(original(self, arguments))
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_args)
+    with pytest.raises(Parsed) as parsed:
+        importlib.import_module(f"scripts.{script}").main(arguments)
+    monkeypatch.undo()
+    return parsed.value.args[0]
+
+
+def check_config(options: argparse.Namespace, page: Path) -> None:
+    """The config of a call of nstyle.py; one that is not a file of the project is the page's first block of YAML."""
+    values = {}
+    if options.config:
+        example = yaml.safe_load(next(iter(blocks(page, "yaml")), "null"))
+        values = configs.read_file(PROJECT / options.config) if options.config.startswith("configs/") else example
+    given = (("content", "image", options.content), ("style", "images", options.style))
+    for section, key, value in (*given, ("output", "folder", options.output)):
+        if value is not None:
+            values = configs.put(values, [section, key], value, f"--{section}")
+    configs.parse(configs.override(values, options.assignments), name_of(page))
+
+
+def check_sweep(options: argparse.Namespace, page: Path, folder: Path) -> None:
+    """The sweep of a call of submit.py; one that is not a file of the project is the page's first block of YAML."""
+    path = PROJECT / options.sweep
+    if not options.sweep.startswith("configs/"):
+        path = folder / options.sweep
+        path.write_text(blocks(page, "yaml")[0])
+    assert plans.plan(path, options.assignments, options.output).jobs
+
+
+def check_script(script: str, options: argparse.Namespace, page: Path, folder: Path) -> None:
+    """What is named on the command line of a script is there."""
+    if script == "nstyle":
+        check_config(options, page)
+    elif script == "submit":
+        check_sweep(options, page, folder)
+    elif script == "fetch":
+        catalogue = sources.catalogue()
+        assert options.list or options.name in catalogue
+        assert options.source in {
+            None,
+            *(source.name for target in catalogue.get(options.name, ()) for source in target.sources),
+        }
+    elif script == "visualize":
+        assert (
+            0
+            <= options.channel
+            < {tap.name: tap for tap in models.load(options.model).SPEC.taps}[options.layer].channels
+        )
+    elif script == "bench":
+        assert set(options.models or ()) <= set(models.names())
+
+
+def test_the_table_of_config_keys_is_that_of_the_schema() -> None:
+    assert "\n".join(table.rows()) in (DOCS / "config.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [
+        (PROJECT / "README.md", [f"configs/{path.name}" for path in (PROJECT / "configs").glob("*.yaml")]),
+        (PROJECT / "README.md", [f"({name_of(page)})" for page in PAGES[1:]]),
+        (DOCS / "networks.md", [f"| `{name}` |" for name in models.names()]),
+        (DOCS / "config.md", [f"| `{name}` |" for name in NORMALIZATIONS]),
+        (DOCS / "sweeps.md", [name_of(path) for path in (PROJECT / "configs" / "sweeps").glob("*.yaml")]),
+    ],
+    ids=["configs", "pages", "networks", "normalizations", "sweeps"],
+)
+def test_a_page_that_lists_things_lists_all_of_them(page: Path, names: list[str]) -> None:
+    text = page.read_text()
+    assert names
+    assert [name for name in names if name not in text] == []
+
+
+def test_the_defaults_in_the_readme_are_those_of_the_schema() -> None:
+    defaults = dict(re.findall(r"^\| `([^`]+)` \| `([^`]+)` \|", "\n".join(table.rows()), re.MULTILINE))
+    given = re.findall(r"^\| `([a-z_.]+)` \| ([^|]+) \|", README, re.MULTILINE)
+    assert len(given) == 5
+    for key, default in given:
+        assert default == defaults[key] or (default == "as `size`" and defaults[key] == "null"), key
+
+
+def test_every_script_is_on_a_page() -> None:
+    text = "".join(page.read_text() for page in LINKED)
+    for script in (PROJECT / "scripts").glob("*.py"):
+        assert f"scripts/{script.name}" in text
+
+
+@every_linked_page
+def test_links_resolve(page: Path) -> None:
+    for link in re.findall(r"(?<!!)\[[^\]]*\]\(([^)]+)\)", without_code(page.read_text())):
+        if link.startswith("https://"):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (page.parent / file).resolve() if file else page
+        assert target.is_relative_to(PROJECT) and target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@every_linked_page
+def test_pictures_are_there(page: Path) -> None:
+    found = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", without_code(page.read_text()))
+    assert [picture for picture in found if not (page.parent / picture).is_file()] == []
+
+
+@every_page
+def test_commands_can_be_pasted(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are understood as a shell takes them apart, and what they name is there."""
+    makefile = (PROJECT / "Makefile").read_text()
+    for command in commands(page):
+        program, *arguments = shlex.split(command, comments=True)
+        if program == "make":
+            assert re.search(rf"^{arguments[0]}:", makefile, re.MULTILINE), command
+        elif program == "python" and arguments[0] == "-c":
+            compile(arguments[1], command, "exec")
+        elif program == "python":
+            script = PROJECT / arguments[0]
+            assert script.is_file(), command
+            if script.parent.name == "scripts" and arguments[1:] != ["--help"]:
+                check_script(script.stem, parse(script.stem, arguments[1:], monkeypatch), page, tmp_path)
+        else:
+            assert program in OTHERS, command
+            assert "-r" not in arguments or (PROJECT / arguments[arguments.index("-r") + 1]).is_file(), command
+
+
+@every_page
+def test_examples_in_yaml_are_valid(page: Path, tmp_path: Path) -> None:
+    for block in blocks(page, "yaml"):
+        if "base" in yaml.safe_load(block):
+            path = tmp_path / "sweep.yaml"
+            path.write_text(block)
+            assert plans.plan(path).jobs
+        else:
+            configs.parse(yaml.safe_load(block), name_of(page))
+
+
+@every_page
+def test_options_and_keys_in_the_text_are_there(page: Path) -> None:
+    commands = "".join(path.read_text() for path in (PROJECT / "styletransfer/cli").glob("*.py"))
+    keys = {line.split("`")[1] for line in table.rows() if "`" in line}
+    layers = {tap.name for name in models.names() for tap in models.load(name).SPEC.taps}
+    for code in inline_code(page):
+        option = re.match(r"--[a-z][a-z0-9-]*", code)
+        assert option is None or option[0] in OPTIONS_OF_OTHERS or f'"{option[0]}"' in commands, code
+        key = re.fullmatch(r"((?:content|style|tv|init|optimizer|stop|output)\.(\w+))(=.*)?", code)
+        assert key is None or key[1] in keys or key[2] in layers, code
+
+
+@every_page
+def test_nothing_is_left_to_be_filled_in(page: Path) -> None:
+    assert not re.search(r"@[A-Z]|TODO|FIXME", page.read_text())
+
+
+def commands_in_the_head(path: Path) -> list[str]:
+    """The commands in the head of a config; lines of further options are appended to the command before them."""
+    lines = [line[4:] for line in path.read_text().splitlines() if line.startswith("#   ")]
+    whole = [line for line in lines if not line.startswith("--")]
+    further = [line for line in lines if line.startswith("--")]
+    return [*whole, " ".join([whole[-1], *further])] if further else whole
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_the_commands_in_the_head_of_a_config_can_be_pasted(path: Path) -> None:
+    """As a shell takes them apart, they are understood."""
+    commands = commands_in_the_head(path)
+    assert any(str(path.relative_to(PROJECT)) in command for command in commands)
+    for command in commands:
+        program, *arguments = shlex.split(command)
+        if program == "make":
+            assert re.search(rf"^{arguments[0]}:", (PROJECT / "Makefile").read_text(), re.MULTILINE)
+            continue
+        script, *options = arguments
+        assert program == "python"
+        if script == "scripts/fetch.py":
+            assert set(options) <= set(sources.catalogue())
+        elif script == "scripts/submit.py":
+            assert Path(submit.parser().parse_args(options).sweep) == path.relative_to(PROJECT)
+        else:
+            assert script == "scripts/nstyle.py"
+            found = transfer.parser().parse_args(options)
+            configs.parse(configs.override(configs.read_file(PROJECT / found.config), found.assignments), command)
+
+
+def test_every_test_that_reliability_names_is_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (DOCS / "reliability.md").read_text()))
+    assert len(named) > 20
+    for name in named:
+        assert f"def {name}(" in TESTS or (PROJECT / "tests" / f"{name}.py").exists(), name

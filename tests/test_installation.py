@@ -1,0 +1,133 @@
+"""The package as it is installed: built as a wheel, in an environment of its own, used from an empty folder."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from PIL import Image
+from processes import PROJECT
+
+from styletransfer.cli import COMMANDS, main
+from styletransfer.support import commands
+
+LIBRARY, BESIDE = "styletransfer", ("configs", "input", "models", "scripts")
+INSIDE = f"{LIBRARY}/_project/"
+TINY = ("--set", "size=32", "--set", "scales=1", "--set", "stop.max_iterations=2", "--output", "made")
+
+
+def run(*command, folder=None):
+    """A command that must end well, where nothing of this project is on Python's path."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """Built from links to the project's files, so that what the build leaves behind is not left in the project."""
+    folder = tmp_path_factory.mktemp("source")
+    for name in ("pyproject.toml", "setup.py", "requirements.txt", "README.md", "LICENSE", LIBRARY, *BESIDE):
+        (folder / name).symlink_to(PROJECT / name)
+    options = ("--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--wheel-dir", folder / "wheels")
+    run(sys.executable, "-m", "pip", "wheel", *options, folder)
+    (path,) = (folder / "wheels").iterdir()
+    return path
+
+
+@pytest.fixture(scope="module")
+def programs(wheel, tmp_path_factory):
+    """The folder of an environment's programs; it sees the packages that this one has, and our wheel is installed."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder)
+    python = folder / "bin" / "python"
+    (own,) = folder.glob("lib/python*/site-packages")
+    (own / "others.pth").write_text("\n".join({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}))
+    options = ("--no-deps", "--no-index", "--quiet", "--disable-pip-version-check")
+    run(sys.executable, "-m", "pip", "--python", python, "install", *options, wheel)
+    return folder / "bin"
+
+
+@pytest.fixture(params=["nstyle", "python -m styletransfer"])
+def nstyle(request, programs):
+    program, *options = request.param.split()
+    return (programs / program, *options)
+
+
+def test_the_wheel_has_all_that_is_ours_and_nothing_else(wheel):
+    """What was fetched is not ours to pass on."""
+    if not (PROJECT / ".git").exists():
+        pytest.skip("only git knows what is ours")
+    ours = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", LIBRARY, *BESIDE, folder=PROJECT)
+    expected = {name if name.startswith(LIBRARY) else INSIDE + name for name in ours.split("\0") if name}
+    with ZipFile(wheel) as archive:
+        found = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert found == expected
+
+
+def test_it_asks_for_what_the_requirements_ask_for(wheel):
+    lines = (PROJECT / "requirements.txt").read_text().splitlines()
+    with ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
+        told = archive.read(name).decode().splitlines()
+    asked = [line.removeprefix("Requires-Dist: ") for line in told if line.startswith("Requires-Dist: ")]
+    assert asked == [line.partition("#")[0].strip() for line in lines if not line.startswith("#")]
+
+
+def test_help_names_the_command(nstyle, tmp_path):
+    title = " ".join([Path(nstyle[0]).name, *nstyle[1:]])
+    text = " ".join(run(*nstyle, "--help", folder=tmp_path).split())
+    assert text.startswith(f"usage: {title} [-h] ")
+    for name in COMMANDS:
+        assert f"{name} (" in text
+        assert run(*nstyle, name, "--help", folder=tmp_path).startswith(f"usage: {title} {name} [-h] ")
+
+
+def test_a_picture_is_made_in_an_empty_folder(nstyle, tmp_path):
+    said = run(*nstyle, "--config", "configs/starry.yaml", *TINY, folder=tmp_path)
+    assert said == "made/image.png\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
+    with Image.open(tmp_path / "made" / "image.png") as picture:
+        assert max(picture.size) == 32
+    assert "equal within" in run(*nstyle, "compare", "made", "made", folder=tmp_path)
+
+
+def test_a_sweep_is_made_in_an_empty_folder(programs, tmp_path):
+    """Its jobs are programs of their own."""
+    (tmp_path / "sweep.yaml").write_text("base: configs/starry.yaml\nvary: {seed: [7]}\noutput: made\n")
+    run(programs / "nstyle", "submit", "sweep.yaml", *TINY, folder=tmp_path)
+    assert (tmp_path / "made" / "contact.png").exists()
+    assert len(list(tmp_path.glob("made/*/image.png"))) == 1
+
+
+def test_only_one_package_is_added(programs):
+    (own,) = (programs.parent / "lib").glob("python*/site-packages")
+    folders = {path.name for path in own.iterdir() if path.is_dir() and path.suffix != ".dist-info"}
+    assert folders - {"__pycache__"} == {LIBRARY}
+
+
+def test_advice_names_the_command_that_is_there(monkeypatch):
+    line = "run `python scripts/fetch.py vgg19`"
+    assert commands.as_called(line) == line
+    monkeypatch.setattr(commands, "IS_INSTALLED", True)
+    assert commands.as_called(line) == "run `nstyle fetch vgg19`"
+
+
+def test_an_unknown_command_is_one_line(capsys):
+    assert main(["submti", "a.yaml"]) == 2
+    assert capsys.readouterr().err == "error: nstyle: there is no command 'submti': did you mean 'submit'?\n"
