@@ -1,4 +1,4 @@
-"""The networks, one module each: ``model_<name>.py`` with a ``SPEC`` and ``get_symbol``."""
+"""The networks, one module each: ``model_<name>.py`` with a ``SPEC`` and a ``get_symbol``."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """SqueezeNet v1.0 (Iandola et al. 2016, https://arxiv.org/abs/1602.07360), an ImageNet classifier of 1.2 M parameters.
 
-The published weights are those of Deep Compression (Han et al. 2015), 0.66 MB. As in the Caffe original the first
-convolution has no padding and poolings keep an incomplete window at the edge. Departure from the paper: dropout, which
-does nothing at inference, is left out. Any ReLU or pooling may be tapped: `fireN_squeeze`, and `fireN`, the
-concatenation of the two expanding branches; `classes` are the 1000 average class scores before the softmax.
+The published weights are those of Deep Compression (Han et al. 2015), 0.66 MB. As in the Caffe original, the first
+convolution has no padding and pooling keeps incomplete windows at the edge. Departure from the paper: dropout, which
+does nothing at inference, is omitted. Any ReLU or pooling may be tapped: `fireN_squeeze`, and `fireN`, the
+concatenation of the two expand branches; `classes` are the 1000 average class scores before the softmax.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from models.runtime import load_mxnet
+from models.runtime import Symbol, load_mxnet
 from models.spec import ModelSpec, Tap
 from models.vgg import group
 
-# (name, squeeze filters, filters of each expanding branch); a pooling follows conv1, fire4 and fire8
+# (name, squeeze filters, filters of each expand branch); a pooling follows conv1, fire4 and fire8
 FIRES = (
     ("fire2", 16, 64), ("fire3", 16, 64), ("fire4", 32, 128), ("fire5", 32, 128),
     ("fire6", 48, 192), ("fire7", 48, 192), ("fire8", 64, 256), ("fire9", 64, 256),
@@ -75,48 +75,48 @@ def get_symbol(
 ) -> tuple:
     """(style group, content group) of the tapped layers, inputs `data` (1, 3, H, W) and the parameters of the SPEC.
 
-    With `after`, one of the SPEC's cuts, `data` is what that layer puts out, and only what lies behind it is built.
+    With `after`, one of the SPEC's cuts, `data` is the output of that layer, and only the layers after it are built.
     """
     return group(lambda wanted: build(wanted, pooling or SPEC.pooling, after), style_layers, content_layers)
 
 
-def build(wanted: Iterable[str], pooling: str, after: str | None = None) -> dict[str, Any]:
-    """The symbol of every wanted layer, built as far as the deepest of them; `classes` has the shape (1, 1000).
+def build(wanted: Iterable[str], pooling: str, after: str | None = None) -> dict[str, Symbol]:
+    """The symbol of every requested layer, built up to the deepest of them; `classes` has the shape (1, 1000).
 
     Raises
     ------
     KeyError
-        If a wanted layer does not exist, or lies before `after`.
+        If a requested layer does not exist, or comes before `after`.
     """
     mx = load_mxnet()
     missing = set(wanted)
-    found: dict[str, Any] = {}
+    found: dict[str, Symbol] = {}
 
-    def tap(name: str, symbol: Any) -> Any:
+    def tap(name: str, symbol: Symbol) -> Symbol:
         if name in missing:
             missing.remove(name)
             found[name] = symbol
         return symbol
 
-    def relu(name: str, symbol: Any, filters: int, kernel: int, **window: Any) -> Any:
+    def relu(name: str, symbol: Symbol, filters: int, kernel: int, **window: Any) -> Symbol:
         symbol = mx.sym.Convolution(symbol, num_filter=filters, kernel=(kernel, kernel), name=name, **window)
         return mx.sym.Activation(symbol, act_type="relu", name="relu_" + name)
 
-    def windows(symbol: Any, kind: str, **name: str) -> Any:
+    def windows(symbol: Symbol, kind: str, **name: str) -> Symbol:
         return mx.sym.Pooling(symbol, pool_type=kind, kernel=(3, 3), stride=(2, 2), pooling_convention="full", **name)
 
-    def pool(name: str, symbol: Any) -> Any:
+    def pool(name: str, symbol: Symbol) -> Symbol:
         if pooling == "max":
             return tap(name, windows(symbol, "max", name=name))
-        # MXNet's own average goes back from an incomplete window as if it were complete.
+        # The gradient of MXNet's own average pooling treats incomplete windows as complete.
         return tap(name, windows(symbol, "sum") / windows(mx.sym.ones_like(symbol), "sum"))
 
     symbol = mx.sym.Variable("data")
     if after is None:
         symbol = tap("relu_conv1", relu("conv1", symbol, 96, 7, stride=(2, 2)))
         symbol = pool("pool1", symbol) if missing else symbol
-    behind = {POOLED[name]: number for number, (name, *_) in enumerate(FIRES, start=1) if name in POOLED}
-    for name, squeeze, expand in FIRES[behind.get(after or "", 0) :]:
+    following = {POOLED[name]: number for number, (name, *_) in enumerate(FIRES, start=1) if name in POOLED}
+    for name, squeeze, expand in FIRES[following.get(after or "", 0) :]:
         if not missing:
             break
         squeezed = tap(name + "_squeeze", relu(name + "_squeeze1x1", symbol, squeeze, 1))

@@ -1,7 +1,7 @@
 """VGG-16 (Simonyan and Zisserman 2014, https://arxiv.org/abs/1409.1556), without its fully connected layers.
 
-Departure from the paper: none in the convolutions; `pooling` may be `avg`, as Gatys et al. 2015 found better for
-style transfer, instead of the `max` it was trained with. ReLUs follow every convolution; any ReLU or pooling may be
+Departure from the paper: none in the convolutions; `pooling` may be `avg`, which Gatys et al. 2015 found better for
+style transfer, instead of the `max` it was trained with. A ReLU follows every convolution; any ReLU or pooling may be
 tapped.
 """
 
@@ -22,7 +22,7 @@ SPEC = ModelSpec(
     pixels=vgg.PIXELS,
     pooling="max",
     weights_file="vgg16.params",
-    how_to_get="run `python scripts/fetch.py vgg16`, or name a file with the config key `weights`",
+    how_to_get="run `python scripts/fetch.py vgg16`, or set the config key `weights` to a file",
     licence=vgg.LICENCE,
     source="https://www.robots.ox.ac.uk/~vgg/research/very_deep/",
     style_layers=vgg.STYLE_LAYERS,

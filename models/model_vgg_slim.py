@@ -1,10 +1,10 @@
 """VGG-slim: a small network of the VGG family that comes with the project.
 
-It has the convolutions of VGG-19 (Simonyan and Zisserman 2014) as far as conv5_1, with far fewer filters. Besides its
-ReLUs and poolings it has projections: ``proj3_1`` is a linear map of its features that estimates the leading principal
-components of VGG-19's relu3_1, so Gram matrices of the one differ as those of the other do. They are its default style
-and content layers. It was trained by `scripts/distill.py`; `models/weights/vgg_slim.md` is the record of that
-training.
+It has the convolutions of VGG-19 (Simonyan and Zisserman 2014) up to conv5_1, with far fewer filters. Besides its ReLUs
+and poolings it has projections: ``proj3_1`` is a linear map of its features that estimates the leading principal
+components of VGG-19's relu3_1, so distances between Gram matrices of the one approximate those of the other. The
+projections are its default style and content layers. It was trained with `scripts/distill.py`;
+`models/weights/vgg_slim.md` documents the training.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SPEC = ModelSpec(
     pooling="max",
     weights_file="vgg_slim.params",
     how_to_get="it is part of the project: restore it with `git checkout models/weights/vgg_slim.params`",
-    licence="Apache-2.0; see models/weights/vgg_slim.md for what it learned from",
+    licence="Apache-2.0; see models/weights/vgg_slim.md for the training data",
     source="scripts/distill.py",
     style_layers={projection.name: 1.0 for projection in PROJECTIONS},
     content_layers={"proj4_1": 1.0},

@@ -1,11 +1,11 @@
-"""The one place that imports MXNet, and all that has to be set before its import.
+"""The only module that imports MXNet, and everything that must be set before the import.
 
-MXNet 1.9.1 is the last release; it reads its settings from the environment once, when it is imported:
+MXNet 1.9.1 is the last release; it reads its settings from the environment once, at import:
 
 - it uses names that NumPy 1.24 removed, and `distutils`, which Python 3.12 removed (setuptools brings it back);
-- alone it takes half of the processor's cores;
-- its graph fusion drops ReLUs behind a tapped convolution in forward-only executors, so it is switched off;
-- its bfloat16 kernels for AMX are off unless asked for, and the Linux kernel must be asked first.
+- by default it uses half of the processor's cores;
+- its graph fusion drops the ReLU after a tapped convolution in forward-only executors, so it is switched off;
+- its AMX kernels for bfloat16 are off by default, and the Linux kernel must grant the tile state first.
 """
 
 from __future__ import annotations
@@ -20,24 +20,25 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-# What MXNet, which has no types of its own, deals in.
-Array = Any  # mxnet.nd.NDArray
-Symbol = Any  # mxnet.sym.Symbol
-Context = Any  # mxnet.context.Context
-
 _ARCH_PRCTL = 158  # system call number on x86-64
 _ARCH_REQ_XCOMP_PERM = 0x1023
 _XFEATURE_XTILEDATA = 18
 
 
+# MXNet is untyped; these names document what is meant.
+Array = Any  # mxnet.nd.NDArray
+Symbol = Any  # mxnet.sym.Symbol
+Context = Any  # mxnet.Context
+
+
 @functools.cache
 def load_mxnet() -> ModuleType:
-    """Import MXNet, prepared, and return it; later calls return the same module.
+    """Prepare the environment, import MXNet and return it; later calls return the same module.
 
-    Settings that the user has put into the environment (``OMP_NUM_THREADS`` and the like) are kept.
+    Variables that the user has set (``OMP_NUM_THREADS`` and the like) are respected.
     """
     os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
-    # The backend that fuses nothing unless told to. NONE would do as well, but says so at every binding.
+    # The backend that fuses nothing by default. NONE would also do, but logs a message at every bind.
     os.environ.setdefault("MXNET_SUBGRAPH_BACKEND", "default")
     os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
     if _ask_for_amx():
@@ -51,18 +52,18 @@ def load_mxnet() -> ModuleType:
 
 
 def release_memory() -> None:
-    """Give memory that was freed back to the system, where the C library can; small gaps would keep it otherwise."""
-    load_mxnet().nd.waitall()  # what is still under way holds arrays
+    """Return freed memory to the system, where the C library supports it; fragmentation would keep it otherwise."""
+    load_mxnet().nd.waitall()  # pending operations hold arrays
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def usable_cores() -> int:
-    """Physical cores this process may use: its affinity, without hyper-thread twins, within the cgroup's quota."""
+    """Physical cores this process may use: its affinity, without hyper-thread siblings, within the cgroup's quota."""
     allowed = os.sched_getaffinity(0)
-    twins = {_thread_siblings(cpu) for cpu in allowed}
+    cores = {_thread_siblings(cpu) for cpu in allowed}
     quota = _cgroup_quota()
-    return max(1, min(len(twins), quota) if quota else len(twins))
+    return max(1, min(len(cores), quota) if quota else len(cores))
 
 
 def _thread_siblings(cpu: int) -> str:
@@ -74,7 +75,7 @@ def _thread_siblings(cpu: int) -> str:
 
 
 def _cgroup_quota() -> int | None:
-    """Whole cores that the control group grants, or None where it sets no limit."""
+    """Whole cores that the cgroup grants, or None if it sets no limit."""
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         return None if quota == "max" else max(1, int(quota) // int(period))
@@ -102,8 +103,8 @@ def has_bfloat16() -> bool:
 def is_faster_in_bfloat16() -> bool:
     """Whether MXNet's convolutions are faster in bfloat16 than in float32 here.
 
-    They are with AMX; and with AVX-512's own products of bfloat16 on AMD's processors, which make twice as many of them
-    at a time as of float32. Intel's make as many of either.
+    They are with AMX, and with the AVX-512 bfloat16 instructions of AMD processors, whose throughput is twice that of
+    float32. On Intel processors these instructions have the throughput of float32.
     """
     return has_amx() or _has("avx512_bf16", "AuthenticAMD")
 
@@ -119,7 +120,7 @@ def _has(*wanted: str) -> bool:
 
 
 def _ask_for_amx() -> bool:
-    """Ask the Linux kernel for the AMX tile state; True when granted. Without it the first tile instruction kills."""
+    """Request the AMX tile state from the Linux kernel; True if granted, else tile instructions crash."""
     if not has_amx():
         return False
     syscall = ctypes.CDLL(None, use_errno=True).syscall

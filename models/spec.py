@@ -1,6 +1,6 @@
-"""What is known about a network without building it: its layers, its pixel convention, its weights.
+"""Facts about a network that do not require building it: its layers, its pixel convention, its weights.
 
-A :class:`ModelSpec` is plain data, so that a config can be checked where MXNet is not installed.
+A :class:`ModelSpec` is plain data, so that a config can be validated without MXNet.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ WEIGHTS_FOLDER = Path(__file__).resolve().parent / "weights"
 
 @dataclass(frozen=True)
 class Tap:
-    """One layer whose output may be used as content or style: every ReLU and every pooling of a network.
+    """A layer whose output may be used for content or style: every ReLU and every pooling of a network.
 
-    `kernel`, `stride`, `pad` and `ceil` are the window between the tap before and this one; together they give the
-    shape, stride and receptive field of every tap.
+    `kernel`, `stride`, `pad` and `ceil` describe the window between the previous tap and this one; together they give
+    the shape, stride and receptive field of every tap.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Tap:
     ceil: bool = False  # an incomplete window at the right or bottom edge still yields a value (Caffe pooling)
 
     def output_length(self, length: int) -> int:
-        """Values along one side, for `length` values before; at most 0 when the window does not fit."""
+        """Output values along one side, for `length` input values; 0 when the window does not fit."""
         span = length + 2 * self.pad - self.kernel
         if span < 0:
             return 0
@@ -38,7 +38,7 @@ class Tap:
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """The pixels on which the values of a tap depend: along each side `size` of them from i * stride - offset on."""
+    """The pixels on which a value of a tap depends: along each side, `size` pixels starting at i * stride - offset."""
 
     size: int
     stride: int
@@ -51,25 +51,25 @@ class ModelSpec:
 
     name: str
     title: str
-    taps: tuple[Tap, ...]  # from the image on, in order
+    taps: tuple[Tap, ...]  # in order, starting at the image
     parameters: Mapping[str, tuple[int, ...]]  # every convolution's weight and bias
     pixels: str  # the pixel convention its weights expect, a key of styletransfer.pictures.pixels.SPACES
     pooling: str  # the pooling it was trained with, used unless a config says otherwise
     weights_file: str  # inside models/weights
-    how_to_get: str  # what a user without the weights should do
+    how_to_get: str  # what a user without the weights is told to do
     licence: str
     source: str
-    style_layers: Mapping[str, float]  # the layers and weights used where a config names none
+    style_layers: Mapping[str, float]  # layers and their weights, if a config does not set any
     content_layers: Mapping[str, float]
-    ignored_prefixes: tuple[str, ...] = ("fc",)  # parameters of published files that are no part of the network here
-    cuts: tuple[str, ...] = ()  # taps behind which it can be taken up again, small enough to be kept of a whole picture
-    # Taps and the channels of the larger network's features that a 1 x 1 convolution and a ReLU behind them rebuild.
-    # These convolutions are kept with the weights and are no part of the network.
+    ignored_prefixes: tuple[str, ...] = ("fc",)  # parameters of published files that this network does not use
+    cuts: tuple[str, ...] = ()  # taps where tiling may split it; small enough to keep for a whole image
+    # By tap, the channels of the larger network's features that a 1 x 1 convolution and a ReLU after it reconstruct.
+    # These convolutions are stored with the weights but are not part of the network.
     read_outs: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def weights_path(self) -> Path:
-        """Where the weights lie once they are bundled or fetched."""
+        """Where bundled or fetched weights are stored."""
         return WEIGHTS_FOLDER / self.weights_file
 
     @property
@@ -87,15 +87,15 @@ class ModelSpec:
         return shapes
 
     def after(self, layer: str) -> ModelSpec:
-        """What lies behind a tap, as a network of its own, whose image is what the tap puts out."""
+        """The layers after a tap, as a network of their own whose input is the output of the tap."""
         return dataclasses.replace(self, taps=self.taps[self.layer_names.index(layer) + 1 :])
 
     def deepest(self, layers: Iterable[str]) -> str:
-        """The one of `layers` that lies furthest from the image."""
+        """The one of `layers` that is furthest from the image."""
         return max(layers, key=self.layer_names.index)
 
     def output_shape(self, layer: str, height: int, width: int) -> tuple[int, int, int]:
-        """(channels, height, width) of a tap for an image of that size; 0 where the image is too small."""
+        """(channels, height, width) of a tap for an image of the given size; 0 if the image is too small."""
         for tap in self.taps:
             height, width = tap.output_length(height), tap.output_length(width)
             if tap.name == layer:
@@ -103,7 +103,7 @@ class ModelSpec:
         raise KeyError(layer)
 
     def receptive_field(self, layer: str) -> ReceptiveField:
-        """What a value of the tap `layer` sees of the image."""
+        """The receptive field of the tap `layer` in the image."""
         size, stride, offset = 1, 1, 0
         for tap in self.taps:
             size += (tap.kernel - 1) * stride

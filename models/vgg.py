@@ -1,4 +1,4 @@
-"""The builder that all networks of the VGG family share: blocks of 3 x 3 convolutions, a pooling after each.
+"""The builder shared by all networks of the VGG family: blocks of 3 x 3 convolutions, each followed by a pooling.
 
 K. Simonyan, A. Zisserman: Very Deep Convolutional Networks for Large-Scale Image Recognition, 2014. Only the
 convolutional part is built; the image may have any size.
@@ -6,26 +6,26 @@ convolutional part is built; the image may have any size.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from models.runtime import load_mxnet
+from models.runtime import Symbol, load_mxnet
 from models.spec import Tap
 
-# How the published VGG-16 and VGG-19 are used and licensed, the same for both.
+# Common to the published VGG-16 and VGG-19.
 PIXELS = "rgb255"
 LICENCE = "CC BY 4.0, Visual Geometry Group, University of Oxford"
 STYLE_LAYERS = {"relu1_1": 1.0, "relu2_1": 1.0, "relu3_1": 1.0, "relu4_1": 1.0, "relu5_1": 1.0}
 CONTENT_LAYERS = {"relu4_2": 1.0}
-CUTS = ("pool2", "pool3", "pool4")  # with 8, 4 and 2 values for each pixel of VGG-19; pool1 has 16
+CUTS = ("pool2", "pool3", "pool4")  # 8, 4 and 2 values per pixel in VGG-19; pool1 has 16
 
-Blocks = Sequence[Sequence[int]]  # for every block the number of filters of each convolution
+Blocks = Sequence[Sequence[int]]  # for each block, the number of filters of each convolution
 
 
 @dataclass(frozen=True)
 class Projection:
-    """A linear map of a ReLU's features, a 1 x 1 convolution, that may be tapped; nothing deeper is built on it."""
+    """A 1 x 1 convolution of a ReLU's features that may be tapped; no deeper layer uses it."""
 
     name: str
     of: str  # the ReLU
@@ -77,32 +77,32 @@ def parameters(blocks: Blocks, projections: Projections = ()) -> dict[str, tuple
 
 def build(
     blocks: Blocks, wanted: Iterable[str], pooling: str, after: str | None = None, projections: Projections = ()
-) -> dict[str, Any]:
-    """Build the network from the variable ``data``, (1, 3, H, W), as far as the deepest wanted layer.
+) -> dict[str, Symbol]:
+    """Build the network from the variable ``data``, (1, 3, H, W), up to the deepest requested layer.
 
-    With `after`, ``data`` is what that layer puts out, (1, channels, height, width).
+    With `after`, ``data`` is the output of that layer, (1, channels, height, width).
 
     Returns
     -------
     dict
-        The symbol of every wanted layer, (1, channels, height, width).
+        The symbol of every requested layer, (1, channels, height, width).
 
     Raises
     ------
     KeyError
-        If a wanted layer does not exist, or lies before `after`.
+        If a requested layer does not exist, or comes before `after`.
     """
     mx = load_mxnet()
     missing = set(wanted)
-    found: dict[str, Any] = {}
+    found: dict[str, Symbol] = {}
     symbol = mx.sym.Variable("data")
-    begun = after is None
+    started = after is None
     for kind, suffix, filters in _layers(blocks, projections):
         if not missing:
             break
         name = kind + suffix
-        if not begun:
-            begun = name == after
+        if not started:
+            started = name == after
             continue
         if kind == "proj":
             if name in missing:
@@ -125,7 +125,7 @@ def build(
 
 def get_symbol(
     blocks: Blocks,
-    own_pooling: str,
+    default_pooling: str,
     style_layers: Iterable[str],
     content_layers: Iterable[str],
     pooling: str | None = None,
@@ -135,17 +135,22 @@ def get_symbol(
 ) -> tuple:
     """(style group, content group) of the tapped layers, inputs `data` (1, 3, H, W) and the parameters of the SPEC.
 
-    A module of the family gives the blocks, and the pooling that is used unless another is asked for. With `after`, one
-    of the SPEC's cuts, `data` is what that layer puts out, and only what lies behind it is built. A group without
-    layers is None.
+    A module of the family passes its blocks and its default pooling. With `after`, one of the SPEC's cuts, `data` is
+    the output of that layer, and only the layers after it are built. A group without layers is None.
     """
     return group(
-        lambda wanted: build(blocks, wanted, pooling or own_pooling, after, projections), style_layers, content_layers
+        lambda wanted: build(blocks, wanted, pooling or default_pooling, after, projections),
+        style_layers,
+        content_layers,
     )
 
 
-def group(build_layers: Any, style_layers: Iterable[str], content_layers: Iterable[str]) -> tuple:
-    """Build once with `build_layers(wanted)` and group the symbols: (style group, content group)."""
+def group(
+    build_layers: Callable[[Iterable[str]], Mapping[str, Symbol]],
+    style_layers: Iterable[str],
+    content_layers: Iterable[str],
+) -> tuple:
+    """Build all layers in one call of `build_layers` and group their symbols: (style group, content group)."""
     mx = load_mxnet()
     style, content = list(style_layers), list(content_layers)
     symbols = build_layers({*style, *content})

@@ -1,4 +1,4 @@
-"""What several test modules share: arrays, distances, finite differences, random networks, simple objectives."""
+"""Helpers shared by several test modules: arrays, errors, finite differences, random networks, simple objectives."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def relative_error(found: Any, expected: Any) -> float:
 
 
 def finite_differences(function: Callable[[NDArray], float], point: NDArray, step: float) -> NDArray[np.float64]:
-    """The gradient of `function` at `point` by central differences, one value after the other."""
+    """The gradient of `function` at `point` by central differences, one value at a time."""
     point = np.asarray(point, dtype=np.float64)
     gradient = np.empty_like(point)
     for index in np.ndindex(point.shape):

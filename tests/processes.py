@@ -1,4 +1,4 @@
-"""Python in a process of its own, for what holds only there: imports, the environment, signals, terminals."""
+"""Python in a separate process, for tests of imports, the environment, signals and terminals."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def python(*arguments: Any, **environment: str) -> subprocess.CompletedProcess[s
 
 
 def output_of(code: str, **environment: str) -> str:
-    """What a few lines of Python print; they must end well."""
+    """The output of a few lines of Python, which must succeed."""
     done = python("-c", code, **environment)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

@@ -1,4 +1,4 @@
-"""Every config of the project as a real run, made small: little pictures, few steps, random weights."""
+"""Every config of the project as a real run, scaled down: small pictures, few steps, random weights."""
 
 from __future__ import annotations
 

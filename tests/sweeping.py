@@ -1,4 +1,4 @@
-"""What the tests of sweeps share: a folder with pictures, a plan made there, and what a finished job leaves."""
+"""Helpers for the tests of sweeps: a folder with pictures, a plan in it, and the files of a finished job."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def planned(assignments=(), **keys):
 
 
 def finish(job, status=0, said="", total=0.5):
-    """Leave what a run leaves, and the status of its process."""
+    """Write the output files of a run, and the status of its process."""
     job.folder.mkdir(parents=True, exist_ok=True)
     if status in (0, 3):
         images.write(job.folder / "image.png", random_picture(30, 40, seed=3))
@@ -47,7 +47,7 @@ def finish(job, status=0, said="", total=0.5):
 
 
 class FakeSlurm:
-    """Shell scripts on the PATH in the place of Slurm's commands: they note how they were called and answer as told."""
+    """Shell scripts on the PATH in place of Slurm's commands: they record their calls and give configured answers."""
 
     def __init__(self, folder):
         self.folder = folder

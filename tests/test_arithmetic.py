@@ -1,4 +1,4 @@
-"""Sums over whole arrays against float64, and the update that all iterative methods make."""
+"""Reductions over whole arrays against float64, and the scaled addition."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 from helpers import mx, relative_error, to_mx
 
-from styletransfer.network.arithmetic import _PIECE, add_scaled, inner_product, norm, squared_norm
+from styletransfer.network.arithmetic import _CHUNK, add_scaled, inner_product, norm, squared_norm
 
-SIZES = [1, 60, _PIECE - 1, _PIECE, _PIECE + 1, 3 * _PIECE + 12345]
+SIZES = [1, 60, _CHUNK - 1, _CHUNK, _CHUNK + 1, 3 * _CHUNK + 12345]
 
 
 def random_array(size, seed):
-    """Numbers of very different sizes, most of them positive, in float32."""
+    """Numbers of very different magnitudes, mostly positive, in float32."""
     generator = np.random.default_rng(seed)
     return (generator.normal(3.0, 30.0, size) * generator.choice([1e-3, 1.0], size)).astype(np.float32)
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_sums_are_those_of_float64(size):
+def test_sums_match_float64(size):
     first, second = (random_array(size, seed) for seed in (1, 2))
     exact, other = first.astype(np.float64), second.astype(np.float64)
     assert inner_product(to_mx(first), to_mx(second)) == pytest.approx(
@@ -30,14 +30,14 @@ def test_sums_are_those_of_float64(size):
     assert norm(to_mx(first)) == pytest.approx(np.linalg.norm(exact), rel=5e-6)
 
 
-def test_they_are_over_arrays_of_any_shape():
+def test_sums_of_arrays_of_any_shape():
     first, second = (random_array(3 * 400 * 600, seed).reshape(1, 3, 400, 600) for seed in (1, 2))
     expected = np.vdot(first.astype(np.float64), second.astype(np.float64))
     assert inner_product(to_mx(first), to_mx(second)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_they_are_over_what_a_convolution_leaves_in_a_layout_of_its_own():
-    """Kernels keep their results in blocks of channels, and read those of each other."""
+def test_sums_of_arrays_in_an_internal_layout():
+    """oneDNN kernels store their results in blocks of channels, and read each other's."""
     picture = mx.sym.Convolution(mx.sym.Variable("data"), kernel=(3, 3), num_filter=32, pad=(1, 1), name="convolution")
     executor = picture.simple_bind(mx.cpu(), data=(1, 16, 50, 70), grad_req="null")
     for number, values in enumerate(executor.arg_arrays):
@@ -58,10 +58,10 @@ def test_they_are_over_what_a_convolution_leaves_in_a_layout_of_its_own():
     assert relative_error(moved.asnumpy(), plain + 0.5 * exact) < 1e-6
 
 
-@pytest.mark.parametrize("place", [0, _PIECE, 2 * _PIECE + 6])
+@pytest.mark.parametrize("place", [0, _CHUNK, 2 * _CHUNK + 6])
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
-def test_what_is_no_finite_number_comes_through(value, place):
-    values = np.ones(2 * _PIECE + 7, np.float32)
+def test_non_finite_values_propagate(value, place):
+    values = np.ones(2 * _CHUNK + 7, np.float32)
     values[place] = value
     found, ones = to_mx(values), mx.nd.ones(values.shape)
     np.testing.assert_equal(inner_product(found, ones), value)
@@ -69,7 +69,7 @@ def test_what_is_no_finite_number_comes_through(value, place):
     np.testing.assert_equal(norm(found), abs(value))
 
 
-def test_a_sum_that_float32_cannot_hold_is_infinite():
+def test_a_sum_beyond_float32_is_infinite():
     assert norm(to_mx([1e30, 1.0])) == math.inf
     assert norm(mx.nd.zeros((4,))) == 0.0
 

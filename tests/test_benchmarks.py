@@ -1,4 +1,4 @@
-"""The benchmarks run, and both stacks compute the same. No time is asserted."""
+"""The benchmarks run, and both stacks agree. No times are asserted."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_the_machine_is_described_in_one_line() -> None:
     assert "MXNet 1.9.1" in line and f"{machine.threads()} threads" in line and "\n" not in line
 
 
-def test_threads_are_those_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_follow_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert machine.threads() == 3
     for nonsense in ("", "0", "many"):
@@ -55,7 +55,7 @@ def test_threads_are_those_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
         assert machine.threads() == runtime.usable_cores()
 
 
-def test_bfloat16_is_measured_where_it_gains_or_is_forced(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bfloat16_is_measured_if_faster_or_forced(monkeypatch: pytest.MonkeyPatch) -> None:
     for faster, able, forced, expected in (
         (True, True, False, True),
         (False, True, False, False),
@@ -66,7 +66,7 @@ def test_bfloat16_is_measured_where_it_gains_or_is_forced(monkeypatch: pytest.Mo
         monkeypatch.setattr(runtime, "has_bfloat16", lambda able=able: able)
         assert machine.measures_bfloat16(forced) == expected
         if not expected:
-            assert machine.why_no_bfloat16(forced).startswith("(bfloat16 is left out")
+            assert machine.why_no_bfloat16(forced).startswith("(bfloat16 is skipped")
 
 
 def test_a_fresh_process_has_its_own_peak_memory() -> None:
@@ -75,7 +75,7 @@ def test_a_fresh_process_has_its_own_peak_memory() -> None:
     assert here.all()
 
 
-def test_what_goes_wrong_in_a_fresh_process_is_said() -> None:
+def test_errors_in_a_fresh_process_are_reported() -> None:
     with pytest.raises(UserError, match="vgg99"):
         fresh_process.call(pytorch.blocks_of, "vgg99")
     with pytest.raises(StyleTransferError, match=r"machine.why_no_bfloat16 failed: TypeError"):
@@ -151,17 +151,17 @@ def test_both_stacks_have_the_same_objective(assignments: list[str]) -> None:
 
 
 @needs_pytorch
-def test_the_comparison_refuses_what_it_does_not_know() -> None:
+def test_the_comparison_rejects_unsupported_configs() -> None:
     for assignments, message in (
         (["normalization=gatys"], "normalization: balanced"),
         (["tv.kind=power"], "laplacian"),
-        (["style.layers={pool2: 1}"], "does not tap poolings"),
+        (["style.layers={pool2: 1}"], "does not support poolings"),
     ):
         config = quality.config_for("vgg_slim", 48, *PICTURES, assignments)
         with pytest.raises(UserError, match=message):
             plan = resolve(config)
             pytorch.objective_of(plan, inputs.read_pictures(plan)[-1], weights.random(plan.spec, 0))
-    with pytest.raises(UserError, match=r"no network of the VGG family; .* vgg16, vgg19, vgg19_16x, vgg_slim"):
+    with pytest.raises(UserError, match=r"not a network of the VGG family; .* vgg16, vgg19, vgg19_16x, vgg_slim"):
         pytorch.blocks_of("squeezenet")
 
 
@@ -182,7 +182,7 @@ def test_a_race() -> None:
     assert quality.notes([result]) == []
 
 
-def test_a_race_against_a_curve_of_before(tmp_path: Path) -> None:
+def test_a_race_against_a_stored_curve(tmp_path: Path) -> None:
     config = quality.config_for("vgg_slim", 48, *PICTURES, ["scales=1", "stop.max_iterations=3", "precision=float32"])
     values = config.model_dump(mode="json", exclude={"provenance"})
     start = quality.totals_at_starts(values, 0.001, False)["ours"]["noise"]
@@ -199,7 +199,7 @@ def test_a_race_against_a_curve_of_before(tmp_path: Path) -> None:
 
 
 @needs_bfloat16
-def test_in_bfloat16_the_loss_is_evaluated_aside_in_float32() -> None:
+def test_in_bfloat16_the_loss_is_evaluated_separately_in_float32() -> None:
     common = ["scales=1", "stop.max_iterations=4", "optimizer.name=sgd", "optimizer.learning_rate=1"]
     first = {}
     for precision in ("float32", "bfloat16"):
@@ -219,7 +219,7 @@ def test_without_pytorch_ours_runs_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "ours alone" in quality.notes([result])[0]
 
 
-def test_the_mark_is_the_lowest_finite_loss() -> None:
+def test_the_threshold_is_the_lowest_finite_loss() -> None:
     curve = points(9.0, math.nan, 4.0, math.inf, 5.0, 4.0)
     assert quality.best(curve) == curve[2]
     assert quality.first_below(curve, 8.0) == curve[2] and quality.first_below(curve, 3.0) is None
@@ -233,12 +233,12 @@ def test_the_ratio_is_theirs_over_ours() -> None:
     assert quality.cells(result) == ["vgg_slim", "64", "2.00", "2.0", "2", "4.0", "4", "3"]
 
 
-def test_a_curve_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_curve_is_rejected(tmp_path: Path) -> None:
     file = tmp_path / "curve.csv"
     with pytest.raises(UserError, match="--reuse"):
         quality.read_pytorch_curve(file, "vgg_slim", 64)
     file.write_text("a,b\n1,2\n")
-    with pytest.raises(UserError, match="no CSV that --curve wrote"):
+    with pytest.raises(UserError, match="not a CSV file written by --curve"):
         quality.read_pytorch_curve(file, "vgg_slim", 64)
     quality.write_curves(file, [race_of(points(1.0), points(2.0))])
     with pytest.raises(UserError, match="no curve of PyTorch for vgg_slim at a long edge of 65"):
@@ -260,7 +260,7 @@ def test_the_table_of_sizes() -> None:
             assert result.per_megapixel == pytest.approx(result.seconds / result.size**2 * 1e6)
 
 
-def test_sizes_are_compared_with_one_and_end_where_memory_does(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sizes_are_relative_to_one_and_stop_when_memory_runs_out(monkeypatch: pytest.MonkeyPatch) -> None:
     def measured(function: object, model: str, size: int, tile: int | None, times: int) -> tuple[float, float]:
         if tile is None and size > 600:
             raise fresh_process.Killed("no memory")
@@ -273,19 +273,19 @@ def test_sizes_are_compared_with_one_and_end_where_memory_does(monkeypatch: pyte
     }
     assert rows[256, None][:3] == ["1.00", "0.50", "10.000"]
     assert rows[512, 400][:3] == ["2.00", "1.00", "20.000"]
-    assert rows[1024, None][0] == "ended by the system" and rows[2048, None][0] == "not tried: above 1024"
+    assert rows[1024, None][0] == "killed by the system" and rows[2048, None][0] == "not tried: above 1024"
     assert rows[2048, 400][:2] == ["2.00", "4.00"]
 
 
-def test_tiles_too_small_are_refused() -> None:
-    with pytest.raises(UserError, match=r"--tiles: 30 pixels are too few for vgg_slim: expected at least \d+"):
+def test_tiles_too_small_are_rejected() -> None:
+    with pytest.raises(UserError, match=r"--tiles: 30 pixels are too few for vgg_slim; expected at least \d+"):
         list(sizes.measure("vgg_slim", [256], [30], 512, 1))
 
 
 # The page
 
 
-def test_a_table_takes_the_place_of_the_one_before_and_leaves_the_others(tmp_path: Path) -> None:
+def test_a_table_replaces_only_its_predecessor(tmp_path: Path) -> None:
     page = tmp_path / "performance.md"
     page.write_text(PAGE)
     race = race_of(points(8.0, 2.0), points(9.0, 3.0))
@@ -304,7 +304,7 @@ def test_a_table_takes_the_place_of_the_one_before_and_leaves_the_others(tmp_pat
     assert [sizes.Result.from_values(values) for values in kept["sizes"]] == [size, size]
 
 
-def test_a_page_that_cannot_take_a_table_is_refused(tmp_path: Path) -> None:
+def test_a_page_without_markers_is_rejected(tmp_path: Path) -> None:
     page = tmp_path / "performance.md"
     with pytest.raises(UserError, match="--write"):
         report.check(page, ["steps"])
@@ -322,7 +322,7 @@ def test_the_page_of_the_project_has_a_place_for_every_table() -> None:
 
 
 @needs_pytorch
-def test_the_command_measures_prints_and_keeps_all_tables(tmp_path: Path) -> None:
+def test_the_command_measures_prints_and_writes_all_tables(tmp_path: Path) -> None:
     page, curve = tmp_path / "performance.md", tmp_path / "curve.csv"
     page.write_text(PAGE)
     done = python(
@@ -344,23 +344,23 @@ def test_the_command_measures_prints_and_keeps_all_tables(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["steps", "--models", "squeezenet"], "squeezenet is no network of the VGG family"),
+        (["steps", "--models", "squeezenet"], "squeezenet is not a network of the VGG family"),
         (["steps", "--models", "vgg91"], "did you mean 'vgg19'"),
-        (["steps", "--repeats", "0"], "--repeats: 0 is not allowed; expected 1 or more"),
-        (["sizes", "--edges", "8"], "--edges: 8 is not allowed; expected 16 or more"),
+        (["steps", "--repeats", "0"], "--repeats: 0 is too small; expected 1 or more"),
+        (["sizes", "--edges", "8"], "--edges: 8 is too small; expected 16 or more"),
         (["quality", "--set", "size=nine"], "size: 'nine': Input should be"),
         (["quality", "--reuse", "absent.csv"], "--reuse absent.csv: No such file"),
         (["quality", "--models", "vgg_slim", "--content", "absent.jpg"], "absent.jpg"),
         (["steps", "--write", "absent.md"], "--write absent.md: No such file"),
     ],
 )
-def test_what_is_at_fault_is_said_in_one_line(arguments: list[str], message: str) -> None:
+def test_invalid_options_are_reported_in_one_line(arguments: list[str], message: str) -> None:
     done = python(BENCH, *arguments)
     assert done.returncode == 2
     assert message in done.stderr and done.stderr.count("\n") == 1
 
 
-def test_pictures_are_looked_for_from_where_one_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_picture_names_are_relative_to_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.jpg").write_bytes((PROJECT / "input" / "coffee.jpg").read_bytes())
     monkeypatch.chdir(tmp_path)
     config = quality.config_for("vgg_slim", 32, "mine.jpg", "input/night.jpg", [])

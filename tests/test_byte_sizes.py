@@ -1,4 +1,4 @@
-"""Sizes in bytes mean the same wherever they are written: in a config, in a sweep file, for Slurm."""
+"""Byte sizes mean the same everywhere: in a config, in a sweep file, for Slurm."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sweeping import planned, studio  # noqa: F401
 
 from styletransfer.run import memory
-from styletransfer.support.byte_sizes import bytes_of, for_slurm, in_gigabytes
+from styletransfer.support.byte_sizes import for_slurm, format_size, parse_size
 from styletransfer.sweeps import batch
 from styletransfer.sweeps.cluster import Cluster
 
@@ -21,32 +21,32 @@ from styletransfer.sweeps.cluster import Cluster
     ],
 )  # fmt: skip
 def test_decimal_units_are_powers_of_1000_and_binary_ones_of_1024(size, count):
-    assert bytes_of(size) == count
+    assert parse_size(size) == count
 
 
 @pytest.mark.parametrize(
     "size",
     ["", "8", "8G", "8B", "GB", "0GB", "0.0GB", "-8GB", "8  GB", "8GB ", "8,5GB", "8.GB", "٨GB", "1e3MB", "8bit"],
 )
-def test_what_is_not_a_size_is_refused(size):
+def test_invalid_sizes_are_rejected(size):
     with pytest.raises(ValueError, match=r"should be a number and a unit, such as 8GB .* or 8GiB"):
-        bytes_of(size)
+        parse_size(size)
 
 
 @given(st.integers(10**6, 10**15))
-def test_a_size_that_is_written_is_at_most_a_megabyte_less_when_it_is_read(count):
-    assert count - 10**6 <= bytes_of(in_gigabytes(count)) <= count
+def test_formatting_loses_at_most_a_megabyte(count):
+    assert count - 10**6 <= parse_size(format_size(count)) <= count
 
 
 @given(st.integers(1, 10**15))
-def test_slurm_is_asked_for_at_most_a_mebibyte_more(count):
+def test_sizes_for_slurm_are_rounded_up_by_at_most_a_mebibyte(count):
     assert count <= int(for_slurm(count).removesuffix("M")) * 2**20 < count + 2**20
 
 
 @pytest.mark.usefixtures("studio")
 @pytest.mark.parametrize("size", ["8GB", "8GiB"])
 def test_a_size_is_the_same_for_a_config_and_for_a_cluster(size):
-    """A job that may use exactly what it is given is taken, whatever the unit."""
+    """A job that may use exactly what it gets is accepted, whatever the unit."""
     plan = planned(jobs=[{"memory": size}])
     text = batch.array(plan, Cluster(memory=size), plan.jobs, "array-1.sbatch")
     assert f"#SBATCH --mem={for_slurm(memory.limit(size))}\n" in text

@@ -57,14 +57,14 @@ def test_every_array_comes_back_under_its_name(kind: str, tmp_path: Path) -> Non
     assert list(weights.load(SPEC, file)) == list(SPEC.parameters)
 
 
-def test_both_layouts_of_pytorch_are_the_same(tmp_path: Path) -> None:
+def test_both_layouts_of_pytorch_give_the_same_arrays(tmp_path: Path) -> None:
     old, new = (weights.load_whole(SPEC, write(tmp_path / "encoder", made_up(), zipped)) for zipped in (False, True))
     for name, array in old.items():
         np.testing.assert_array_equal(new[name], array)
 
 
 @each_file
-def test_the_folded_convolution_is_the_first_two(kind: str, tmp_path: Path) -> None:
+def test_the_folded_convolution_equals_the_first_two(kind: str, tmp_path: Path) -> None:
     """Away from the border, in every space whose channels are RGB."""
     _, arrays = file_and_arrays(kind, tmp_path)
     picture = random_picture(48, 64, seed=2)
@@ -78,7 +78,7 @@ def test_the_folded_convolution_is_the_first_two(kind: str, tmp_path: Path) -> N
 
 
 @each_file
-def test_the_network_is_the_published_one_but_for_the_padding(kind: str, tmp_path: Path) -> None:
+def test_the_network_matches_the_published_one_except_for_padding(kind: str, tmp_path: Path) -> None:
     file, arrays = file_and_arrays(kind, tmp_path)
     picture = random_picture(70, 90, seed=3)
     names, symbol = tapped(SPEC.name, SPEC.layer_names, [], SPEC.pooling)
@@ -103,7 +103,7 @@ def test_the_network_is_the_published_one_but_for_the_padding(kind: str, tmp_pat
 
 
 @each_file
-def test_what_is_fetched_has_the_read_outs(kind: str, tmp_path: Path) -> None:
+def test_fetched_weights_have_the_read_outs(kind: str, tmp_path: Path) -> None:
     file, _ = file_and_arrays(kind, tmp_path)
     (target,) = sources.catalogue()[SPEC.name]
     (source,) = target.sources
@@ -124,7 +124,7 @@ def test_what_is_fetched_has_the_read_outs(kind: str, tmp_path: Path) -> None:
     }
 
 
-def test_parameters_without_read_outs_are_a_network_all_the_same(tmp_path: Path) -> None:
+def test_parameters_without_read_outs_are_accepted(tmp_path: Path) -> None:
     file = tmp_path / "network.params"
     weights.save(file, weights.random(SPEC, 0))
     assert list(weights.load(SPEC, file)) == list(SPEC.parameters)
@@ -146,7 +146,7 @@ REFUSED: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
         lambda arrays: {**arrays, "conv12.bias": np.ones(3)},
         "conv12.bias has shape (3,), expected (16,)",
     ),
-    "integers": (lambda arrays: {**arrays, "conv12.bias": np.ones(16, int)}, "holds no floating-point numbers"),
+    "integers": (lambda arrays: {**arrays, "conv12.bias": np.ones(16, int)}, "does not contain floating-point numbers"),
     "no number": (
         lambda arrays: {**arrays, "conv0.bias": np.array([0, np.nan, 0])},
         "conv1_1_bias contains values that are not finite in float32",
@@ -155,7 +155,7 @@ REFUSED: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_another_network_is_refused(case: str, tmp_path: Path) -> None:
+def test_another_network_is_rejected(case: str, tmp_path: Path) -> None:
     change, reason = REFUSED[case]
     file = write(tmp_path / "encoder", change(made_up()))
     with pytest.raises(UserError) as caught:
@@ -164,7 +164,7 @@ def test_another_network_is_refused(case: str, tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_it_is_no_weights_of_another_network(tmp_path: Path) -> None:
+def test_the_file_is_rejected_for_another_network(tmp_path: Path) -> None:
     file = write(tmp_path / "encoder", made_up())
     for name in models.names():
         if name != SPEC.name:
@@ -190,7 +190,7 @@ def test_the_published_arrays_are_those_of_the_archive() -> None:
 
 
 @needs_published
-def test_the_read_outs_rebuild_vgg19() -> None:
+def test_the_read_outs_reconstruct_vgg19() -> None:
     """The first of its convolutions, on a photograph: pixels in another order or range would not."""
     (exact,) = (SHARED / "teacher" / "vgg19_blocks_1_to_3").glob("*.npz")
     picture = images.resize(images.read(SHARED / "images" / "IMG_4343.jpg"), 160, 240)

@@ -1,4 +1,4 @@
-"""How commands end: every error that we know is one line on standard error and has its exit status."""
+"""Exit of commands: every expected error is one line on standard error and has its exit status."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def raises(error):
 
 
 @pytest.mark.parametrize("status", [0, 1, 7])
-def test_a_status_is_handed_on(capsys, status):
+def test_a_status_is_returned(capsys, status):
     assert guarded(lambda: status) == status
     assert capsys.readouterr() == ("", "")
 
@@ -35,7 +35,7 @@ def test_a_status_is_handed_on(capsys, status):
         (errors.Interrupted, 75),
     ],
 )
-def test_an_error_of_ours_is_one_line(capsys, error, status):
+def test_an_expected_error_is_one_line(capsys, error, status):
     assert guarded(raises(error("what happened"))) == status
     assert capsys.readouterr() == ("", "error: what happened\n")
 
@@ -80,8 +80,8 @@ def test_other_errors_are_not_hidden(error):
 
 
 @pytest.mark.parametrize("count", [1, 100_000])
-def test_nobody_reading_on_is_no_complaint(count):
-    """Whether the lines break the pipe at once or, being few, only when they are flushed."""
+def test_a_closed_pipe_is_silent(count):
+    """Whether writing fails immediately or, for few lines, only at the flush."""
     command = f"guarded(lambda: print('x\\n' * {count}) or 0)"
     code = f"import sys; from styletransfer.support.commands import guarded; sys.exit({command})"
     pipe = subprocess.PIPE
@@ -95,7 +95,7 @@ def test_nobody_reading_on_is_no_complaint(count):
     assert process.wait(60) == 141
 
 
-def test_every_status_is_its_own():
+def test_statuses_are_distinct():
     found = [
         error.status for error in (errors.StyleTransferError, errors.UserError, errors.Diverged, errors.Interrupted)
     ]

@@ -1,4 +1,4 @@
-"""The training of the bundled network, small: crops, targets, losses, learning, resumption."""
+"""The training of the bundled network at a small scale: crops, targets, losses, learning, resumption."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def pictures(count: int, seed: int = 0) -> list[Image.Image]:
     return [Image.fromarray(images.to_bytes(random_picture(90, 120, seed + number))) for number in range(count)]
 
 
-def test_crops_repeat_from_their_seed_and_stay_in_range() -> None:
+def test_crops_are_reproducible_and_stay_in_range() -> None:
     def batch(seed: int) -> np.ndarray:
         groups = [crops.Group(1.0, pictures(3)), crops.Group(0.5, pictures(2, 9), varied=False), crops.Group(1.0, [])]
         return crops.Crops(groups, 48, np.random.default_rng(seed)).batch(8)
@@ -35,7 +35,7 @@ def test_crops_repeat_from_their_seed_and_stay_in_range() -> None:
 
 
 def write(path: Path, parameters: dict[str, np.ndarray]) -> Path:
-    """Parameters as they are published: ``conv1_1.weight``, ``conv41_aux.bias``."""
+    """Parameters in the published layout: ``conv1_1.weight``, ``conv41_aux.bias``."""
     names = {name: f"{name.rpartition('_')[0]}.{name.rpartition('_')[2]}" for name in parameters}
     np.savez(path, **{names[name]: values for name, values in parameters.items()})
     return path
@@ -75,7 +75,7 @@ def test_every_layer_of_the_teacher_has_the_size_of_its_projection() -> None:
     assert [target.projection for target in student.TARGETS if target.weight == 1] == list(model_vgg_slim.PROJECTIONS)
 
 
-def test_the_teachers_own_layers_are_those_of_vgg19(settings: training.Settings) -> None:
+def test_the_exact_layers_of_the_teacher_match_vgg19(settings: training.Settings) -> None:
     see = teacher.Teacher(settings.vgg19, settings.vgg19_16x, (1, 3, 48, 48))
     batch = np.random.default_rng(0).normal(0, 50, (1, 3, 48, 48)).astype(np.float32)
     parameters = vgg19_parts.load_exact(settings.vgg19)
@@ -102,7 +102,7 @@ def test_principal_components_keep_distances_and_have_mean_squares_that_sum_to_1
     assert gram[0] == pytest.approx(gram[1], rel=1e-4)
 
 
-def test_head_gradients_are_those_of_the_losses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_head_gradients_match_the_losses(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(0)
     shapes = {target.projection.name: (2, 3, 4, 5) for target in student.TARGETS}
     wanted = {name: generator.normal(size=shape) for name, shape in shapes.items()}
@@ -132,30 +132,30 @@ def test_head_gradients_are_those_of_the_losses(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_student_learns(settings: training.Settings) -> None:
-    teachers, pupil = training.Teachers(settings), training.Student(settings)
+    teachers, learner = training.Teachers(settings), training.Student(settings)
     source = crops.Crops([crops.Group(1.0, pictures(2))], settings.crop, np.random.default_rng(0))
     teachers.learn_bases(source, 3, settings.batch)
     batch = source.batch(settings.batch)
     totals = []
     for step in range(12):
-        losses = pupil.losses(batch, teachers(batch), train=True)
+        losses = learner.losses(batch, teachers(batch), train=True)
         assert list(losses) == [target.projection.name for target in student.TARGETS]
         totals.append(sum(features for features, _ in losses.values()))
-        pupil.update(step + 1, 3e-3)
+        learner.update(step + 1, 3e-3)
     assert totals[-1] < 0.8 * totals[0]
 
 
-def test_dead_filters_are_started_over(settings: training.Settings) -> None:
-    pupil = training.Student(settings)
+def test_dead_filters_are_reinitialized(settings: training.Settings) -> None:
+    learner = training.Student(settings)
     for name, value in (("conv2_1_weight", 0.0), ("conv2_1_bias", -1.0)):
-        pupil.arrays[name][3:5] = value
+        learner.arrays[name][3:5] = value
     batch = np.stack([np.asarray(picture, np.float32)[:64, :64].transpose(2, 0, 1) for picture in pictures(4)])
-    assert pupil.revive(batch, np.random.default_rng(0)) >= 2
-    assert (pupil.arrays["conv2_1_weight"].asnumpy()[3:5] != 0).all()
-    assert (pupil.arrays["conv2_1_bias"].asnumpy()[3:5] == 0).all()
+    assert learner.revive(batch, np.random.default_rng(0)) >= 2
+    assert (learner.arrays["conv2_1_weight"].asnumpy()[3:5] != 0).all()
+    assert (learner.arrays["conv2_1_bias"].asnumpy()[3:5] == 0).all()
 
 
-def test_a_training_that_was_stopped_is_resumed_as_if_it_had_not_been(
+def test_a_resumed_training_gives_the_same_result(
     settings: training.Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training, "_SAVE_EVERY", 2)
@@ -167,11 +167,11 @@ def test_a_training_that_was_stopped_is_resumed_as_if_it_had_not_been(
     class Killed(Exception):
         pass
 
-    def kill_at_three(pupil: training.Student, step: int, rate: float) -> None:
+    def kill_at_three(learner: training.Student, step: int, rate: float) -> None:
         if step == 4 and not (tmp_path / "killed").exists():
             (tmp_path / "killed").touch()
             raise Killed
-        update(pupil, step, rate)
+        update(learner, step, rate)
 
     update = training.Student.update
     monkeypatch.setattr(training.Student, "update", kill_at_three)
@@ -184,17 +184,17 @@ def test_a_training_that_was_stopped_is_resumed_as_if_it_had_not_been(
         np.testing.assert_array_equal(resumed[name], values)
 
 
-def test_what_the_student_is_saved_as_does_what_it_learned(settings: training.Settings) -> None:
-    pupil = training.Student(settings)
+def test_the_saved_weights_compute_what_was_learned(settings: training.Settings) -> None:
+    learner = training.Student(settings)
     generator = np.random.default_rng(0)
-    for name, array in pupil.arrays.items():
+    for name, array in learner.arrays.items():
         if name.endswith("_bias"):
             array[:] = generator.normal(0, 0.1, array.shape)
-    parameters = pupil.parameters()
+    parameters = learner.parameters()
     assert list(parameters) == list(model_vgg_slim.SPEC.parameters)
     batch = np.stack([np.asarray(picture, np.float32)[:64, :64].transpose(2, 0, 1) for picture in pictures(2)])
-    pupil.losses(batch, {name: to_mx(np.zeros(shape)) for name, shape in shapes_of(pupil).items()}, train=False)
-    learned = dict(zip((target.projection.name for target in student.TARGETS), pupil.executor.outputs))
+    learner.losses(batch, {name: to_mx(np.zeros(shape)) for name, shape in shapes_of(learner).items()}, train=False)
+    learned = dict(zip((target.projection.name for target in student.TARGETS), learner.executor.outputs))
     names, symbol = tapped("vgg_slim", list(model_vgg_slim.SPEC.style_layers), [], "max")
     network = Network(names, symbol, parameters, (3, 64, 64), training.load_mxnet().cpu(), trainable=False)
     for number, crop in enumerate(batch):
@@ -204,6 +204,6 @@ def test_what_the_student_is_saved_as_does_what_it_learned(settings: training.Se
             assert relative_error(features.asnumpy()[0], learned[name].asnumpy()[number]) < 1e-5, name
 
 
-def shapes_of(pupil: training.Student) -> dict[str, tuple[int, ...]]:
+def shapes_of(learner: training.Student) -> dict[str, tuple[int, ...]]:
     """The shapes of the student's estimates, by the names of their projections."""
-    return {target.projection.name: output.shape for target, output in zip(student.TARGETS, pupil.executor.outputs)}
+    return {target.projection.name: output.shape for target, output in zip(student.TARGETS, learner.executor.outputs)}

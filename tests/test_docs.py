@@ -217,12 +217,12 @@ def test_examples_in_yaml_are_valid(page: Path, tmp_path: Path) -> None:
 
 @every_page
 def test_options_and_keys_in_the_text_are_there(page: Path) -> None:
-    scripts = "".join(path.read_text() for path in (PROJECT / "scripts").glob("*.py"))
+    commands = "".join(path.read_text() for path in (PROJECT / "styletransfer/cli").glob("*.py"))
     keys = {line.split("`")[1] for line in table.rows() if "`" in line}
     layers = {tap.name for name in models.names() for tap in models.load(name).SPEC.taps}
     for code in inline_code(page):
         option = re.match(r"--[a-z][a-z0-9-]*", code)
-        assert option is None or option[0] in OPTIONS_OF_OTHERS or f'"{option[0]}"' in scripts, code
+        assert option is None or option[0] in OPTIONS_OF_OTHERS or f'"{option[0]}"' in commands, code
         key = re.fullmatch(r"((?:content|style|tv|init|optimizer|stop|output)\.(\w+))(=.*)?", code)
         assert key is None or key[1] in keys or key[2] in layers, code
 

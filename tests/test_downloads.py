@@ -1,4 +1,4 @@
-"""scripts/fetch.py against a local server: a valid file is put in place, or nothing is."""
+"""scripts/fetch.py against a local server: only valid files are put in place."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
 class Server(ThreadingHTTPServer):
-    """Answers the requests for a path with its answers in turn, and with the last one from then on."""
+    """Answers requests for a path with its answers in turn, repeating the last one."""
 
     daemon_threads = True
 
@@ -80,7 +80,7 @@ class Server(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}{path}"
 
     def handle_error(self, *_: object) -> None:
-        """Stay silent when a client hangs up."""
+        """Ignore clients that disconnect."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -110,7 +110,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
 
 
 def body(sent: bytes, length: int | None = None) -> Answer:
-    """Send these bytes, having announced `length` of them."""
+    """Send these bytes with a Content-Length of `length`."""
 
     def answer(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
@@ -184,7 +184,7 @@ class Command:
         assert self.err == ""
 
     def assert_refused(self, code: int, *reasons: str, left: tuple[str, ...] = ()) -> None:
-        """Exit status 2, a single line on standard error that gives the reasons, and no file but those `left`."""
+        """Exit status 2, a single line on standard error with the reasons, and no files except `left`."""
         assert code == 2
         assert self.err.startswith("error: ")
         assert self.err.count("\n") == 1
@@ -262,7 +262,7 @@ def test_pictures_are_stored_as_published(server: Server, command: Command) -> N
 # --- network errors
 
 
-def test_a_corrupt_file_is_refused(server: Server, command: Command) -> None:
+def test_a_corrupt_file_is_rejected(server: Server, command: Command) -> None:
     corrupt = bytearray(contents())
     corrupt[len(corrupt) // 2] ^= 1
     command.use_url(server.add("/net", body(bytes(corrupt))))
@@ -281,7 +281,7 @@ def test_a_corrupt_file_is_refused(server: Server, command: Command) -> None:
     ],
     ids=["cut off", "not found", "unavailable", "silent", "hung up"],
 )
-def test_a_failed_download_is_repeated_once(
+def test_a_failed_download_is_retried_once(
     failure: Answer, reason: str, server: Server, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(downloads, "_TIMEOUT", 1.0)
@@ -300,7 +300,7 @@ def test_a_failed_download_is_repeated_once(
         ("http://no-such-host.invalid/net", "main (no-such-host.invalid): "),
     ],
 )
-def test_a_server_that_cannot_be_reached_is_reported_in_one_line(url: str, reason: str, command: Command) -> None:
+def test_an_unreachable_server_is_reported_in_one_line(url: str, reason: str, command: Command) -> None:
     command.use_url(url)
     command.assert_refused(command.run("net"), reason, url, "fetch.py net --from FILE")
     assert "urllib3" not in command.err
@@ -367,7 +367,7 @@ def small_disk() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("offline", [False, True])
-def test_a_full_disk_is_one_line_and_leaves_nothing(
+def test_a_full_disk_is_one_line_and_leaves_no_file(
     offline: bool, server: Server, command: Command, tmp_path: Path
 ) -> None:
     file = tmp_path / "downloaded"
@@ -385,7 +385,7 @@ def test_a_folder_that_cannot_be_created_is_one_line(command: Command) -> None:
     command.assert_refused(command.run("net"), "cannot write weights/file/net.params", left=("file",))
 
 
-def test_an_interrupted_download_leaves_nothing(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_download_leaves_no_file(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_: object, url: str, output_file: str, pooch: object) -> None:
         Path(output_file).write_bytes(contents()[:1000])
         raise KeyboardInterrupt
@@ -421,7 +421,7 @@ def test_a_local_file_is_verified_and_converted(command: Command, tmp_path: Path
     assert "wrote" in command.out
 
 
-def test_a_local_file_that_is_wrong_or_missing_is_refused(command: Command, tmp_path: Path) -> None:
+def test_a_wrong_or_missing_local_file_is_rejected(command: Command, tmp_path: Path) -> None:
     file = tmp_path / "damaged"
     file.write_bytes(contents()[:-1])
     command.use_url(f"{REFUSING}/net")
@@ -506,7 +506,7 @@ def test_a_malformed_checksum_is_rejected(kind: sources.Kind, digits: str) -> No
 # --- names and the list
 
 
-def test_an_unknown_name_is_one_line_with_the_nearest() -> None:
+def test_an_unknown_name_is_one_line_with_a_suggestion() -> None:
     result = subprocess.run([sys.executable, str(FETCH), "squeeznet"], capture_output=True, text=True)
     assert result.returncode == 2
     assert result.stdout == ""
@@ -518,7 +518,7 @@ def test_a_missing_name_is_one_line(command: Command) -> None:
     command.assert_refused(command.run(), "no name given; expected one of: net")
 
 
-def test_a_network_without_sources_says_how_to_get_its_weights(command: Command) -> None:
+def test_a_network_without_sources_explains_how_to_get_its_weights(command: Command) -> None:
     command.use_url(f"{REFUSING}/net")
     code = command.run("vgg_slim")
     command.assert_refused(code, "nothing to fetch for vgg_slim", models.load("vgg_slim").SPEC.how_to_get)
@@ -602,7 +602,7 @@ def published(name: str, folder: Path, form: str) -> bytes:
 
 
 def serve(name: str, from_: str, contents: bytes, server: Server, command: Command) -> None:
-    """Move the sources of a network to the server: one with these contents, and the others fail."""
+    """Redirect the sources of a network to the server: one has these contents, and the others fail."""
     (target,) = CATALOGUE()[name]
     moved = []
     for s in target.sources:
@@ -642,10 +642,10 @@ def test_the_file_of_every_source_is_fetched_and_converted(
             np.testing.assert_array_equal(written[parameter], array)
 
 
-def test_a_corrupt_local_file_cannot_pass_for_one_of_a_source_without_a_checksum(
+def test_a_corrupt_local_file_is_rejected_even_without_a_checksum(
     small_networks: None, server: Server, command: Command, tmp_path: Path
 ) -> None:
-    """HDF5 has no checksums of its own: the corrupt file can be read, and is refused all the same."""
+    """HDF5 has no checksums of its own: the corrupt file is readable, and must still be rejected."""
     spec = models.load("vgg16").SPEC
     contents = published("vgg16", tmp_path, "keras-2016")
     serve("vgg16", "keras", contents, server, command)

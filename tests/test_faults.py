@@ -559,7 +559,7 @@ def test_want_of_memory_is_told_from_mistakes_of_ours(capsys, error, known):
     if known:
         assert guarded(command) == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert line.startswith("error: there is not enough memory; expected a smaller size")
+        assert line.startswith("error: out of memory; use a smaller size")
     else:
         with pytest.raises(type(error)):
             guarded(command)

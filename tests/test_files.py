@@ -1,4 +1,4 @@
-"""Files appear whole or not at all."""
+"""Atomic writes."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import tracemalloc
 import pytest
 from processes import output_of
 
-from styletransfer.support.files import hashed, written_whole
+from styletransfer.support.files import atomic_write, hashed
 
 
 def write(path, content=b"new"):
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(content)
 
 
@@ -23,9 +23,9 @@ def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_a_file_is_there_once_the_block_has_ended(tmp_path):
+def test_a_file_exists_once_the_block_has_ended(tmp_path):
     path = tmp_path / "a.txt"
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(b"one ")
         assert not path.exists()
         stream.write(b"two")
@@ -33,10 +33,10 @@ def test_a_file_is_there_once_the_block_has_ended(tmp_path):
     assert names_in(tmp_path) == ["a.txt"]
 
 
-def test_a_file_takes_the_place_of_another(tmp_path):
+def test_a_file_replaces_another(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes(b"before")
-    with written_whole(str(path)) as stream:
+    with atomic_write(str(path)) as stream:
         stream.write(b"after")
         stream.flush()
         assert path.read_bytes() == b"before"
@@ -44,10 +44,10 @@ def test_a_file_takes_the_place_of_another(tmp_path):
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
-def test_a_block_that_fails_leaves_nothing_behind(tmp_path, error):
+def test_an_exception_leaves_no_file(tmp_path, error):
     (tmp_path / "old").write_bytes(b"before")
     for name in ("new", "old"):
-        with pytest.raises(error), written_whole(tmp_path / name) as stream:
+        with pytest.raises(error), atomic_write(tmp_path / name) as stream:
             stream.write(b"half")
             raise error
     assert names_in(tmp_path) == ["old"]
@@ -55,7 +55,7 @@ def test_a_block_that_fails_leaves_nothing_behind(tmp_path, error):
 
 
 @pytest.mark.parametrize("call", ["fsync", "chmod", "replace"])
-def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch, call):
+def test_a_full_disk_leaves_no_file(tmp_path, monkeypatch, call):
     (tmp_path / "a").write_bytes(b"before")
 
     def fail(*arguments, **options):
@@ -69,17 +69,17 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch, call):
     assert (tmp_path / "a").read_bytes() == b"before"
 
 
-def test_a_disk_that_is_full_while_writing_leaves_nothing_behind(tmp_path):
-    """A limit on the size of files stands for the full disk."""
+def test_a_disk_that_fills_up_leaves_no_file(tmp_path):
+    """A limit on the size of files simulates the full disk."""
     found = output_of(
         "import pathlib, resource, signal, sys\n"
-        "from styletransfer.support.files import written_whole\n"
+        "from styletransfer.support.files import atomic_write\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         f"folder = pathlib.Path({str(tmp_path)!r})\n"
         "for size in (1000, 1001, 1_000_000):\n"
         "    try:\n"
-        "        with written_whole(folder / f'{size}') as stream:\n"
+        "        with atomic_write(folder / f'{size}') as stream:\n"
         "            stream.write(bytes(size))\n"
         "    except OSError as error:\n"
         "        print(error.strerror)\n"
@@ -88,7 +88,7 @@ def test_a_disk_that_is_full_while_writing_leaves_nothing_behind(tmp_path):
     assert names_in(tmp_path) == ["1000"]
 
 
-def test_a_large_file_is_hashed_in_pieces(tmp_path):
+def test_a_large_file_is_hashed_in_chunks(tmp_path):
     path, size = tmp_path / "large", 48_000_000
     with path.open("wb") as stream:
         stream.truncate(size)
@@ -112,7 +112,7 @@ def test_permissions_follow_the_umask(tmp_path, umask):
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o666 & ~umask
 
 
-def test_a_folder_that_is_absent_or_none_is_an_error(tmp_path):
+def test_a_missing_folder_or_a_file_instead_is_an_error(tmp_path):
     (tmp_path / "file").touch()
     for folder in ("absent", "file"):
         with pytest.raises(OSError):

@@ -1,4 +1,4 @@
-"""Pictures as people have them: every kind is read as RGB, whatever is none is refused, and files are written whole."""
+"""Picture files: every kind is read as RGB, anything else is rejected, and writes are atomic."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def encoded(image, kind, **options):
 
 @pytest.fixture
 def read(tmp_path):
-    """Reads a picture from its bytes; its size has to be the one that was told before."""
+    """Read a picture from its bytes; checks that `size` reports its size."""
 
     def read_bytes(content, name="picture"):
         path = tmp_path / name
@@ -45,7 +45,7 @@ def read(tmp_path):
 
 
 def assert_shows(picture, expected, tolerance=0.0):
-    """That a picture is float, RGB, 0..1, and within `tolerance` of 255 grey levels of the expected values."""
+    """Check that a picture is float, RGB, 0..1, and within `tolerance` grey levels (of 255) of the expected values."""
     expected = np.asarray(expected, dtype=np.float64)
     expected = np.repeat(expected[..., None], 3, axis=2) if expected.ndim == 2 else expected
     assert picture.dtype == np.float32 and picture.shape == expected.shape
@@ -74,7 +74,7 @@ def test_formats(read, kind, options, tolerance):
     assert_shows(read(encoded(SMOOTH, kind, **options)), SMOOTH, tolerance)
 
 
-def test_the_ending_of_a_name_does_not_matter(read):
+def test_the_file_suffix_does_not_matter(read):
     assert_shows(read(encoded(SMOOTH, "PNG"), "picture.jpg"), SMOOTH)
 
 
@@ -99,7 +99,7 @@ def test_grey_of_16_bits(read, kind):
     assert_shows(read(encoded(grey, kind)), grey / 257)
 
 
-def test_grey_of_16_bits_keeps_them_all(read):
+def test_grey_of_16_bits_keeps_full_precision(read):
     picture = read(encoded(np.array([[30_000, 30_001]], np.uint16), "PNG"))
     assert picture[0, 0, 0] < picture[0, 1, 0]
 
@@ -150,13 +150,13 @@ def test_floating_point_grey(read):
 
 
 @pytest.mark.parametrize("value", [-0.1, 1.5, np.nan, np.inf])
-def test_floating_point_grey_has_to_lie_between_black_and_white(read, value):
+def test_floating_point_grey_must_be_in_range(read, value):
     with pytest.raises(UserError, match=r"grey values outside 0\.\.1"):
         read(encoded(np.full((3, 4), value, np.float32), "TIFF"))
 
 
 @pytest.mark.parametrize("value", [-1, 65536])
-def test_grey_of_32_bits_has_to_fit_into_16(read, value):
+def test_grey_of_32_bits_must_fit_into_16(read, value):
     with pytest.raises(UserError, match=r"grey values outside 0\.\.65535"):
         read(encoded(np.full((3, 4), value, np.int32), "TIFF"))
 
@@ -197,12 +197,12 @@ def rgba(mode="RGBA"):
 
 
 @pytest.mark.parametrize(("kind", "options"), [("PNG", {}), ("TIFF", {}), ("WEBP", {"lossless": True, "exact": True})])
-def test_transparent_parts_are_shown_on_white_and_the_log_says_so(read, caplog, kind, options):
+def test_transparency_is_composited_on_white_and_logged(read, caplog, kind, options):
     caplog.set_level(logging.INFO)
     picture = read(encoded(rgba(), kind, **options))
     assert_shows(picture, on_white(np.stack([GREY, GREY // 2, 255 - GREY], axis=-1), ALPHA), tolerance=1)
     (message,) = caplog.messages
-    assert message.endswith("picture has transparent parts: they are shown on white")
+    assert message.endswith("picture has transparent parts: composited on white")
 
 
 def test_grey_with_transparency(read):
@@ -223,7 +223,7 @@ def test_one_transparent_colour(read, mode, colour):
     assert_shows(read(encoded(Image.new(mode, (3, 2), colour), "PNG", transparency=colour)), np.full((2, 3), 255))
 
 
-def test_nothing_is_said_where_nothing_is_transparent(read, caplog):
+def test_opaque_pictures_are_not_logged(read, caplog):
     caplog.set_level(logging.INFO)
     image = Image.fromarray(SMOOTH).convert("RGBA")
     assert_shows(read(encoded(image, "PNG")), SMOOTH)
@@ -257,7 +257,7 @@ def test_the_orientation_of_the_camera_is_applied(read, kind, orientation, turn_
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
 @pytest.mark.parametrize("orientation", [1, 3, 6, 8])
-def test_the_orientation_may_stand_in_the_xmp(read, kind, orientation):
+def test_the_orientation_may_be_in_the_xmp(read, kind, orientation):
     xmp = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="{orientation}"/></x:xmpmeta>'
     text = PngImagePlugin.PngInfo()
     text.add_itxt("XML:com.adobe.xmp", xmp)
@@ -268,7 +268,7 @@ def test_the_orientation_may_stand_in_the_xmp(read, kind, orientation):
     assert read(encoded(SMOOTH, kind, **options)).shape == ((32, 24, 3) if turned else (24, 32, 3))
 
 
-def test_the_size_is_told_from_the_head_of_a_file(tmp_path):
+def test_the_size_is_read_from_the_header(tmp_path):
     path = tmp_path / "cut.jpg"
     path.write_bytes(encoded(SMOOTH, "JPEG")[:-9])
     assert images.size(path) == (24, 32)
@@ -277,7 +277,7 @@ def test_the_size_is_told_from_the_head_of_a_file(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
-def test_of_several_frames_the_first_is_read(read, kind):
+def test_the_first_of_several_frames_is_read(read, kind):
     frames = [Image.new("RGB", (6, 4), colour) for colour in ("red", "blue", "green")]
     options = {"lossless": True} if kind == "WEBP" else {}
     content = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
@@ -300,7 +300,7 @@ def test_any_file_name(read, name):
 
 
 def refused(path):
-    """The message with which a file is refused."""
+    """The message with which a file is rejected."""
     with pytest.raises(UserError) as caught:
         images.read(path)
     message = str(caught.value)
@@ -308,7 +308,7 @@ def refused(path):
     return message.removeprefix(f"picture {path}: ")
 
 
-def test_a_file_that_is_absent_or_none(tmp_path):
+def test_a_missing_file_and_a_folder(tmp_path):
     assert refused(tmp_path / "none.png") == "no such file"
     assert refused(tmp_path) == "cannot be read: Is a directory"
 
@@ -328,13 +328,13 @@ def test_a_file_that_is_absent_or_none(tmp_path):
         b"%!PS",
     ],
 )
-def test_what_is_no_picture(tmp_path, content):
+def test_files_that_are_not_pictures(tmp_path, content):
     path = tmp_path / "picture.jpg"
     path.write_bytes(content)
     assert refused(path)
 
 
-def test_a_text_is_told_which_formats_are_known(tmp_path):
+def test_the_message_lists_known_formats(tmp_path):
     (tmp_path / "a.txt").write_text("hello")
     assert refused(tmp_path / "a.txt") == "not a picture in a known format (JPEG, PNG, WEBP, TIFF)"
 
@@ -346,7 +346,7 @@ def test_a_truncated_picture(tmp_path):
 
 
 @pytest.mark.parametrize("side", [12_000, 60_000])
-def test_a_decompression_bomb_is_refused_before_it_is_unpacked(tmp_path, side):
+def test_a_decompression_bomb_is_rejected_before_decoding(tmp_path, side):
     content = bytearray(encoded(SMOOTH, "PNG"))
     content[16:24] = struct.pack(">II", side, side)
     content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
@@ -355,7 +355,7 @@ def test_a_decompression_bomb_is_refused_before_it_is_unpacked(tmp_path, side):
 
 
 @pytest.mark.parametrize("error", [struct.error("odd"), KeyError("odd"), ZeroDivisionError("odd"), MemoryError("odd")])
-def test_whatever_a_decoder_raises(tmp_path, monkeypatch, error):
+def test_any_exception_of_a_decoder(tmp_path, monkeypatch, error):
     def load(image):
         raise error
 
@@ -395,7 +395,7 @@ def whole_files():
     changes=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 7)), max_size=4),
 )
 @example(kind="png", kept=0.0, changes=[])
-def test_a_damaged_file_is_a_picture_or_refused(read, monkeypatch, kind, kept, changes):
+def test_a_damaged_file_is_read_or_rejected(read, monkeypatch, kind, kept, changes):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100_000)  # a damaged size may be large, which only takes time
     content = bytearray(whole_files()[kind])
     for position, bit in changes:
@@ -423,7 +423,7 @@ def test_fit_keeps_the_proportions_and_rounds_down(height, width, long_edge):
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (7, 9), (64, 48)])
 @pytest.mark.parametrize("size", [(1, 1), (5, 8), (23, 61)])
-def test_resizing_leaves_one_colour_as_it_is(shape, size):
+def test_resizing_preserves_a_uniform_colour(shape, size):
     picture = np.broadcast_to(np.float32([0.1, 0.5, 1.0]), (*shape, 3))
     found = images.resize(picture, *size)
     assert found.shape == (*size, 3)
@@ -443,14 +443,14 @@ def test_resizing_to_the_same_size_changes_nothing():
     np.testing.assert_array_equal(images.resize(picture, 5, 6), picture)
 
 
-def test_resizing_keeps_top_and_left():
+def test_resizing_preserves_orientation():
     picture = np.zeros((20, 30, 3))
     picture[:10, :15, 0] = 1
     found = images.resize(picture, 10, 16)
     assert found[1, 1, 0] > 0.95 and found[8, 1, 0] < 0.05 and found[1, 14, 0] < 0.05 and not found[..., 1:].any()
 
 
-def test_what_is_finer_than_a_pixel_becomes_grey():
+def test_details_finer_than_a_pixel_become_grey():
     noise = np.random.default_rng(1).random((64, 64, 3))
     assert images.resize(noise, 16, 16).std() < 0.25 * noise.std()  # half without smoothing
 
@@ -482,14 +482,14 @@ def test_bytes_are_rounded_and_clipped():
     assert images.to_bytes(values).tolist() == [0, 0, 0, 1, 1, 255, 255, 255]
 
 
-def test_bytes_read_and_written_are_the_same(tmp_path, read):
+def test_writing_and_reading_preserves_bytes(tmp_path, read):
     picture = read(encoded(SMOOTH, "PNG"))
     images.write(tmp_path / "a.png", picture)
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), SMOOTH)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("a.png", "PNG"), ("a.PNG", "PNG"), ("a.jpg", "JPEG"), ("a.JPEG", "JPEG")])
-def test_the_ending_says_the_format(tmp_path, name, kind):
+def test_the_suffix_sets_the_format(tmp_path, name, kind):
     images.write(tmp_path / name, SMOOTH / 255)
     with Image.open(tmp_path / name) as written:
         assert written.format == kind and written.mode == "RGB" and written.size == (32, 24)
@@ -498,7 +498,7 @@ def test_the_ending_says_the_format(tmp_path, name, kind):
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg"])
-def test_a_picture_is_written_whole_or_not_at_all(tmp_path, monkeypatch, name):
+def test_pictures_are_written_atomically(tmp_path, monkeypatch, name):
     (tmp_path / name).write_bytes(b"before")
     monkeypatch.setattr(Image.Image, "save", fails_half_way)
     with pytest.raises(OSError, match="No space left"):

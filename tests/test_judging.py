@@ -1,4 +1,4 @@
-"""Pictures judged by every eye there is, and the command that does it."""
+"""Pictures judged by every available judge, and the command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TEACHER = PROJECT.parent / "shared" / "teacher" / "compressed_SqueezeNet.net"
 PICTURES = PROJECT.parent / "shared" / "images"
 
 
-def test_a_verdict_is_what_each_eye_says(tmp_path: Path) -> None:
+def test_a_verdict_has_the_distances_of_each_judge(tmp_path: Path) -> None:
     both = [eyes.vgg19(random_parameters("vgg19")), eyes.squeezenet(random_parameters("squeezenet"))]
     photograph, painting, picture = (
         np.rint(random_picture(*shape, seed) * 255) / 255 for seed, shape in enumerate([(60, 80), (80, 70), (60, 80)])
@@ -53,7 +53,7 @@ def test_the_command_makes_pictures_and_judges_them(tmp_path: Path, command: lis
     assert images.read(tmp_path / "out" / "style.png").shape == (60, 80, 3)
 
 
-def test_the_command_judges_a_picture_by_both_eyes_in_every_layer(tmp_path: Path, command: list[str]) -> None:
+def test_the_command_reports_both_judges_in_every_layer(tmp_path: Path, command: list[str]) -> None:
     weights.save(tmp_path / "vgg19.params", random_parameters("vgg19"))
     more = ["--picture", tmp_path / "photo.png", "--vgg19", tmp_path / "vgg19.params", "--layers"]
     judged = python(*command, *more)
@@ -77,7 +77,7 @@ def test_the_command_judges_a_picture_by_both_eyes_in_every_layer(tmp_path: Path
         (["--size", "20", "--picture", "input/coffee.jpg"], "at least"),
     ],
 )
-def test_mistakes_are_one_line(command: list[str], more: list[str], words: str) -> None:
+def test_errors_are_one_line(command: list[str], more: list[str], words: str) -> None:
     wrong = python(*command, *more)
     assert wrong.returncode == 2
     *_, error = wrong.stderr.splitlines()

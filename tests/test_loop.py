@@ -11,7 +11,7 @@ import pytest
 from helpers import BreaksAt, Quadratic, to_mx
 
 from styletransfer.config import OptimizerSettings, Schedule
-from styletransfer.optimization.divergence_guard import TRIES
+from styletransfer.optimization.divergence_guard import MAX_ROLLBACKS
 from styletransfer.optimization.loop import Stop, optimize, relative_change
 from styletransfer.optimization.optimizers import SGD
 from styletransfer.support.errors import Diverged
@@ -44,7 +44,7 @@ def comparable(record):
     }
 
 
-def test_the_first_record_is_the_start_before_any_update():
+def test_the_first_record_is_the_initial_image():
     records, images = run(Stop(max_iterations=3))
     first = records[0]
     np.testing.assert_array_equal(images[0], START.astype(np.float32))
@@ -81,7 +81,7 @@ def test_the_relative_change_is_that_of_the_images():
 
 
 @pytest.mark.parametrize("limit", [0, 1, 3])
-def test_it_stops_behind_the_last_iteration(limit):
+def test_it_stops_after_the_last_iteration(limit):
     records, images = run(Stop(max_iterations=limit))
     assert [record.step for record in records] == list(range(limit + 1))
     if limit == 0:
@@ -99,14 +99,14 @@ def test_it_stops_at_the_first_step_that_changes_too_little(threshold):
     assert records[-1].relative_change < threshold <= records[-2].relative_change
 
 
-def test_without_a_threshold_it_goes_on_when_nothing_changes():
+def test_without_a_threshold_it_continues_when_nothing_changes():
     records, _ = run(Stop(max_iterations=4, relative_change=0.0), Quadratic(curvature=0.0))
     assert [record.step for record in records] == [0, 1, 2, 3, 4]
     assert records[-1].relative_change == 0
 
 
 @pytest.mark.parametrize("done", [0, 1, 3, 6])
-def test_going_on_after_a_step_is_as_if_nothing_had_been(done):
+def test_resuming_after_a_step_gives_the_same_run(done):
     settings = SETTINGS.model_copy(update={"momentum": 0.9, "weight_decay": 0.01})
     objective, stop = Quadratic(1.5, centre=3.0, tv=0.1), Stop(max_iterations=6)
     expected, images = run(stop, objective, settings)
@@ -124,7 +124,7 @@ def test_going_on_after_a_step_is_as_if_nothing_had_been(done):
     np.testing.assert_array_equal(image.asnumpy(), images[-1])
 
 
-def test_the_clock_goes_on_and_the_scale_is_written_down():
+def test_elapsed_time_accumulates_and_the_scale_is_recorded():
     image = to_mx(START)
     (record,) = optimize(
         image, OBJECTIVE, SGD(SETTINGS, image), Stop(max_iterations=1), scale=2, after=0, elapsed=100.0
@@ -139,53 +139,53 @@ NOT_FINITE = pytest.mark.parametrize(
 
 
 @NOT_FINITE
-def test_a_start_that_is_no_finite_number_has_diverged(broken):
+def test_a_non_finite_start_has_diverged(broken):
     image = to_mx(START)
     records = optimize(image, BreaksAt(OBJECTIVE, [0], **broken), SGD(SETTINGS, image), Stop(max_iterations=5))
     first = next(records)
     assert first.step == 0 and first.diverged
-    with pytest.raises(Diverged, match=r"^step 0: .* no finite number, before any update"):
+    with pytest.raises(Diverged, match=r"^step 0: .* not finite, before any update"):
         next(records)
     np.testing.assert_array_equal(image.asnumpy(), START.astype(np.float32))
 
 
 @NOT_FINITE
-def test_a_step_that_is_no_finite_number_is_taken_back(broken):
+def test_a_non_finite_step_is_rolled_back(broken):
     settings = SETTINGS.model_copy(update={"schedule": None, "momentum": 0.9})
     records, images = run(Stop(max_iterations=5), BreaksAt(OBJECTIVE, [2], **broken), settings)
     assert [record.step for record in records] == [0, 1, 2, 3, 4, 5]
     assert [record.learning_rate for record in records[1:]] == [0.2, 0.2, 0.1, 0.1, 0.1]
     bad = records[2]
-    assert bad.taken_back.startswith("step 2: ") and "back to step 0" in bad.taken_back
+    assert bad.rollback.startswith("step 2: ") and "back to step 0" in bad.rollback
     assert not (math.isfinite(bad.losses.total) and math.isfinite(bad.gradient_norm))
     assert math.isnan(bad.relative_change)
-    assert not any(record.taken_back for record in records if record is not bad)
+    assert not any(record.rollback for record in records if record is not bad)
     expected, after = run(Stop(max_iterations=3), settings=settings.model_copy(update={"learning_rate": 0.1}))
     np.testing.assert_array_equal(images[2:], after)
     assert [record.relative_change for record in records[3:]] == [record.relative_change for record in expected[1:]]
 
 
-def test_a_step_taken_back_does_not_end_a_run_however_small():
+def test_a_rollback_never_satisfies_the_stopping_rule():
     stop = Stop(max_iterations=4, relative_change=1e9)
     records, _ = run(stop, BreaksAt(OBJECTIVE, [1], loss=math.nan))
     assert [record.step for record in records] == [0, 1, 2]
 
 
-def test_the_last_step_may_be_taken_back():
+def test_the_last_step_may_be_rolled_back():
     records, images = run(Stop(max_iterations=12), BreaksAt(OBJECTIVE, [12], loss=math.nan))
-    assert records[-1].step == 12 and "back to step 10" in records[-1].taken_back
+    assert records[-1].step == 12 and "back to step 10" in records[-1].rollback
     np.testing.assert_array_equal(images[-1], images[10])
 
 
-def test_steps_too_long_by_far_diverge_and_leave_the_best_image():
+def test_far_too_large_steps_diverge_and_leave_the_best_image():
     image = to_mx(START)
     settings = SETTINGS.model_copy(update={"learning_rate": 1000.0, "schedule": None})
     records = []
-    with pytest.raises(Diverged, match=r"5 times; try a smaller optimizer\.learning_rate"):
+    with pytest.raises(Diverged, match=r"5 rollbacks .* did not help; try a smaller optimizer\.learning_rate"):
         for record in optimize(image, OBJECTIVE, SGD(settings, image), Stop(max_iterations=2000)):
             records.append(record)
     np.testing.assert_array_equal(image.asnumpy(), START.astype(np.float32))
     assert [record.step for record in records] == list(range(len(records)))
     *_, before, last = records
     assert last.diverged and last.losses.total > 100 * records[0].losses.total
-    assert not before.diverged and sum(bool(record.taken_back) for record in records) == TRIES
+    assert not before.diverged and sum(bool(record.rollback) for record in records) == MAX_ROLLBACKS

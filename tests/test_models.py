@@ -1,4 +1,4 @@
-"""The contract of every network: what its SPEC promises is what its symbol does."""
+"""The contract of every network: its symbol matches its SPEC."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def symbols(name, style_layers, content_layers, pooling=None):
 
 
 def features_of(name, layers, pooling, height=47, width=61):
-    """What a network with random weights sees of a picture, by layer."""
+    """The features of a picture in a network with random weights, by layer."""
     names, symbol = tapped(name, layers, [], pooling)
     network = Network(names, symbol, random_parameters(name), (3, height, width), mx.cpu(), trainable=False)
     network.image[:] = to_mx(pixels.from_picture(random_picture(height, width, seed=1), spec_of(name).pixels))
@@ -44,7 +44,7 @@ def test_an_unknown_model_is_a_key_error():
 
 @every_model
 @pytest.mark.parametrize(("height", "width"), [(33, 47), (64, 99), (227, 129), (131, 61)])
-def test_shapes_are_those_that_mxnet_infers(name, height, width):
+def test_shapes_match_mxnet(name, height, width):
     spec = spec_of(name)
     inferred = symbols(name, spec.layer_names, [])[0].infer_shape(data=(1, 3, height, width))[1]
     assert inferred == [(1, *spec.output_shape(layer, height, width)) for layer in spec.layer_names]
@@ -82,7 +82,7 @@ def test_an_unknown_layer_is_a_key_error(name, layer):
 
 
 @every_model
-def test_layers_behind_the_deepest_tap_are_not_built(name):
+def test_layers_after_the_deepest_tap_are_not_built(name):
     spec = spec_of(name)
     before = 0
     for layer in spec.layer_names:
@@ -98,7 +98,7 @@ def test_layers_behind_the_deepest_tap_are_not_built(name):
 
 
 @every_model
-def test_a_network_can_be_taken_up_again_behind_each_of_its_cuts(name):
+def test_a_network_can_be_split_at_each_of_its_cuts(name):
     spec = spec_of(name)
     whole = features_of(name, spec.layer_names, "avg")
     assert spec.cuts
@@ -137,7 +137,7 @@ def test_the_smallest_side_is_the_smallest(name):
 
 
 @every_model
-def test_a_layer_that_a_side_is_too_short_for_cannot_be_had(name):
+def test_an_image_too_small_for_a_layer_is_an_error(name):
     spec = spec_of(name)
     deepest = spec.layer_names[-1]
     symbol = symbols(name, [deepest], [])[0]
@@ -154,7 +154,7 @@ def test_longer_sides_never_give_smaller_layers(name):
 
 
 @every_model
-def test_the_deepest_layer_is_found_in_any_order(name):
+def test_the_deepest_layer_does_not_depend_on_the_order(name):
     spec = spec_of(name)
     layers = spec.layer_names
     assert spec.deepest(layers) == spec.deepest(layers[::-1]) == layers[-1]
@@ -170,7 +170,7 @@ def test_the_default_layers_exist(name):
 
 
 @every_model
-def test_pooling_changes_what_lies_behind_the_first_pooling_only(name):
+def test_pooling_affects_only_layers_after_the_first_pooling(name):
     layers = spec_of(name).layer_names
     first_pooling = next(layer for layer in layers if layer.startswith("pool"))
     before = layers[layers.index(first_pooling) - 1]
@@ -181,7 +181,7 @@ def test_pooling_changes_what_lies_behind_the_first_pooling_only(name):
 
 
 @every_model
-def test_without_a_choice_pooling_is_the_one_of_the_spec(name):
+def test_the_default_pooling_is_that_of_the_spec(name):
     spec = spec_of(name)
     layers = [layer for layer in spec.layer_names if layer.startswith("pool")]
     attributes = symbols(name, layers, [])[0].attr_dict()
@@ -189,7 +189,7 @@ def test_without_a_choice_pooling_is_the_one_of_the_spec(name):
 
 
 @every_model
-def test_what_is_tapped_together_is_what_is_tapped_alone(name):
+def test_layers_tapped_together_equal_layers_tapped_alone(name):
     layers = spec_of(name).layer_names[:6]
     together = features_of(name, layers, "avg")
     for layer in layers:
@@ -197,7 +197,7 @@ def test_what_is_tapped_together_is_what_is_tapped_alone(name):
         assert together[layer].min() >= 0 or layer.startswith("proj")  # all others come after a ReLU
 
 
-def test_squeezenet_is_the_network_of_the_paper():
+def test_squeezenet_matches_the_paper():
     torch = pytest.importorskip("torch")
     from reference.torch_squeezenet import see
 

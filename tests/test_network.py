@@ -1,4 +1,4 @@
-"""The network's executor in bfloat16: near float32, and as good to descend with."""
+"""The network's executor in bfloat16: close to float32, and as good for optimisation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ needs_bfloat16 = pytest.mark.skipif(not runtime.has_bfloat16(), reason="this pro
 
 @needs_bfloat16
 @pytest.mark.parametrize("model", models.names())
-def test_bfloat16_features_and_gradient_are_near_those_of_float32(model):
+def test_bfloat16_features_and_gradient_are_close_to_float32(model):
     spec = models.load(model).SPEC
     names, symbol = tapped(model, spec.style_layers, spec.content_layers, spec.pooling)
     image = to_mx(np.random.default_rng(2).normal(0, 60, (1, 3, 65, 79)))
@@ -44,7 +44,7 @@ def test_bfloat16_features_and_gradient_are_near_those_of_float32(model):
 
 @pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=needs_bfloat16)])
 @pytest.mark.parametrize("model", models.names())
-def test_gradients_of_grams_go_back_as_those_of_features_do_and_add_up(model, precision):
+def test_gram_gradients_equal_feature_gradients_and_are_added(model, precision):
     spec = models.load(model).SPEC
     style, content = list(spec.style_layers), list(spec.content_layers)
     names, symbol = tapped(model, style, content, spec.pooling)
@@ -87,7 +87,7 @@ SGD = "optimizer={name: sgd, learning_rate: 0.3, clip_norm: 2000}"
 
 
 def losses_after(steps, precision):
-    """The loss of the picture that so many steps make, evaluated in float32."""
+    """The loss after the given number of steps, evaluated in float32."""
     config = shrunk("starry", ["size=96", f"stop.max_iterations={steps}", f"precision={precision}", SGD])
     plan = resolve(config)
     (pictures,), parameters = inputs.read_pictures(plan), inputs.load_parameters(plan)
@@ -106,7 +106,7 @@ def test_bfloat16_descends_as_float32_does():
     assert losses_after(100, "bfloat16") == pytest.approx(exact, rel=0.03)
 
 
-def test_auto_is_bfloat16_where_it_is_faster(monkeypatch):
+def test_auto_is_bfloat16_if_it_is_faster(monkeypatch):
     config = shrunk("starry", ["precision=auto"])
     for faster in (True, False):
         monkeypatch.setattr(runtime, "is_faster_in_bfloat16", lambda faster=faster: faster)
@@ -114,7 +114,7 @@ def test_auto_is_bfloat16_where_it_is_faster(monkeypatch):
     assert precision_of(config.model_copy(update={"device": "gpu:0"})) == "float32"
 
 
-def test_bfloat16_is_refused_where_it_cannot_be(monkeypatch):
+def test_bfloat16_is_rejected_if_unsupported(monkeypatch):
     monkeypatch.setattr(runtime, "has_bfloat16", lambda: False)
     with pytest.raises(UserError, match="AVX-512"):
         precision_of(shrunk("starry", ["precision=bfloat16"]))

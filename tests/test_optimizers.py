@@ -33,7 +33,7 @@ def settings(**changes):
 
 
 def steps(optimizer, image, objective, count):
-    """Make so many steps; the last move."""
+    """Make `count` steps; the last move."""
     evaluation = objective(image)
     for _ in range(count):
         (move,) = optimizer.advance(image, evaluation, objective)
@@ -42,7 +42,7 @@ def steps(optimizer, image, objective, count):
 
 
 def exactly(objective):
-    """What a quadratic objective says, in float64, for the reference."""
+    """The evaluation of a quadratic objective, in float64, for the reference."""
 
     def evaluate(x):
         gradient = objective.curvature * (x - objective.centre)
@@ -67,7 +67,7 @@ def exactly(objective):
     ],
     ids=["plain", "momentum", "weight decay", "clipping", "schedule", "memory", "everything"],
 )
-def test_steps_are_those_of_the_reference(chosen, name, tv, count):
+def test_steps_match_the_reference(chosen, name, tv, count):
     if name == "adam":
         pytest.importorskip("torch")
     chosen = chosen.model_copy(update={"name": name})
@@ -79,7 +79,7 @@ def test_steps_are_those_of_the_reference(chosen, name, tv, count):
     assert relative_error(image.asnumpy()[0] - START[0], expected - START[0]) < 1e-5
 
 
-def test_the_first_step_in_numbers():
+def test_the_first_step_of_sgd_by_hand():
     image = mx.nd.full((1, 3, 1, 1), 2.0)
     optimizer = SGD(settings(learning_rate=0.1, momentum=0.5, weight_decay=0.25), image)
     steps(optimizer, image, Quadratic(1.0, centre=1.0), 1)
@@ -88,7 +88,7 @@ def test_the_first_step_in_numbers():
     np.testing.assert_allclose(image.asnumpy(), 1.85 + 0.5 * -0.15 - 0.1 * (0.85 + 0.25 * 1.85), rtol=1e-6)
 
 
-def test_the_first_step_of_adam_in_numbers():
+def test_the_first_step_of_adam_by_hand():
     image = mx.nd.full((1, 3, 1, 1), 2.0)
     chosen = settings(learning_rate=0.1, beta1=0.5, beta2=0.75, epsilon=0.5)
     steps(Adam(chosen, image), image, Quadratic(1.0, centre=1.0), 1)
@@ -96,7 +96,7 @@ def test_the_first_step_of_adam_in_numbers():
     np.testing.assert_allclose(image.asnumpy(), 2.0 - 0.1 * 0.5 / (0.5 + 0.5), rtol=1e-6)
 
 
-def test_the_constants_of_adam_are_those_of_pytorch():
+def test_adam_matches_pytorch():
     pytest.importorskip("torch")
     image = to_mx(START)
     steps(Adam(OptimizerSettings(learning_rate=0.1), image), image, Quadratic(1.5, centre=3.0), 5)
@@ -130,7 +130,7 @@ def test_black_and_white_are_displayable():
     np.testing.assert_array_equal(image.asnumpy(), -gradient.asnumpy())
 
 
-def test_sixty_steps_are_those_of_mxnet():
+def test_sixty_steps_match_mxnet():
     objective = Quadratic(1.5, centre=3.0)
     schedule = mx.lr_scheduler.FactorScheduler(step=25, factor=0.9)
     theirs = mx.optimizer.SGD(learning_rate=0.02, momentum=0.9, wd=0.0005, lr_scheduler=schedule)
@@ -146,14 +146,14 @@ def test_sixty_steps_are_those_of_mxnet():
         np.testing.assert_allclose(image.asnumpy(), expected.asnumpy(), rtol=1e-6, atol=1e-6)
 
 
-def test_the_rate_falls_first_behind_a_whole_step_of_the_schedule():
+def test_the_rate_first_drops_after_a_full_period_of_the_schedule():
     schedule = Schedule(step=80, factor=0.9)
     rates = [scheduled_rate(2.0, schedule, update) for update in (1, 2, 80, 81, 160, 161)]
     assert rates == pytest.approx([2.0, 2.0, 2.0, 1.8, 1.8, 1.62], rel=1e-12)
     assert scheduled_rate(2.0, None, 1000) == 2.0
 
 
-def test_a_move_reports_its_rate_and_the_evaluation_behind_it():
+def test_a_move_reports_its_rate_and_the_new_evaluation():
     image, objective = to_mx(START), Quadratic()
     optimizer = SGD(settings(schedule=Schedule(step=1, factor=0.5)), image)
     for rate in (0.1, 0.05, 0.025):
@@ -162,7 +162,7 @@ def test_a_move_reports_its_rate_and_the_evaluation_behind_it():
         assert move.evaluation.losses == objective(image).losses
 
 
-def test_clipping_shortens_what_is_too_long_and_nothing_else():
+def test_clipping_scales_only_gradients_above_the_limit():
     gradient = to_mx(START)
     norm = np.linalg.norm(START)
     for share in (0.5, 0.995):
@@ -189,7 +189,7 @@ def test_the_gradient_of_the_tv_is_added_after_clipping():
 
 
 def valley(image):
-    """Steep one way and flat the other: sum of c x^2 / 2 + x^4 / 100, and 0.1 x^2 / 2 as TV; float64 inside."""
+    """An ill-conditioned sum of c x^2 / 2 + x^4 / 100, with 0.1 x^2 / 2 as TV; computed in float64."""
     x = image.asnumpy().astype(np.float64)
     steepness = np.geomspace(0.1, 100.0, x.size).reshape(x.shape)
     losses = Losses({"content.valley": float(np.sum(steepness * x**2 / 2 + x**4 / 100))}, float(np.sum(x**2)) / 20)
@@ -197,7 +197,7 @@ def valley(image):
 
 
 def valley_exactly(x):
-    """The same for the reference, with the same roundings."""
+    """The same for the reference, with the same rounding."""
     found = valley(to_mx(x))
     gradient = (found.gradient + found.tv_gradient).asnumpy().astype(np.float64)
     return formulas.Evaluation(found.losses.layers, found.scaled_total, gradient, np.zeros_like(gradient))
@@ -207,7 +207,7 @@ each_stepwise = pytest.mark.parametrize("name", ["sgd", "adam", "accept_reject",
 
 
 @each_stepwise
-def test_a_restored_optimizer_goes_on_bit_by_bit(name, tmp_path):
+def test_a_restored_optimizer_resumes_bit_for_bit(name, tmp_path):
     chosen = SETTINGS.model_copy(update={"name": name})
     image, objective = to_mx(START), valley
     optimizer = create(chosen, image, "rgb255")
@@ -227,7 +227,7 @@ def test_a_restored_optimizer_goes_on_bit_by_bit(name, tmp_path):
 
 
 @each_stepwise
-def test_a_saved_state_does_not_move_with_the_optimizer(name):
+def test_a_saved_state_is_a_copy(name):
     image = to_mx(START)
     optimizer = create(SETTINGS.model_copy(update={"name": name}), image, "rgb255")
     steps(optimizer, image, Quadratic(), 2)
@@ -239,7 +239,7 @@ def test_a_saved_state_does_not_move_with_the_optimizer(name):
 
 
 def course(chosen, stop, restored=None):
-    """What a run records, with copies of image and state; `restored` is one of these, to go on from."""
+    """What a run records, with copies of image and state; `restored` is one of these, to resume from."""
     image = to_mx(START)
     optimizer = create(chosen, image, "rgb255")
     after = None
@@ -259,8 +259,8 @@ OWN = settings(name="lbfgs", history=3, first_step=3.0)
 
 
 @pytest.mark.parametrize(("history", "count"), [(1, 12), (3, 24), (10, 24)])
-def test_lbfgs_goes_where_the_reference_goes(history, count):
-    """For as long as the valley has not yet amplified the rounding too much."""
+def test_lbfgs_matches_the_reference(history, count):
+    """Up to the step at which rounding errors have been amplified too much."""
     chosen = OWN.model_copy(update={"history": history})
     found, expected = course(chosen, count), descent.descend(chosen.model_dump(), valley_exactly, ROUNDED, count)
     assert len(found) == len(expected) == count + 1
@@ -285,7 +285,7 @@ def test_the_initial_matrix_adds_a_blur_by_a_tent_and_is_positive_definite():
 
 
 @pytest.mark.parametrize(("first_step", "length"), [(0.5, 0.5 * START.size**0.5), (None, 1.0)])
-def test_the_first_step_of_lbfgs_goes_down_the_smoothed_gradient_as_far_as_it_is_told(first_step, length):
+def test_the_first_step_of_lbfgs_follows_the_smoothed_gradient_with_the_given_length(first_step, length):
     image = to_mx(START)
     optimizer = LBFGS(OWN.model_copy(update={"first_step": first_step}), image)
     move = steps(optimizer, image, Quadratic(centre=300.0), 1)
@@ -295,7 +295,7 @@ def test_the_first_step_of_lbfgs_goes_down_the_smoothed_gradient_as_far_as_it_is
 
 
 @pytest.mark.parametrize("first_step", [1e-3, 3.0, 1e4])
-def test_with_lbfgs_the_total_falls_at_every_step(first_step):
+def test_every_step_of_lbfgs_decreases_the_total(first_step):
     totals = [losses.total for _, losses, *_ in course(OWN.model_copy(update={"first_step": first_step}), 30)]
     assert len(totals) == 31 and all(after < before for before, after in itertools.pairwise(totals))
 
@@ -308,7 +308,7 @@ def test_lbfgs_finds_the_minimum_of_a_quadratic_and_ends_there():
     np.testing.assert_allclose(image.asnumpy(), 1.5 * 3.0 / (1.5 + 0.5), rtol=1e-3)
 
 
-def test_lbfgs_does_not_move_where_the_gradient_is_zero():
+def test_lbfgs_does_not_move_if_the_gradient_is_zero():
     image = to_mx(START)
     objective = BreaksAt(Quadratic(), [0], gradient=0.0)
     assert not list(LBFGS(OWN, image).advance(image, objective(image), objective))
@@ -317,7 +317,7 @@ def test_lbfgs_does_not_move_where_the_gradient_is_zero():
 
 
 @pytest.mark.parametrize("before", [0, 2])
-def test_lbfgs_does_not_move_where_the_gradient_points_the_wrong_way(before):
+def test_lbfgs_does_not_move_if_the_gradient_has_the_wrong_sign(before):
     image = to_mx(START)
     optimizer = LBFGS(OWN, image)
     if before:
@@ -335,7 +335,7 @@ def test_lbfgs_does_not_move_where_the_gradient_points_the_wrong_way(before):
 
 
 @pytest.mark.parametrize("broken", [{"loss": math.nan}, {"loss": math.inf}, {"gradient": math.nan}], ids=str)
-def test_a_trial_of_lbfgs_that_is_no_finite_number_is_made_shorter(broken):
+def test_a_non_finite_trial_of_lbfgs_is_shortened(broken):
     image, whole, objective = to_mx(START), to_mx(START), BreaksAt(Quadratic(), [1, 2, 4], **broken)
     steps(LBFGS(OWN, whole), whole, Quadratic(), 1)
     optimizer = LBFGS(OWN, image)
@@ -347,7 +347,7 @@ def test_a_trial_of_lbfgs_that_is_no_finite_number_is_made_shorter(broken):
     assert math.isfinite(move.evaluation.losses.total) and np.isfinite(move.evaluation.gradient.asnumpy()).all()
 
 
-def test_where_no_trial_of_lbfgs_is_good_enough_its_steps_are_forgotten():
+def test_if_no_trial_is_accepted_lbfgs_clears_its_history():
     image, calls = to_mx(START), itertools.count()
 
     def objective(image):
@@ -367,8 +367,8 @@ def test_where_no_trial_of_lbfgs_is_good_enough_its_steps_are_forgotten():
     assert relative_error(change, expected[0]) < 1e-4
 
 
-def test_steps_along_which_the_gradient_does_not_grow_are_not_remembered():
-    """Down a hill that is steeper and steeper, every step is twice as long as the one before."""
+def test_pairs_without_positive_curvature_are_not_stored():
+    """Where the slope keeps increasing, every step is twice as long as the previous one."""
     image = to_mx(START)
     optimizer = LBFGS(OWN, image)
     for number in range(4):
@@ -379,8 +379,8 @@ def test_steps_along_which_the_gradient_does_not_grow_are_not_remembered():
         assert len(optimizer.state()["changes"]) == 0
 
 
-def test_a_full_step_that_stays_near_the_lowest_total_is_taken():
-    """What is rounded makes totals rise a little where they should fall; a shorter step would not help."""
+def test_a_full_step_near_the_lowest_total_is_accepted():
+    """Rounding may increase a total slightly that should decrease; a shorter step would not help."""
     image = to_mx(START)
 
     def rounded(rise):
@@ -397,7 +397,7 @@ def test_a_full_step_that_stays_near_the_lowest_total_is_taken():
         assert [move.learning_rate for move in moves] == ([1.0] if taken else [])
 
 
-def test_lbfgs_remembers_its_last_steps():
+def test_lbfgs_stores_its_last_pairs():
     found = course(OWN, 8)
     images = [image[0] for _, _, image, _ in found]
     gradients = [
@@ -413,7 +413,7 @@ def test_lbfgs_remembers_its_last_steps():
             )
 
 
-def test_lbfgs_does_not_rely_on_the_gradient_of_an_earlier_evaluation():
+def test_lbfgs_does_not_use_the_gradient_array_of_an_earlier_evaluation():
     gradient = mx.nd.zeros(SHAPE)
 
     def fleeting(image):
@@ -428,8 +428,8 @@ def test_lbfgs_does_not_rely_on_the_gradient_of_an_earlier_evaluation():
 
 
 @pytest.mark.parametrize("done", range(8))
-def test_lbfgs_restored_anywhere_goes_on_bit_by_bit(done):
-    """Before its first step, and when it has forgotten some, too."""
+def test_lbfgs_restored_after_any_step_resumes_bit_for_bit(done):
+    """Also before its first step, and after its history was full."""
     whole = course(OWN, 9)
     np.testing.assert_equal(course(OWN, 9, restored=whole[done]), whole[done + 1 :])
 
@@ -439,7 +439,7 @@ def test_lbfgs_restored_anywhere_goes_on_bit_by_bit(done):
 ROUNDS = settings(name="lbfgsb", evaluations=5, history=3, rounds=3)
 
 
-def test_lbfgsb_asks_what_scipy_asks():
+def test_lbfgsb_evaluates_the_same_points_as_scipy():
     expected = descent.descend(ROUNDS.model_dump(), valley_exactly, ROUNDED, 100)
     found = course(ROUNDS, 100)
     assert len(found) == len(expected) > 3 * ROUNDS.evaluations
@@ -452,7 +452,7 @@ def test_lbfgsb_asks_what_scipy_asks():
 
 
 @pytest.mark.parametrize("rounds", [1, 2])
-def test_lbfgsb_ends_behind_its_rounds(rounds):
+def test_lbfgsb_ends_after_its_rounds(rounds):
     found = course(ROUNDS.model_copy(update={"rounds": rounds}), 100)
     assert int(found[-1][3]["rounds"]) == rounds - 1
     assert len(found) < len(course(ROUNDS, 100))
@@ -464,7 +464,7 @@ def test_lbfgsb_ends_behind_its_rounds(rounds):
 
 
 def test_a_round_of_lbfgsb_ends_where_scipy_does():
-    """Behind a line search that fails, because the gradient points the wrong way, that is the start of the search."""
+    """After a failed line search, here because the gradient has the wrong sign, that is the start of the search."""
     image = mx.nd.zeros(SHAPE)
     optimizer = LBFGSB(ROUNDS, image)
 
@@ -480,7 +480,7 @@ LENGTH = 12  # of ROUNDS, into the third round
 
 
 @pytest.mark.parametrize("done", range(LENGTH))
-def test_lbfgsb_restored_anywhere_goes_on_bit_by_bit(done):
+def test_lbfgsb_restored_after_any_evaluation_resumes_bit_for_bit(done):
     expected = course(ROUNDS, LENGTH)
     found = course(ROUNDS, LENGTH, restored=expected[done])
     assert [step for step, *_ in found] == list(range(done + 1, LENGTH + 1))
@@ -492,7 +492,7 @@ def test_lbfgsb_restored_anywhere_goes_on_bit_by_bit(done):
         np.testing.assert_equal(state, expected_state)
 
 
-def test_lbfgsb_left_in_the_middle_leaves_no_thread():
+def test_an_abandoned_lbfgsb_leaves_no_thread():
     before = threading.active_count()
     image = to_mx(START)
     moves = LBFGSB(ROUNDS, image).advance(image, valley(image), valley)
@@ -502,7 +502,7 @@ def test_lbfgsb_left_in_the_middle_leaves_no_thread():
     assert threading.active_count() == before
 
 
-def test_lbfgsb_leaves_no_thread_behind_an_objective_that_fails():
+def test_lbfgsb_leaves_no_thread_after_an_exception_of_the_objective():
     before = threading.active_count()
     asked = []
 
@@ -522,17 +522,17 @@ def test_lbfgsb_leaves_no_thread_behind_an_objective_that_fails():
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam", "accept_reject"])
-def test_gone_back_an_optimizer_is_as_it_was_but_for_shorter_steps(name):
-    """And stays so, wherever its state is carried."""
+def test_a_rollback_restores_everything_but_the_step_size(name):
+    """The smaller step size persists in saved and resized states."""
     objective = Quadratic(1.5, centre=3.0)
     image, chosen = to_mx(START), settings(name=name, schedule=Schedule(step=3, factor=0.5))
     optimizer = create(chosen, image, "rgb255")
     steps(optimizer, image, objective, 2)
-    state, kept = optimizer.way_back(), image.copy()
+    state, kept = optimizer.rollback_state(), image.copy()
     steps(optimizer, image, objective, 5)
-    optimizer.go_back(state, 0.5)
-    optimizer.go_back(state, 0.5)
-    found = {**optimizer.state(), **optimizer.carried(*SHAPE[2:])}
+    optimizer.roll_back(state, 0.5)
+    optimizer.roll_back(state, 0.5)
+    found = {**optimizer.state(), **optimizer.resized_state(*SHAPE[2:])}
     assert found.pop("shortening") == 0.25
     for key, value in found.items():
         np.testing.assert_array_equal(value, state[key])
@@ -540,44 +540,44 @@ def test_gone_back_an_optimizer_is_as_it_was_but_for_shorter_steps(name):
     assert move.learning_rate == 0.1 / 4
 
 
-def test_gone_back_lbfgsb_begins_a_round_where_the_image_is():
+def test_after_a_rollback_lbfgsb_starts_a_round_at_the_image():
     objective = Quadratic(1.5, centre=3.0)
     image = to_mx(START)
     optimizer = LBFGSB(settings(name="lbfgsb", evaluations=20), image)
     moves = optimizer.advance(image, objective(image), objective)
     next(moves), next(moves)
-    state, kept = optimizer.way_back(), image.asnumpy()
+    state, kept = optimizer.rollback_state(), image.asnumpy()
     moves.close()
-    optimizer.go_back(state, 0.5)
+    optimizer.roll_back(state, 0.5)
     image[:] = kept
-    assert optimizer.state()["evaluations"] == 0 and optimizer.carried(9, 9)["shortening"] == 0.5
+    assert optimizer.state()["evaluations"] == 0 and optimizer.resized_state(9, 9)["shortening"] == 0.5
     moves = optimizer.advance(image, objective(image), objective)
     next(moves)
     np.testing.assert_array_equal(optimizer.state()["round_start"], kept)
     moves.close()
 
 
-def test_gone_back_lbfgs_begins_with_a_shorter_first_step_and_nothing_remembered():
+def test_after_a_rollback_lbfgs_has_a_shorter_first_step_and_no_history():
     image, again = to_mx(START), to_mx(START)
     optimizer = LBFGS(OWN, image)
-    way_back = optimizer.way_back()
+    rollback_state = optimizer.rollback_state()
     steps(optimizer, image, Quadratic(centre=300.0), 1)
     whole = image.asnumpy() - START
-    assert way_back.keys() == {"shortening"}
-    optimizer.go_back(way_back, 0.5)
-    optimizer.go_back(way_back, 0.5)
+    assert rollback_state.keys() == {"shortening"}
+    optimizer.roll_back(rollback_state, 0.5)
+    optimizer.roll_back(rollback_state, 0.5)
     assert optimizer.state()["shortening"] == 0.25 and len(optimizer.state()["changes"]) == 0
     steps(optimizer, again, Quadratic(centre=300.0), 1)
     assert relative_error(again.asnumpy() - START, whole / 4) < 1e-5
 
 
-def test_lbfgs_carries_its_shorter_steps_but_remembers_nothing_at_another_size():
+def test_lbfgs_keeps_its_step_size_but_not_its_history_at_another_size():
     image, larger = to_mx(START), mx.nd.zeros((1, 3, 9, 11))
     optimizer, other = LBFGS(OWN, image), LBFGS(OWN, larger)
-    optimizer.go_back(optimizer.way_back(), 0.5)
+    optimizer.roll_back(optimizer.rollback_state(), 0.5)
     steps(optimizer, image, valley, 2)
     assert len(optimizer.state()["changes"]) == 2
-    other.restore(optimizer.carried(9, 11))
+    other.restore(optimizer.resized_state(9, 11))
     assert other.state()["shortening"] == 0.5
     assert other.state()["changes"].shape == other.state()["differences"].shape == (0, 3, 9, 11)
     steps(other, larger, Quadratic(centre=300.0), 1)

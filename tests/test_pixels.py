@@ -1,4 +1,4 @@
-"""The pixel spaces: there and back, and the same network in each."""
+"""The pixel spaces: conversion in both directions, and the same network in each."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ VALUES = {
 
 
 def as_shown(picture, space):
-    """The picture that a network sees when `picture` enters a space: rgb256 is taken for rgb255."""
+    """The effective picture of `picture` in a space: rgb256 is interpreted as rgb255."""
     return picture * (256 / 255) if space == "rgb256" else picture
 
 
@@ -35,14 +35,14 @@ def test_every_space_has_an_expected_colour():
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_a_colour_has_the_values_of_the_formulas(space):
+def test_colours_match_the_formulas(space):
     array = pixels.from_picture(np.full((2, 3, 3), COLOUR), space)
     assert array.shape == (1, 3, 2, 3) and array.dtype == np.float32
     np.testing.assert_allclose(array[0, :, 1, 2], VALUES[space], rtol=1e-6)
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_positions_stay_where_they_are(space):
+def test_positions_are_preserved(space):
     picture = random_picture(5, 7, seed=1)
     array = pixels.from_picture(picture, space)
     one = pixels.from_picture(picture[3:4, 2:3], space)
@@ -50,12 +50,12 @@ def test_positions_stay_where_they_are(space):
 
 
 @pytest.mark.parametrize("space", TRUE_SPACES)
-def test_there_and_back_is_the_picture(space):
+def test_the_round_trip_gives_the_picture(space):
     picture = random_picture(5, 7, seed=2)
     np.testing.assert_allclose(pixels.to_picture(pixels.from_picture(picture, space), space), picture, atol=1e-6)
 
 
-def test_back_from_rgb256_is_a_little_too_bright_and_clipped():
+def test_the_round_trip_in_rgb256_is_slightly_too_bright_and_clipped():
     picture = np.linspace(0, 1, 24).reshape(2, 4, 3)
     found = pixels.to_picture(pixels.from_picture(picture, "rgb256"), "rgb256")
     np.testing.assert_allclose(found, np.minimum(picture * 256 / 255, 1), atol=1e-6)
@@ -63,7 +63,7 @@ def test_back_from_rgb256_is_a_little_too_bright_and_clipped():
 
 
 @pytest.mark.parametrize("space", SPACES)
-def test_back_in_pictures_everything_is_displayable(space):
+def test_converted_pictures_are_displayable(space):
     array = np.random.default_rng(3).normal(0, 1000, (1, 3, 5, 7))
     picture = pixels.to_picture(array, space)
     assert picture.shape == (5, 7, 3)
@@ -85,7 +85,7 @@ def test_the_displayable_range_of_rgb256_is_that_of_rgb255():
 
 @pytest.mark.parametrize("native", SPACES)
 @pytest.mark.parametrize("space", SPACES)
-def test_an_adapted_convolution_sees_the_same_picture(native, space):
+def test_an_adapted_convolution_gives_the_same_result(native, space):
     generator = np.random.default_rng(4)
     weight, bias = generator.normal(size=(4, 3, 3, 3)), generator.normal(size=4)
     picture = random_picture(6, 8, seed=5)
@@ -106,7 +106,7 @@ def test_nothing_is_adapted_to_the_native_space(native):
 
 
 def features_of(model, space, picture, layer):
-    """What a network with random weights sees of a picture (H, W, 3) entered in `space`."""
+    """The features of a picture (H, W, 3) in `space`, in a network with random weights."""
     height, width = picture.shape[:2]
     parameters = parameters_for(model, random_parameters(model), space)
     names, symbol = tapped(model, [layer], [], "avg")
@@ -118,7 +118,7 @@ def features_of(model, space, picture, layer):
 
 @pytest.mark.parametrize("space", SPACES)
 @pytest.mark.parametrize(("model", "layer"), [("vgg_slim", "relu2_1"), ("squeezenet", "fire2")])
-def test_a_network_sees_the_same_in_every_space(model, layer, space):
+def test_features_are_the_same_in_every_space(model, layer, space):
     picture = random_picture(31, 39, seed=6)
     native = models.load(model).SPEC.pixels
     expected = features_of(model, native, as_shown(picture, space), layer)

@@ -1,4 +1,4 @@
-"""Where the time of a step goes. No time is asserted, but that the parts add up."""
+"""The profile of a step. No times are asserted, only that the parts sum to the total."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_primitive_belongs_to_a_part(line: str, part: str | None) -> None:
     assert profiling.part_of(line) == part
 
 
-def test_only_what_is_between_the_marks_counts() -> None:
+def test_only_primitives_between_the_marks_are_counted() -> None:
     lines = [
         other("reorder", 100),
         profiling._BEGIN,
@@ -92,7 +92,7 @@ def test_a_profile_adds_up(assignments: list[str]) -> None:
     assert len(found.lines()) == len(found.parts) + 2
 
 
-def test_what_cannot_be_profiled_is_refused() -> None:
+def test_unsupported_profiles_are_rejected() -> None:
     with pytest.raises(UserError, match="device: cpu"):
         profiling.profile(small("device=gpu:0"))
     with pytest.raises(UserError, match=r"absent\.jpg"):

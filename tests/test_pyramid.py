@@ -1,4 +1,4 @@
-"""The scales of a run: their sizes, what is carried from one to the next, and going on from a state in any of them."""
+"""The scales of a run: their sizes, what is carried over from one to the next, and resuming within any of them."""
 
 from __future__ import annotations
 
@@ -65,18 +65,18 @@ def test_steps_are_for_every_scale_or_for_each():
         (["scales=0"], "scales: 0: Input should be"),
     ],
 )
-def test_scales_that_make_no_sense_are_refused(changes, message):
+def test_invalid_scales_are_rejected(changes, message):
     with pytest.raises(UserError) as error:
         shrunk("starry", changes)
     assert message in str(error.value)
 
 
-def test_a_listed_scale_too_small_for_the_network_is_refused():
+def test_a_listed_scale_too_small_for_the_network_is_rejected():
     with pytest.raises(UserError, match="scales: a long edge of 8 gives 8 x 5 pixels, too small for the layer relu5_1"):
         pictures_of(shrunk("starry", ["scales=[8, 67]"]))
 
 
-def test_of_a_number_of_scales_those_too_small_are_left_out():
+def test_a_number_of_scales_omits_those_too_small():
     settings = shrunk("starry", ["scales=4", "stop.max_iterations=[9, 8, 7, 6]"])
     assert [level.width for level in pictures_of(settings)] == [34, 67]
     assert pyramid_of(settings).steps == [7, 6]
@@ -94,7 +94,7 @@ def test_pictures_keep_their_proportions_at_every_scale():
 
 
 @every_optimizer
-def test_every_scale_makes_its_steps_and_the_loss_falls(optimizer):
+def test_every_scale_makes_its_steps_and_the_loss_decreases(optimizer):
     records = [
         (record.step, record.scale, record.losses.total) for record in pyramid_of(pyramid_config(optimizer)).records()
     ]
@@ -104,7 +104,7 @@ def test_every_scale_makes_its_steps_and_the_loss_falls(optimizer):
     assert totals[7] < totals[0] and totals[18] < totals[0]
 
 
-def test_the_image_and_the_velocity_are_carried_up():
+def test_the_image_and_the_velocity_are_carried_to_the_next_scale():
     pyramid = pyramid_of(pyramid_config())
     steps = pyramid.records()
     small = list(itertools.islice(steps, 8))[-1]
@@ -119,18 +119,18 @@ def test_the_image_and_the_velocity_are_carried_up():
 
 
 @pytest.mark.parametrize("kind", [SGD, Adam])
-def test_a_carried_state_has_the_new_size_and_all_else_as_it_was(kind):
+def test_a_carried_state_differs_only_in_size(kind):
     run = pyramid_of(pyramid_config(kind.__name__.lower()))
     list(run.records())
     state, optimizer = run.state(), run._run.optimizer
-    carried = optimizer.carried(90, 100)
+    carried = optimizer.resized_state(90, 100)
     for name, value in carried.items():
         assert value.shape == ((1, 3, 90, 100) if value.ndim else ())
         if not value.ndim:
             assert value == state[f"optimizer.{name}"]
 
 
-def test_enlarging_keeps_values_beyond_those_of_a_picture():
+def test_enlarging_keeps_values_outside_the_displayable_range():
     array = np.random.default_rng(0).normal(0, 300, (1, 3, 9, 11)).astype(np.float32)
     assert images.enlarged(array, 9, 11) is array
     large = images.enlarged(array, 27, 33)
@@ -142,7 +142,7 @@ def test_enlarging_keeps_values_beyond_those_of_a_picture():
 
 @every_optimizer
 @pytest.mark.parametrize("stop", [3, 7, 8, 13])
-def test_going_on_from_a_state_is_as_if_never_stopped(optimizer, stop):
+def test_resuming_from_a_state_gives_the_same_run(optimizer, stop):
     settings = pyramid_config(optimizer)
     whole = [
         (record.step, record.scale, record.losses, record.gradient_norm) for record in pyramid_of(settings).records()
@@ -161,8 +161,8 @@ def test_going_on_from_a_state_is_as_if_never_stopped(optimizer, stop):
 
 @every_optimizer
 @pytest.mark.parametrize("stop", [1, 4, 6])
-def test_going_on_from_the_last_step_of_a_scale_ends_with_the_same_image(optimizer, stop):
-    """L-BFGS-B is in a line search there, far from the best image, which it puts back."""
+def test_resuming_from_the_last_step_of_a_scale_ends_with_the_same_image(optimizer, stop):
+    """L-BFGS-B is in a line search there, far from the best image, which it restores."""
     settings = pyramid_config(optimizer, "stop.max_iterations=[1, 3, 2]", "optimizer.first_step=200")
     whole = pyramid_of(settings)
     records, states = zip(*((told(record), whole.state()) for record in whole.records()))
@@ -172,7 +172,7 @@ def test_going_on_from_the_last_step_of_a_scale_ends_with_the_same_image(optimiz
 
 
 @every_optimizer
-def test_going_on_where_the_stopping_rule_holds_ends_with_the_same_image(optimizer):
+def test_resuming_when_the_stopping_rule_holds_ends_with_the_same_image(optimizer):
     settings = pyramid_config(optimizer, "scales=1", STOPS_AT_ONCE, "optimizer.first_step=200")
     whole = pyramid_of(settings)
     (*_, last) = [(record.relative_change, whole.state()) for record in whole.records()]
@@ -187,18 +187,18 @@ def test_a_stopping_rule_ends_a_scale_not_the_run():
     assert scales == [0, 0, 1, 2]
 
 
-def test_one_scale_is_what_it_was_without_scales():
+def test_one_scale_equals_a_run_without_scales():
     plain, listed = shrunk("starry"), shrunk("starry", ["scales=[67]", "stop.max_iterations=[6]"])
     assert curve_of(plain).rows[-1][2] == curve_of(listed).rows[-1][2]
 
 
-def test_small_scales_first_get_further_in_as_many_final_steps():
+def test_starting_at_small_scales_reaches_a_lower_loss():
     alone = shrunk("starry", ["size=96", "stop.max_iterations=6"])
     climbed = shrunk("starry", ["size=96", "scales=[48, 96]", "stop.max_iterations=[20, 6]"])
     assert curve_of(climbed).rows[-1][2] < curve_of(alone).rows[-1][2]
 
 
-def test_a_scale_that_starts_with_no_finite_number_has_diverged(monkeypatch):
+def test_a_scale_with_a_non_finite_start_has_diverged(monkeypatch):
     broken_at(monkeypatch, [8])  # the first that the second scale sees
     pyramid = pyramid_of(pyramid_config())
     with pytest.raises(Diverged, match=r"^step 7: .*before any update at this size"):
@@ -206,27 +206,27 @@ def test_a_scale_that_starts_with_no_finite_number_has_diverged(monkeypatch):
     assert pyramid.image.shape[3] == 40 and np.isfinite(pyramid.image.asnumpy()).all()
 
 
-def test_what_diverges_at_a_scale_leaves_its_best_image(monkeypatch):
+def test_divergence_at_a_scale_leaves_its_best_image(monkeypatch):
     broken_at(monkeypatch, range(11, 99))
     settings = pyramid_config("sgd", "stop.max_iterations=[7, 9, 5]")
     pyramid = pyramid_of(settings)
     records = []
-    with pytest.raises(Diverged, match="going back with smaller steps did not help"):
+    with pytest.raises(Diverged, match="rollbacks with smaller steps did not help"):
         for record in pyramid.records():
-            records.append((record.step, bool(record.taken_back)))
-    assert [step for step, taken_back in records if taken_back] == [10, 11, 12, 13, 14]
+            records.append((record.step, bool(record.rollback)))
+    assert [step for step, rollback in records if rollback] == [10, 11, 12, 13, 14]
     undisturbed = pyramid_of(pyramid_config("sgd", "stop.max_iterations=[7, 0, 0]"))
     small = list(itertools.islice(undisturbed.records(), 8))[-1].image.asnumpy()
     np.testing.assert_array_equal(pyramid.image.asnumpy(), images.enlarged(small, *pyramid.image.shape[2:]))
 
 
 @every_optimizer
-def test_going_on_around_steps_taken_back_is_as_if_never_stopped(optimizer, monkeypatch):
+def test_resuming_around_rollbacks_gives_the_same_run(optimizer, monkeypatch):
     broken_at(monkeypatch, [3, 11, 18])
     settings = pyramid_config(optimizer)
     whole = pyramid_of(settings)
     records, states = zip(*((told(record), whole.state()) for record in whole.records()))
-    bad = [step for step, *_, taken_back in records if taken_back]
+    bad = [step for step, *_, rollback in records if rollback]
     assert bad == ([] if optimizer == "lbfgs" else [3, 10, 16])  # the line search of lbfgs makes no bad step
     for done in (2, 3, 7, 10, 12, 16):
         rest = pyramid_of(settings, state=states[done])
@@ -234,7 +234,7 @@ def test_going_on_around_steps_taken_back_is_as_if_never_stopped(optimizer, monk
 
 
 def broken_at(monkeypatch, numbers):
-    """Have the objectives of all scales, which count images together, say something else of some of them."""
+    """Replace the losses of some images in the objectives of all scales, which share one image counter."""
     broken, prepare = BreaksAt(None, numbers, loss=math.inf), binding.bind
 
     def prepared(*arguments):
@@ -250,6 +250,6 @@ def broken_at(monkeypatch, numbers):
 
 
 def told(record):
-    """What a record tells, without the clock; what is no number as text, for it equals nothing."""
+    """The contents of a record without the time; numbers as text, since NaN does not equal itself."""
     numbers = (record.relative_change, record.gradient_norm, record.learning_rate)
-    return (record.step, record.scale, record.losses, *map(repr, numbers), record.taken_back)
+    return (record.step, record.scale, record.losses, *map(repr, numbers), record.rollback)

@@ -522,18 +522,18 @@ def test_divergence_is_one_line_and_saves_a_picture(tmp_path):
     assert done.returncode == 3 and done.stdout == ""
     first, plan, *progress, last = done.stderr.splitlines()
     assert first == f"VGG-slim, into {tmp_path / 'run'}" and plan.startswith("48 x 34 pixels: 30 steps at most")
-    back = [line for line in progress if "; back to step 0 with steps 0.5 times as long (" in line]
+    back = [line for line in progress if "; rolled back to step 0 with steps 0.5 times as long (" in line]
     steps = [line for line in progress if re.match(r"step \d+ of 30: total \S+, content \S+, style ", line)]
     assert len(back) == 5 and back[-1].endswith("(5 of 5)") and sorted(back + steps) == sorted(progress)
     assert re.fullmatch(
-        r"error: step \d+: the loss or its gradient is no finite number; going back with smaller steps did not help, "
-        r"5 times; try a smaller optimizer\.learning_rate",
+        r"error: step \d+: the loss or its gradient is not finite; 5 rollbacks with smaller steps did not help; "
+        r"try a smaller optimizer\.learning_rate",
         last,
     )
     curve = curve_of(tmp_path / "run")
-    assert curve.column("step") == list(range(7))  # the start, what was taken back, and the step that ended it
+    assert curve.column("step") == list(range(7))  # the start, the rollbacks, and the step that ended it
     assert not any(total < 100 * curve.column("total")[0] for total in curve.column("total")[1:])
-    start = made(tmp_path / "start", "stop.max_iterations=0")  # nothing better was seen
+    start = made(tmp_path / "start", "stop.max_iterations=0")  # nothing better was found
     assert (tmp_path / "run" / "image.png").read_bytes() == (start / "image.png").read_bytes()
 
 
@@ -543,7 +543,7 @@ def test_a_start_that_is_no_number_is_in_the_curve(tmp_path, monkeypatch, every)
     folder = tmp_path / "run"
     assert main(command(folder, "style.weight=1e30", f"output.checkpoint_every={every}")) == 3
     assert curve_of(folder).column("step") == [0] and not np.isfinite(curve_of(folder).column("gradient_norm")).any()
-    assert not (folder / "checkpoint.npz").exists()  # nobody can go on from there
+    assert not (folder / "checkpoint.npz").exists()  # it cannot be resumed from
     assert (folder / "curve.png").exists() and (folder / "image.png").exists()
 
 
@@ -606,7 +606,7 @@ def test_what_cannot_be_brought_back_is_said_in_one_line(tmp_path, capsys, setti
     folder = tmp_path / "run"
     assert main(command(folder, f"optimizer={settings}", "stop.max_iterations=90")) == 3
     (line,) = (line for line in capsys.readouterr().err.splitlines() if not line.startswith(("step ", "VGG", "48 x")))
-    assert line.startswith("error: step ") and "5 times; try a smaller optimizer." in line
+    assert line.startswith("error: step ") and "did not help; try a smaller optimizer." in line
     assert images.read(folder / "image.png").shape == (34, 48, 3)
 
 

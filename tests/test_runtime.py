@@ -1,4 +1,4 @@
-"""What has to be so before and after MXNet is imported, and that its executors can be trusted with tapped layers."""
+"""The environment of MXNet's import, and the correctness of its executors with tapped layers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SETTINGS = ("OMP_NUM_THREADS", "MXNET_SUBGRAPH_BACKEND", "MXNET_SUBGRAPH_VERBOSE
 
 
 def settings_at_the_import(**environment):
-    """What MXNet finds in the environment when it is imported; settings not named are not set before."""
+    """The environment seen by MXNet at import; other settings are unset before."""
     code = f"""
 import os, sys
 from models import runtime
@@ -63,11 +63,11 @@ def test_the_threads_are_the_usable_cores_and_nothing_is_fused():
     assert threads == cores and backend == "default" and verbose == "0"
 
 
-def test_a_users_own_settings_are_kept():
+def test_user_settings_are_respected():
     assert settings_at_the_import(**dict.fromkeys(SETTINGS, "7"))[:3] == ["7", "7", "7"]
 
 
-def test_the_names_that_numpy_dropped_are_there():
+def test_the_names_removed_from_numpy_exist():
     assert (np.bool, np.int, np.float, np.object) == (bool, int, float, object)
 
 
@@ -79,7 +79,7 @@ def test_amx_is_found_or_not():
     assert runtime.has_amx() in (True, False)
 
 
-def test_amx_is_not_asked_for_where_there_is_none(monkeypatch):
+def test_amx_is_not_requested_without_support(monkeypatch):
     monkeypatch.setattr(runtime.platform, "machine", lambda: "aarch64")
     assert runtime.has_amx() is False and runtime._ask_for_amx() is False
 
@@ -94,7 +94,7 @@ def test_amx_is_not_asked_for_where_there_is_none(monkeypatch):
         ("AuthenticAMD avx512f avx512_bf16", True),
     ],
 )
-def test_bfloat16_is_faster_with_amx_and_with_amds_own_products(monkeypatch, flags, faster):
+def test_bfloat16_is_faster_with_amx_and_with_avx512_on_amd(monkeypatch, flags, faster):
     monkeypatch.setattr(runtime, "_has", lambda *wanted: set(wanted) <= set(flags.split()))
     assert runtime.is_faster_in_bfloat16() == faster
 
@@ -127,7 +127,7 @@ def outputs(train):
 
 
 @pytest.mark.parametrize("train", [False, True])
-def test_a_tapped_convolution_does_not_lose_the_relu_behind_it(train):
+def test_a_tapped_convolution_keeps_the_relu_after_it(train):
     """MXNet's graph fusion drops that ReLU in forward-only executors, which is why it is off."""
     first = convolution(VALUES["data"][0], VALUES["first_weight"], VALUES["first_bias"])
     last = np.maximum(convolution(np.maximum(first, 0), VALUES["second_weight"], VALUES["second_bias"]), 0)

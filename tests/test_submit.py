@@ -69,7 +69,7 @@ def finished(studio):
     return studio / "out", done
 
 
-def test_a_job_that_fails_does_so_alone(finished):
+def test_a_failing_job_does_not_affect_the_others(finished):
     folder, done = finished
     assert done.returncode == 1 and done.stderr == ""
     lines = done.stdout.splitlines()
@@ -84,7 +84,7 @@ def test_a_job_that_fails_does_so_alone(finished):
     assert Image.open(folder / "contact.png").width > 3 * 256
 
 
-def test_what_is_done_is_not_made_again_and_what_failed_is_tried_again(finished, studio):
+def test_done_jobs_are_skipped_and_failed_ones_are_retried(finished, studio):
     folder, _ = finished
     before = (folder / "photo" / "image.png").stat().st_mtime_ns
     status = submit(studio, "sweep.yaml", "--status")
@@ -96,7 +96,7 @@ def test_what_is_done_is_not_made_again_and_what_failed_is_tried_again(finished,
     (studio / "broken.png").write_bytes(broken)
     assert again.returncode == 0 and again.stderr == ""
     first, second, *_, last = again.stdout.splitlines()
-    assert first == "2 of 3 done already" and second.startswith("3/3 broken: done, 2 steps") and last == "3 done"
+    assert first == "2 of 3 already done" and second.startswith("3/3 broken: done, 2 steps") and last == "3 done"
     assert (folder / "photo" / "image.png").stat().st_mtime_ns == before
 
 
@@ -105,7 +105,7 @@ def children_of(process):
     return [int(child) for child in listing.split()]
 
 
-def test_an_interrupted_sweep_saves_its_states_and_goes_on(studio, tmp_path):
+def test_an_interrupted_sweep_saves_its_states_and_resumes(studio, tmp_path):
     arguments = [sys.executable, str(SUBMIT), "sweep.yaml", "--jobs", "2", "--output", str(tmp_path)]
     endless = [*arguments, "--set", "stop.max_iterations=100000"]
     with subprocess.Popen(endless, cwd=studio, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
@@ -117,7 +117,7 @@ def test_an_interrupted_sweep_saves_its_states_and_goes_on(studio, tmp_path):
         process.send_signal(signal.SIGINT)
         output, said = process.communicate(timeout=60)
     assert process.returncode == 75 and said.startswith("error: interrupted, states saved")
-    assert "stopping 2 running" in output and len(children) == 2
+    assert "stopping running jobs: 2" in output and len(children) == 2
     for child in children:
         with pytest.raises(ProcessLookupError):
             os.kill(child, 0)
@@ -132,7 +132,7 @@ def test_an_interrupted_sweep_saves_its_states_and_goes_on(studio, tmp_path):
     assert "going on after step" in (tmp_path / "photo" / "job.log").read_text()
 
 
-def test_a_folder_that_cannot_be_used_costs_one_job_alone(studio, monkeypatch, capsys, tmp_path):
+def test_an_unusable_folder_fails_only_one_job(studio, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(studio)
     monkeypatch.setattr(local, "command_of", lambda job: ["true"])
     (tmp_path / "photo").write_text("a plain file")
@@ -144,7 +144,7 @@ def test_a_folder_that_cannot_be_used_costs_one_job_alone(studio, monkeypatch, c
     assert (tmp_path / "contact.png").exists()
 
 
-def test_a_sweep_that_has_changed_begins_anew_with_force(studio, finished, tmp_path):
+def test_a_changed_sweep_is_restarted_with_force(studio, finished, tmp_path):
     out = tmp_path / "out"
     shutil.copytree(finished[0], out)
     arguments = ["sweep.yaml", "--output", str(out)]
@@ -155,14 +155,16 @@ def test_a_sweep_that_has_changed_begins_anew_with_force(studio, finished, tmp_p
     for more in ([], ["--dry-run"]):
         refused = submit(studio, *arguments, *more)
         assert refused.returncode == 2 and refused.stdout == ""
-        assert refused.stderr.startswith(f"error: job other: {out}/other holds a run with another seed; begin such")
+        assert refused.stderr.startswith(
+            f"error: job other: {out}/other contains a run with another seed; restart such"
+        )
     done = submit(studio, *arguments, "--force")
     assert "other: done, 2 steps" in done.stdout, done.stderr
     assert "going on" not in (out / "other" / "job.log").read_text()
     assert (out / "photo" / "image.png").stat().st_mtime_ns == before
 
 
-def test_a_run_that_diverges_is_no_success_even_if_nobody_looks(studio, tmp_path):
+def test_a_diverged_run_is_not_done_even_without_a_status(studio, tmp_path):
     """The command is killed while its job still has the worst before it."""
     arguments = ["sweep.yaml", "--output", str(tmp_path)]
     for key in ("optimizer.name=sgd", "optimizer.learning_rate=1e30", "stop.max_iterations=300"):
@@ -206,10 +208,10 @@ def test_a_dry_run_starts_nothing(studio, monkeypatch, capsys, tmp_path):
             ["sweep.yaml", "--cluster", "slurm", "--memory", "big"],
             "cluster.memory: 'big': Input should be a number and a unit",
         ),
-        (["sweep.yaml", "--cluster", "slurm", "--dry-run", "--output", "a%b"], "Slurm cannot work in a folder with %"),
+        (["sweep.yaml", "--cluster", "slurm", "--dry-run", "--output", "a%b"], "Slurm does not support folders with %"),
     ],
 )
-def test_a_mistake_is_one_line_and_nothing_starts(studio, monkeypatch, capsys, arguments, words):
+def test_an_error_is_one_line_and_nothing_starts(studio, monkeypatch, capsys, arguments, words):
     monkeypatch.chdir(studio)
     assert main(arguments) == 2
     output, said = capsys.readouterr()
@@ -231,7 +233,7 @@ echo 7
 """
 
 
-def test_a_sweep_on_a_cluster_leaves_what_it_leaves_here(studio, finished, fake_slurm, tmp_path):  # noqa: F811
+def test_a_sweep_on_a_cluster_gives_the_same_files(studio, finished, fake_slurm, tmp_path):  # noqa: F811
     (fake_slurm.folder / "sbatch").write_text(SBATCH)
     here, _ = finished
     there = tmp_path / "it's out"
@@ -243,8 +245,8 @@ def test_a_sweep_on_a_cluster_leaves_what_it_leaves_here(studio, finished, fake_
     )
     assert sent.returncode == 0 and sent.stderr == ""
     assert sent.stdout.splitlines() == [
-        f"sent 3 of 3 jobs as Slurm array 7: {there}/slurm/array-1.sbatch",
-        "Slurm job 7 makes contact.png and results.csv when the array is over",
+        f"submitted 3 of 3 jobs as Slurm array 7: {there}/slurm/array-1.sbatch",
+        "Slurm job 7 makes contact.png and results.csv when the array has finished",
     ]
     status = submit(studio, *arguments, "--status").stdout.splitlines()
     assert status[-1] == "2 done, 1 failed" and status[1].startswith(
@@ -265,8 +267,8 @@ def test_a_sweep_on_a_cluster_leaves_what_it_leaves_here(studio, finished, fake_
     (studio / "broken.png").write_bytes(whole)
     again = submit(studio, *arguments, "--cluster", "slurm", "--no-collect")
     (studio / "broken.png").write_bytes(broken)
-    assert again.stdout == f"sent 1 of 3 jobs as Slurm array 7: {there}/slurm/array-2.sbatch\n"
-    assert submit(studio, *arguments, "--cluster", "slurm").stdout.startswith("nothing to send: 3 done\n")
+    assert again.stdout == f"submitted 1 of 3 jobs as Slurm array 7: {there}/slurm/array-2.sbatch\n"
+    assert submit(studio, *arguments, "--cluster", "slurm").stdout.startswith("nothing to submit: 3 done\n")
 
 
 def test_a_dry_run_shows_the_job_file_and_writes_nothing(studio, fake_slurm, monkeypatch, capsys, tmp_path):  # noqa: F811
@@ -278,12 +280,13 @@ def test_a_dry_run_shows_the_job_file_and_writes_nothing(studio, fake_slurm, mon
     assert output.startswith("#!/bin/bash\n") and "#SBATCH --partition=gpu\n" in output
     assert "\n#   sbatch array-1.sbatch\n" in output
     assert output.splitlines()[-4:] == [
-        *(f"{name:6}  {tmp_path / 'new' / name}" for name in ("photo", "broken", "other")), "3 of 3 jobs would be sent",
+        *(f"{name:6}  {tmp_path / 'new' / name}" for name in ("photo", "broken", "other")),
+        "3 of 3 jobs would be submitted",
     ]  # fmt: skip
     assert not (tmp_path / "new").exists() and sorted(studio.rglob("*")) == before and not fake_slurm.calls("sbatch")
 
 
-def test_the_status_does_without_an_answer_of_the_queue(studio, fake_slurm, monkeypatch, capsys, tmp_path):  # noqa: F811
+def test_the_status_works_without_the_queue(studio, fake_slurm, monkeypatch, capsys, tmp_path):  # noqa: F811
     monkeypatch.chdir(studio)
     (tmp_path / "slurm").mkdir()
     (fake_slurm.folder / "silent").write_text("squeue: error: no answer\n")
@@ -294,7 +297,7 @@ def test_the_status_does_without_an_answer_of_the_queue(studio, fake_slurm, monk
     assert capsys.readouterr().err == "error: squeue: no answer\n"
 
 
-def test_what_is_said_of_an_option_names_it(capsys):
+def test_errors_name_the_option(capsys):
     """Every key that is about a cluster, by the option that people know."""
     for action in parser()._actions:
         if action.dest in Cluster.model_fields:
@@ -305,10 +308,10 @@ def test_what_is_said_of_an_option_names_it(capsys):
 
 
 @pytest.mark.parametrize("count", ["0", "-1", "two", "1.5"])
-def test_a_number_of_jobs_that_is_none(capsys, count):
+def test_an_invalid_number_of_jobs(capsys, count):
     with pytest.raises(SystemExit) as caught:
         main(["sweep.yaml", f"--jobs={count}"])
-    assert caught.value.code == 2 and "no whole number from 1 on" in capsys.readouterr().err
+    assert caught.value.code == 2 and "not a whole number of at least 1" in capsys.readouterr().err
 
 
 def test_checking_needs_no_mxnet():

@@ -1,4 +1,4 @@
-"""The job file of a sweep: what stands in it, and what bash makes of it in the place of Slurm."""
+"""The job file of a sweep: its contents, and its behaviour when run by bash in place of Slurm."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from sweeping import fake_slurm, finish, planned, studio  # noqa: F401
 
 from styletransfer.run.resolve import peak_memory
-from styletransfer.support.byte_sizes import bytes_of
+from styletransfer.support.byte_sizes import parse_size
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps import batch
 from styletransfer.sweeps.cluster import Cluster
@@ -38,7 +38,7 @@ def written(plan, file="array-1.sbatch", **keys):
 # What stands in it.
 
 
-def test_all_that_can_be_asked_for():
+def test_all_options():
     text = written(planned(vary={"seed": [1, 2, 3, 4]}), **ALL)
     options = [line.removeprefix("#SBATCH ") for line in text.splitlines() if line.startswith("#SBATCH ")]
     assert options == [
@@ -53,7 +53,7 @@ def test_all_that_can_be_asked_for():
     assert lines.index("module load cuda/11.2 || stop 'the setup failed: module load cuda/11.2'") > 0
 
 
-def test_what_is_not_asked_for_is_left_to_the_cluster(monkeypatch):
+def test_unset_options_are_left_to_the_cluster(monkeypatch):
     monkeypatch.setattr(batch, "memory_of", lambda job: None)
     text = written(planned(jobs=[{}]))
     for option in ("--partition", "--gres", "--mem", "--time", "--cpus", "%3"):
@@ -67,7 +67,7 @@ def test_the_list_of_jobs_can_be_read_back():
     assert batch.jobs_in("#!/bin/bash\n") == batch.jobs_in("jobs=(\n 'a\n)\n") == []
 
 
-def test_a_gpu_is_asked_for_where_a_config_wants_one():
+def test_a_gpu_is_requested_if_a_config_needs_one():
     plan = planned(vary={"device": ["cpu", "gpu:0"]})
     assert "#SBATCH --gres=gpu:1\n" in written(plan)
     assert "#SBATCH --gres=gpu:2\n" in written(plan, gpus="2")
@@ -77,31 +77,31 @@ def test_a_gpu_is_asked_for_where_a_config_wants_one():
 @pytest.mark.parametrize(
     ("device", "gpus", "words"),
     [
-        ("gpu:1", None, "job gpu:1: device gpu:1, but a job is given 1 GPUs; the first is gpu:0"),
-        ("gpu:2", "a100:2", "a job is given 2 GPUs"),
-        ("gpu:0", "0", "a job is given 0 GPUs; set cluster.gpus, or device: cpu"),
+        ("gpu:1", None, "job gpu:1: device gpu:1, but a job gets 1 GPUs; the first is gpu:0"),
+        ("gpu:2", "a100:2", "a job gets 2 GPUs"),
+        ("gpu:0", "0", "a job gets 0 GPUs; set cluster.gpus, or device: cpu"),
     ],
 )
-def test_a_gpu_that_a_job_is_not_given_is_refused(device, gpus, words):
+def test_a_gpu_beyond_those_requested_is_rejected(device, gpus, words):
     with pytest.raises(UserError, match=words.replace("job gpu:1", "job gpu-1")):
         written(planned(vary={"device": [device]}), gpus=gpus)
 
 
 @pytest.mark.parametrize("name", ["50%", "a\\b", "a\nb", "a\x7f"])
-def test_a_folder_in_which_slurm_cannot_work_is_refused(name):
+def test_a_folder_that_slurm_does_not_support_is_rejected(name):
     plan = planned(jobs=[{}], output=name)
     for write in (lambda: written(plan), lambda: batch.collection(plan, Cluster(), [])):
-        with pytest.raises(UserError, match=r"(?s)^(output|folder) .*: Slurm cannot work "):
+        with pytest.raises(UserError, match=r"(?s)^(output|folder) .*: Slurm does not support "):
             write()
 
 
 @pytest.mark.parametrize("line", ["if true; then", "echo 'a", "a;", "a &", ")"])
-def test_a_line_of_setup_that_is_no_bash_is_refused(line):
-    with pytest.raises(UserError, match=r"^cluster.setup: .* is no line of bash that could stand alone$"):
+def test_a_setup_line_that_is_not_valid_bash_is_rejected(line):
+    with pytest.raises(UserError, match=r"^cluster.setup: .* is not a complete line of bash$"):
         written(planned(jobs=[{}]), setup=[line])
 
 
-def test_a_job_asks_for_the_memory_it_is_foretold_to_need_and_a_quarter_more():
+def test_a_job_requests_its_estimated_memory_plus_a_quarter():
     (job,) = planned(jobs=[{"size": 64}]).jobs
     assert batch.memory_of(job) == pytest.approx(1.25 * peak_memory(job.config), abs=1)
 
@@ -109,7 +109,7 @@ def test_a_job_asks_for_the_memory_it_is_foretold_to_need_and_a_quarter_more():
 LARGE = {"size": 4200, "model": "vgg19", "optimizer.name": "adam"}
 
 
-def test_a_job_that_tiles_make_fit_asks_for_16_gb_at_most_and_keeps_to_it():
+def test_a_job_that_fits_with_tiles_requests_at_most_16_gb_and_is_limited_to_it():
     own = [{"memory": "40GB"}, {"tile": "off"}, {"tile": 1000}]
     small, large, huge, *others = planned(
         jobs=[{}, LARGE, {**LARGE, "size": 20000}, *({**LARGE, **keys} for keys in own)]
@@ -121,21 +121,21 @@ def test_a_job_that_tiles_make_fit_asks_for_16_gb_at_most_and_keeps_to_it():
     assert told[0].config.memory == "12.8GB"
     for job, told_job in zip((large, huge), told):
         assert batch.memory_of(told_job) == pytest.approx(batch.memory_of(job), rel=0.2)
-        assert peak_memory(told_job.config) <= bytes_of(told_job.config.memory) <= 0.81 * batch.memory_of(job)
+        assert peak_memory(told_job.config) <= parse_size(told_job.config.memory) <= 0.81 * batch.memory_of(job)
     for job in others:
         assert batch.memory_of(job) == pytest.approx(1.25 * peak_memory(job.config), abs=1)
     assert all(batch.with_its_limit(job, Cluster()) is job for job in (small, *others))
     assert batch.with_its_limit(large, Cluster(memory="8GB")) is large
 
 
-def test_a_job_that_may_use_more_memory_than_it_is_given_is_refused():
+def test_a_job_that_may_use_more_memory_than_it_gets_is_rejected():
     plan = planned(jobs=[{}, {"memory": "8.5GB", "size": 50}, {"memory": "9GB", "device": "gpu:0"}])
     written(plan, memory="8GiB")  # 8.59 GB
-    with pytest.raises(UserError, match=r"^job 8.5GB,size=50: memory: 8.5GB, but a job is given 8GB \("):
+    with pytest.raises(UserError, match=r"^job 8.5GB,size=50: memory: 8.5GB, but a job gets 8GB \("):
         written(plan, memory="8GB")
 
 
-def test_the_memory_of_the_largest_job_is_asked_for_where_it_is_known(monkeypatch):
+def test_the_memory_of_the_largest_job_is_requested_if_known(monkeypatch):
     plan = planned(vary={"size": [64, 512]})
     monkeypatch.setattr(batch, "memory_of", lambda job: job.config.size * 10**6)
     assert "#SBATCH --mem=489M\n" in written(plan) and "#SBATCH --mem=1908M\n" in written(plan, memory="2GB")
@@ -144,7 +144,7 @@ def test_the_memory_of_the_largest_job_is_asked_for_where_it_is_known(monkeypatc
 
 
 @pytest.mark.parametrize("output", ["out", 'it\'s a "sweep" of $HOME `x` é绘 ; #', "-x"])
-def test_what_is_written_is_bash(output):
+def test_the_job_file_is_valid_bash(output):
     plan = planned(vary={"seed": [1, 2]}, output=output)
     for text in (written(plan, **ALL), written(plan), batch.collection(plan, Cluster(**ALL), ["a\nb", "--set=x='y"])):
         checked = subprocess.run(["bash", "-n"], input=text.encode(), capture_output=True, check=False)
@@ -189,7 +189,7 @@ class Task:
         )
 
     def run(self, behaviour, **options):
-        """Run it to its end: its exit status and what is in Slurm's log of it."""
+        """Run it to completion; returns its exit status and Slurm's log."""
         process = self.start(behaviour, **options)
         said, complained = process.communicate(timeout=30)
         return process.returncode, said + complained
@@ -238,11 +238,11 @@ def test_its_options_are_those_of_a_job_on_this_machine(tmp_path, left):
         ("echo error: a reason >&2; exit 2", 2, "2", "failed: a reason"),
         ("echo error: no finite number >&2; exit 3", 3, "3", "failed: no finite number"),
         ("exit 7", 7, "7", "failed: exit status 7: "),
-        ("kill -KILL $$", 137, "-9", "failed: killed by signal 9; the last it said: "),
+        ("kill -KILL $$", 137, "-9", "failed: killed by signal 9; last output: "),
         ("kill -TERM $$", 143, "-15", "left: "),
     ],
 )
-def test_how_it_ends_is_written_as_on_this_machine(tmp_path, behaviour, code, status, state):
+def test_the_exit_status_is_written_as_on_this_machine(tmp_path, behaviour, code, status, state):
     task = Task(tmp_path)
     assert task.run(behaviour) == (code, "") and task.status() == f"{status}\n"
     found = state_of(task.job, {})
@@ -252,7 +252,7 @@ def test_how_it_ends_is_written_as_on_this_machine(tmp_path, behaviour, code, st
 @pytest.mark.parametrize("ended", [0, 3])
 @pytest.mark.parametrize("status", [None, 0, 75, -15, 2, 3, -9])
 @pytest.mark.parametrize("config", ["whole", "emptied", "absent"])
-def test_what_is_finished_is_skipped(tmp_path, ended, status, config):
+def test_finished_jobs_are_skipped(tmp_path, ended, status, config):
     task = Task(tmp_path)
     finish(task.job, ended)
     (task.job.folder / "job.status").write_text("" if status is None else f"{status}\n")
@@ -261,7 +261,7 @@ def test_what_is_finished_is_skipped(tmp_path, ended, status, config):
     elif config == "absent":
         (task.job.folder / "config.yaml").unlink()
     if state_of(task.job).name == "done":
-        assert task.run("") == (0, "seed=2: done already\n") and not (tmp_path / "arguments").exists()
+        assert task.run("") == (0, "seed=2: already done\n") and not (tmp_path / "arguments").exists()
         assert (ended, config) == (0, "whole")
     else:  # a run that diverged leaves a picture too
         assert task.run("") == (0, "") and task.arguments()[2:] == ["--force"]
@@ -299,7 +299,7 @@ def test_a_warning_while_another_process_has_the_job(tmp_path, fake_slurm):  # n
     assert len(fake_slurm.calls("scontrol")) == 1
 
 
-def test_an_end_while_another_process_has_the_job_leaves_it_alone(tmp_path, fake_slurm):  # noqa: F811
+def test_termination_while_another_process_has_the_job_leaves_it_alone(tmp_path, fake_slurm):  # noqa: F811
     task = Task(tmp_path)
     task.text = task.text.replace("patience=0", "patience=20")
     with open(task.job.folder / "job.log", "a") as log:
@@ -313,7 +313,7 @@ def test_an_end_while_another_process_has_the_job_leaves_it_alone(tmp_path, fake
 
 
 @pytest.mark.parametrize(("number", "words"), [("2", "no job 2"), ("", "no job without a number"), ("99", "no job 99")])
-def test_a_number_that_is_none(tmp_path, number, words):
+def test_an_invalid_task_number(tmp_path, number, words):
     code, said = Task(tmp_path).run("", number=number)
     assert code == 2 and words in said and "--array=0-1" in said
 
@@ -328,14 +328,14 @@ def test_setup_and_threads(tmp_path):
     assert (tmp_path / "variables").read_text() == "threads 2, a word\n"
 
 
-def test_a_setup_that_fails_is_a_failure_with_a_reason(tmp_path):
+def test_a_failing_setup_is_a_failure_with_a_reason(tmp_path):
     task = Task(tmp_path, setup=["source nowhere/bin/activate", "touch never"])
     assert task.run("") == (1, "") and task.status() == "1\n"
     assert state_of(task.job, {}).reason == "exit status 1: the setup failed: source nowhere/bin/activate"
     assert "nowhere/bin/activate: No such file" in task.log() and not (tmp_path / "never").exists()
 
 
-def test_a_warning_saves_the_state_and_queues_the_job_again(tmp_path, fake_slurm):  # noqa: F811
+def test_a_warning_saves_the_state_and_requeues_the_job(tmp_path, fake_slurm):  # noqa: F811
     task = Task(tmp_path)
     process = task.start(WAITS)
     task.wait_for("waits")
@@ -345,14 +345,14 @@ def test_a_warning_saves_the_state_and_queues_the_job_again(tmp_path, fake_slurm
     assert process.wait(20) == 75 and process.stdout.read() == process.stderr.read() == ""
     # The whole array would have been queued again under the number of this job, 12.
     assert [arguments for _, arguments in fake_slurm.calls("scontrol")] == ["requeue 12_1"]
-    assert task.status() == "75\n" and task.log().splitlines()[-2:] == ["saved", "state saved; back into the queue"]
+    assert task.status() == "75\n" and task.log().splitlines()[-2:] == ["saved", "state saved; requeueing"]
     (task.job.folder / "checkpoint.npz").touch()
     assert task.run("echo 1 | tee out/seed=2/config.yaml > out/seed=2/image.png", SLURM_RESTART_COUNT="1") == (0, "")
     assert task.arguments()[2:] == ["--resume"] and "restart 1" in task.log() and state_of(task.job, {}).name == "done"
 
 
 @pytest.mark.parametrize("behaviour", ["exit 75", "touch waits; sleep 20 & wait"])
-def test_status_75_and_an_end_before_the_program_listens_queue_the_job_again(tmp_path, fake_slurm, behaviour):  # noqa: F811
+def test_status_75_and_an_early_signal_requeue_the_job(tmp_path, fake_slurm, behaviour):  # noqa: F811
     task = Task(tmp_path)
     process = task.start(behaviour)
     if "waits" in behaviour:
@@ -373,15 +373,15 @@ def test_a_warning_during_the_setup_does_not_start_the_program(tmp_path, fake_sl
     assert len(fake_slurm.calls("scontrol")) == 1 and task.status() == "75\n"
 
 
-def test_there_is_a_most_of_restarts(tmp_path, fake_slurm):  # noqa: F811
+def test_the_number_of_restarts_is_limited(tmp_path, fake_slurm):  # noqa: F811
     task = Task(tmp_path, restarts=2)
     assert task.run("exit 75", SLURM_RESTART_COUNT="2") == (75, "")
-    assert not fake_slurm.calls("scontrol") and "queued again 2 times" in task.log()
+    assert not fake_slurm.calls("scontrol") and "requeued 2 times" in task.log()
     assert task.run("exit 75", SLURM_RESTART_COUNT="1")[0] == 75
     assert len(fake_slurm.calls("scontrol")) == 1
 
 
-def test_a_job_that_slurm_ends_is_not_queued_again(tmp_path, fake_slurm):  # noqa: F811
+def test_a_job_that_slurm_terminates_is_not_requeued(tmp_path, fake_slurm):  # noqa: F811
     task = Task(tmp_path)
     process = task.start(WAITS)
     task.wait_for("waits")
@@ -391,7 +391,7 @@ def test_a_job_that_slurm_ends_is_not_queued_again(tmp_path, fake_slurm):  # noq
     assert not fake_slurm.calls("scontrol")
 
 
-def test_where_slurm_does_not_queue_again_the_state_is_there(tmp_path, fake_slurm):  # noqa: F811
+def test_if_slurm_does_not_requeue_the_state_is_kept(tmp_path, fake_slurm):  # noqa: F811
     fake_slurm.refuse("Requested operation is presently disabled\n")
     task = Task(tmp_path)
     task.text = task.text.replace("    sleep 5\n", "    sleep 0.01\n")
@@ -399,7 +399,7 @@ def test_where_slurm_does_not_queue_again_the_state_is_there(tmp_path, fake_slur
     assert len(fake_slurm.calls("scontrol")) == 3 and "presently disabled" in task.log() and task.status() == "75\n"
 
 
-def test_an_end_without_a_word_is_a_failure(tmp_path):
+def test_an_exit_without_a_message_is_a_failure(tmp_path):
     task = Task(tmp_path)
     process = task.start(WAITS)
     task.wait_for("waits")
@@ -408,10 +408,10 @@ def test_an_end_without_a_word_is_a_failure(tmp_path):
     deadline = time.monotonic() + 20
     while (found := state_of(task.job, {})).name == "running" and time.monotonic() < deadline:
         time.sleep(0.05)  # the system takes a moment to end all that held the lock
-    assert found.name == "failed" and found.reason.startswith("Slurm job 12_1 on node1 ended without a word")
+    assert found.name == "failed" and found.reason.startswith("Slurm job 12_1 on node1 exited without a message")
 
 
-def test_the_small_job_that_collects(tmp_path):
+def test_the_collection_job(tmp_path):
     program = tmp_path / "my python"
     program.write_text('#!/bin/bash\nprintf \'%s\\n\' "$PWD" "${@:2}"\n')
     program.chmod(0o755)

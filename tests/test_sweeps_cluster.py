@@ -1,4 +1,4 @@
-"""What jobs ask of a cluster: the keys, what they may hold, and what is said of a mistake."""
+"""The cluster options: the keys, their valid values, and error messages."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from styletransfer.sweeps.cluster import Cluster, seconds_of
 pytestmark = pytest.mark.usefixtures("studio")
 
 
-def test_the_keys_of_a_sweep_file_and_what_the_command_line_changes():
+def test_the_command_line_overrides_the_keys_of_a_sweep_file():
     plan = planned(
         vary={"seed": [1, 2]},
         cluster={"partition": "gpu", "gpus": 2, "memory": "8gb", "setup": "module load cuda/11.2", "time": "1-12"},
@@ -67,10 +67,10 @@ def test_times_are_those_of_slurm(time, seconds):
         ({"time": 5400}, "cluster.time: 5400: Input should be hours:minutes:seconds in quotes"),
         ({"time": "soon"}, "cluster.time: 'soon': Input should be hours"),
         ({"time": "0:00"}, "cluster.time: '0:00': Input should be hours"),
-        ({"time": "2"}, "cluster: time 2 is no longer than the warning before its end, 120 s"),
+        ({"time": "2"}, "cluster: time 2 must be longer than the warning before its end, 120 s"),
         ({"setup": ["a\nb"]}, "cluster.setup.0: 'a\\nb': Input should be one line"),
         ({"setup": 3}, "cluster.setup: 3: Input should be a valid tuple"),
-        ({"options": "constraint=a"}, "cluster.options: 'constraint=a': Input should be an option of sbatch"),
+        ({"options": "constraint=a"}, "cluster.options: 'constraint=a': Input should be an sbatch option"),
         ({"options": ["--time=3"]}, "'--time=3': Input should not be an option that has a key of its own, time"),
         ({"options": ["-pgpu"]}, "'-pgpu': Input should not be an option that has a key of its own, partition"),
         ({"options": ["--chdir=/"]}, "'--chdir=/': Input should not be an option that the job file"),
@@ -81,15 +81,15 @@ def test_times_are_those_of_slurm(time, seconds):
         (3, "cluster: 3: Input should be a valid dictionary"),
     ],
 )
-def test_a_mistake_is_one_line(keys, words):
+def test_an_error_is_one_line(keys, words):
     with pytest.raises(UserError) as caught:
         planned(vary={"seed": [1]}, cluster=keys)
     assert str(caught.value).startswith("sweep trial.yaml: ") and words in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
-def test_a_mistake_on_the_command_line_is_one_line():
+def test_an_error_on_the_command_line_is_one_line():
     with pytest.raises(UserError, match=r"^cluster\.memory: 'x': Input should be a number and a unit"):
         Cluster().changed({"memory": "x"})
-    with pytest.raises(UserError, match=r"^cluster: time 1 is no longer than"):
+    with pytest.raises(UserError, match=r"^cluster: time 1 must be longer than"):
         Cluster().changed({"time": "1"})

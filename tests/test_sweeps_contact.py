@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("studio")
 
 @pytest.fixture
 def written(monkeypatch):
-    """What is written into pictures, with its place."""
+    """The text drawn into pictures, with its position."""
     found = {}
     write = ImageDraw.ImageDraw.text
 
@@ -49,7 +49,7 @@ def test_the_contact_sheet_has_rows_and_columns_with_labels_and_pictures(written
     assert label.getextrema()[0][0] < 128
 
 
-def test_one_key_is_one_row_and_photographs_stand_above(written):
+def test_one_key_is_one_row_with_photographs_above(written):
     plan = planned(vary={"content.image": ["photo.png", "photo.png"]})
     finish(plan.jobs[0])
     sheet = contact.contact_sheet(plan)
@@ -58,13 +58,13 @@ def test_one_key_is_one_row_and_photographs_stand_above(written):
 
 
 @pytest.mark.parametrize(("count", "columns"), [(1, 1), (2, 2), (5, 3), (50, 6)])
-def test_jobs_one_by_one_are_in_a_simple_grid_with_labels_below(written, count, columns):
+def test_listed_jobs_are_in_a_plain_grid_with_labels_below(written, count, columns):
     plan = planned(jobs=[{"seed": number} for number in range(count)])
     finish(plan.jobs[0])
     assert contact.contact_sheet(plan).width == contact.GAP + columns * (contact.CELL + contact.GAP)
     assert all(written[f"seed={number}"] for number in range(count)) and written["seed=0"][1] > 192
 
 
-def test_odd_labels_can_be_written():
+def test_unusual_labels_can_be_drawn():
     plan = planned(jobs=[{"content.image": "绘\u202e画 \U0001f3a8" * 50}, {"style.images": ["a" * 300 + ".jpg"] * 2}])
     assert contact.contact_sheet(plan).width > 0

@@ -1,4 +1,4 @@
-"""Running on this machine: how cores and memory are divided, and what is left to a cluster."""
+"""Running on this machine: the division of cores and memory, and jobs left to a cluster."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from sweeping import finish, planned, studio  # noqa: F401
 
 from styletransfer import config as configs
-from styletransfer.support.byte_sizes import bytes_of
+from styletransfer.support.byte_sizes import parse_size
 from styletransfer.support.errors import Interrupted
 from styletransfer.sweeps import local
 from styletransfer.sweeps.states import State, state_of
@@ -38,12 +38,12 @@ def test_memory_is_divided_unless_the_user_decides():
     other.folder.mkdir(parents=True)
     (other.folder / "checkpoint.npz").touch()
     assert local.with_its_share(other, 2, 10**9) is other  # its tiles would need what they needed before
-    assert bytes_of(local.with_its_share(job, 2, 5).config.memory) == 10**6
-    assert bytes_of(local.with_its_share(job, 2, 10**15).config.memory) == 5 * 10**14
+    assert parse_size(local.with_its_share(job, 2, 5).config.memory) == 10**6
+    assert parse_size(local.with_its_share(job, 2, 10**15).config.memory) == 5 * 10**14
 
 
 @pytest.mark.parametrize(("at_once", "memory"), [(1, None), (2, "4.0GB"), (9, "2.666GB")])
-def test_jobs_side_by_side_are_told_their_shares(monkeypatch, at_once, memory):
+def test_concurrent_jobs_get_their_shares(monkeypatch, at_once, memory):
     plan = planned(vary={"seed": [1, 2, 3]})
     monkeypatch.setattr(local.memory, "limit", lambda asked: 8 * 10**9)
     monkeypatch.setattr(local, "command_of", lambda job: ["true"])
@@ -52,16 +52,16 @@ def test_jobs_side_by_side_are_told_their_shares(monkeypatch, at_once, memory):
     assert [config.memory for config in told] == [memory] * 3
 
 
-def test_what_a_cluster_has_is_left_to_it():
+def test_jobs_of_a_cluster_are_left_to_it():
     plan = planned(vary={"seed": [1, 2, 3]})
     finish(plan.jobs[0])
     said = []
     queue = {"seed=1": State("queued"), "seed=2": State("queued"), "seed=3": State("running")}
     local.run_here(plan, 2, said.append, queue)
-    assert said == ["1 of 3 done already", "2 left to the cluster"] and not plan.jobs[1].folder.exists()
+    assert said == ["1 of 3 already done", "2 left to the cluster"] and not plan.jobs[1].folder.exists()
 
 
-def test_where_a_job_began_on_a_cluster_is_forgotten(monkeypatch):
+def test_the_record_of_a_cluster_start_is_removed(monkeypatch):
     job = planned(jobs=[{"seed": 1}]).jobs[0]
     job.folder.mkdir(parents=True)
     (job.folder / "job.begun").write_text("Slurm job 7_4 on node1\n")
@@ -70,7 +70,7 @@ def test_where_a_job_began_on_a_cluster_is_forgotten(monkeypatch):
     assert not (job.folder / "job.begun").exists() and (job.folder / "job.yaml").exists()
 
 
-def test_a_look_at_a_job_does_not_keep_it_from_being_started(monkeypatch):
+def test_querying_a_job_does_not_prevent_its_start(monkeypatch):
     job = planned(jobs=[{}]).jobs[0]
     job.folder.mkdir(parents=True)
     monkeypatch.setattr(local, "command_of", lambda job: ["true"])
@@ -83,7 +83,7 @@ def test_a_look_at_a_job_does_not_keep_it_from_being_started(monkeypatch):
     assert process is not None and process.wait() == 0
 
 
-def test_a_folder_that_cannot_be_used_is_the_fault_of_its_job_alone(monkeypatch):
+def test_an_unusable_folder_fails_only_its_job(monkeypatch):
     plan = planned(vary={"seed": [1, 2, 3, 4]})
     good, taken, endless, gone = plan.jobs
     plan.folder.mkdir(parents=True)
@@ -108,7 +108,7 @@ def test_a_folder_that_cannot_be_used_is_the_fault_of_its_job_alone(monkeypatch)
         (2, r"^interrupted, but not all states were saved: run the same"),
     ],
 )
-def test_what_an_interruption_says_is_true(monkeypatch, signals, words):
+def test_the_message_of_an_interruption_is_true(monkeypatch, signals, words):
     (job,) = planned(jobs=[{}]).jobs
     listening, told = job.folder / "listening", job.folder / "told"
     end = "exec sleep 20" if signals == 2 else "exit 75"
@@ -127,4 +127,6 @@ def test_what_an_interruption_says_is_true(monkeypatch, signals, words):
     with pytest.raises(Interrupted, match=words):
         local.run_here(planned(jobs=[{}]), 1, said.append)
     hand.join()
-    assert said[:-1] == ["stopping 1 running", "ending 1 at once"][:signals] and state_of(job).name == "left"
+    assert (
+        said[:-1] == ["stopping running jobs: 1", "killing running jobs: 1"][:signals] and state_of(job).name == "left"
+    )

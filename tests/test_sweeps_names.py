@@ -1,4 +1,4 @@
-"""Names of jobs: labels, and folders that no file system stumbles over."""
+"""Names of jobs: labels, and folder names that are safe on any file system."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def names_of(plan):
     return [job.name for job in plan.jobs]
 
 
-def test_keys_of_one_name_are_told_apart():
+def test_keys_with_the_same_name_are_distinguished():
     plan = planned(vary={"style.weight": [1], "content.weight": [2]})
     assert names_of(plan) == ["style.weight=1,content.weight=2"]
 
 
-def test_pictures_of_one_name_are_told_apart():
+def test_pictures_with_the_same_name_are_distinguished():
     plan = planned(vary={"content.image": ["a/x.jpg", "b/x.jpg", "b/X.jpg"], "style.images": ["n.jpg"]})
     assert names_of(plan) == ["a-x,n", "b-x,n", "X,n"]
 
@@ -51,7 +51,7 @@ def test_pictures_of_one_name_are_told_apart():
         ["x.jpg", "X.jpg", "x.JPG"],
     ],
 )
-def test_no_folder_becomes_that_of_another_job(values):
+def test_no_folder_is_reused_by_another_job(values):
     def folders(values):
         return dict(zip(values, names_of(planned(vary={"content.image": values}))))
 
@@ -63,14 +63,14 @@ def test_no_folder_becomes_that_of_another_job(values):
                 assert all(folder != other for name, other in first.items() if name != value), few
 
 
-def test_jobs_with_one_label_are_told_apart_by_what_they_set():
+def test_jobs_with_the_same_label_are_distinguished_by_their_overrides():
     one, two = ({"tile": "auto"}, {"precision": "auto"})
     assert names_of(planned(jobs=[one, two])) == names_of(planned(jobs=[two, one]))[::-1]
     first, second = names_of(planned(jobs=[one, dict(one)]))
     assert second == f"{first}-2"
 
 
-def test_a_name_stays_when_values_are_added():
+def test_names_do_not_change_when_values_are_added():
     few, many = (planned(vary={"style.images": values, "size": [64]}) for values in (["b.jpg"], ["a.jpg", "b.jpg"]))
     assert set(names_of(few)) < set(names_of(many))
 

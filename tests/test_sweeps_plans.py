@@ -1,4 +1,4 @@
-"""The sweep file: the jobs it stands for, and mistakes in it. No job runs here."""
+"""The sweep file: its jobs, and errors in it. No job runs here."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ def test_every_combination_is_a_job_and_the_last_key_varies_fastest():
     )
 
 
-def test_jobs_one_by_one():
+def test_listed_jobs():
     plan = planned(jobs=[{"content.image": "a/one.jpg", "seed": 3}, {"optimizer.name": "adam"}, {}], output="out")
     assert names(plan) == ["one,seed=3", "adam", "base"] and plan.columns is None
     assert plan.keys == ("content.image", "seed", "optimizer.name")
     assert plan.jobs[0].config.seed == 3 and plan.jobs[1].config.content.image == "photo.png"
 
 
-def test_what_all_jobs_share_and_what_wins():
+def test_shared_settings_and_their_precedence():
     plan = planned(["seed=2", "tv.weight=1"], set={"seed": 1, "size": 50}, vary={"size": [60, 70]})
     assert [(job.config.size, job.config.seed, job.config.tv.weight) for job in plan.jobs] == [(60, 2, 1), (70, 2, 1)]
 
 
-def test_the_base_may_be_a_file_and_its_output_does_not_count():
+def test_the_base_may_be_a_file_whose_output_is_ignored():
     plan = planned(base="configs/starry.yaml", vary={"seed": [0, 1]})
     assert plan.jobs[1].config.content.image == "input/coffee.jpg"
     assert str(plan.jobs[1].folder) == plan.jobs[1].config.output.folder == "output/sweeps/trial/seed=1"
@@ -68,30 +68,30 @@ def test_the_base_may_be_a_file_and_its_output_does_not_count():
         ({"vary": {"size": [1]}, "base": 3}, "base: 3: Input should be a config file, or keys and values"),
         ({"vary": {"size": [1]}, "base": "~nobody-here/x"}, "home folder of an unknown user"),
         ({"vary": {"size": [1]}, "base": "nowhere.yaml"}, "config nowhere.yaml: No such file"),
-        ({"vary": {"size": list(range(1001))}}, "1,001 jobs are more than"),
-        ({"vary": {"output.folder": ["a"]}}, "output.folder: each job has a folder of its own"),
-        ({"vary": {"size": [1]}, "set": {"output.folder": "a"}}, "output.folder: each job has a folder of its own"),
-        ({"vary": {"size": [1]}, "set": {"output": {"folder": "a"}}}, "output: each job has a folder of its own"),
+        ({"vary": {"size": list(range(1001))}}, "1,001 jobs, but a sweep may have at most"),
+        ({"vary": {"output.folder": ["a"]}}, "output.folder: each job has its own folder"),
+        ({"vary": {"size": [1]}, "set": {"output.folder": "a"}}, "output.folder: each job has its own folder"),
+        ({"vary": {"size": [1]}, "set": {"output": {"folder": "a"}}}, "output: each job has its own folder"),
         (
             {"jobs": [{}, {"style.weight": 7, "style": {"images": "a.jpg"}}]},
-            "sweep trial.yaml: style.weight is set, and all of style too; expected one of them",
+            "sweep trial.yaml: style.weight and all of style are set; expected only one of them",
         ),
-        ({"vary": {"optimizer": [{}], "optimizer.schedule.step": [1]}}, "optimizer.schedule.step is set, and all of"),
-        ({"vary": {"size": [1]}, "set": {"tv.weight": 1, "tv": {}}}, "tv.weight is set, and all of tv too"),
-        ({"jobs": [{"style": {"images": "a.jpg"}}], "set": {"style.weight": 7}}, "style.weight is set, and all of"),
+        ({"vary": {"optimizer": [{}], "optimizer.schedule.step": [1]}}, "optimizer.schedule.step and all of"),
+        ({"vary": {"size": [1]}, "set": {"tv.weight": 1, "tv": {}}}, "tv.weight and all of tv are set"),
+        ({"jobs": [{"style": {"images": "a.jpg"}}], "set": {"style.weight": 7}}, "style.weight and all of"),
         ({"vary": {"size.x": [1]}}, "job x=1: size.x: size is not a section"),
         ({"vary": {"size": [64, "big"]}}, "sweep trial.yaml, job big: size: 'big': Input should be a valid integer"),
         ({"vary": {"content.imgae": ["a.jpg"]}}, "job a: unknown key 'content.imgae'; did you mean 'image'?"),
         ({"jobs": [{}, {"content.layers": {"relu9_1": 1}}]}, "job relu9_1: content.layers: vgg_slim has no layer"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_one_line(keys, words):
+def test_an_error_is_one_line(keys, words):
     with pytest.raises(UserError) as caught:
         planned(**keys)
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_section_for_all_jobs_and_a_key_of_it_that_varies_go_together():
+def test_a_shared_section_may_have_a_varying_key():
     plan = planned(["output={save_every: 7}"], set={"style": {"images": "a.jpg"}}, vary={"style.weight": [3]})
     (config,) = (job.config for job in plan.jobs)
     assert (list(config.style.images), config.style.weight, config.output.save_every) == (["a.jpg"], 3, 7)
@@ -99,7 +99,7 @@ def test_a_section_for_all_jobs_and_a_key_of_it_that_varies_go_together():
 
 
 @pytest.mark.parametrize("assignment", ["size=3", "init.kind=noise", "output.folder=x", "output={folder: /tmp/x}"])
-def test_an_assignment_without_effect_is_refused(assignment):
+def test_an_assignment_without_effect_is_rejected(assignment):
     with pytest.raises(UserError, match=f"--set {assignment}: "):
         planned([assignment], vary={"size": [1], "init": [{"kind": "content"}]})
 
@@ -108,7 +108,7 @@ def test_an_assignment_without_effect_is_refused(assignment):
 
 
 @pytest.mark.parametrize("path", sorted((PROJECT / "configs" / "sweeps").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_sweep_of_the_project_is_in_order(path):
+def test_every_sweep_of_the_project_is_valid(path):
     plan = plans.plan(path)
     assert plan.folder.name == path.stem and len(plan.jobs) > 1
     assert f"python scripts/submit.py configs/sweeps/{path.name}\n" in path.read_text()

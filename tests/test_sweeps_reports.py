@@ -13,7 +13,7 @@ from styletransfer.sweeps import reports
 pytestmark = pytest.mark.usefixtures("studio")
 
 
-def test_results_are_a_row_a_job():
+def test_results_have_one_row_per_job():
     plan = planned(vary={"content.layers": [{"relu1_2": 1}, {"relu2_2": 1}], "content.image": ["photo.png"]})
     finish(plan.jobs[0], total=0.1)
     finish(plan.jobs[1], 2, "error: a reason, with commas")

@@ -1,4 +1,4 @@
-"""What is sent to Slurm, and what Slurm has of it; shell scripts stand in the place of its commands."""
+"""Submitting to Slurm and querying its queue, with shell scripts in place of its commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from styletransfer import config as configs
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps import batch, slurm
 from styletransfer.sweeps.cluster import Cluster
-from styletransfer.sweeps.states import State, to_begin_anew
+from styletransfer.sweeps.states import State, jobs_to_restart
 
 pytestmark = pytest.mark.usefixtures("studio")
 
@@ -27,7 +27,7 @@ def entry(plan, number, state, reason="None", file="array-1.sbatch", array=101):
     return f"{array}|{number}|{state}|{reason}|{(plan.folder / 'slurm' / file).resolve()}"
 
 
-def test_what_is_left_is_sent_as_one_array_and_the_collection_after_it(fake_slurm):  # noqa: F811
+def test_remaining_jobs_are_submitted_as_one_array_followed_by_the_collection(fake_slurm):  # noqa: F811
     plan = planned(vary={"seed": [1, 2, 3]}, output="it's out é")
     finish(plan.jobs[1])
     count, said = send(plan, partition="gpu")
@@ -36,8 +36,8 @@ def test_what_is_left_is_sent_as_one_array_and_the_collection_after_it(fake_slur
         (here, "--parsable array-1.sbatch"), (here, "--parsable --dependency=afterany:101 collect.sbatch"),
     ]  # fmt: skip
     assert count == 2 and said == [
-        "sent 2 of 3 jobs as Slurm array 101: it's out é/slurm/array-1.sbatch",
-        "Slurm job 102 makes contact.png and results.csv when the array is over",
+        "submitted 2 of 3 jobs as Slurm array 101: it's out é/slurm/array-1.sbatch",
+        "Slurm job 102 makes contact.png and results.csv when the array has finished",
     ]
     text = (plan.folder / "slurm" / "array-1.sbatch").read_text()
     assert batch.jobs_in(text) == ["seed=1", "seed=3"] and "#SBATCH --partition=gpu\n" in text
@@ -45,7 +45,7 @@ def test_what_is_left_is_sent_as_one_array_and_the_collection_after_it(fake_slur
     assert "trial.yaml --collect" in (plan.folder / "slurm" / "collect.sbatch").read_text()
 
 
-def test_nothing_is_sent_twice(fake_slurm):  # noqa: F811
+def test_no_job_is_submitted_twice(fake_slurm):  # noqa: F811
     plan = planned(vary={"seed": [1, 2, 3, 4]})
     send(plan)
     fake_slurm.queue(entry(plan, 0, "RUNNING"), entry(plan, 3, "PENDING"), "102|N/A|PENDING|Dependency|(null)")
@@ -61,7 +61,7 @@ def test_nothing_is_sent_twice(fake_slurm):  # noqa: F811
     assert send(plan) == (0, []) and len(fake_slurm.calls("sbatch")) == 3
 
 
-def test_what_slurm_has_of_a_sweep(fake_slurm, tmp_path):  # noqa: F811
+def test_the_queue_of_a_sweep(fake_slurm, tmp_path):  # noqa: F811
     plan = planned(vary={"seed": [1, 2, 3, 4, 5]}, output="it's | é")
     assert slurm.queue_of(plan) is None and not fake_slurm.calls("squeue")
     send(plan)
@@ -86,18 +86,18 @@ def test_what_slurm_has_of_a_sweep(fake_slurm, tmp_path):  # noqa: F811
     assert f"--user={os.getuid()} " in fake_slurm.calls("squeue")[-1][1]
 
 
-def test_a_job_file_that_is_gone_is_an_error(fake_slurm):  # noqa: F811
+def test_a_missing_job_file_is_an_error(fake_slurm):  # noqa: F811
     plan = planned(vary={"seed": [1, 2]})
     send(plan)
     fake_slurm.queue(entry(plan, 0, "PENDING", file="mine.sbatch"))
-    with pytest.raises(UserError, match=r"^Slurm job 101 was sent with .*mine\.sbatch: No such file"):
+    with pytest.raises(UserError, match=r"^Slurm job 101 was submitted with .*mine\.sbatch, .*: No such file"):
         slurm.queue_of(plan)
 
 
-def test_nothing_is_written_where_slurm_is_not(monkeypatch):
+def test_nothing_is_written_without_slurm(monkeypatch):
     plan = planned(jobs=[{}])
     monkeypatch.setenv("PATH", "/nonexistent")
-    with pytest.raises(UserError, match=r"^there is no sbatch here: --cluster slurm is for the login node"):
+    with pytest.raises(UserError, match=r"^sbatch not found: run --cluster slurm on the login node"):
         send(plan)
     assert not plan.folder.exists()
 
@@ -105,19 +105,19 @@ def test_nothing_is_written_where_slurm_is_not(monkeypatch):
 @pytest.mark.parametrize(
     ("output", "keys", "words"),
     [
-        ("50%", {}, "Slurm cannot work"),
-        ("out", {"setup": ["("]}, "is no line of bash"),
+        ("50%", {}, "Slurm does not support"),
+        ("out", {"setup": ["("]}, "is not a complete line of bash"),
         ("out", {"gpus": "0"}, "device"),
     ],
 )
-def test_nothing_is_written_or_sent_where_something_is_at_fault(fake_slurm, output, keys, words):  # noqa: F811
+def test_nothing_is_written_or_submitted_if_anything_is_invalid(fake_slurm, output, keys, words):  # noqa: F811
     plan = planned(jobs=[{"device": "gpu:0"}], output=output)
     with pytest.raises(UserError, match=words):
         send(plan, **keys)
     assert not plan.folder.exists() and not fake_slurm.calls("sbatch")
 
 
-def test_what_slurm_refuses_is_said_in_one_line(fake_slurm):  # noqa: F811
+def test_a_rejection_by_slurm_is_reported_in_one_line(fake_slurm):  # noqa: F811
     plan = planned(jobs=[{}])
     fake_slurm.refuse("sbatch: warning: a word\nsbatch: error: invalid partition specified: gpu\n")
     with pytest.raises(UserError, match=r"^sbatch: invalid partition specified: gpu$"):
@@ -125,7 +125,7 @@ def test_what_slurm_refuses_is_said_in_one_line(fake_slurm):  # noqa: F811
     assert len(fake_slurm.calls("sbatch")) == 1
 
 
-def test_a_queue_that_does_not_answer_stops_what_would_be_sent(fake_slurm):  # noqa: F811
+def test_nothing_is_submitted_if_the_queue_does_not_answer(fake_slurm):  # noqa: F811
     plan = planned(jobs=[{}])
     (plan.folder / "slurm").mkdir(parents=True)
     (fake_slurm.folder / "silent").write_text("slurm_load_jobs error: Unable to contact slurm controller\n")
@@ -134,26 +134,26 @@ def test_a_queue_that_does_not_answer_stops_what_would_be_sent(fake_slurm):  # n
     assert not fake_slurm.calls("sbatch") and list((plan.folder / "slurm").glob("*.sbatch")) == []
 
 
-def test_a_collection_that_is_refused_is_no_error(fake_slurm):  # noqa: F811
+def test_a_rejected_collection_is_not_an_error(fake_slurm):  # noqa: F811
     plan = planned(jobs=[{}])
     script = fake_slurm.folder / "sbatch"
     script.write_text(script.read_text().replace("cat refuse", '[[ $* = *collect* ]] && echo "no GPU" >&2 && exit 1 #'))
     count, said = send(plan)
-    assert count == 1 and said[1] == "contact.png and results.csv are left to you, with --collect: sbatch: no GPU"
+    assert count == 1 and said[1] == "make contact.png and results.csv with --collect: sbatch: no GPU"
 
 
-def test_two_do_not_send_at_once(fake_slurm):  # noqa: F811
+def test_two_processes_do_not_submit_at_the_same_time(fake_slurm):  # noqa: F811
     plan = planned(jobs=[{}])
     folder = Path(plan.folder / "slurm")
     folder.mkdir(parents=True)
     with open(folder / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match=r"another submit\.py is sending this sweep just now"):
+        with pytest.raises(UserError, match=r"another submit\.py is submitting this sweep"):
             send(plan)
     assert not fake_slurm.calls("sbatch")
 
 
-def test_a_job_that_tiles_make_fit_is_told_what_it_may_use(fake_slurm):  # noqa: F811
+def test_a_job_that_fits_with_tiles_gets_a_memory_limit(fake_slurm):  # noqa: F811
     plan = planned(jobs=[{}, {"size": 6000, "model": "vgg19", "optimizer.name": "adam"}])
     send(plan)
     told = [configs.parse(configs.read_file(job.folder / "job.yaml"), "").memory for job in plan.jobs]
@@ -162,7 +162,7 @@ def test_a_job_that_tiles_make_fit_is_told_what_it_may_use(fake_slurm):  # noqa:
     assert "memory: null" in (plan.jobs[1].folder / "job.yaml").read_text()
 
 
-def test_force_lets_what_failed_or_has_changed_begin_anew_unless_it_is_queued(fake_slurm):  # noqa: F811
+def test_force_restarts_failed_and_changed_jobs_unless_queued(fake_slurm):  # noqa: F811
     before = planned(["size=41"], vary={"seed": [1, 2, 3]})
     send(before)
     for job in before.jobs:
@@ -174,7 +174,7 @@ def test_force_lets_what_failed_or_has_changed_begin_anew_unless_it_is_queued(fa
     (plan.jobs[2].folder / "checkpoint.npz").touch()
     fake_slurm.queue(entry(plan, 2, "PENDING"))
     queue = slurm.queue_of(plan)
-    anew = to_begin_anew(plan, queue)
+    anew = jobs_to_restart(plan, queue)
     assert slurm.next_file(plan) == "array-2.sbatch"
     assert [job.name for job in slurm.to_send(plan, queue)] == ["seed=4"]
     assert [job.name for job in slurm.to_send(plan, queue, anew)] == ["seed=1", "seed=4"]
@@ -184,9 +184,9 @@ def test_force_lets_what_failed_or_has_changed_begin_anew_unless_it_is_queued(fa
     assert (plan.jobs[2].folder / "checkpoint.npz").exists()
 
 
-def test_nothing_is_forgotten_where_something_is_at_fault(fake_slurm):  # noqa: F811
+def test_nothing_is_removed_if_anything_is_invalid(fake_slurm):  # noqa: F811
     plan = planned(jobs=[{"memory": "9GB"}])
     finish(plan.jobs[0], 3)
-    with pytest.raises(UserError, match="a job is given 8GB"):
+    with pytest.raises(UserError, match="a job gets 8GB"):
         slurm.send(plan, Cluster(memory="8GB"), ["trial.yaml"], print, force=True)
     assert (plan.jobs[0].folder / "image.png").exists()

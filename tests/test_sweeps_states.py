@@ -1,4 +1,4 @@
-"""What has become of a job: its folder says so, and the queue of a cluster."""
+"""The state of a job, from its folder and from the queue of a cluster."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sweeping import finish, planned, studio  # noqa: F401
 
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps import command, local, reports
-from styletransfer.sweeps.states import State, check_settings, forget, state_of, to_begin_anew
+from styletransfer.sweeps.states import State, check_settings, forget, jobs_to_restart, state_of
 
 pytestmark = pytest.mark.usefixtures("studio")
 
@@ -31,44 +31,44 @@ def test_states():
         assert reports.summary(plan) == "1 done, 1 running, 1 unfinished, 3 failed, 1 left"
     assert [state.name for state in states] == ["done", "failed", "failed", "failed", "unfinished", "running", "left"]
     assert states[1].reason == "picture x.jpg: no such file" and "no finite number" in states[2].reason
-    assert states[3].reason == "killed by signal 9; the last it said: step 10 of 20"
+    assert states[3].reason == "killed by signal 9; last output: step 10 of 20"
     options = [command.command_of(job)[4:] for job in plan.jobs]
     assert options == [["--force"], [], ["--force"], [], ["--resume"], [], []]
     assert reports.report(plan).splitlines()[1] == "seed=1: failed: picture x.jpg: no such file"
 
 
-def test_a_picture_made_with_other_settings_is_not_taken_for_done():
+def test_a_picture_with_other_settings_is_not_done():
     plan = planned(vary={"seed": [0, 1]})
     finish(plan.jobs[1])
     check_settings(plan)
     check_settings(planned(["memory=3GB"], vary={"seed": [0, 1]}))  # which changes nothing but rounding
     with pytest.raises(
-        UserError, match=r"job seed=1: output/sweeps/trial/seed=1 holds a run with another tv\.weight; "
+        UserError, match=r"job seed=1: output/sweeps/trial/seed=1 contains a run with another tv\.weight; "
     ):
         check_settings(planned(["tv.weight=7"], vary={"seed": [0, 1]}))
 
 
-def test_a_picture_made_by_an_earlier_version_is_not_taken_for_done():
+def test_a_picture_of_an_earlier_version_is_not_done():
     plan = planned(vary={"seed": [0, 1]})
     finish(plan.jobs[1])
     config = plan.jobs[1].folder / "config.yaml"
     config.write_text(config.read_text().replace("\nnormalization:", "\nconvention:"))
-    with pytest.raises(UserError, match=r"^job seed=1: .* holds a run with another set of keys; begin such jobs anew"):
+    with pytest.raises(UserError, match=r"^job seed=1: .* contains a run with another set of keys; restart such jobs"):
         check_settings(plan)
-    assert to_begin_anew(plan) == [plan.jobs[1]]
+    assert jobs_to_restart(plan) == [plan.jobs[1]]
 
 
 def changed(assignment):
-    """Whether jobs in the sweep's folders, with that setting changed, are refused."""
+    """Whether the jobs of the sweep are rejected with the given setting changed."""
     try:
         check_settings(planned([assignment], vary={"seed": [0, 1]}))
     except UserError as error:
-        assert f"holds a run with another {assignment.partition('=')[0]}; begin such jobs anew" in str(error)
+        assert f"contains a run with another {assignment.partition('=')[0]}; restart such jobs" in str(error)
         return True
     return False
 
 
-def test_what_may_change_depends_on_how_far_a_job_is():
+def test_which_settings_may_change_depends_on_the_state_of_a_job():
     settings = ("output.save_every=7", "output.checkpoint_every=7", "output.denoise=0.1", "stop.max_iterations=7")
     job = planned(vary={"seed": [0, 1]}).jobs[1]
     assert not any(changed(setting) for setting in settings)  # there is nothing
@@ -85,7 +85,7 @@ def test_what_may_change_depends_on_how_far_a_job_is():
     assert not changed("tv.weight=7")  # it begins anew in any case
 
 
-def test_what_begins_anew_is_what_failed_or_was_another_run():
+def test_failed_and_changed_jobs_are_restarted():
     names = ("done", "other", "failed", "diverged", "unfinished", "other state", "queued", "nothing")
     plan = planned(vary={"seed": list(range(len(names)))})
     jobs = dict(zip(names, plan.jobs))
@@ -102,7 +102,7 @@ def test_what_begins_anew_is_what_failed_or_was_another_run():
         (jobs[name].folder / "checkpoint.npz").touch()
         (jobs[name].folder / "checkpoint.previous.npz").touch()
         (jobs[name].folder / "image.png").unlink(missing_ok=True)
-    anew = to_begin_anew(plan, {jobs["queued"].name: State("queued")})
+    anew = jobs_to_restart(plan, {jobs["queued"].name: State("queued")})
     assert [name for name in names if jobs[name] in anew] == ["other", "failed", "diverged", "other state"]
     for job in anew:
         forget(job)
@@ -112,12 +112,12 @@ def test_what_begins_anew_is_what_failed_or_was_another_run():
     assert command.command_of(jobs["unfinished"])[4:] == ["--resume"] and state_of(jobs["done"]).name == "done"
 
 
-def test_what_runs_is_not_made_to_begin_anew():
+def test_running_jobs_are_not_restarted():
     (job,) = planned(jobs=[{}]).jobs
     finish(job)
     with open(job.folder / "job.log", "a") as log:
         fcntl.flock(log, fcntl.LOCK_EX)
-        assert to_begin_anew(planned(["size=41"], jobs=[{}])) == []
+        assert jobs_to_restart(planned(["size=41"], jobs=[{}])) == []
         forget(job)
     assert state_of(job).name == "done"
 
@@ -133,24 +133,24 @@ def test_a_run_that_diverged_is_never_done():
 
 
 @pytest.mark.parametrize("status", [None, 0, 75, 2, 3, -9])
-def test_a_picture_that_was_made_by_hand_is_done(status):
+def test_a_picture_made_by_hand_is_done(status):
     (job,) = planned(jobs=[{}]).jobs
     finish(job)
     (job.folder / "job.status").write_text("" if status is None else f"{status}\n")
     assert state_of(job).name == state_of(job, {job.name: State("queued")}).name == "done"
 
 
-def test_a_folder_that_cannot_be_looked_into_is_the_fault_of_its_job():
+def test_a_job_with_an_unreadable_folder_has_failed():
     job, other = planned(vary={"seed": [0, 1]}).jobs
     finish(other)
     job.folder.symlink_to("x" * 300)
     assert state_of(job) == State("failed", f"{job.folder}/config.yaml: File name too long")
-    assert to_begin_anew(planned(vary={"seed": [0, 1]})) == [job]
+    assert jobs_to_restart(planned(vary={"seed": [0, 1]})) == [job]
     forget(job)
     check_settings(planned(vary={"seed": [0, 1]}))
 
 
-def test_the_queue_of_a_cluster_says_more_than_the_folder():
+def test_the_queue_takes_precedence_over_the_folder():
     plan = planned(vary={"seed": list(range(7))})
     done, begins, again, waits, lost, stopped, _ = plan.jobs
     finish(done)
@@ -170,7 +170,7 @@ def test_the_queue_of_a_cluster_says_more_than_the_folder():
         "done", "running", "queued", "queued", "failed", "unfinished", "left",
     ]  # fmt: skip
     assert state_of(lost, queue).reason == (
-        "Slurm job 7_4 on node1 ended without a word: killed, or out of memory or time; the last it said: step 10 of 20"
+        "Slurm job 7_4 on node1 exited without a message: killed, or out of memory or time; last output: step 10 of 20"
     )
     assert state_of(lost).name == "left"  # it may be running, for all we know
     assert reports.sentence(again, queue) == "seed=2: queued: QOSMaxJobs"

@@ -1,4 +1,4 @@
-"""Tiles cover an image, own every value once, and see all that an owned value sees; tiled is untiled."""
+"""Tiles cover an image, own every value once, and include its receptive field; tiled results equal untiled ones."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def covered(draw):
 
 @given(covered())
 @settings(max_examples=300, deadline=None)
-def test_sections_hand_on_what_the_network_hands_on(case):
+def test_sections_compute_the_layers_of_the_network(case):
     spec, layers, height, width, side = case
     found = sections(spec, layers, height, width, side)
     assert sorted(layer for section in found for layer in section.layers) == sorted(layers)
@@ -52,7 +52,7 @@ def test_sections_hand_on_what_the_network_hands_on(case):
 
 @given(covered())
 @settings(max_examples=300, deadline=None)
-def test_every_value_is_owned_once_and_all_that_its_gradient_comes_from_is_seen(case):
+def test_every_value_is_owned_once_and_the_halo_suffices_for_its_gradient(case):
     spec, layers, height, width, side = case
     first, *others = sections(spec, layers, height, width, side)
     assert first.tiling.height <= min(side, height) and first.tiling.width <= min(side, width)
@@ -90,14 +90,14 @@ def check_layer(section, layer, height, width):
     assert (owners == 1).all() and (pixel_owners == 1).all(), layer
 
 
-def test_a_cover_known_by_heart():
+def test_a_known_cover():
     tiling = cover(models.load("vgg19").SPEC, ["relu1_1"], 10, 4, (7, 7))
     assert (tiling.height, tiling.width, tiling.whole) == (7, 4, False)
     assert [tile.rows for tile in tiling] == [Span(0, 0, 5), Span(3, 5, 10)]
     assert {tile.columns for tile in tiling} == {Span(0, 0, 4)}
 
 
-def test_sections_known_by_heart():
+def test_known_sections():
     spec = models.load("vgg19").SPEC
     found = sections(spec, [*spec.style_layers, "relu4_2"], 2731, 4096, 512)
     assert [(section.after, section.layers, section.cut) for section in found] == [
@@ -115,7 +115,7 @@ def test_sections_known_by_heart():
     assert computed / len(found) < 1.15
 
 
-def test_sections_that_need_one_window_between_them_are_one():
+def test_consecutive_sections_that_need_one_window_are_merged():
     spec = models.load("vgg19").SPEC
     found = sections(spec, spec.style_layers, 900, 900, 640)
     assert [section.after for section in found] == [None, "pool2"]
@@ -127,19 +127,19 @@ def test_no_tile_size_is_one_section_and_one_tile():
     assert section.whole and section.cut is None
 
 
-def test_a_picture_of_which_nothing_is_handed_on_has_sections_all_the_same():
-    """Memory is foretold of such, too, when a size is looked for that fits."""
+def test_a_picture_too_small_for_the_network_still_has_sections():
+    """Memory is estimated for such pictures too, in the search for a size that fits."""
     spec, layers = models.load("squeezenet").SPEC, ("pool1", "fire2_squeeze")
     found = sections(spec, layers, 3, 29, smallest_tile(spec, layers))
     assert [section.shape for section in found] == [(3, 3, 29), (96, 0, 6)]
 
 
-def test_windows_are_no_larger_than_so_many_tiles_need():
+def test_windows_are_as_small_as_the_number_of_tiles_allows():
     tiling = cover(models.load("vgg19").SPEC, ["pool2"], 530, 530, (512, 512))
     assert len(tiling) == 4 and tiling.height < 300
 
 
-def test_a_tile_that_owns_nothing_is_refused():
+def test_a_tile_that_owns_nothing_is_rejected():
     with pytest.raises(ValueError, match="own nothing"):
         cover(models.load("vgg19").SPEC, ["relu5_1"], 1000, 1000, (200, 200))
 
@@ -215,7 +215,7 @@ def compare_one(case, seed):
 
 @every_model
 @pytest.mark.parametrize(("pooling", "smooth"), [("avg", True), ("avg", False), ("max", False)])
-def test_tiled_losses_and_gradient_are_the_untiled_ones(model, pooling, smooth):
+def test_tiled_losses_and_gradient_equal_untiled_ones(model, pooling, smooth):
     spec = models.load(model).SPEC
     layers = tuple(spec.style_layers), tuple(spec.content_layers)
     side = smallest_tile(spec, [*layers[0], *layers[1]]) + 5
@@ -239,7 +239,7 @@ def cases(draw):
 
 @given(cases())
 @settings(max_examples=25, deadline=None)
-def test_tiled_is_untiled_for_any_size_and_layers(case):
+def test_tiled_equals_untiled_for_any_size_and_layers(case):
     compare(case)
 
 
@@ -249,7 +249,7 @@ def test_content_alone_and_style_alone_are_tiled():
     compare(dataclasses.replace(both, style_layers=()))
 
 
-def test_a_second_evaluation_starts_anew():
+def test_a_second_evaluation_is_independent_of_the_first():
     case = Case("vgg_slim", "avg", 150, 170, 110, ("relu1_1", "relu3_1"), ("relu2_2",), False)
     source = Source(case.model, case.pooling, random_parameters(case.model), mx.cpu(), case.tile)
     targets = Targets(

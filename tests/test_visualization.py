@@ -29,7 +29,7 @@ both_models = pytest.mark.parametrize("model", sorted(SIZES))
 
 
 def features_of(model: str, layers: tuple[str, ...], height: int, width: int) -> Callable[[NDArray], dict]:
-    """A function from pictures of one size to the layers' features, (channels, h, w) each."""
+    """A function from pictures of one size to the features of layers, each (channels, h, w)."""
     spec = models.load(model).SPEC
     names, symbol = tapped(model, layers, [], spec.pooling)
     network = Network(names, symbol, random_parameters(model), (3, height, width), mx.cpu(), trainable=False)
@@ -54,10 +54,10 @@ def test_receptive_fields_are_what_the_activations_depend_on(model):
         values = features(picture)[layer]
         row, column = (length // 2 for length in values.shape[1:])
         before = values[:, row, column]
-        window = Window.seen(field, row, column)
-        assert window == window.cut(height, width), "the picture is too small for this test"
+        window = Window.of_value(field, row, column)
+        assert window == window.clipped(height, width), "the picture is too small for this test"
         outside = noise.copy()
-        window.of(outside)[:] = window.of(picture)
+        window.crop(outside)[:] = window.crop(picture)
         assert np.abs(features(outside)[layer][:, row, column] - before).max() < FAINT * before.max()
         for line in (
             np.s_[window.top, window.left : window.right],
@@ -72,7 +72,7 @@ def test_receptive_fields_are_what_the_activations_depend_on(model):
 
 @both_models
 def test_receptive_fields_at_the_border(model):
-    """The first and the last value of every layer depend on nothing outside their fields, cut at the border."""
+    """The first and the last value of every layer depend on nothing outside their fields, clipped at the border."""
     spec = models.load(model).SPEC
     height, width = SIZES[model]
     features = features_of(model, spec.layer_names, height, width)
@@ -80,14 +80,14 @@ def test_receptive_fields_at_the_border(model):
     before = features(picture)
     for layer in ("pool1", spec.layer_names[5], spec.layer_names[-1]):
         for row, column in ((0, 0), tuple(length - 1 for length in before[layer].shape[1:])):
-            window = Window.seen(spec.receptive_field(layer), row, column).cut(height, width)
+            window = Window.of_value(spec.receptive_field(layer), row, column).clipped(height, width)
             outside = noise.copy()
-            window.of(outside)[:] = window.of(picture)
+            window.crop(outside)[:] = window.crop(picture)
             found, expected = features(outside)[layer][:, row, column], before[layer][:, row, column]
             assert np.abs(found - expected).max() < FAINT * expected.max()
 
 
-def test_receptive_fields_known_by_heart():
+def test_known_receptive_fields():
     vgg19, squeezenet = (models.load(name).SPEC for name in ("vgg19", "squeezenet"))
     assert vgg19.receptive_field("relu1_1") == ReceptiveField(size=3, stride=1, offset=1)
     assert vgg19.receptive_field("pool1") == ReceptiveField(size=6, stride=2, offset=2)
@@ -105,13 +105,13 @@ def overlap(first: Window, second: Window) -> bool:
 
 
 @pytest.mark.parametrize("field", [ReceptiveField(3, 1, 1), ReceptiveField(10, 4, 3), ReceptiveField(2, 2, 0)])
-def test_peaks_are_those_of_a_plain_search(field):
+def test_peaks_match_a_naive_search(field):
     activations = np.maximum(np.random.default_rng(0).normal(size=(15, 20)), 0)
     expected: list[tuple[int, int]] = []
     for flat in np.argsort(-activations, axis=None, kind="stable"):
         here = tuple(map(int, np.unravel_index(flat, activations.shape)))
         if activations[here] > 0 and not any(
-            overlap(Window.seen(field, *here), Window.seen(field, *there)) for there in expected
+            overlap(Window.of_value(field, *here), Window.of_value(field, *there)) for there in expected
         ):
             expected.append(here)
     assert len(expected) > 5
@@ -131,7 +131,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 @pytest.mark.parametrize(("model", "layer"), [("vgg_slim", "relu2_2"), ("squeezenet", "fire2")])
-def test_the_strongest_patches_are_those_of_a_plain_search(files, model, layer):
+def test_the_strongest_patches_match_a_naive_search(files, model, layer):
     spec, channel, field = models.load(model).SPEC, 7, models.load(model).SPEC.receptive_field(layer)
     features = features_of(model, (layer,), 72, 96)
     values = [features(images.read(file))[layer][channel] for file in files]
@@ -141,10 +141,10 @@ def test_the_strongest_patches_are_those_of_a_plain_search(files, model, layer):
         for flat in np.argsort(-found, axis=None, kind="stable"):
             here = tuple(map(int, np.unravel_index(flat, found.shape)))
             if len(mine) < 2 and not any(
-                overlap(Window.seen(field, *here), Window.seen(field, *there)) for there in mine
+                overlap(Window.of_value(field, *here), Window.of_value(field, *there)) for there in mine
             ):
                 mine.append(here)
-                expected.append((found[here], file.name, Window.seen(field, *here)))
+                expected.append((found[here], file.name, Window.of_value(field, *here)))
     expected.sort(key=lambda patch: -patch[0])
     patches = strongest(spec, layer, channel, random_parameters(model), files, 96, 5)
     assert [(patch.picture, patch.window) for patch in patches] == [patch[1:] for patch in expected[:5]]
@@ -152,13 +152,13 @@ def test_the_strongest_patches_are_those_of_a_plain_search(files, model, layer):
     assert patches[0].activation == pytest.approx(max(found.max() for found in values), rel=1e-4)
     for number, patch in enumerate(patches):
         picture = images.read(files[[file.name for file in files].index(patch.picture)])
-        np.testing.assert_array_equal(patch.pixels, patch.window.cut(72, 96).of(picture))
+        np.testing.assert_array_equal(patch.pixels, patch.window.clipped(72, 96).crop(picture))
         assert patch.gradient.shape == patch.pixels.shape
         for other in patches[:number]:
             assert other.picture != patch.picture or not overlap(other.window, patch.window)
 
 
-def test_few_pictures_give_more_patches_each(files):
+def test_few_pictures_contribute_more_patches_each(files):
     spec = models.load("vgg_slim").SPEC
     arguments = (spec, "relu1_2", 3, random_parameters("vgg_slim"))
     assert len(strongest(*arguments, files[:1], 96, 5)) == 5
@@ -168,7 +168,7 @@ def test_few_pictures_give_more_patches_each(files):
 
 
 @pytest.mark.parametrize(("model", "layer"), [("vgg_slim", "relu2_1"), ("squeezenet", "relu_conv1")])
-def test_the_gradient_is_that_of_finite_differences(model, layer):
+def test_the_gradient_matches_finite_differences(model, layer):
     spec = models.load(model).SPEC
     picture = np.clip(random_picture(40, 48, 0), 0.1, 0.9)
     parameters = parameters_for(model, random_parameters(model), "rgb255")
@@ -176,11 +176,11 @@ def test_the_gradient_is_that_of_finite_differences(model, layer):
     features = features_of(model, (layer,), 40, 48)
     for row, column in peaks(unit.activations, spec.receptive_field(layer), 3)[1:]:
         gradient = unit.gradient(row, column)
-        window = Window.seen(spec.receptive_field(layer), row, column).cut(40, 48)
+        window = Window.of_value(spec.receptive_field(layer), row, column).clipped(40, 48)
         outside = gradient.copy()
-        window.of(outside)[:] = 0
+        window.crop(outside)[:] = 0
         assert (outside == 0).all()
-        assert (window.of(gradient) != 0).mean() > 0.5
+        assert (window.crop(gradient) != 0).mean() > 0.5
         pixels_tried = np.random.default_rng(0).integers(
             (window.top, window.left, 0), (window.bottom, window.right, 3), (12, 3)
         )
@@ -197,7 +197,7 @@ def test_the_gradient_is_that_of_finite_differences(model, layer):
 
 
 def test_a_planted_pattern_is_found(tmp_path):
-    """A filter that is a pattern finds the place where the pattern was put, and its gradient shows the pattern."""
+    """A filter equal to a pattern finds where the pattern was planted, and its gradient shows the pattern."""
     generator = np.random.default_rng(0)
     pattern = generator.choice([-1.0, 1.0], (3, 3, 3))  # rows, columns, RGB
     parameters = dict(random_parameters("vgg_slim"))
@@ -222,7 +222,7 @@ def test_a_gradient_is_shown_around_grey():
     np.testing.assert_array_equal(displayed(np.zeros((2, 2, 3))), 0.5)
 
 
-def test_the_sheet_shows_patch_and_gradient_cut_at_the_border():
+def test_the_sheet_shows_patch_and_gradient_clipped_at_the_border():
     corner = visualization.Patch("a $name.png", 12.5, Window(-1, -1, 2, 2), np.zeros((2, 2, 3)), np.ones((2, 2, 3)))
     sheet = visualization.sheet([corner] * 4, "a title")
     assert sheet.ndim == 3 and sheet.min() == 0 and sheet.max() == 1
@@ -258,7 +258,7 @@ def test_the_command(tmp_path, files):
         (("vgg_slim", "relu3_1", 0, "--size", 0), "expected at least 1"),
         (("vgg_slim", "relu3_1", 0, "--patches", 0), "expected at least 1"),
         (("vgg_slim", "relu3_1", 0, "--weights", "absent.params"), "absent.params"),
-        (("vgg_slim", "relu5_1", 0, "--size", 17), "needs at least 16 a side"),
+        (("vgg_slim", "relu5_1", 0, "--size", 17), "needs at least 16 per side"),
         (("vgg_slim", "relu3_1", 0, "--output", "sheet.txt"), "ends in .png or .jpg"),
     ],
     ids=["model", "layer", "channel", "negative channel", "size", "patches", "weights", "small", "ending"],
@@ -280,5 +280,5 @@ def test_missing_pictures_and_dead_filters(tmp_path, files, capsys, monkeypatch)
     dead["conv1_1_bias"] = np.full_like(dead["conv1_1_bias"], -1e6)
     monkeypatch.setattr(weights, "load", lambda *_: dead)
     assert main(["vgg_slim", "relu1_1", "0", "--pictures", str(files[0])]) == 2
-    assert capsys.readouterr().err.startswith("error: nothing in the pictures excites channel 0 of vgg_slim relu1_1")
+    assert capsys.readouterr().err.startswith("error: nothing in the pictures activates channel 0 of vgg_slim relu1_1")
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Weights in every published form: written here by independent writers, read back as the same function.
+"""Weights in every published format: written here by independent writers, read back as the same function.
 
 The right answer is always the network itself, in the pixel convention of its SPEC (RGB, 0..255, minus the mean). Each
 writer turns it into what the source publishes; for scaled pixels by the definition of the source's pixels, not by the
@@ -152,7 +152,7 @@ def write_matconvnet(path: Path, arrays: Arrays, mean: np.ndarray = MEAN, compre
 
 
 def write_matconvnet_old(path: Path, arrays: Arrays) -> None:
-    """As published first: `filters` and `biases`, rows, `normalization`, a whole picture; not compressed."""
+    """As first published: `filters` and `biases`, rows, `normalization`, a mean image; not compressed."""
     scipy_io = pytest.importorskip("scipy.io")
     layers = []
     for layer in layers_of(arrays):
@@ -216,7 +216,7 @@ every_form = pytest.mark.parametrize("form", WRITERS)
 
 
 def written(form: str, folder: Path, spec: ModelSpec = SMALL) -> tuple[Path, Arrays]:
-    """A file of that form, under a name that says nothing, and what it holds."""
+    """A file in the given format, with a neutral name, and its contents."""
     arrays = some_weights(spec)
     path = folder / "weights.bin"
     WRITERS[form][1](path, arrays)
@@ -309,7 +309,7 @@ def native_output(form: str, path: Path, picture: np.ndarray) -> np.ndarray:
 
 
 @every_form
-def test_first_convolution_sees_the_same_picture(form: str, tmp_path: Path) -> None:
+def test_first_convolution_gives_the_same_result(form: str, tmp_path: Path) -> None:
     path, _ = written(form, tmp_path)
     picture = np.random.default_rng(5).uniform(0, 255, (3, 9, 11))
     found = read(path)
@@ -335,7 +335,7 @@ def test_matconvnet_uncompressed_is_the_same(tmp_path: Path) -> None:
 
 
 def test_oxford_weights_under_torchvision_names(tmp_path: Path) -> None:
-    """Caffe's own numbers, for BGR 0..255, carry the biases that everybody knows."""
+    """Caffe's own values, for BGR, 0..255, are recognised by their well-known biases."""
     torch = pytest.importorskip("torch")
     arrays = some_weights(SMALL)
     arrays["conv1_1_bias"] = np.array([0.7301776, 0.06493629, 0.03428847, 0.8260386], np.float32)
@@ -363,7 +363,7 @@ def test_parameters_views_and_other_precision_in_a_state_dict(tmp_path: Path) ->
 
 
 def test_state_dict_of_2017(tmp_path: Path) -> None:
-    """As Python 2 and the first PyTorch wrote it from a GPU: no torch needed to read it, and none to write it."""
+    """As written by Python 2 and early PyTorch from a GPU; neither reading nor writing it needs torch."""
 
     def word(text: str) -> bytes:
         return b"U" + bytes([len(text)]) + text.encode()
@@ -427,26 +427,26 @@ def test_another_network(form: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["keras-2016", "torch"])
-def test_vgg16_is_no_vgg19(form: str, tmp_path: Path) -> None:
+def test_vgg16_is_not_vgg19(form: str, tmp_path: Path) -> None:
     path, _ = written(form, tmp_path, load("vgg16").SPEC)
     with pytest.raises((ValueError, UserError), match=r"conv3_4_weight of vgg19 is missing|13 convolutions"):
         read(path, load("vgg19").SPEC)
     path.unlink()
 
 
-def test_theano_order_is_refused(tmp_path: Path) -> None:
+def test_theano_order_is_rejected(tmp_path: Path) -> None:
     write_keras_model(tmp_path / "a.h5", some_weights(SMALL), theano=True)
     with pytest.raises(ValueError, match="tf_dim_ordering"):
         read(tmp_path / "a.h5")
 
 
-def test_batch_normalisation_is_refused() -> None:
+def test_batch_normalisation_is_rejected() -> None:
     arrays = {"features.0.weight": np.ones((4, 3, 3, 3)), "features.1.running_mean": np.ones(4)}
     with pytest.raises(ValueError, match="batch normalisation"):
         gluon.convert(arrays, SMALL)
 
 
-def test_features_only_vgg16_is_refused(tmp_path: Path) -> None:
+def test_features_only_vgg16_is_rejected(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     content = {**state_dict(some_weights(SMALL)), "classifier.6.bias": torch.full((1000,), float("nan"))}
     torch.save(content, tmp_path / "a.pth")
@@ -454,7 +454,7 @@ def test_features_only_vgg16_is_refused(tmp_path: Path) -> None:
         read(tmp_path / "a.pth", SMALL)
 
 
-def test_bfloat16_is_refused(tmp_path: Path) -> None:
+def test_bfloat16_is_rejected(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     torch.save({name: value.bfloat16() for name, value in state_dict(some_weights(SMALL)).items()}, tmp_path / "a.pth")
     with pytest.raises(ValueError, match="bfloat16"):
@@ -520,7 +520,7 @@ def test_bits_flipped(form: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["torch", "npz", "npz-compressed", "matconvnet"])
 def test_checksums_are_compared(form: str, tmp_path: Path) -> None:
-    """A changed number is noticed where the form has checksums."""
+    """A changed value is detected if the format has checksums."""
     path, arrays = written(form, tmp_path)
     content = path.read_bytes()
     number = arrays["conv2_1_bias"].tobytes()
@@ -566,7 +566,7 @@ def test_pickle_in_a_state_dict_is_not_run(zipped: bool, tmp_path: Path) -> None
     path, target = tmp_path / "a.pth", tmp_path / "created"
     content = {**state_dict(some_weights(SMALL)), "features.90.bias": Bomb(target)}
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(ValueError, match="its pickle asks to run"):
+    with pytest.raises(ValueError, match="its pickle calls"):
         read(path)
     assert not target.exists()
     torch.load(path, weights_only=False)
@@ -577,7 +577,7 @@ LEGACY_HEAD = pickle.dumps(0x1950A86A20F9469CFC6C, 2)
 
 
 def doubled(times: int) -> bytes:
-    """A tuple of a tuple twice, of a tuple twice, ...: few bytes, whose hash takes 2 ** times steps."""
+    """Nested pairs of the same tuple: few bytes, whose hash takes 2 ** times steps."""
     return b"\x80\x04)" + b"".join(b"\x94h" + bytes([n]) + b"\x86" for n in range(times))
 
 
@@ -626,7 +626,7 @@ def test_hostile_pickles(program: bytes, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 107, 109, 1 << 20, (1 << 31) - 1])
-def test_lengths_in_an_old_pytorch_file_that_are_not_its_own(length: int, tmp_path: Path) -> None:
+def test_wrong_lengths_in_a_legacy_pytorch_file(length: int, tmp_path: Path) -> None:
     """In the pickle, before the values, or in both."""
     path, _ = written("torch-legacy", tmp_path)
     content = path.read_bytes()
@@ -643,7 +643,7 @@ def test_lengths_in_an_old_pytorch_file_that_are_not_its_own(length: int, tmp_pa
 
 
 def test_zip_bombs(tmp_path: Path) -> None:
-    """A member of 128 MB that is packed into 130 kB: only what the header allows is unfolded."""
+    """A member of 128 MB compressed to 130 kB: only as much as the header allows is decompressed."""
     path = tmp_path / "a.npz"
     write_npz(path, some_weights(SMALL))
     with zipfile.ZipFile(path) as archive:
@@ -698,7 +698,7 @@ def test_npz_with_a_hostile_header(header: str, tmp_path: Path) -> None:
         read(tmp_path / "a.npz")
 
 
-def test_torch_tensors_that_claim_too_much(tmp_path: Path) -> None:
+def test_torch_tensors_that_exceed_their_storage(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     content = state_dict(some_weights(SMALL))
     content["features.0.weight"] = torch.zeros(1).expand(10**5, 10**5, 3, 3)
@@ -813,7 +813,7 @@ def test_hostile_matlab_arrays(kind: str, compressed: bool, tmp_path: Path) -> N
 
 
 def test_matlab_bomb(tmp_path: Path) -> None:
-    """128 MB of zeros in 130 kB: passed over in small pieces."""
+    """128 MB of zeros in 130 kB: skipped in small chunks."""
     packer = zlib.compressobj()
     size = 1 << 27
     head = struct.pack("<II", 14, size) + element(6, struct.pack("<II", 3, 0)) + element(5, struct.pack("<ii", 1, 1))

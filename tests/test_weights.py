@@ -1,4 +1,4 @@
-"""Weight files: what is read is what was written, by MXNet or by hand, and what is no weight file is a UserError."""
+"""Weight files: values written by MXNet or by hand are read back, and any other file is a UserError."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def example(dtype: str = "float32") -> dict[str, NDArray]:
 
 
 def header(generation: int, array: NDArray) -> bytes:
-    """What stands before the values of an array in the generations 0 (2015) to 3 of the format."""
+    """The header of an array in the generations 0 (2015) to 3 of the format."""
     flag = struct.pack("<iii", 1, 0, TYPE_FLAGS[array.dtype.name])  # device type, device number, type of the values
     if generation == 0:
         return struct.pack(f"<I{array.ndim}I", array.ndim, *array.shape) + flag
@@ -62,7 +62,7 @@ def header(generation: int, array: NDArray) -> bytes:
 
 
 def by_hand(arrays: dict[str, NDArray], generation: int = 2) -> bytes:
-    """A `.params` file, written from the description of the format."""
+    """A `.params` file, written according to the format description."""
     names = b"".join(struct.pack("<Q", len(name.encode())) + name.encode() for name in arrays)
     bodies = b"".join(header(generation, array) + array.tobytes() for array in arrays.values())
     count = struct.pack("<Q", len(arrays))
@@ -86,7 +86,7 @@ def assert_same(found: dict[str, NDArray], expected: dict[str, NDArray]) -> None
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "float64", "int32"])
 @pytest.mark.parametrize("prefix", ["arg:", "aux:", ""])
-def test_reads_what_mxnet_writes(tmp_path: Path, dtype: str, prefix: str) -> None:
+def test_reads_files_of_mxnet(tmp_path: Path, dtype: str, prefix: str) -> None:
     mx = load_mxnet()
     arrays = {name: (array * 100).astype(dtype) for name, array in example().items()}
     file = tmp_path / "w.params"
@@ -95,7 +95,7 @@ def test_reads_what_mxnet_writes(tmp_path: Path, dtype: str, prefix: str) -> Non
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
-def test_mxnet_reads_what_is_written(tmp_path: Path, dtype: str) -> None:
+def test_mxnet_reads_our_files(tmp_path: Path, dtype: str) -> None:
     arrays = example(dtype)
     file = tmp_path / "w.params"
     weights.save(file, arrays)
@@ -123,7 +123,7 @@ def test_reads_a_scalar_of_the_third_generation_and_what_follows() -> None:
     assert_same(read(by_hand(arrays, generation=3)), arrays)
 
 
-def test_a_name_keeps_what_is_no_prefix() -> None:
+def test_only_known_prefixes_are_removed_from_names() -> None:
     assert list(read(by_hand({"arg:a:b": np.ones(1, np.float32), "c:d": np.ones(1, np.float32)}))) == ["a:b", "c:d"]
 
 
@@ -155,8 +155,8 @@ def losses(file: Path) -> NDArray:
     return np.array([[*record.losses.layers.values(), record.losses.tv, record.gradient_norm] for record in records])
 
 
-def test_every_published_form_gives_the_same_curve(tmp_path: Path) -> None:
-    """Where the scale of the pixels is folded into the first convolution, the difference is about 6e-7, else none."""
+def test_every_published_format_gives_the_same_curve(tmp_path: Path) -> None:
+    """If the pixel scale is folded into the first convolution, the difference is about 6e-7, else 0."""
     arrays = some_weights(models.load("vgg16").SPEC)
     file = tmp_path / "weights of some kind"
     curves = {}
@@ -213,7 +213,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_load_refuses(tmp_path: Path, case: str) -> None:
+def test_load_rejects(tmp_path: Path, case: str) -> None:
     contents, reason = REFUSED[case]
     file = tmp_path / "w.params"
     file.write_bytes(contents)
@@ -223,12 +223,12 @@ def test_load_refuses(tmp_path: Path, case: str) -> None:
     assert str(file) in str(caught.value)
 
 
-def test_load_says_what_to_do_without_the_weights() -> None:
+def test_load_explains_how_to_get_missing_weights() -> None:
     with pytest.raises(UserError, match=r"weights of small not found at .*no such file\.params: ask for it"):
         weights.load(SPEC)
 
 
-def test_load_refuses_an_absent_file_and_a_folder(tmp_path: Path) -> None:
+def test_load_rejects_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     for path in (tmp_path / "absent.params", tmp_path):
         with pytest.raises(UserError, match="not found at"):
             weights.load(SPEC, path)
@@ -236,7 +236,7 @@ def test_load_refuses_an_absent_file_and_a_folder(tmp_path: Path) -> None:
             weights.load_deep_compression(SPEC, path)
 
 
-def test_every_truncation_is_refused() -> None:
+def test_every_truncation_is_rejected() -> None:
     for length in range(len(WHOLE)):
         with pytest.raises(ValueError, match="is truncated"):
             read(WHOLE[:length])
@@ -247,21 +247,21 @@ def test_every_truncation_is_refused() -> None:
     [(2**31 - 1, 2**31 - 1), (2**32 - 1,) * 32, (1 << 40,), (-1, 4), (4, -(2**63))],
     ids=["2 sides", "32 sides", "1 side", "negative", "very negative"],
 )
-def test_a_huge_or_negative_shape_is_refused_before_memory_is_taken(shape: tuple[int, ...]) -> None:
+def test_a_huge_or_negative_shape_is_rejected_before_allocation(shape: tuple[int, ...]) -> None:
     array = struct.pack(f"<IiI{len(shape)}qiii", 0xF993FAC9, 0, len(shape), *shape, 1, 0, 0)
     contents = struct.pack("<QQQ", 0x112, 0, 1) + array + bytes(1000)
     assert peak_of_refusal(contents) < 100_000
 
 
 @pytest.mark.parametrize("count", [2**63, 2**32, 10**6])
-def test_a_huge_number_of_arrays_or_letters_is_refused_before_memory_is_taken(count: int) -> None:
+def test_huge_counts_are_rejected_before_allocation(count: int) -> None:
     assert peak_of_refusal(struct.pack("<QQQ", 0x112, 0, count) + bytes(1000)) < 100_000
     one = by_hand({"a": np.ones(1, np.float32)})
     assert peak_of_refusal(one[:-9] + struct.pack("<Q", count) + bytes(1000)) < 100_000
 
 
 def peak_of_refusal(contents: bytes) -> int:
-    """Bytes of memory taken at most while the file is refused."""
+    """Peak memory in bytes while the file is rejected."""
     tracemalloc.start()
     try:
         with pytest.raises(ValueError):
@@ -272,7 +272,7 @@ def peak_of_refusal(contents: bytes) -> int:
 
 
 def load_or_refuse(folder: Path, contents: bytes) -> bool:
-    """Whether the file is accepted; only UserError may refuse it, and little memory may be taken."""
+    """Whether the file is accepted; it may be rejected only with UserError, using little memory."""
     file = folder / "w.params"
     file.write_bytes(contents)
     tracemalloc.start()
@@ -293,12 +293,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(st.binary(max_size=300), st.sampled_from([b"", WHOLE[:16], WHOLE[:24], WHOLE[:32]]))
-def test_random_bytes_are_refused(folder: Path, contents: bytes, start: bytes) -> None:
+def test_random_bytes_are_rejected(folder: Path, contents: bytes, start: bytes) -> None:
     assert not load_or_refuse(folder, start + contents)
 
 
 @given(st.lists(st.integers(0, 8 * len(WHOLE) - 1), min_size=1, max_size=8, unique=True), st.integers(0, len(WHOLE)))
-def test_flipped_bits_and_cuts_raise_nothing_but_user_errors(folder: Path, bits: list[int], length: int) -> None:
+def test_flipped_bits_and_truncations_raise_only_user_errors(folder: Path, bits: list[int], length: int) -> None:
     contents = bytearray(WHOLE)
     for bit in bits:
         contents[bit // 8] ^= 1 << bit % 8
@@ -307,8 +307,8 @@ def test_flipped_bits_and_cuts_raise_nothing_but_user_errors(folder: Path, bits:
         assert not load_or_refuse(folder, bytes(contents[:length]))
 
 
-def test_any_single_flipped_bit_around_the_values_is_refused_or_harmless() -> None:
-    """Harmless are the reserved word of the list and the device an array was saved from."""
+def test_any_flipped_bit_outside_the_values_is_rejected_or_harmless() -> None:
+    """The reserved word of the list and the device of an array are harmless."""
     values = WHOLE.index(example()["conv1_weight"].tobytes())
     names = len(WHOLE) - sum(8 + len(name) for name in SPEC.parameters) - 8
     accepted = set()
@@ -327,7 +327,7 @@ def test_any_single_flipped_bit_around_the_values_is_refused_or_harmless() -> No
 # --- writing
 
 
-def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+def test_a_failed_save_keeps_the_old_file(tmp_path: Path) -> None:
     file = tmp_path / "w.params"
     weights.save(file, example())
     before = file.read_bytes()
@@ -337,14 +337,14 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["w.params"]
 
 
-def test_save_and_load_are_exact(tmp_path: Path) -> None:
+def test_saving_and_loading_is_exact(tmp_path: Path) -> None:
     file = tmp_path / "w.params"
     weights.save(file, example())
     assert_same(weights.load(SPEC, file), example())
     assert file.read_bytes() == by_hand({"arg:" + name: array for name, array in example().items()})
 
 
-def test_random_weights_have_the_scale_of_he_and_repeat() -> None:
+def test_random_weights_have_the_scale_of_he_and_are_reproducible() -> None:
     spec = models.load("vgg_slim").SPEC
     first, second, third = (weights.random(spec, seed) for seed in (1, 1, 2))
     assert_same(first, second)
@@ -364,7 +364,7 @@ LONGEST_GAP = 15
 
 
 def encode(parameters: dict[str, NDArray]) -> bytes:
-    """A Deep Compression file, written from the description of the format; at most 255 values other than 0 a layer."""
+    """A Deep Compression file, written according to the format description; at most 255 nonzero values per layer."""
     counts, bodies = b"", b""
     for name, weight in parameters.items():
         if not name.endswith("_weight"):
@@ -422,7 +422,7 @@ def test_a_layer_of_deep_compression_written_out_by_hand() -> None:
 
 
 @given(st.data())
-def test_a_cut_or_lengthened_deep_compression_file_is_refused(data: st.DataObject) -> None:
+def test_a_truncated_or_extended_deep_compression_file_is_rejected(data: st.DataObject) -> None:
     contents = encode(sparse(data.draw(st.integers(0, 10**6)), 0.3))
     length = data.draw(st.integers(0, len(contents) - 1))
     with pytest.raises(ValueError, match="is truncated"):
@@ -463,7 +463,7 @@ def test_damage_to_a_deep_compression_file_is_a_user_error(folder: Path) -> None
 
 
 @given(st.binary(max_size=6000))
-def test_random_bytes_are_no_deep_compression_file(folder: Path, contents: bytes) -> None:
+def test_random_bytes_are_not_a_deep_compression_file(folder: Path, contents: bytes) -> None:
     with pytest.raises(UserError):
         weights.load_deep_compression(SPEC, deep_compression_file(folder, contents))
 

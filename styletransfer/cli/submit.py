@@ -1,4 +1,4 @@
-"""Run a sweep: many pictures from one file that says what varies, on this machine or a Slurm cluster."""
+"""Run a sweep: many pictures from one file that lists what varies, on this machine or a Slurm cluster."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import functools
 def parser(program: str | None = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program,
-        description="Run a sweep, many pictures from one file that says what varies, on this machine or, as one job "
+        description="Run a sweep, many pictures from one file that lists what varies, on this machine or, as one job "
         "array, on a Slurm cluster.",
-        epilog="What is finished is not made again, and what was interrupted goes on: give the same command again. "
-        "Exit status: 0 all done, or sent; 1 some jobs failed, and it is said why; 2 something in the input is at "
-        "fault and nothing was started; 75 interrupted, states saved.",
+        epilog="Repeat the command to continue: finished jobs are skipped, and interrupted ones resume. "
+        "Exit status: 0 all done, or submitted; 1 some jobs failed, with the reasons; 2 invalid input, and "
+        "nothing was started; 75 interrupted, states saved.",
     )
     parser.add_argument("sweep", metavar="FILE", help="a YAML file such as configs/sweeps/content_layer.yaml")
     parser.add_argument(
         "--jobs",
         metavar="N",
         type=_count,
-        help="so many at a time; here (default: 1) they share cores and memory, on a cluster the default is all",
+        help="number of concurrent jobs; here (default: 1) they share cores and memory; on a cluster, default: all",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
@@ -33,7 +33,7 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
         "--collect",
         action="store_true",
         dest="collect_now",
-        help="make the contact sheet and the table of what there is",
+        help="make the contact sheet and the table of the results so far",
     )
     parser.add_argument(
         "--set",
@@ -47,28 +47,33 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="begin the jobs anew that failed, or whose settings are not those they were begun with",
+        help="restart the jobs that failed, or whose settings have changed since they were started",
     )
-    parser.add_argument("--cluster", choices=["slurm"], help="send the jobs to a cluster instead of running them here")
+    parser.add_argument(
+        "--cluster", choices=["slurm"], help="submit the jobs to a cluster instead of running them here"
+    )
     _add_cluster_options(parser)
     return parser
 
 
 def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
-    """What a job asks of the cluster; each has the name of its key in the sweep file, under `cluster:`."""
-    group = parser.add_argument_group("what every job asks of the cluster", "on top of `cluster:` in the sweep file")
+    """The resources of a job; each option has the name of its key in the sweep file, under `cluster:`."""
+    group = parser.add_argument_group("resources of every job on the cluster", "on top of `cluster:` in the sweep file")
     add = functools.partial(group.add_argument, default=None)
     add("--partition", metavar="NAME")
     add("--account", metavar="NAME")
     add("--qos", metavar="NAME")
-    add("--gpus", metavar="N", help="1, or a100:1; default: 1 where a config's device is a GPU")
+    add("--gpus", metavar="N", help="1, or a100:1; default: 1 if a config's device is a GPU")
     add("--cpus", metavar="N", type=_count)
     add("--memory", metavar="SIZE", help="such as 8GB (10^9 bytes each) or 8GiB (2^30)")
-    add("--time", metavar="LIMIT", help="4:00:00; a job that reaches it saves its state and is queued again")
-    add("--warning", metavar="SECONDS", type=_count, help="before the limit, in which the state is saved")
-    add("--restarts", metavar="N", type=int, help="how often a job is queued again at most")
+    add("--time", metavar="LIMIT", help="4:00:00; a job that reaches it saves its state and is requeued")
+    add("--warning", metavar="SECONDS", type=_count, help="before the limit, for saving the state")
+    add("--restarts", metavar="N", type=int, help="maximum number of times a job is requeued")
     add(
-        "--setup", metavar="LINE", action="append", help="of bash, before each job: 'module load cuda/11.2'; repeatable"
+        "--setup",
+        metavar="LINE",
+        action="append",
+        help="bash, run before each job: 'module load cuda/11.2'; repeatable",
     )
     add("--python", metavar="FILE", help="the Python that runs the jobs; default: the one that runs this")
     add(
@@ -76,9 +81,14 @@ def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
         metavar="OPTION",
         action="append",
         dest="options",
-        help="of sbatch: --option=--constraint=a100; repeatable",
+        help="for sbatch: --option=--constraint=a100; repeatable",
     )
-    add("--no-collect", dest="collect", action="store_false", help="send no job that makes the sheet and the table")
+    add(
+        "--no-collect",
+        dest="collect",
+        action="store_false",
+        help="do not submit the job that makes the sheet and the table",
+    )
 
 
 # Keys under `cluster:` whose options have another name.
@@ -87,7 +97,7 @@ _OPTIONS = {"options": "--option", "collect": "--no-collect"}
 
 def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 on")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
 
 
@@ -118,7 +128,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
             say(reports.listing(plan))
             return 0
         queue = slurm.queue_of(plan)
-        for job in states.to_begin_anew(plan, queue) if options.force else ():
+        for job in states.jobs_to_restart(plan, queue) if options.force else ():
             states.forget(job)
         unusable = local.run_here(plan, options.jobs or 1, say, queue)
         return finish(plan, {**(queue or {}), **unusable} if unusable else queue)
@@ -138,17 +148,17 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
     def send(plan: plans.Plan, cluster: Cluster) -> int:
         if options.dry_run:
             queue = slurm.queue_of(plan)
-            jobs = slurm.to_send(plan, queue, states.to_begin_anew(plan, queue) if options.force else ())
+            jobs = slurm.to_send(plan, queue, states.jobs_to_restart(plan, queue) if options.force else ())
             if jobs:
                 say(batch.array(plan, cluster, jobs, slurm.next_file(plan)))
             say(reports.listing(plan))
-            say(f"{len(jobs)} of {len(plan.jobs)} jobs would be sent")
+            say(f"{len(jobs)} of {len(plan.jobs)} jobs would be submitted")
             return 0
         again = [f"--set={each}" for each in options.assignments]
         again += [f"--output={options.output}"] if options.output else []
         if not slurm.send(plan, cluster, [options.sweep, *again], say, options.force):
             queue = slurm.queue_of(plan)
-            say(f"nothing to send: {reports.summary(plan, queue)}")
+            say(f"nothing to submit: {reports.summary(plan, queue)}")
             if reports.all_done(plan):
                 finish(plan, queue)
         return 0

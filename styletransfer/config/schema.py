@@ -15,7 +15,7 @@ import models
 from models.spec import ModelSpec
 from styletransfer.config.normalizations import NORMALIZATIONS
 from styletransfer.pictures.pixels import SPACES
-from styletransfer.support.byte_sizes import bytes_of
+from styletransfer.support.byte_sizes import parse_size
 
 _LEAST = 1e-30  # the smallest positive number allowed; MXNet refuses what float32 does not hold in full, below 1e-38
 
@@ -61,7 +61,7 @@ def _check_device(name: str) -> str:
 
 
 def _check_byte_size(size: Any) -> Any:
-    bytes_of(str(size))  # a bare number lacks its unit
+    parse_size(str(size))  # a bare number lacks its unit
     return size
 
 

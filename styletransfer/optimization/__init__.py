@@ -1,1 +1,1 @@
-"""The optimisation loop, the divergence guard, and the optimizers."""
+"""The optimisation loop, the divergence guard and the optimisers."""

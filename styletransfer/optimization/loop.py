@@ -1,4 +1,4 @@
-"""The optimisation loop. It yields one record a step and does no input or output."""
+"""The optimisation loop. It yields one record per step and does no I/O."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import math
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any
 
+from models.runtime import Array
 from styletransfer.losses.objective import Evaluation, Losses
 from styletransfer.network.arithmetic import norm
 from styletransfer.optimization.divergence_guard import Guard
@@ -18,22 +18,22 @@ from styletransfer.support.errors import Diverged
 
 @dataclass(frozen=True)
 class Record:
-    """One step. Step 0 is the starting image before any update.
+    """One step. Step 0 is the initial image before any update.
 
-    A step that was taken back, or with which the run diverged, tells of the image that was left: its losses may be no
-    finite numbers.
+    The record of a step that was rolled back, or with which the run diverged, describes the rejected image: its losses
+    may be non-finite.
     """
 
     step: int
     scale: int
     losses: Losses
-    relative_change: float  # |x - previous x| / |x|; not a number at step 0 or taken back
+    relative_change: float  # |x - previous x| / |x|; NaN at step 0 and after a rollback
     gradient_norm: float  # of content and style, before clipping
-    learning_rate: float  # of the update that led here; not a number at step 0
+    learning_rate: float  # of the update that led here; NaN at step 0
     seconds: float  # since the start
-    image: Any  # (1, 3, H, W), valid until the next record is asked for
-    taken_back: str | None = None  # why, and to where; one line
-    diverged: bool = False  # whether the run ends here, as going back no longer helps; the image is the best one
+    image: Array  # (1, 3, H, W), valid until the next record is requested
+    rollback: str | None = None  # for a step that was rolled back: why, and to which step; one line
+    diverged: bool = False  # whether the run ends here, after too many rollbacks; the image is the best one
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Stop:
 
 
 def optimize(
-    image: Any,
-    objective: Callable[[Any], Evaluation],
+    image: Array,
+    objective: Callable[[Array], Evaluation],
     optimizer: Optimizer,
     stop: Stop,
     scale: int = 0,
@@ -55,7 +55,7 @@ def optimize(
     last_change: float = math.nan,
     guard: Guard | None = None,
 ) -> Generator[Record, None, None]:
-    """Move `image` in place until the stopping rule holds, or the optimiser makes no more moves.
+    """Update `image` in place until the stopping rule holds, or the optimiser makes no more moves.
 
     Parameters
     ----------
@@ -64,19 +64,19 @@ def optimize(
     scale : int
         Written into the records.
     after : int, optional
-        The step that `image` and `optimizer` have already reached; the first record is that of the next step. Without,
-        it is step 0, the image as it is.
+        The step that `image` and `optimizer` have already reached; the first record is that of the next step. By
+        default, the first record is step 0, the image as given.
     elapsed : float
-        Seconds spent before.
+        Seconds spent before resuming.
     last_change : float
-        The relative change of the step `after`, at which the run may have been about to end.
+        The relative change of the step `after`, which may already satisfy the stopping rule.
     guard : Guard, optional
-        What takes steps back that diverge. Without, a new one.
+        Rolls back steps that diverge; by default a new one.
 
     Raises
     ------
     Diverged
-        As the guard says, behind the record of that step; the image is the best one that it kept.
+        See :class:`Guard`; raised after the record of that step was yielded. The image is the best one kept.
     """
     guard = guard or Guard()
     started = time.monotonic() - elapsed
@@ -85,9 +85,9 @@ def optimize(
     length = norm(evaluation.gradient)
     step = after or 0
 
-    def record(change: float, rate: float, taken_back: str | None = None, diverged: bool = False) -> Record:
+    def record(change: float, rate: float, rollback: str | None = None, diverged: bool = False) -> Record:
         seconds = time.monotonic() - started
-        return Record(step, scale, evaluation.losses, change, length, rate, seconds, image, taken_back, diverged)
+        return Record(step, scale, evaluation.losses, change, length, rate, seconds, image, rollback, diverged)
 
     try:
         guard.start(step, evaluation.losses.total, length, image, optimizer)
@@ -99,16 +99,16 @@ def optimize(
         yield record(math.nan, math.nan)
     moved = not last_change < stop.relative_change
     if not moved or step >= stop.max_iterations:
-        optimizer.settle(image)
+        optimizer.finish(image)
     while moved and step < stop.max_iterations:
-        moved, trouble, rate = False, None, math.nan
+        moved, problem, rate = False, None, math.nan
         with contextlib.closing(optimizer.advance(image, evaluation, objective)) as moves:
             for move in moves:
                 evaluation, rate, moved = move.evaluation, move.learning_rate, True
                 step += 1
                 length = norm(evaluation.gradient)
-                trouble = guard.trouble(step, evaluation.losses.total, length, move.trial)
-                if trouble:
+                problem = guard.problem(step, evaluation.losses.total, length, move.trial)
+                if problem:
                     break
                 change = relative_change(image, previous)
                 image.copyto(previous)
@@ -116,18 +116,18 @@ def optimize(
                 yield record(change, rate)
                 if change < stop.relative_change or step >= stop.max_iterations:
                     return
-        if trouble:
+        if problem:
             try:
-                taken_back = guard.go_back(step, trouble, image, optimizer)
+                rollback = guard.roll_back(step, problem, image, optimizer)
             except Diverged:
                 yield record(math.nan, rate, diverged=True)
                 raise
             image.copyto(previous)
-            yield record(math.nan, rate, taken_back)
+            yield record(math.nan, rate, rollback)
             evaluation = objective(image)
 
 
-def relative_change(image: Any, previous: Any) -> float:
+def relative_change(image: Array, previous: Array) -> float:
     """|x_t - x_{t-1}| / |x_t|, the stopping rule of the MXNet system."""
     size = norm(image)
     return norm(image - previous) / size if size > 0 else math.inf

@@ -1,1 +1,1 @@
-"""Pictures read and written, and the pixel spaces that images are optimised in."""
+"""Reading and writing pictures, and the pixel spaces in which images are optimised."""

@@ -1,7 +1,8 @@
-"""The spaces in which an image may be trained, and all conversions between them and RGB pictures.
+"""The pixel spaces in which an image may be optimised, and the conversions between them and RGB pictures.
 
 A picture is a float array (H, W, 3), RGB, values 0..1. In a space it is a float32 array (1, 3, H, W): its channels in
-the space's order, times `range`, minus `mean`, over `deviation`. The conventions are those of the networks' sources:
+the order of the space, times `range`, minus `mean`, divided by `deviation`. The conventions are those of the original
+networks:
 
 ======================  ========  ===========  ==================================  ======================
 space                   channels  range        mean                                deviation
@@ -13,7 +14,7 @@ caffe (SqueezeNet)      BGR       255          104, 117, 123                    
 torchvision             RGB       1            .485, .456, .406                    .229, .224, .225
 ======================  ========  ===========  ==================================  ======================
 
-`rgb256` is rgb255 entered with values a little too large: the network and the way back to a picture are those of
+`rgb256` is rgb255 with slightly too large input values: the network and the conversion back to a picture are those of
 rgb255, as in the MXNet example, which adds the mean and clips to 0..255.
 """
 
@@ -33,7 +34,7 @@ class PixelSpace:
     range: float
     mean: tuple[float, float, float]
     deviation: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    range_back: float | None = None  # the range used on the way back to a picture, where it is another
+    range_back: float | None = None  # the range of the conversion back to a picture, if different
 
     @property
     def order(self) -> list[int]:
@@ -53,7 +54,9 @@ SPACES = {
     "caffe": PixelSpace("BGR", 255.0, (104.0, 117.0, 123.0)),
     "torchvision": PixelSpace("RGB", 1.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
-PICTURES = PixelSpace("RGB", 1.0, (0.0, 0.0, 0.0))  # pictures as they are, which some networks take; not to train in
+PICTURES = PixelSpace(
+    "RGB", 1.0, (0.0, 0.0, 0.0)
+)  # pictures as they are, the input of some networks; not to optimise in
 
 
 def _column(values: tuple[float, float, float]) -> NDArray[np.float64]:
@@ -61,14 +64,14 @@ def _column(values: tuple[float, float, float]) -> NDArray[np.float64]:
 
 
 def from_picture(picture: NDArray, space: str) -> NDArray[np.float32]:
-    """Enter a space: (H, W, 3) RGB 0..1 to (1, 3, H, W)."""
+    """Convert (H, W, 3), RGB, 0..1, to (1, 3, H, W) in a space."""
     s = SPACES[space]
     array = np.asarray(picture, dtype=np.float64).transpose(2, 0, 1)[None][:, s.order]
     return ((array * s.range - _column(s.mean)) / _column(s.deviation)).astype(np.float32)
 
 
 def to_picture(array: NDArray, space: str) -> NDArray[np.float64]:
-    """Leave a space: (1, 3, H, W) to (H, W, 3) RGB, clipped to 0..1."""
+    """Convert (1, 3, H, W) in a space to (H, W, 3), RGB, clipped to 0..1."""
     s = SPACES[space]
     values = (np.asarray(array, dtype=np.float64) * _column(s.deviation) + _column(s.mean)) / s.displayed_range
     return np.clip(values[0][s.order].transpose(1, 2, 0), 0.0, 1.0)
@@ -83,7 +86,7 @@ def displayable_range(space: str) -> tuple[NDArray[np.float32], NDArray[np.float
 
 
 def adapt_first_layer(weight: NDArray, bias: NDArray, native: str | PixelSpace, space: str) -> tuple[NDArray, NDArray]:
-    """Rewrite a first convolution made for the space `native` so that it does the same on images in `space`.
+    """Adapt a first convolution for images in `native` so that it gives the same result on images in `space`.
 
     Parameters
     ----------
@@ -92,8 +95,8 @@ def adapt_first_layer(weight: NDArray, bias: NDArray, native: str | PixelSpace, 
 
     Notes
     -----
-    Exact away from the border. At the border the convolution pads with zeros, which are the mean colour of the space
-    in use; spaces whose means differ (by 1 grey level at most) differ there by as little.
+    Exact away from the border. At the border the convolution pads with zeros, which are the mean colour of the space;
+    the means of the spaces differ by at most 1 grey level, and so does the padding.
     """
     if native == space:
         return weight, bias

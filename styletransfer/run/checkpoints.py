@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from styletransfer.config import Config
 from styletransfer.support.errors import UserError
-from styletransfer.support.files import written_whole
+from styletransfer.support.files import atomic_write
 
 LOGGER = logging.getLogger(__name__)
 NAME, PREVIOUS = "checkpoint.npz", "checkpoint.previous.npz"
@@ -56,7 +56,7 @@ def save(folder: Path, state: Mapping[str, NDArray], config: Any, inputs: Mappin
     path = folder / NAME
     texts = {"config": np.array(json.dumps(config)), "inputs": np.array(json.dumps(dict(inputs)))}
     with (
-        written_whole(path, keep_as=folder / PREVIOUS) as stream,
+        atomic_write(path, keep_as=folder / PREVIOUS) as stream,
         zipfile.ZipFile(stream, "w") as archive,  # np.savez leaves its own open when the disk is full
     ):
         for name, value in {**state, **texts}.items():

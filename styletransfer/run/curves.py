@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from styletransfer.support.errors import UserError
-from styletransfer.support.files import written_whole
+from styletransfer.support.files import atomic_write
 
 if TYPE_CHECKING:  # the record's module needs NumPy and MXNet; comparing curves does not
     from styletransfer.optimization.loop import Record
@@ -64,7 +64,7 @@ def write(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, 
     writer.writerow(columns)
     for row in rows:
         writer.writerow([repr(row[name]) for name in columns])
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(text.getvalue().encode())
 
 
@@ -159,5 +159,5 @@ def plot(path: str | Path, curves: Mapping[str, Curve]) -> None:
     for axes in (sums, layers):
         if axes.lines:
             axes.legend(fontsize=8)
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         FigureCanvasAgg(figure).print_figure(stream, format="png", dpi=100)

@@ -21,7 +21,7 @@ from styletransfer.losses import total_variation
 from styletransfer.network.tiling import Section, sections, smallest_tile
 from styletransfer.optimization import optimizers
 from styletransfer.pictures import images
-from styletransfer.support.byte_sizes import bytes_of
+from styletransfer.support.byte_sizes import parse_size
 from styletransfer.support.errors import UserError
 
 _STEP = 16  # pixels between the tiles that are tried
@@ -125,7 +125,7 @@ def limit(asked: str | None, root: Path = Path("/")) -> int:
         If `asked` is not a size.
     """
     if asked is not None:
-        return bytes_of(asked)
+        return parse_size(asked)
     free = [*_free_in_machine(root), *_free_in_groups(root)]
     if not free:
         return sys.maxsize

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from styletransfer.run import checkpoints
 from styletransfer.support.errors import UserError
-from styletransfer.support.files import remove_unfinished, written_whole
+from styletransfer.support.files import atomic_write, remove_unfinished
 
 PICTURE = "image.png"
 CONFIG = "config.yaml"
@@ -159,7 +159,7 @@ def _clear(folder: Path, keep: bool) -> None:
     for place in (folder, folder / STEPS):
         remove_unfinished(place)
     if not keep:
-        with written_whole(folder / CONFIG):
+        with atomic_write(folder / CONFIG):
             pass
     for pattern in _LAST if keep else _RESULTS:
         for path in folder.glob(pattern):

@@ -119,9 +119,9 @@ class Pyramid:
         before, self._scale = self._run, self._scale + 1
         scale = self._plan.scales[self._scale]
         size = scale.height, scale.width
-        image, optimizer, generator = before.image.asnumpy(), before.optimizer.carried(*size), before.generator
+        image, optimizer, generator = before.image.asnumpy(), before.optimizer.resized_state(*size), before.generator
         del before, self._run  # its memory is needed
-        self._guard.leave_scale()
+        self._guard.end_scale()
         load_mxnet().nd.waitall()
         self._run = self._bound()
         self._run.image[:] = images.enlarged(image, *size)

@@ -61,7 +61,7 @@ class ScalePlan:
     def work(self) -> float:
         """The pixels that a step computes, what is seen more than once counted as often; of all sections the mean."""
         shares = [
-            section.tiling.seen / (section.shape[1] * section.shape[2]) * (1.0 if section.whole else _AGAIN)
+            section.tiling.window_pixels / (section.shape[1] * section.shape[2]) * (1.0 if section.whole else _AGAIN)
             for section in self.sections
         ]
         return self.height * self.width * sum(shares) / len(shares)

@@ -24,7 +24,7 @@ from styletransfer.run.pyramid import Pyramid
 from styletransfer.run.recorders import CurveRecorder, PictureRecorder, ProgressRecorder, Recorder
 from styletransfer.run.resolve import Begun, RunPlan, resolve
 from styletransfer.support.errors import Diverged, Interrupted
-from styletransfer.support.files import written_whole
+from styletransfer.support.files import atomic_write
 
 LOGGER = logging.getLogger(__name__)
 _PACKAGES = ("numpy", "scikit-image", "scipy", "pillow")
@@ -119,8 +119,8 @@ def _optimize(
                     recorder.record(record)
                 if record.diverged:  # there is nothing to go on with
                     continue
-                if record.taken_back:
-                    LOGGER.info("%s", record.taken_back)
+                if record.rollback:
+                    LOGGER.info("%s", record.rollback)
                 every = plan.output.checkpoint_every
                 if stopped or (every and record.step and record.step % every == 0):
                     curve.flush()
@@ -176,5 +176,5 @@ def _write_config(folder: Path, config: Config, weights_checksum: str, **more: A
         "weights": {"file": Path(config.weights or config.spec.weights_path).name, "sha256": weights_checksum},
         **more,
     }
-    with written_whole(folder / output_folder.CONFIG) as stream:
+    with atomic_write(folder / output_folder.CONFIG) as stream:
         stream.write(configs.dump(config, provenance).encode())

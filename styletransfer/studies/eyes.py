@@ -1,16 +1,16 @@
-"""Eyes: networks that look at pictures and tell how far one is from a painting's style and from a photograph's content.
+"""Judges: networks that measure how far a picture is from a painting's style and from a photograph's content.
 
 With F the features of a layer, N channels at M positions each, and G = F F^T / (N M) their Gram matrix:
 
-- style distance in a layer: |G - A|^2 / |A|^2, where A is the painting's, with its own M. An eye's style distance is
-  the mean over its layers.
-- content distance: |F - P|^2 / |P|^2 in one layer, where P is the photograph's.
+- style distance in a layer: |G - A|^2 / |A|^2, where A is that of the painting, with its own M. The style distance of a
+  judge is the mean over its layers.
+- content distance: |F - P|^2 / |P|^2 in one layer, where P are the features of the photograph.
 
-There are two, so that a picture that was made to please a network is judged by another as well:
+There are two judges, so that a picture optimised for one network is also judged by another:
 
-- VGG-19 (Simonyan and Zisserman 2014), at relu1_1 to relu5_1, content at relu4_1: the whole of it, or what
-  `vgg19_parts.py` makes of two small files. In relu4_1 and relu5_1 these two forms do not give the same numbers.
-  Borders are reflected, not zero as in VGG-19 itself: the end of a picture is not an edge in it.
+- VGG-19 (Simonyan and Zisserman 2014), at relu1_1 to relu5_1, content at relu4_1: the full network, or the one that
+  `vgg19_parts.py` makes of two small files. In relu4_1 and relu5_1 their results differ. It uses reflection padding
+  instead of the zero padding of VGG-19, so that the border of a picture does not look like an edge.
 - SqueezeNet v1.0 (Iandola et al. 2016), at six layers, content at fire5.
 """
 
@@ -20,13 +20,12 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models import model_squeezenet, model_vgg19, model_vgg19_16x, vgg
-from models.runtime import load_mxnet
+from models.runtime import Symbol, load_mxnet
 from models.spec import WEIGHTS_FOLDER
 from styletransfer import weights
 from styletransfer.network.executor import Network, tapped
@@ -36,14 +35,14 @@ from styletransfer.studies import vgg19_parts
 from styletransfer.support.errors import UserError
 from styletransfer.weights import Parameters
 
-_BOUND, _SEEN = 4, 8  # shapes for which executors are kept, and pictures of which it is kept what was seen
+_MAX_NETWORKS, _MAX_SUMMARIES = 4, 8  # cached executors, one per shape, and cached summaries of pictures
 
 _EXACT_PATH = WEIGHTS_FOLDER / "vgg19_conv1_1-conv3_4_BGR_OIHW.npz"
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What an eye keeps of a picture.
+class Summary:
+    """What a judge caches of a picture.
 
     Attributes
     ----------
@@ -57,16 +56,16 @@ class Seen:
     content: NDArray[np.float32]
 
 
-class Eye:
+class Judge:
     """A network as a judge of pictures (H, W, 3), RGB 0..1.
 
-    It remembers what it saw in the last few pictures, so that of a painting and a photograph that are named again and
-    again nothing is computed twice.
+    It caches summaries of the last few pictures, so that a painting and a photograph that are used repeatedly are
+    processed only once.
 
     Parameters
     ----------
     name : str
-        What people call it.
+        The displayed name.
     style_layers : sequence of str
     content_layer : str
     names, symbol
@@ -74,7 +73,7 @@ class Eye:
     parameters : dict of arrays
         For images in the space `space`, a key of `pixels.SPACES`.
     smallest_side : int
-        The shortest side of a picture that it can see, in pixels.
+        The shortest valid side of a picture, in pixels.
     """
 
     def __init__(
@@ -83,7 +82,7 @@ class Eye:
         style_layers: Sequence[str],
         content_layer: str,
         names: list[str],
-        symbol: Any,
+        symbol: Symbol,
         parameters: Parameters,
         space: str,
         smallest_side: int,
@@ -95,11 +94,11 @@ class Eye:
         self._parameters = parameters
         self._space = space
         self._smallest_side = smallest_side
-        self._network = functools.lru_cache(maxsize=_BOUND)(self._bind)
-        self._seen = functools.lru_cache(maxsize=_SEEN)(self._see)
+        self._network = functools.lru_cache(maxsize=_MAX_NETWORKS)(self._bind)
+        self._cached_summary = functools.lru_cache(maxsize=_MAX_SUMMARIES)(self._summarize)
 
     def features(self, picture: Picture) -> dict[str, NDArray[np.float32]]:
-        """The features of all its layers, (N, height, width) each.
+        """The features of all its layers, each (N, height, width).
 
         Raises
         ------
@@ -118,8 +117,8 @@ class Eye:
         return {layer: values.asnumpy()[0] for layer, values in network.features.items()}
 
     def style_distances(self, picture: Picture, painting: Picture) -> dict[str, float]:
-        """How far a picture is from the style of a painting, of any size, in every style layer; 0 for the painting."""
-        found, wanted = self._look(picture).grams, self._look(painting).grams
+        """The style distances of a picture from a painting of any size, by style layer; 0 for the painting itself."""
+        found, wanted = self._summary(picture).grams, self._summary(painting).grams
         return {layer: _relative(found[layer], wanted[layer]) for layer in self.style_layers}
 
     def style_distance(self, picture: Picture, painting: Picture) -> float:
@@ -127,7 +126,7 @@ class Eye:
         return float(np.mean(list(self.style_distances(picture, painting).values())))
 
     def content_distance(self, picture: Picture, photograph: Picture) -> float:
-        """How far a picture is from a photograph of the same size; 0 for the photograph itself.
+        """The content distance of a picture from a photograph of the same size; 0 for the photograph itself.
 
         Raises
         ------
@@ -135,15 +134,15 @@ class Eye:
             If they differ in size.
         """
         if picture.shape != photograph.shape:
-            raise ValueError(f"a picture {picture.shape} has no content distance from one {photograph.shape}")
-        return _relative(self._look(picture).content, self._look(photograph).content)
+            raise ValueError(f"the content distance of {picture.shape} from {photograph.shape} is undefined")
+        return _relative(self._summary(picture).content, self._summary(photograph).content)
 
-    def _look(self, picture: Picture) -> Seen:
-        return self._seen(picture.tobytes(), picture.shape, picture.dtype.str)
+    def _summary(self, picture: Picture) -> Summary:
+        return self._cached_summary(picture.tobytes(), picture.shape, picture.dtype.str)
 
-    def _see(self, data: bytes, shape: tuple[int, ...], dtype: str) -> Seen:
+    def _summarize(self, data: bytes, shape: tuple[int, ...], dtype: str) -> Summary:
         features = self.features(np.frombuffer(data, dtype).reshape(shape))
-        return Seen({layer: _gram(features[layer]) for layer in self.style_layers}, features[self.content_layer])
+        return Summary({layer: _gram(features[layer]) for layer in self.style_layers}, features[self.content_layer])
 
     def _bind(self, height: int, width: int) -> Network:
         return Network(*self._tapped, self._parameters, (3, height, width), load_mxnet().cpu(), trainable=False)
@@ -161,24 +160,24 @@ def _relative(found: NDArray, wanted: NDArray) -> float:
     return float(np.sum((found - wanted) ** 2) / np.sum(wanted**2))
 
 
-def squeezenet(parameters: Parameters) -> Eye:
-    """SqueezeNet's eye; `parameters` are those of its SPEC."""
+def squeezenet(parameters: Parameters) -> Judge:
+    """The SqueezeNet judge; `parameters` are those of its SPEC."""
     spec = model_squeezenet.SPEC
     style, content = ("relu_conv1", "fire2", "fire4", "fire5", "fire7", "fire9"), "fire5"
     names, symbol = tapped(spec.name, style, [content], spec.pooling)
     smallest = spec.smallest_side(spec.deepest(style))
-    return Eye("SqueezeNet", style, content, names, symbol, parameters, spec.pixels, smallest)
+    return Judge("SqueezeNet", style, content, names, symbol, parameters, spec.pixels, smallest)
 
 
-def vgg19(exact: Parameters, compressed: Parameters | None = None) -> Eye:
-    """VGG-19's eye.
+def vgg19(exact: Parameters, compressed: Parameters | None = None) -> Judge:
+    """The VGG-19 judge.
 
     Parameters
     ----------
     exact : dict of arrays
-        VGG-19's own parameters in the pixels of its SPEC: all, or with `compressed` those as far as conv3_1.
+        VGG-19's own parameters in the pixels of its SPEC: all, or with `compressed` those up to conv3_4.
     compressed : dict of arrays, optional
-        From :func:`vgg19_parts.load_compressed`; then relu4_1 and relu5_1 are what it estimates.
+        From :func:`vgg19_parts.load_compressed`; then relu4_1 and relu5_1 are its estimates.
     """
     mx = load_mxnet()
     spec = model_vgg19.SPEC
@@ -190,17 +189,17 @@ def vgg19(exact: Parameters, compressed: Parameters | None = None) -> Eye:
         symbols |= vgg19_parts.read_outs(image)
     parameters = {**exact, **(compressed or {})}
     symbol = mx.sym.Group([symbols[layer] for layer in layers])
-    smallest = 2 * 2**4  # a border is reflected from the second value; before relu5_1 stand four poolings
-    return Eye("VGG-19", layers, "relu4_1", layers, symbol, parameters, spec.pixels, smallest)
+    smallest = 2 * 2**4  # reflection padding needs two values, and relu5_1 follows four poolings
+    return Judge("VGG-19", layers, "relu4_1", layers, symbol, parameters, spec.pixels, smallest)
 
 
-def load_squeezenet(path: str | Path | None = None) -> Eye:
-    """SqueezeNet's eye from a file of its weights (.net or .params); without one, from where they are fetched to.
+def load_squeezenet(path: str | Path | None = None) -> Judge:
+    """The SqueezeNet judge from a weights file (.net or .params), by default from the fetched weights.
 
     Raises
     ------
     UserError
-        If the file is absent or unusable.
+        If the file does not exist or is unusable.
     """
     spec = model_squeezenet.SPEC
     if path and Path(path).suffix == ".net":
@@ -208,18 +207,18 @@ def load_squeezenet(path: str | Path | None = None) -> Eye:
     return squeezenet(weights.load(spec, path))
 
 
-def load_vgg19(paths: Sequence[str | Path] = ()) -> Eye:
-    """VGG-19's eye from files of its weights; without any, from where they are fetched to, the whole of it first.
+def load_vgg19(paths: Sequence[str | Path] = ()) -> Judge:
+    """The VGG-19 judge from weights files, by default from the fetched weights, preferably of the full network.
 
     Parameters
     ----------
     paths : sequence of paths
-        One: the whole of VGG-19, in any format. Two: its first three blocks, and the compressed network.
+        One: the full VGG-19, in any format. Two: its first three blocks, and the compressed network.
 
     Raises
     ------
     UserError
-        If a file is absent or unusable, or there are more than two.
+        If a file does not exist or is unusable, or there are more than two.
     """
     if len(paths) > 2:
         raise UserError(f"VGG-19 takes one or two files of weights, not {len(paths)}")
@@ -238,41 +237,38 @@ def _in_two_files() -> bool:
 
 def load(
     squeezenet_path: str | Path | None = None, vgg19_paths: Sequence[str | Path] = ()
-) -> tuple[list[Eye], list[str]]:
-    """All eyes whose weights are there, VGG-19 first.
+) -> tuple[list[Judge], list[str]]:
+    """All judges whose weights are available, VGG-19 first.
 
     Parameters
     ----------
     squeezenet_path, vgg19_paths
-        As for :func:`load_squeezenet` and :func:`load_vgg19`; files that are named must be there.
+        As for :func:`load_squeezenet` and :func:`load_vgg19`; given files must exist.
 
     Returns
     -------
-    list of Eye
+    list of Judge
     list of str
-        For every eye that is left out a line that says how to get it.
+        For every judge without weights, a line that says how to get them.
 
     Raises
     ------
     UserError
-        If a file is unusable, or no eye is left.
+        If a file is unusable, or there is no judge.
     """
-    eyes, left_out = [], []
+    judges, left_out = [], []
     if vgg19_paths or model_vgg19.SPEC.weights_path.exists() or _in_two_files():
-        eyes.append(load_vgg19(vgg19_paths))
+        judges.append(load_vgg19(vgg19_paths))
     else:
         left_out.append(_left_out("VGG-19", "vgg19"))
     if squeezenet_path or model_squeezenet.SPEC.weights_path.exists():
-        eyes.append(load_squeezenet(squeezenet_path))
+        judges.append(load_squeezenet(squeezenet_path))
     else:
         left_out.append(_left_out("SqueezeNet", "squeezenet"))
-    if not eyes:
-        raise UserError("; ".join(["nothing to judge with", *left_out]))
-    return eyes, left_out
+    if not judges:
+        raise UserError("; ".join(["no weights to judge with", *left_out]))
+    return judges, left_out
 
 
 def _left_out(title: str, name: str) -> str:
-    return (
-        f"{title} is left out, as its weights are not here: run `python scripts/fetch.py {name}`, or name them "
-        f"with --{name} FILE"
-    )
+    return f"{title} is skipped, as its weights are missing: run `python scripts/fetch.py {name}`, or set --{name} FILE"

@@ -1,6 +1,6 @@
-"""Pictures judged: how close each comes to a painting's style and to a photograph's content, by every eye there is.
+"""Judging pictures: how close each is to a painting's style and to a photograph's content, by every available judge.
 
-A picture made with a network pleases that network; others judge it, the eyes of `eyes.py`.
+A picture is optimised for the network that made it, so other networks judge it: those of `eyes.py`.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from styletransfer.pictures.images import Picture
 from styletransfer.run import inputs
 from styletransfer.run.pyramid import Pyramid
 from styletransfer.run.resolve import resolve
-from styletransfer.studies.eyes import Eye
+from styletransfer.studies.eyes import Judge
 
 
 @dataclass(frozen=True)
 class Distances:
-    """What one eye says of one picture.
+    """The distances of one picture according to one judge.
 
     Attributes
     ----------
     style_layers, untouched_layers : dict of float
-        The style distance in every layer: of the picture, and of the photograph itself.
+        The style distances by layer: of the picture, and of the photograph itself.
     content : float
         The content distance.
     """
@@ -49,7 +49,7 @@ class Distances:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is said of one picture: by every eye, by its name; and what it took to make it."""
+    """The distances of one picture by the name of the judge, and the cost of making it."""
 
     style: str
     by: Mapping[str, Distances]
@@ -57,12 +57,12 @@ class Verdict:
     seconds: float
 
 
-def judge(eye: Eye, picture: Picture, photograph: Picture, painting: Picture) -> Distances:
+def judge(network: Judge, picture: Picture, photograph: Picture, painting: Picture) -> Distances:
     """Judge a picture (H, W, 3), RGB 0..1, made of a photograph of the same size and a painting of any."""
     return Distances(
-        eye.style_distances(picture, painting),
-        eye.style_distances(photograph, painting),
-        eye.content_distance(picture, photograph),
+        network.style_distances(picture, painting),
+        network.style_distances(photograph, painting),
+        network.content_distance(picture, photograph),
     )
 
 
@@ -72,12 +72,12 @@ def verdicts(
     pictures: Sequence[str] | None,
     size: int,
     assignments: Sequence[str],
-    eyes: Sequence[Eye],
+    judges: Sequence[Judge],
     folder: Path | None,
 ) -> Iterator[Verdict]:
-    """Judge a picture for every style: those given, or ones made with the default preset and `assignments`.
+    """Judge one picture per style: the given ones, or pictures made with the default preset and `assignments`.
 
-    Everything is judged at the long edge `size`. Pictures that are made are kept in `folder`, if there is one.
+    All pictures are judged at the long edge `size`, and written to `folder` if it is given.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def verdicts(
         if folder:
             folder.mkdir(parents=True, exist_ok=True)
             images.write(folder / f"{Path(style).stem}.png", picture)
-        by = {eye.name: judge(eye, picture, photograph, painting) for eye in eyes}
+        by = {network.name: judge(network, picture, photograph, painting) for network in judges}
         yield Verdict(style, by, steps, seconds)
 
 
@@ -104,7 +104,7 @@ def _at_size(picture: Picture, long_edge: int) -> Picture:
 
 
 def _make(content: str, style: str, size: int, assignments: Sequence[str]) -> tuple[Picture, int, float]:
-    """The picture, and the steps and seconds it took."""
+    """Make a picture; also returns the steps and seconds it took."""
     values = {"content": {"image": content}, "style": {"images": style}, "size": size}
     plan = resolve(configs.parse(configs.override(values, assignments), "the command line"))
     for record in Pyramid(plan, inputs.read_pictures(plan), inputs.load_parameters(plan)).records():

@@ -1,7 +1,7 @@
-"""Where the time of a step goes, as oneDNN, which computes it on a processor, says itself.
+"""A breakdown of the time of a step on a CPU, as reported by oneDNN.
 
-With ``DNNL_VERBOSE`` in the environment oneDNN prints every primitive that it runs with its milliseconds. A few steps
-are made so in a process of their own. What the steps take beyond all this is everything else.
+With ``DNNL_VERBOSE`` in the environment, oneDNN prints every primitive it executes with its time in milliseconds. A few
+steps are made this way in a separate process. The rest of their wall time is everything else.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from styletransfer.run.resolve import resolve
 from styletransfer.studies.benchmarks import fresh_process
 from styletransfer.support.errors import UserError
 
-_UNTIMED = 2  # the starting image and the first step, in which primitives are made
+_UNTIMED = 2  # the initial image and the first step, in which primitives are created
 _ENVIRONMENT = {"DNNL_VERBOSE": "1"}
 _BEGIN, _END = "-- steps begin", "-- steps end"
 CONVOLUTION, POOLING, RELU, GRAM, REORDER, TV, REST = (
@@ -40,7 +40,7 @@ CONVOLUTION, POOLING, RELU, GRAM, REORDER, TV, REST = (
 
 @dataclass(frozen=True)
 class Part:
-    """What one kind of work takes of a step."""
+    """The share of one kind of work in a step."""
 
     name: str
     milliseconds: float
@@ -49,10 +49,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Profile:
-    """One step: its wall time, and its parts, which add up to it."""
+    """One step: its wall time, and its parts, which sum to it."""
 
     milliseconds: float
-    steps: int  # of which it is the mean
+    steps: int  # over which the mean is taken
     parts: tuple[Part, ...]
 
     def lines(self) -> list[str]:
@@ -65,18 +65,18 @@ class Profile:
 
 
 def profile(config: Config, steps: int = 3) -> Profile:
-    """Make a few steps of a run, at its last scale and from its starting image, and see what they take.
+    """Profile a few steps of a run, at its last scale and from its initial image.
 
-    Nothing is written. The numbers are means over `steps`, after two evaluations that are not counted.
+    Nothing is written. The numbers are means over `steps`, after two evaluations that are not timed.
 
     Raises
     ------
     UserError
-        If something the config names cannot be used, if it does not run on the processor, or if its optimiser ends
-        before any step is timed.
+        If a file of the config cannot be used, if the device is not the CPU, or if the optimiser ends before any step
+        is timed.
     """
     if config.device != "cpu":
-        raise UserError(f"--profile: oneDNN runs on the processor only; expected device: cpu, not {config.device}")
+        raise UserError(f"--profile: oneDNN runs on CPUs only; expected device: cpu, not {config.device}")
     values = config.model_dump(mode="json", exclude={"provenance"})
     (made, seconds), lines = fresh_process.call_and_listen(
         timed_steps,
@@ -90,7 +90,7 @@ def profile(config: Config, steps: int = 3) -> Profile:
 
 
 def _profile(totals: Mapping[str, float], milliseconds: float, steps: int) -> Profile:
-    """From the milliseconds of all steps together, by part and on the clock."""
+    """From the total milliseconds of all steps, by part and in wall time."""
     by_part = dict.fromkeys((CONVOLUTION, POOLING, RELU, GRAM, REORDER, TV), 0.0) | dict(totals)
     by_part[REST] = milliseconds - sum(by_part.values())
     parts = (Part(name, value / steps, 100 * value / milliseconds) for name, value in by_part.items())
@@ -98,7 +98,7 @@ def _profile(totals: Mapping[str, float], milliseconds: float, steps: int) -> Pr
 
 
 def timed_steps(values: Mapping[str, Any], steps: int) -> tuple[int, float]:
-    """How many steps were made, and their seconds; their primitives are printed between two marks."""
+    """The number of steps made, and their seconds; their primitives are printed between two marks."""
     mx = load_mxnet()
     plan = resolve(configs.parse(values, "the config"))
     pictures = inputs.read_pictures(plan)[-1]
@@ -109,22 +109,22 @@ def timed_steps(values: Mapping[str, Any], steps: int) -> tuple[int, float]:
             pass
         mx.nd.waitall()
         _mark(_BEGIN)
-        began = time.perf_counter()
+        started = time.perf_counter()
         made = sum(1 for _ in records)
         mx.nd.waitall()
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - started
         _mark(_END)
     return made, seconds
 
 
 def _mark(text: str) -> None:
-    """Print a line between the primitives before and behind it: oneDNN writes through C's own buffer."""
+    """Print a line in order with the primitives: oneDNN writes through C's stdio buffer."""
     ctypes.CDLL(None).fflush(None)
     print(text, flush=True)
 
 
 def parts_of(lines: Iterable[str]) -> dict[str, float]:
-    """The milliseconds of all primitives printed between the marks, by part; what is of no part is left out."""
+    """The milliseconds of all primitives printed between the marks, by part; other primitives are ignored."""
     totals: dict[str, float] = {}
     counted = False
     for line in lines:
@@ -141,8 +141,8 @@ def part_of(line: str) -> str | None:
     """The part of a step to which a primitive belongs, from its line.
 
     A line is ``dnnl_verbose,exec,cpu,PRIMITIVE,implementation,DIRECTION,MEMORY,attributes,auxiliary,PROBLEM,ms``. Gram
-    matrices are inner products, and go back through 1 x 1 convolutions, which, other than those of any network, have as
-    many outputs as inputs. What the Laplacian and L-BFGS do with the image are convolutions in 3 groups.
+    matrices are inner products; their backward passes are 1 x 1 convolutions, which, unlike those of the networks, have
+    as many outputs as inputs. The Laplacian and the blur of L-BFGS are convolutions in 3 groups.
     """
     fields = line.split(",")
     primitive, problem = fields[3], fields[-2]

@@ -1,19 +1,19 @@
-"""VGG-19 in two small files: its first convolutions, and a network of a sixteenth of its size for the rest.
+"""VGG-19 from two small files: its first convolutions, and a compressed network, a sixteenth of its size, for the rest.
 
-- As far as relu3_4 the convolutions are VGG-19's own (Simonyan and Zisserman 2014).
+- Up to relu3_4 the convolutions are VGG-19's own (Simonyan and Zisserman 2014).
 - relu4_1 and relu5_1 are estimated by a network compressed from it (H. Wang et al., Collaborative Distillation for
   Ultra-Resolution Universal Style Transfer, CVPR 2020, https://arxiv.org/abs/2003.08436): 1 x 1 convolutions with ReLU,
-  its read-outs, rebuild the features of the normalised VGG-19, each channel divided by its mean over many photographs.
+  its read-outs, reconstruct the features of the normalised VGG-19, in which each channel is divided by its mean over
+  many photographs.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from models import model_vgg19, model_vgg19_16x, vgg
-from models.runtime import load_mxnet
+from models.runtime import Symbol, load_mxnet
 from models.spec import ModelSpec
 from styletransfer import weights
 from styletransfer.pictures import pixels
@@ -21,15 +21,19 @@ from styletransfer.weights import Parameters
 
 EXACT = ((64,) * 2, (128,) * 2, (256,) * 4)
 READ_OUTS = ("relu4_1", "relu5_1")  # the layers that are estimated
-_PREFIX = "compressed_"  # of the compressed network's parameters, beside VGG-19's own
+_PREFIX = "compressed_"  # of the compressed network's parameters, next to VGG-19's own
 
 
-def encoder(values: Any, blocks: vgg.Blocks, name: str) -> dict[str, Any]:
-    """Every ReLU of a network of the VGG family with reflected borders and max pooling; `name` makes parameters' names.
+def encoder(values: Symbol, blocks: vgg.Blocks, name: str) -> dict[str, Symbol]:
+    """Every ReLU of a network of the VGG family with reflection padding and max pooling.
 
     Parameters
     ----------
     values : symbol (1, 3, H, W)
+    blocks
+        The number of filters of each convolution, by block.
+    name : str
+        Format of the convolutions' names, with placeholders for block and position.
     """
     mx = load_mxnet()
     found = {}
@@ -45,8 +49,8 @@ def encoder(values: Any, blocks: vgg.Blocks, name: str) -> dict[str, Any]:
     return found
 
 
-def read_outs(image: Any) -> dict[str, Any]:
-    """What the compressed network, with reflected borders as published, estimates of `READ_OUTS`.
+def read_outs(image: Symbol) -> dict[str, Symbol]:
+    """The estimates of `READ_OUTS` by the compressed network, with reflection padding as published.
 
     Parameters
     ----------
@@ -64,12 +68,12 @@ def read_outs(image: Any) -> dict[str, Any]:
 
 
 def exact_spec() -> ModelSpec:
-    """VGG-19 as far as relu3_4, for a file of its parameters."""
+    """VGG-19 up to relu3_4, for a file of its parameters."""
     return replace(model_vgg19.SPEC, parameters=vgg.parameters(EXACT))
 
 
 def load_exact(path: Path) -> Parameters:
-    """VGG-19 as far as conv3_4 from a .npz of ``conv1_1.weight`` and so on, made for BGR."""
+    """VGG-19 up to conv3_4 from a .npz of ``conv1_1.weight`` and so on, for BGR images."""
     parameters = weights.load_plain_npz(exact_spec(), path)
     weight, bias = parameters["conv1_1_weight"], parameters["conv1_1_bias"]
     weight, bias = pixels.adapt_first_layer(weight, bias, "bgr255", model_vgg19.SPEC.pixels)
@@ -77,5 +81,5 @@ def load_exact(path: Path) -> Parameters:
 
 
 def load_compressed(path: Path | None = None) -> Parameters:
-    """The compressed network with its read-outs, from a file or from where they are fetched to."""
+    """The compressed network with its read-outs, from a file or from the fetched weights."""
     return {_PREFIX + name: values for name, values in weights.load_whole(model_vgg19_16x.SPEC, path).items()}

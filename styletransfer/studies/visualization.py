@@ -1,11 +1,11 @@
 """What a filter responds to, after Zeiler and Fergus 2013, Visualizing and Understanding Convolutional Networks.
 
-For one channel of one tapped layer: the patches of given pictures that excite it most, each the receptive field of the
-activation, and beside each what in it does. Departure from the paper: what does is shown by the gradient of the
-activation with respect to the pixels (Simonyan et al. 2013) and not by a deconvolutional network; the two differ in how
-they pass a ReLU backwards.
+For one channel of one tapped layer: the patches of the given pictures that activate it most, each the receptive field
+of an activation, and next to each the pixels that matter. Departure from the paper: these are shown by the gradient of
+the activation with respect to the pixels (Simonyan et al. 2013) instead of a deconvolutional network; the two differ in
+the backward pass of the ReLU.
 
-The network is bound for images in `rgb255`, so that the gradient is one with respect to red, green and blue.
+The network is bound for images in `rgb255`, so that the gradient is with respect to red, green and blue.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from styletransfer.weights import Parameters
 
 _SPACE = "rgb255"
 _ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm")
-_FROM_ONE_PICTURE = 2  # patches at most, where there are pictures enough
+_FROM_ONE_PICTURE = 2  # patches at most, if there are enough pictures
 
 # The sheet, in pixels.
 _DPI = 100
-_COLUMNS = 3  # pairs of patch and gradient beside each other
-_CELL = 180  # the side of a patch, about: patches are enlarged by a whole number
+_COLUMNS = 3  # pairs of patch and gradient per row
+_CELL = 180  # the approximate side of a patch; patches are enlarged by an integer factor
 _MARGIN, _GAP, _BETWEEN, _CAPTION, _HEADER = 24, 4, 26, 34, 84
 _NARROWEST = 700
 _OUTSIDE = 0.94  # the grey of what lies outside the picture
@@ -47,7 +47,7 @@ _LONGEST_NAME = 30
 
 @dataclass(frozen=True)
 class Window:
-    """The pixels of rows `top` to `bottom` and columns `left` to `right`, ends not included."""
+    """The pixels of rows `top` to `bottom` and columns `left` to `right`, both exclusive at the end."""
 
     top: int
     left: int
@@ -55,22 +55,22 @@ class Window:
     right: int
 
     @classmethod
-    def seen(cls, field: ReceptiveField, row: int, column: int) -> Window:
-        """What the value at (row, column) sees; where that lies at the border, it reaches outside the picture."""
+    def of_value(cls, field: ReceptiveField, row: int, column: int) -> Window:
+        """The receptive field of the value at (row, column); near the border it extends outside the picture."""
         top, left = (index * field.stride - field.offset for index in (row, column))
         return cls(top, left, top + field.size, left + field.size)
 
-    def cut(self, height: int, width: int) -> Window:
-        """The part that lies inside a picture."""
+    def clipped(self, height: int, width: int) -> Window:
+        """The part inside a picture of the given size."""
         return Window(max(self.top, 0), max(self.left, 0), min(self.bottom, height), min(self.right, width))
 
-    def of(self, array: NDArray) -> NDArray:
-        """Its pixels of an array (H, W, ...); it must lie inside."""
+    def crop(self, array: NDArray) -> NDArray:
+        """The pixels of the window in an array (H, W, ...); it must not extend outside."""
         return array[self.top : self.bottom, self.left : self.right]
 
 
 class Filter:
-    """One channel of one layer, bound for one picture.
+    """One channel of one layer, evaluated on one picture.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ class Filter:
     Attributes
     ----------
     activations : (h, w) array
-        The channel's values.
+        The values of the channel.
     """
 
     def __init__(self, spec: ModelSpec, layer: str, channel: int, parameters: Parameters, picture: Picture) -> None:
@@ -102,7 +102,7 @@ class Filter:
         """The gradient of one activation with respect to the picture's values 0..255: (H, W, 3), RGB."""
         head = load_mxnet().nd.zeros(self._network.features[self._layer].shape)
         head[0, self._channel, row, column] = 1
-        self._network.forward()  # each time: MXNet's poolings go backward only once after a forward
+        self._network.forward()  # each time: MXNet's poolings support only one backward pass per forward pass
         self._network.backward(Heads({self._layer: head}, {}))
         return self._network.gradient.asnumpy()[0].transpose(1, 2, 0)
 
@@ -110,7 +110,7 @@ class Filter:
 def peaks(activations: NDArray, field: ReceptiveField, count: int) -> list[tuple[int, int]]:
     """The (row, column) of the largest activations, at most `count`, strongest first.
 
-    Only activations above zero count, and no two whose receptive fields overlap: the stronger one is taken.
+    Only positive activations count; of two with overlapping receptive fields, only the stronger is taken.
     """
     left = np.array(activations)
     reach = math.ceil(field.size / field.stride)  # two values overlap when both indices differ by less
@@ -124,13 +124,13 @@ def peaks(activations: NDArray, field: ReceptiveField, count: int) -> list[tuple
 
 @dataclass(frozen=True)
 class Patch:
-    """One patch that excites a filter."""
+    """One patch that activates a filter."""
 
     picture: str  # the file's name
     activation: float
-    window: Window  # the receptive field, not cut
-    pixels: NDArray[np.floating]  # (h, w, 3), RGB 0..1, cut at the picture's border
-    gradient: NDArray[np.floating]  # of the same shape, in units of activation a grey level of 255
+    window: Window  # the receptive field, not clipped
+    pixels: NDArray[np.floating]  # (h, w, 3), RGB 0..1, clipped at the picture's border
+    gradient: NDArray[np.floating]  # of the same shape, activation per grey level of 255
 
 
 def strongest(
@@ -142,7 +142,7 @@ def strongest(
     size: int,
     count: int,
 ) -> list[Patch]:
-    """The patches of pictures that excite a filter most, at most `count`, strongest first.
+    """The patches of pictures that activate a filter most, at most `count`, strongest first.
 
     Parameters
     ----------
@@ -151,9 +151,9 @@ def strongest(
     parameters : dict of arrays
         In the network's native pixel convention.
     files : list of paths
-        Pictures. From one come at most two patches, or as many as few pictures need to give `count`.
+        Pictures. Each contributes at most two patches, or more if needed to reach `count` with few pictures.
     size : int
-        The long edge, in pixels, at which the pictures are seen.
+        The long edge, in pixels, to which the pictures are resized.
     count : int
 
     Raises
@@ -171,7 +171,7 @@ def strongest(
         if min(spec.output_shape(layer, height, width)) < 1:
             raise UserError(
                 f"--size {size}: {file} becomes {height} x {width} pixels, "
-                f"and {layer} needs at least {spec.smallest_side(layer)} a side"
+                f"and {layer} needs at least {spec.smallest_side(layer)} per side"
             )
         picture = images.resize(picture, height, width)
         unit = Filter(spec, layer, channel, parameters, picture)
@@ -179,22 +179,22 @@ def strongest(
             activation = float(unit.activations[row, column])
             if len(found) == count and activation <= found[-1].activation:
                 break
-            window = Window.seen(field, row, column)
-            inside = window.cut(height, width)
-            patch = Patch(file.name, activation, window, inside.of(picture), inside.of(unit.gradient(row, column)))
+            window = Window.of_value(field, row, column)
+            inside = window.clipped(height, width)
+            patch = Patch(file.name, activation, window, inside.crop(picture), inside.crop(unit.gradient(row, column)))
             found = sorted([*found, patch], key=lambda patch: -patch.activation)[:count]
     return found
 
 
 def displayed(gradient: NDArray) -> Picture:
-    """A gradient (h, w, 3) as a picture: around mid-grey, its sign kept, scaled by its largest value."""
+    """A gradient (h, w, 3) as a picture: zero is mid-grey, scaled by the largest absolute value."""
     return 0.5 + 0.5 * gradient / max(np.abs(gradient).max(), np.finfo(np.float32).tiny)
 
 
 def sheet(patches: Sequence[Patch], title: str) -> Picture:
-    """All patches on one sheet, (H, W, 3): each with its gradient beside it, its activation and its picture's name.
+    """All patches on one sheet, (H, W, 3): each with its gradient, its activation and the name of its picture.
 
-    What of a receptive field lies outside the picture is a pale area.
+    The part of a receptive field outside the picture is pale.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -216,7 +216,7 @@ def sheet(patches: Sequence[Patch], title: str) -> Picture:
     text(
         _MARGIN,
         46,
-        f"what excites it most: patches of {side} x {side} pixels; beside each, what in it does (gradient; grey: zero)",
+        f"strongest activations: patches of {side} x {side} pixels, each with the activation's gradient (grey: zero)",
         size=9,
         color="0.35",
     )
@@ -238,7 +238,7 @@ def sheet(patches: Sequence[Patch], title: str) -> Picture:
     figure.figimage(canvas)
     drawing = FigureCanvasAgg(figure)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # letters in a name that the font does not have
+        warnings.simplefilter("ignore", UserWarning)  # characters missing from the font
         drawing.draw()
     return np.asarray(drawing.buffer_rgba())[..., :3] / 255.0
 
@@ -253,26 +253,26 @@ def visualize(
     count: int,
     weights_file: Path | None,
 ) -> tuple[Path, list[Patch]]:
-    """Write the sheet of a filter; its path and the patches on it.
+    """Write the sheet of a filter; returns its path and the patches on it.
 
     Parameters
     ----------
     model, layer, channel
         The filter.
     files : list of paths, optional
-        Pictures; those in the project's `input` where none are given.
+        Pictures; by default those in the project's `input`.
     output : path, optional
-        `output/visualize/MODEL_LAYER_CHANNEL.png` where none is given.
+        By default `output/visualize/MODEL_LAYER_CHANNEL.png`.
     size, count
         See :func:`strongest`.
     weights_file : path, optional
-        The network's own weights where none is given.
+        By default the network's own weights.
 
     Raises
     ------
     UserError
-        If an argument is not valid, a file cannot be used, or nothing in the pictures excites the filter. Nothing has
-        been written then.
+        If an argument is invalid, a file cannot be used, or nothing in the pictures activates the filter. In that case
+        nothing is written.
     """
     if model not in models.names():
         raise UserError(f"no network {model!r}; {nearest(model, models.names())}")
@@ -291,13 +291,13 @@ def visualize(
     if not files:
         files = sorted(file for file in (PROJECT_FOLDER / "input").glob("*") if file.suffix.lower() in _ENDINGS)
         if not files:
-            raise UserError(f"no pictures in {PROJECT_FOLDER / 'input'}: name some with --pictures")
+            raise UserError(f"no pictures in {PROJECT_FOLDER / 'input'}: set --pictures")
     for file in files:
         if not file.is_file():
             raise UserError(f"picture {file}: no such file")
     patches = strongest(spec, layer, channel, weights.load(spec, weights_file), files, size, count)
     if not patches:
-        raise UserError(f"nothing in the pictures excites channel {channel} of {model} {layer}")
+        raise UserError(f"nothing in the pictures activates channel {channel} of {model} {layer}")
     picture = sheet(patches, f"{model}   {layer}   channel {channel}")
     output.parent.mkdir(parents=True, exist_ok=True)
     images.write(output, picture)

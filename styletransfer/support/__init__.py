@@ -1,1 +1,1 @@
-"""What every other package may use: errors, files, sizes, command-line helpers."""
+"""Helpers that every other package may use: errors, files, byte sizes, command-line entry points."""

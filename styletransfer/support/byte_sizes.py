@@ -1,4 +1,4 @@
-"""Sizes in bytes, as people write them: 8GB, 500 MB, 1.5TiB. The only place where they are read or written."""
+"""Byte sizes in human-readable form: 8GB, 500 MB, 1.5TiB. The only module that parses or formats them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ _UNITS = {
 }
 
 
-def bytes_of(size: str) -> int:
-    """The number of bytes in a size: ``8GB`` is 8 * 10^9 bytes, ``8GiB`` is 8 * 2^30 bytes.
+def parse_size(size: str) -> int:
+    """Parse a size: ``8GB`` is 8 * 10^9 bytes, ``8GiB`` is 8 * 2^30 bytes.
 
-    Lower and upper case mean the same. A bare ``8G`` is refused: some programs mean the one by it, and some the
-    other.
+    Case does not matter. A bare ``8G`` is rejected as ambiguous: programs differ in which of the two it means.
 
     Raises
     ------
     ValueError
-        If the text is not a size above zero.
+        If the text is not a valid size above zero.
     """
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([KMGT]I?B)", size.upper())
     count = int(float(match[1]) * _UNITS[match[2]]) if match else 0
@@ -28,11 +27,11 @@ def bytes_of(size: str) -> int:
     return count
 
 
-def in_gigabytes(count: int) -> str:
-    """A number of bytes as a size, rounded down to whole megabytes (10^6 bytes) but at least one: ``12.8GB``."""
+def format_size(count: int) -> str:
+    """Format a number of bytes as ``12.8GB``, rounded down to whole megabytes (10^6 bytes) but at least one."""
     return f"{max(1, count // 10**6) / 1000}GB"
 
 
 def for_slurm(count: int) -> str:
-    """A number of bytes as Slurm's ``--mem`` takes it, rounded up to whole mebibytes: Slurm's ``M`` is 2^20 bytes."""
+    """Format a number of bytes for Slurm's ``--mem``, rounded up to whole mebibytes: Slurm's ``M`` is 2^20 bytes."""
     return f"{-(-count // 2**20)}M"

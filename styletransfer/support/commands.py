@@ -1,4 +1,4 @@
-"""What all commands share: how errors become one line and an exit status."""
+"""Common to all commands: errors are reported as one line and an exit status."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from collections.abc import Callable
 from styletransfer.support.errors import StyleTransferError
 from styletransfer.support.project import IS_INSTALLED
 
-# What MXNet and oneDNN say of memory that they were not given.
-_NO_MEMORY = (
+# Fragments of the messages of MXNet and oneDNN when an allocation fails.
+_OUT_OF_MEMORY = (
     "Failed to allocate",
     "Memory allocation failed",
     "out of memory",
@@ -22,10 +22,10 @@ _NO_MEMORY = (
 
 
 def guarded(command: Callable[[], int]) -> int:
-    """Run a command and return its exit status; an error that we know is one line on standard error."""
+    """Run a command and return its exit status; expected errors are reported as one line on standard error."""
     try:
         status = command()
-        if sys.stdout is not None:  # as it is where it was closed from the beginning
+        if sys.stdout is not None:  # None if it was closed at startup
             sys.stdout.flush()
         return status
     except StyleTransferError as error:
@@ -34,7 +34,7 @@ def guarded(command: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         _say("interrupted")
         return 130
-    except BrokenPipeError:  # nobody reads on; Python would say so once more at its end
+    except BrokenPipeError:  # the reader is gone; avoid a second message from Python at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except OSError as error:
@@ -42,34 +42,34 @@ def guarded(command: Callable[[], int]) -> int:
         _say(f"error: {_one_line(where + (error.strerror or str(error)))}")
         return 2
     except Exception as error:
-        if not _is_for_want_of_memory(error):
+        if not _is_out_of_memory(error):
             raise
         _say(
-            "error: there is not enough memory; expected a smaller size, a smaller tile, or tile: auto with a memory "
-            "below what is free"
+            "error: out of memory; use a smaller size, a smaller tile, or tile: auto with memory set below the free "
+            "memory"
         )
         return 2
 
 
 def as_called(text: str) -> str:
-    """A text in which ``python scripts/fetch.py`` reads ``nstyle fetch`` where the package is installed."""
+    """A text in which ``python scripts/fetch.py`` reads ``nstyle fetch`` if the package is installed."""
     return re.sub(r"\bpython scripts/(\w+)\.py", r"nstyle \1", text) if IS_INSTALLED else text
 
 
-def _is_for_want_of_memory(error: Exception) -> bool:
-    """Whether Python, NumPy or MXNet was not given the memory it asked for; MXNet is not imported to see."""
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether Python, NumPy or MXNet failed to allocate memory; does not import MXNet."""
     if type(error).__name__ == "MXNetError":
-        return any(words in str(error) for words in _NO_MEMORY)
+        return any(words in str(error) for words in _OUT_OF_MEMORY)
     return isinstance(error, MemoryError)
 
 
 def _say(line: str) -> None:
-    """Write a line to standard error, where there is one that can be written."""
+    """Write a line to standard error, if it is open and writable."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError):
             print(line, file=sys.stderr, flush=True)
 
 
 def _one_line(text: str) -> str:
-    """Without line breaks and other control characters, which file names may hold."""
+    """Replace line breaks and other control characters, which file names may contain."""
     return "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""The ways a run can end other than well, each with its exit status."""
+"""The ways a run can end other than successfully, each with its exit status."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ class StyleTransferError(Exception):
 
 
 class UserError(StyleTransferError):
-    """The user's input is at fault; the message says what, where, and what was expected."""
+    """Invalid input; the message says what is wrong, where, and what was expected."""
 
     status = 2
 
 
 class Diverged(StyleTransferError):
-    """The optimisation left the finite numbers, or exploded, and could not recover."""
+    """The loss became non-finite or exploded, and the run could not recover."""
 
     status = 3
 
 
 class Interrupted(StyleTransferError):
-    """A signal asked the run to end; what there was has been saved."""
+    """A signal asked the run to stop; its state has been saved."""
 
     status = 75
 
 
 def closest(name: str, valid: Iterable[str]) -> str | None:
-    """The valid name that is most like another, if one is like it at all."""
+    """The valid name most similar to `name`, or None if none is similar."""
     found = difflib.get_close_matches(name, list(valid), n=1)
     return found[0] if found else None
 

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all: written beside their place and renamed into it."""
+"""Atomic writes: a file is written under a temporary name in the same folder and then renamed."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from pathlib import Path
 from typing import BinaryIO
 
 _UNFINISHED = ".unfinished"
-_PIECE = 1 << 20  # bytes
+_CHUNK = 1 << 20  # bytes
 
 
 @contextlib.contextmanager
-def written_whole(path: str | os.PathLike[str], keep_as: Path | None = None) -> Iterator[BinaryIO]:
-    """Open a file for writing that takes the place of `path` when the block ends, and only if it ends well.
+def atomic_write(path: str | os.PathLike[str], keep_as: Path | None = None) -> Iterator[BinaryIO]:
+    """Open a temporary file for writing that replaces `path` when the block ends without an exception.
 
     Parameters
     ----------
     path : path
     keep_as : Path, optional
-        Where the file that was there before goes, on the same file system.
+        Where to keep the previous file, on the same file system.
 
     Raises
     ------
     OSError
-        If the folder cannot be written or the disk is full; it names `path`. Nothing is left behind.
+        If the folder is not writable or the disk is full; it names `path`. The temporary file is removed.
     """
     path = Path(path)
     temporary = None
@@ -48,21 +48,21 @@ def written_whole(path: str | os.PathLike[str], keep_as: Path | None = None) -> 
         if temporary is not None:
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno and str(error.filename or _UNFINISHED).endswith(_UNFINISHED):
-            error.filename, error.filename2 = str(path), None  # the name that people know
+            error.filename, error.filename2 = str(path), None  # the name the user knows
         raise
 
 
 def _unfinished(path: Path) -> Path:
-    """A new, empty file beside `path`."""
+    """A new, empty file in the folder of `path`."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED)
     os.close(descriptor)
     return Path(name)
 
 
 def _replace_keeping(path: Path, new: Path, keep_as: Path) -> None:
-    """Put `new` in the place of `path` and what was there in that of `keep_as`; `path` is a whole file throughout.
+    """Move `path` to `keep_as` and `new` to `path`; `path` is a complete file throughout.
 
-    Should the process be killed in between, `keep_as` is what it was before, in case what was in `path` is damaged.
+    If the process is killed in between, `keep_as` still has its previous contents.
     """
     old = new.with_name(f".{keep_as.name}{new.name}")
     try:
@@ -79,14 +79,14 @@ def _replace_keeping(path: Path, new: Path, keep_as: Path) -> None:
 
 
 def hashed(path: Path, state: hashlib._Hash) -> str:
-    """The hexadecimal digits of a hash with the contents of a file added, which may be larger than the memory."""
+    """Add the contents of a file, which may be larger than memory, to a hash; the hexadecimal digest."""
     with path.open("rb") as stream:
-        while piece := stream.read(_PIECE):
-            state.update(piece)
+        while chunk := stream.read(_CHUNK):
+            state.update(chunk)
     return state.hexdigest()
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what a process that was killed while it wrote has left in a folder, if it exists."""
+    """Remove temporary files that a killed process left in a folder, if the folder exists."""
     for path in folder.glob(f".*{_UNFINISHED}"):
         path.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""Where the project is: its configs, pictures, scripts, and networks with their weights.
+"""The location of the project: its configs, pictures, scripts, and networks with their weights.
 
-In a checkout that is its root. Where the package is installed, `setup.py` has put these folders inside it, as
-``styletransfer/_project``. What is fetched goes there as well, and stays when the package is renewed.
+In a checkout that is its root. If the package is installed, `setup.py` has put these folders inside it, as
+``styletransfer/_project``. Downloads go there as well, and are kept when the package is reinstalled.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""Sweeps: many pictures from one file that says what varies.
+"""Sweeps: many pictures from one file that lists what varies.
 
-- ``plans``: the sweep file, and the jobs it stands for; nothing is written before all of them are in order
-- ``names``: what jobs are called; ``cluster``: what they ask of a cluster
-- ``states``: what has become of a job, from its folder
-- ``command``: how the program is called for a job; ``local``: running jobs on this machine
-- ``batch``: the jobs written down as a Slurm array; ``slurm``: sending it, and asking what is queued
-- ``reports``, ``contact``: what is said and left at the end
+- ``plans``: the sweep file and its jobs; nothing is written until all of them are valid
+- ``names``: job names; ``cluster``: resources to request from a cluster
+- ``states``: the state of a job, from its folder
+- ``command``: the command line of a job; ``local``: running jobs on this machine
+- ``batch``: the job file of a Slurm array; ``slurm``: submitting it, and querying the queue
+- ``reports``, ``contact``: status lines, the table of results and the contact sheet
 
-Nothing here needs MXNet. Besides what every run leaves, a job's folder holds ``job.yaml`` (its config), ``job.log``
-(what it said; locked while it runs), ``job.status`` (its exit status) and, while a cluster runs it, ``job.begun``
-(where).
+Nothing here needs MXNet. Besides the output files of every run, a job's folder contains ``job.yaml`` (its config),
+``job.log`` (its standard error; locked while it runs), ``job.status`` (its exit status) and, while it runs on a
+cluster, ``job.begun`` (where).
 """

@@ -1,7 +1,7 @@
-"""A sweep as a file for Slurm's ``sbatch``: one array, in which every job makes one picture.
+"""A sweep as a job file for Slurm's ``sbatch``: one array, in which every task makes one picture.
 
-The file is ``array.sbatch`` with its blanks filled in. It needs no scheduler of ours and nothing that stays alive: what
-a job is and what has become of it stands in its folder, and the file holds the list of the folders.
+The file is the template ``array.sbatch`` with its placeholders filled in. No process of this program has to
+keep running: the config and the state of a job are in its folder, and the file contains the list of the folders.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 from styletransfer.run import checkpoints, output_folder
 from styletransfer.run.resolve import peak_memory
-from styletransfer.support.byte_sizes import bytes_of, for_slurm, in_gigabytes
+from styletransfer.support.byte_sizes import for_slurm, format_size, parse_size
 from styletransfer.support.errors import Interrupted, UserError
 from styletransfer.support.project import PROJECT_FOLDER
 from styletransfer.sweeps import names
@@ -29,7 +29,7 @@ from styletransfer.sweeps.states import DIVERGED
 SUBMIT = PROJECT_FOLDER / "scripts" / "submit.py"
 _TEMPLATES = Path(__file__).parent
 _COLLECT_TIME, _COLLECT_CPUS = "0:20:00", 1
-_MOST = 16 * 10**9  # bytes to ask for, where tiles can make a job fit into less than it would take; see docs/cluster.md
+_MOST = 16 * 10**9  # bytes to request at most if tiling can reduce the memory of a job; see docs/cluster.md
 
 
 def array(plan: Plan, cluster: Cluster, jobs: Sequence[Job], file: str) -> str:
@@ -40,15 +40,15 @@ def array(plan: Plan, cluster: Cluster, jobs: Sequence[Job], file: str) -> str:
     plan : Plan
     cluster : Cluster
     jobs : sequence of Job
-        Those to be run, of the plan.
+        The jobs of the plan to run.
     file : str
-        What the job file will be called.
+        The name of the job file.
 
     Raises
     ------
     UserError
-        If Slurm cannot work in the folder of the sweep, a job wants a GPU or memory that it is not given, or a line of
-        `setup` is no bash.
+        If Slurm cannot use the folder of the sweep, a job needs a GPU or memory that it does not get, or a line of
+        `setup` is not valid bash.
     """
     folder = _folder(plan)
     _check_memory(cluster, jobs)
@@ -92,7 +92,7 @@ def array(plan: Plan, cluster: Cluster, jobs: Sequence[Job], file: str) -> str:
 
 
 def collection(plan: Plan, cluster: Cluster, arguments: Sequence[str]) -> str:
-    """The job file of the small job that makes the contact sheet and the table.
+    """The job file of the small job that makes the contact sheet and the table of results.
 
     Parameters
     ----------
@@ -122,29 +122,29 @@ def collection(plan: Plan, cluster: Cluster, arguments: Sequence[str]) -> str:
 
 
 def jobs_in(text: str) -> list[str]:
-    """The names of the jobs in a job file, by their numbers; the reverse of what :func:`array` writes."""
+    """The names of the jobs in a job file, in order of their task numbers; the inverse of :func:`array`."""
     found = re.search(r"^jobs=\((.*?)^\)", text, re.MULTILINE | re.DOTALL)
     try:
         return shlex.split(found[1], comments=True) if found else []
-    except ValueError:  # a quote that is not closed
+    except ValueError:  # an unclosed quote
         return []
 
 
 def memory_of(job: Job) -> int | None:
-    """Bytes to ask for: what the job is foretold to need and a quarter more; None where that is not known.
+    """Bytes to request: the estimated peak memory of the job plus a quarter; None if it cannot be estimated.
 
-    A job whose tiles are as large as there is room for needs no more than 16 GB, or what the smallest tile takes.
+    For a job with `tile: auto` it is at most 16 GB, or what the smallest tile needs.
     """
     needed = _needed(job)
     return None if needed is None else needed + needed // 4
 
 
 def with_its_limit(job: Job, cluster: Cluster) -> Job:
-    """A job that keeps to what is asked for, where with the whole machine it would take more."""
+    """A job limited to the requested memory, if it would otherwise use more of the machine."""
     needed = None if cluster.memory else _needed(job)
     if needed is None or needed == peak_memory(job.config):
         return job
-    return dataclasses.replace(job, config=job.config.model_copy(update={"memory": in_gigabytes(needed)}))
+    return dataclasses.replace(job, config=job.config.model_copy(update={"memory": format_size(needed)}))
 
 
 def _needed(job: Job) -> int | None:
@@ -157,24 +157,24 @@ def _needed(job: Job) -> int | None:
 
 
 def _check_memory(cluster: Cluster, jobs: Sequence[Job]) -> None:
-    """Refuse a job that may use more memory than it is given."""
+    """Reject a job that may use more memory than it gets."""
     for job in jobs:
         may_use = job.config.memory if job.config.device == "cpu" else None
-        if cluster.memory and may_use and bytes_of(may_use) > bytes_of(cluster.memory):
-            raise UserError(f"job {job.name}: memory: {may_use}, but a job is given {cluster.memory} (cluster.memory)")
+        if cluster.memory and may_use and parse_size(may_use) > parse_size(cluster.memory):
+            raise UserError(f"job {job.name}: memory: {may_use}, but a job gets {cluster.memory} (cluster.memory)")
 
 
 def _memory(cluster: Cluster, jobs: Sequence[Job]) -> int | None:
-    """The bytes to ask for: as the user says, or the most that one of the jobs needs; None if that is not known."""
+    """The bytes to request: as configured, or the largest estimate of the jobs; None if it is unknown."""
     if cluster.memory:
-        return bytes_of(cluster.memory)
+        return parse_size(cluster.memory)
     needed = [memory_of(job) for job in jobs]
     known = [each for each in needed if each is not None]
     return max(known) if known and len(known) == len(needed) else None
 
 
 def _gpus(cluster: Cluster, jobs: Sequence[Job]) -> str:
-    """What a job is given, ``1`` or ``a100:1``; empty for none."""
+    """The GPUs of a job, ``1`` or ``a100:1``; empty for none."""
     given = cluster.gpus
     if given is None:
         given = "1" if any(job.config.device != "cpu" for job in jobs) else "0"
@@ -184,7 +184,7 @@ def _gpus(cluster: Cluster, jobs: Sequence[Job]) -> str:
         kind, _, number = job.config.device.partition(":")
         if kind == "gpu" and int(number) >= count and not elsewhere:
             hint = "the first is gpu:0" if count else "set cluster.gpus, or device: cpu"
-            raise UserError(f"job {job.name}: device {job.config.device}, but a job is given {count} GPUs; {hint}")
+            raise UserError(f"job {job.name}: device {job.config.device}, but a job gets {count} GPUs; {hint}")
     return given if count else ""
 
 
@@ -199,18 +199,18 @@ def _folder(plan: Plan) -> Path:
     Raises
     ------
     UserError
-        If its name, or another that stands in the job file, has characters that Slurm cannot work with.
+        If its path, or another path in the job file, contains characters that Slurm does not support.
     """
     folder = plan.folder.resolve()
-    # Slurm puts the folder before the names of its logs, and then takes % and \ in all of it for its own.
+    # Slurm prepends the folder to the names of its logs, and interprets % and \ in the result.
     for character in "%\\":
         if character in str(folder):
             raise UserError(
-                f"output {folder}: Slurm cannot work in a folder with {character} in its name; name another"
+                f"output {folder}: Slurm does not support folders with {character} in their path; choose another"
             )
     for path in (folder, Path.cwd(), PROJECT_FOLDER):
         if any(ord(character) < 32 or ord(character) == 127 for character in str(path)):
-            raise UserError(f"folder {path}: Slurm cannot work with line breaks and control characters in a name")
+            raise UserError(f"folder {path}: Slurm does not support control characters in paths")
     return folder
 
 
@@ -227,12 +227,12 @@ def _lines(options: Sequence[str]) -> str:
 
 
 def _setup(cluster: Cluster) -> str:
-    """The user's lines, each with what is done should it fail; checked by bash, where there is one.
+    """The user's setup lines, each with error handling; checked with bash, if it is installed.
 
     Raises
     ------
     UserError
-        If a line is no bash.
+        If a line is not valid bash.
     """
     lines = [f"{line} || stop {shlex.quote(f'the setup failed: {line}')}" for line in cluster.setup]
     for line, whole in zip(cluster.setup, lines):
@@ -241,8 +241,8 @@ def _setup(cluster: Cluster) -> str:
         except FileNotFoundError:
             break
         if checked.returncode:
-            raise UserError(f"cluster.setup: {line!r} is no line of bash that could stand alone")
-    return "\n".join(lines) or "# (the sweep has no lines of setup)"
+            raise UserError(f"cluster.setup: {line!r} is not a complete line of bash")
+    return "\n".join(lines) or "# (no setup lines)"
 
 
 def _filled(template: str, **blanks: str) -> str:

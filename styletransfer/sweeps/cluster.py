@@ -1,4 +1,4 @@
-"""What the jobs of a sweep ask of a Slurm cluster: the keys under `cluster:` in a sweep file."""
+"""The resources that the jobs of a sweep request from a Slurm cluster: the keys under `cluster:` in a sweep file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from styletransfer.config.problems import first_problem
 from styletransfer.config.schema import ByteSize, FileName
 from styletransfer.support.errors import UserError
 
-# Options of sbatch that have a key here.
+# sbatch options that have a key of their own.
 _OWN = {
     "partition": ("partition", "p"),
     "account": ("account", "A"),
@@ -24,8 +24,8 @@ _OWN = {
     "parallel": ("array", "a"),
     "warning": ("signal",),
 }
-# What the job file relies on.
-_RELIED_ON = (
+# sbatch options that the job file sets or relies on.
+_RESERVED = (
     "chdir", "D", "output", "o", "error", "e", "open-mode", "requeue", "no-requeue", "wrap", "parsable", "wait", "W",
 )  # fmt: skip
 
@@ -39,12 +39,12 @@ def _check_word(text: str) -> str:
 def _check_gpus(value: Any) -> str:
     text = str(value)
     if isinstance(value, bool) or not re.fullmatch(r"([A-Za-z][\w.-]*:)?[0-9]{1,2}", text):
-        raise ValueError("Input should be a number such as 1, or a kind and a number such as a100:1")
+        raise ValueError("Input should be a number such as 1, or a type and a number such as a100:1")
     return text
 
 
 def _check_time(text: Any) -> str:
-    # YAML reads 1:30:00, without quotes, as the number 5400, which Slurm would take for minutes.
+    # YAML parses an unquoted 1:30:00 as the integer 5400, which Slurm would read as minutes.
     if not isinstance(text, str) or not seconds_of(text):
         raise ValueError("Input should be hours:minutes:seconds in quotes, such as '4:00:00' or '2-00:00:00'")
     return text
@@ -73,12 +73,12 @@ def _check_line(text: str) -> str:
 def _check_option(text: str) -> str:
     match = re.match(r"--?([A-Za-z][A-Za-z-]*)", _check_line(text))
     if not match:
-        raise ValueError("Input should be an option of sbatch, such as --constraint=a100")
+        raise ValueError("Input should be an sbatch option, such as --constraint=a100")
     name = match[1] if text.startswith("--") else match[1][0]
     for key, names in _OWN.items():
         if name in names:
             raise ValueError(f"Input should not be an option that has a key of its own, {key}")
-    if name in _RELIED_ON:
+    if name in _RESERVED:
         raise ValueError("Input should not be an option that the job file relies on")
     return text
 
@@ -98,43 +98,46 @@ def _whole(low: int, high: int) -> Any:
 
 
 class Cluster(BaseModel):
-    """What every job asks for. What is null is left to the cluster."""
+    """The resources of every job. What is null is left to the cluster's defaults."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    partition: Word | None = Field(None, description="where to queue")
-    account: Word | None = Field(None, description="who pays")
+    partition: Word | None = Field(None, description="partition to submit to")
+    account: Word | None = Field(None, description="account to charge")
     qos: Word | None = Field(None, description="quality of service")
     gpus: Annotated[str, pydantic.BeforeValidator(_check_gpus)] | None = Field(
-        None, description="GPUs a job, 1 or a100:1; null: one where a config's device is a GPU, else none"
+        None, description="GPUs per job, 1 or a100:1; null: 1 if a config's device is a GPU, else none"
     )
-    cpus: _whole(1, 1024) | None = Field(None, description="cores a job")  # type: ignore[valid-type]
-    memory: ByteSize | None = Field(None, description="a job's memory, such as 8GB or 8GiB")
+    cpus: _whole(1, 1024) | None = Field(None, description="cores per job")  # type: ignore[valid-type]
+    memory: ByteSize | None = Field(None, description="memory per job, such as 8GB or 8GiB")
     time: Annotated[str, pydantic.BeforeValidator(_check_time)] | None = Field(
         None,
-        description="limit of a job's every turn, '4:00:00'; one that reaches it saves its state and is queued again",
+        description="time limit of a job, '4:00:00'; a job that reaches it saves its state and is requeued",
     )
-    parallel: _whole(1, 10_000) | None = Field(None, description="jobs at a time; null: all")  # type: ignore[valid-type]
+    parallel: _whole(1, 10_000) | None = Field(None, description="maximum number of concurrent jobs; null: no limit")  # type: ignore[valid-type]
     setup: Annotated[tuple[Line, ...], pydantic.BeforeValidator(_listed)] = Field(
-        (), description="lines of bash before each job, such as module load cuda/11.2; one that fails fails the job"
+        (),
+        description="lines of bash run before each job, such as module load cuda/11.2; if one fails, so does the job",
     )
-    python: Program | None = Field(None, description="the Python that runs a job; null: that which sends it")
+    python: Program | None = Field(None, description="the Python that runs a job; null: the one that submits it")
     warning: _whole(1, 3600) = Field(120, description="seconds before the limit at which the state is saved")  # type: ignore[valid-type]
-    restarts: _whole(0, 10_000) = Field(50, description="how often a job is queued again at most")  # type: ignore[valid-type]
-    collect: bool = Field(True, strict=True, description="whether a small job makes the sheet and the table at the end")
+    restarts: _whole(0, 10_000) = Field(50, description="maximum number of times a job is requeued")  # type: ignore[valid-type]
+    collect: bool = Field(
+        True, strict=True, description="whether a final small job makes the contact sheet and the table"
+    )
     options: Annotated[tuple[Option, ...], pydantic.BeforeValidator(_listed)] = Field(
-        (), description="more options of sbatch for the jobs, such as --constraint=a100"
+        (), description="additional sbatch options for the jobs, such as --constraint=a100"
     )
 
     @pydantic.model_validator(mode="after")
     def _time_to_work(self) -> Cluster:
         limit = seconds_of(self.time) if self.time else None
         if limit and limit <= self.warning:
-            raise ValueError(f"time {self.time} is no longer than the warning before its end, {self.warning} s")
+            raise ValueError(f"time {self.time} must be longer than the warning before its end, {self.warning} s")
         return self
 
     def changed(self, values: Mapping[str, Any]) -> Cluster:
-        """With other values, from the command line, where they are not None.
+        """A copy with the values from the command line that are not None.
 
         Raises
         ------

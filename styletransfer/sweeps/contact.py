@@ -1,4 +1,4 @@
-"""The contact sheet: all pictures of a sweep on one page."""
+"""The contact sheet: all pictures of a sweep in one image."""
 
 from __future__ import annotations
 
@@ -11,20 +11,25 @@ from PIL import Image, ImageDraw, ImageFont
 from styletransfer import config as configs
 from styletransfer.pictures import images
 from styletransfer.support.errors import UserError
-from styletransfer.support.files import written_whole
+from styletransfer.support.files import atomic_write
 from styletransfer.sweeps.plans import CONTACT, Job, Plan
 from styletransfer.sweeps.states import Queue, state_of
 
-CELL, GAP, TEXT, LINES = 256, 12, 15, 3  # pixels: a picture's long edge, between pictures, text size; lines of a label
+CELL, GAP, TEXT, LINES = (
+    256,
+    12,
+    15,
+    3,
+)  # pixels: a picture's long edge, spacing, text size; lines per label
 _LINE = TEXT + 4
-_WIDEST = 6  # columns of a sheet that has no rows of its own
+_WIDEST = 6  # columns of a sheet without row labels
 _GREY, _BLACK = (208, 208, 208), (0, 0, 0)
 
 
 def write_contact_sheet(plan: Plan, queue: Queue = None) -> Path:
-    """Write ``contact.png``, all pictures of a sweep on one page."""
+    """Write ``contact.png``, all pictures of a sweep in one image."""
     path = plan.folder / CONTACT
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         contact_sheet(plan, queue).save(stream, format="PNG")
     return path
 
@@ -32,9 +37,9 @@ def write_contact_sheet(plan: Plan, queue: Queue = None) -> Path:
 def contact_sheet(plan: Plan, queue: Queue = None) -> Image.Image:
     """All pictures of a sweep in a grid.
 
-    Where keys vary, the values of the last one are the columns, those of the others the rows, with labels at the
-    margins, and there also the photographs and paintings that vary. Else, and where one key has many values, the grid
-    is simple and every picture has its label below.
+    If keys vary, the values of the last one are the columns and those of the others the rows, with labels, and any
+    varying photographs and paintings, in the margins. Otherwise, or if a single key has many values, the grid has no
+    margins and every picture has its label below.
     """
     count = len(plan.jobs)
     headed = plan.columns is not None and (len(plan.keys) > 1 or count <= _WIDEST)
@@ -103,7 +108,7 @@ def _thumbnail(path: Path, cell: int) -> Image.Image | None:
 
 
 def _margin(job: Job, keys: Iterable[str], cell: int) -> Image.Image | None:
-    """The photograph and paintings of a job that `keys` are about, side by side; None where they are not."""
+    """The photograph and paintings of a job that `keys` select, side by side; None if they select none."""
     names: list[str] = []
     for key in keys:
         if key in ("content", "content.image") and job.config.content.image:
@@ -123,13 +128,13 @@ def _margin(job: Job, keys: Iterable[str], cell: int) -> Image.Image | None:
 
 
 def _paste(sheet: Image.Image, picture: Image.Image | None, corner: tuple[int, int], cell: int) -> None:
-    """Put a picture into the middle of its column."""
+    """Centre a picture in its column."""
     if picture:
         sheet.paste(picture, (corner[0] + (cell - picture.width) // 2, corner[1]))
 
 
 def _wrapped(text: str, width: int, lines: int = LINES) -> list[str]:
-    """Text in lines no wider than `width`; dots stand for what does not fit."""
+    """Text wrapped to lines of at most `width` pixels; text that does not fit is truncated with dots."""
     font = ImageFont.load_default(TEXT)
     words = "".join(c if c.isprintable() else "?" for c in text)
     written: list[str] = []

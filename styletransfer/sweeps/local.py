@@ -1,4 +1,4 @@
-"""Running a sweep on this machine, some jobs side by side."""
+"""Running a sweep on this machine, with several concurrent jobs."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from collections.abc import Callable, Iterator, Mapping
 
 from models.runtime import usable_cores
 from styletransfer.run import memory
-from styletransfer.support.byte_sizes import in_gigabytes
+from styletransfer.support.byte_sizes import format_size
 from styletransfer.support.errors import Interrupted
-from styletransfer.support.files import written_whole
-from styletransfer.sweeps.command import command_of, goes_on, write_config
+from styletransfer.support.files import atomic_write
+from styletransfer.sweeps.command import command_of, resumes, write_config
 from styletransfer.sweeps.plans import Job, Plan
 from styletransfer.sweeps.reports import sentence
 from styletransfer.sweeps.states import Queue, State, failure, held, state_of
 
-_PATIENCE = 1.0  # seconds that another process may look at a job
-_AT_ONCE = (130, -int(signal.SIGINT), -int(signal.SIGTERM))  # statuses of jobs that were told to end and saved nothing
+_PATIENCE = 1.0  # seconds to wait while another process briefly locks a job
+_AT_ONCE = (130, -int(signal.SIGINT), -int(signal.SIGTERM))  # statuses of jobs that were stopped without saving
 
 
 def environment(at_once: int) -> dict[str, str]:
-    """That of a job of which so many run side by side: the cores divided, unless the user has set the threads."""
+    """The environment of one of `at_once` concurrent jobs: the cores divided, unless the user has set the threads."""
     return {"OMP_NUM_THREADS": str(max(1, usable_cores() // at_once)), **os.environ}
 
 
 def with_its_share(job: Job, at_once: int, free: int) -> Job:
-    """A job of which so many run side by side: `free` bytes divided, where each would count on all of them.
+    """A job that is one of `at_once` concurrent jobs: limit it to its share of the `free` bytes.
 
-    One that goes on has its tiles already, and is left as it is.
+    A job that is resumed keeps its tiles, and is returned unchanged.
     """
-    counts_on_all = job.config.device == "cpu" and job.config.tile == "auto" and job.config.memory is None
-    if at_once == 1 or not counts_on_all or goes_on(job) or free == sys.maxsize:  # no limit is known
+    uses_all = job.config.device == "cpu" and job.config.tile == "auto" and job.config.memory is None
+    if at_once == 1 or not uses_all or resumes(job) or free == sys.maxsize:  # no known limit
         return job
-    share = in_gigabytes(free // at_once)
+    share = format_size(free // at_once)
     return dataclasses.replace(job, config=job.config.model_copy(update={"memory": share}))
 
 
 def start(job: Job, variables: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
-    """Start a job in a process, and a session, of its own; None if another process runs it already."""
+    """Start a job in its own process and session; None if another process is running it."""
     job.folder.mkdir(parents=True, exist_ok=True)
-    # The job is the child's as well, with its standard error: until the child ends, whatever becomes of us.
+    # The child inherits the lock with its standard error, so the job stays locked until it ends, even if we are killed.
     with held(job, _PATIENCE) as log:
         if log is None:
             return None
@@ -59,43 +59,43 @@ def start(job: Job, variables: Mapping[str, str]) -> subprocess.Popen[bytes] | N
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=log,
-            start_new_session=True,  # Ctrl-C reaches us alone; we pass it on, once
+            start_new_session=True,  # only we receive Ctrl-C, and forward it once
         )
 
 
 def _finish(job: Job, status: int) -> None:
-    with written_whole(job.folder / "job.status") as stream:
+    with atomic_write(job.folder / "job.status") as stream:
         stream.write(f"{status}\n".encode())
 
 
 def run_here(plan: Plan, at_once: int, say: Callable[[str], None], queue: Queue = None) -> dict[str, State]:
-    """Run what is left of a sweep on this machine; a job that fails does so alone.
+    """Run the remaining jobs of a sweep on this machine; a failed job does not affect the others.
 
     Parameters
     ----------
     plan : Plan
     at_once : int
-        How many jobs run side by side.
+        The number of concurrent jobs.
     say : callable
-        Takes a line about every job.
+        Receives a line about every job.
     queue : mapping, optional
-        What a cluster has of the sweep; it is left to it.
+        The jobs of the sweep that a cluster has; they are not run here.
 
     Returns
     -------
     dict of str and State
-        Jobs, by name, whose folders cannot be used, so that these do not say what has become of them.
+        By name, the jobs whose folders cannot be used and therefore do not contain their state.
 
     Raises
     ------
     Interrupted
-        If SIGINT, SIGTERM or SIGHUP came; the jobs under way have been told to save their states.
+        On SIGINT, SIGTERM or SIGHUP; the running jobs have been told to save their states.
     """
     undone = [job for job in plan.jobs if state_of(job, queue).name != "done"]
     waiting = deque(job for job in undone if job.name not in (queue or {}))
     finished = len(plan.jobs) - len(waiting)
     if len(undone) < len(plan.jobs):
-        say(f"{len(plan.jobs) - len(undone)} of {len(plan.jobs)} done already")
+        say(f"{len(plan.jobs) - len(undone)} of {len(plan.jobs)} already done")
     if len(waiting) < len(undone):
         say(f"{len(undone) - len(waiting)} left to the cluster")
     variables = environment(at_once)
@@ -103,8 +103,8 @@ def run_here(plan: Plan, at_once: int, say: Callable[[str], None], queue: Queue 
     running: dict[subprocess.Popen[bytes], Job] = {}
     unusable: dict[str, State] = {}
     all_saved = True
-    with _signals() as received, _ended_with_us(running):
-        passed_on = 0
+    with _signals() as received, _terminated_at_exit(running):
+        forwarded = 0
         while running or (waiting and not received):
             while waiting and len(running) < at_once and not received:
                 job = waiting.popleft()
@@ -119,9 +119,9 @@ def run_here(plan: Plan, at_once: int, say: Callable[[str], None], queue: Queue 
                     say(f"{finished}/{len(plan.jobs)} {words}")
                 else:
                     running[process] = job
-            if len(received) > passed_on:
-                say(f"ending {len(running)} at once" if passed_on else f"stopping {len(running)} running")
-                passed_on = len(received)
+            if len(received) > forwarded:
+                say(f"killing running jobs: {len(running)}" if forwarded else f"stopping running jobs: {len(running)}")
+                forwarded = len(received)
                 for process in running:
                     process.terminate()
             for process in [process for process in running if process.poll() is not None]:
@@ -136,13 +136,13 @@ def run_here(plan: Plan, at_once: int, say: Callable[[str], None], queue: Queue 
             time.sleep(0.05)
     if received:
         saved = "states saved" if all_saved else "but not all states were saved"
-        raise Interrupted(f"interrupted, {saved}: run the same command again to go on")
+        raise Interrupted(f"interrupted, {saved}: run the same command again to resume")
     return unusable
 
 
 @contextlib.contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Collect signals in a list instead of acting on them; those that were ignored (nohup) stay so."""
+    """Collect signals in a list instead of acting on them; ignored signals (nohup) remain ignored."""
     received: list[int] = []
     before = {}
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -156,8 +156,8 @@ def _signals() -> Iterator[list[int]]:
 
 
 @contextlib.contextmanager
-def _ended_with_us(running: Mapping[subprocess.Popen[bytes], Job]) -> Iterator[None]:
-    """Whatever happens, leave no process behind."""
+def _terminated_at_exit(running: Mapping[subprocess.Popen[bytes], Job]) -> Iterator[None]:
+    """Leave no process running, whatever happens."""
     try:
         yield
     finally:

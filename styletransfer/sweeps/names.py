@@ -1,4 +1,4 @@
-"""What jobs are called: values in a word or two, and from these the names of folders."""
+"""Job names: short labels of values, and folder names made from them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LONGEST_NAME = 120  # bytes; file systems take 255
 
 
 def label(value: Any) -> str:
-    """A value in a word or two: a file's name without folder and ending, the names of layers, a number."""
+    """A short label of a value: a file's stem, the names of layers, a number."""
     if isinstance(value, Mapping):
         items = ((label(key), label(weight)) for key, weight in value.items())
         return "+".join(name if weight == "1" else f"{name}={weight}" for name, weight in items)
@@ -33,9 +33,9 @@ def label(value: Any) -> str:
 
 
 def labels(overrides: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[tuple[str, ...]]:
-    """For every job and each of its overrides a label; different values of a key get different ones.
+    """A label for each override of every job; different values of a key get different labels.
 
-    What tells them apart is the value alone, not its place in the list: pictures of one name are ``a/x`` and ``b/x``.
+    Labels depend only on the values, not on their order: pictures of the same name are ``a/x`` and ``b/x``.
     """
     last = Counter(key.rpartition(".")[2] for key in keys)
     found: dict[tuple[str, str], list[Any]] = {}
@@ -48,8 +48,8 @@ def labels(overrides: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[
         short, text = key.rpartition(".")[2], label(value)
         same = found[key, text]
         if len(same) > 1:
-            longer = [_with_its_folder(other) for other in same]
-            mine = _with_its_folder(value)
+            longer = [_with_folder(other) for other in same]
+            mine = _with_folder(value)
             text = mine if mine != text and longer.count(mine) == 1 else f"{text}-{_mark(value)}"
         if last[short] > 1:
             return f"{key}={text}"
@@ -58,26 +58,26 @@ def labels(overrides: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[
     return [tuple(part(key, value) for key, value in job.items()) for job in overrides]
 
 
-def _with_its_folder(value: Any) -> str:
-    """The label of a file with the name of the folder it is in; of what is no text, its plain label."""
+def _with_folder(value: Any) -> str:
+    """The label of a file with the name of its folder; for other values, the plain label."""
     return "/".join(filter(None, (Path(value).parent.name, label(value)))) if isinstance(value, str) else label(value)
 
 
 def _mark(value: Any) -> str:
-    """Eight characters that stand for a value."""
+    """An eight-character hash of a value."""
     return f"{zlib.crc32(json.dumps(value, sort_keys=True, default=str).encode()):08x}"
 
 
 def safe_name(text: str) -> str:
-    """`text` with nothing in it that file systems or shells stumble over; it may be empty."""
+    """`text` without characters that are unsafe for file systems or shells; may be empty."""
     characters = (c if c.isalnum() or c in "._+=-" else "-" for c in unicodedata.normalize("NFC", text))
     return re.sub("-{2,}", "-", "".join(characters)).lstrip(".-").rstrip(".-")
 
 
 def unique(names: Iterable[str], values: Sequence[Any], reserved: Iterable[str] = ()) -> list[str]:
-    """Names cut to a length that file systems take, none reserved, different even where case does not count.
+    """Names truncated to a safe length, not reserved, and distinct even on case-insensitive file systems.
 
-    Those that would be the same get a mark of their `values`, which tells them apart whatever other names there are.
+    Names that would collide get a hash of their `values`, which does not depend on the other names.
     """
     short = [_cut(name) for name in names]
     count = Counter(name.casefold() for name in [*short, *reserved])

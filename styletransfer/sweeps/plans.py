@@ -1,6 +1,7 @@
-"""The sweep file, and the jobs it stands for.
+"""The sweep file, and its jobs.
 
-A sweep file becomes a :class:`Plan`, a list of jobs, each a checked config and a folder of its own; nothing is written.
+A sweep file becomes a :class:`Plan`, a list of jobs, each with a validated config and its own folder; nothing is
+written.
 """
 
 from __future__ import annotations
@@ -23,26 +24,28 @@ from styletransfer.support.errors import UserError
 from styletransfer.sweeps import names
 from styletransfer.sweeps.cluster import Cluster
 
-# What stands in a sweep's folder beside the folders of its jobs.
+# In a sweep's folder, besides the folders of its jobs.
 CONTACT, RESULTS, SLURM = "contact.png", "results.csv", "slurm"
 _MOST_JOBS = 1000
 
 
 class Sweep(BaseModel):
-    """A sweep, as the user describes it: `vary` or `jobs`, on top of `base` and `set`."""
+    """A sweep file: `vary` or `jobs`, on top of `base` and `set`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    base: Any = Field({}, description="a config file, or its keys and values; what all jobs start from")
+    base: Any = Field({}, description="a config file, or its keys and values; the base of all jobs")
     common: dict[str, Any] = Field({}, alias="set", description="overrides for all jobs, by dotted key")
     vary: Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)] | None = Field(
         None, description="values by dotted key; every combination is a job"
     )
     jobs: Annotated[list[dict[str, Any]], Field(min_length=1)] | None = Field(
-        None, description="the jobs one by one, each its overrides by dotted key"
+        None, description="a list of jobs, each with its overrides by dotted key"
     )
-    output: FileName | None = Field(None, description="one folder a sweep; null: output/sweeps/ and the file's name")
-    cluster: Cluster = Field(Cluster(), description="what jobs ask of a cluster, where they are run on one")
+    output: FileName | None = Field(
+        None, description="the sweep's folder; null: output/sweeps/ and the stem of the file"
+    )
+    cluster: Cluster = Field(Cluster(), description="resources to request, if the jobs run on a cluster")
 
     @pydantic.field_validator("base")
     @classmethod
@@ -60,7 +63,7 @@ class Sweep(BaseModel):
         return self
 
     def overrides(self) -> Iterator[dict[str, Any]]:
-        """What each job sets; of `vary`, the last key varies fastest."""
+        """The overrides of each job; with `vary`, the last key varies fastest."""
         if self.jobs is not None:
             yield from self.jobs
         elif self.vary is not None:
@@ -73,7 +76,7 @@ def read_sweep(path: str | Path) -> Sweep:
     Raises
     ------
     UserError
-        If it is absent, no YAML, or not as :class:`Sweep` has it; one line.
+        If it does not exist, is not valid YAML, or does not match :class:`Sweep`; one line.
     """
     values = configs.read_file(configs.find_input(str(path)))
     try:
@@ -89,14 +92,14 @@ class Job:
     Attributes
     ----------
     name : str
-        Of its folder: readable, safe for file systems, unique in the sweep.
+        The name of its folder: readable, safe for file systems, unique in the sweep.
     folder : Path
     overrides : dict
-        What it sets, by dotted key.
+        By dotted key.
     labels : tuple of str
-        The same for people, one for each of the overrides.
+        A readable label for each of the overrides.
     config : Config
-        Checked and resolved; its ``output.folder`` is `folder`.
+        Validated and resolved; its ``output.folder`` is `folder`.
     """
 
     name: str
@@ -113,16 +116,16 @@ class Plan:
     Attributes
     ----------
     name : str
-        The sweep file's, without its ending.
+        The stem of the sweep file.
     folder : Path
-        In which the jobs' folders, the contact sheet and the results are.
+        Contains the jobs' folders, the contact sheet and the results.
     keys : tuple of str
         The dotted keys that vary.
     columns : int or None
-        How many values the last key has; None where the jobs were listed one by one.
+        The number of values of the last key; None if the jobs are listed individually.
     jobs : tuple of Job
     cluster : Cluster
-        The sweep file's.
+        From the sweep file.
     """
 
     name: str
@@ -134,20 +137,20 @@ class Plan:
 
 
 def plan(path: str | Path, assignments: Sequence[str] = (), output: str | None = None) -> Plan:
-    """The jobs of a sweep file, every config checked.
+    """The jobs of a sweep file, with validated configs.
 
     Parameters
     ----------
     path : str or Path
     assignments : sequence of str
-        ``KEY=VALUE`` for all jobs, on top of the file's `set`; what varies goes on top of these.
+        ``KEY=VALUE`` for all jobs; they override the file's `set`, and are overridden by what varies.
     output : str, optional
         Instead of the file's `output`.
 
     Raises
     ------
     UserError
-        If the file, or the config of one of its jobs (which is named), is at fault.
+        If the file, or the config of one of its jobs (which is named), is invalid.
     """
     if output is not None:
         try:
@@ -157,7 +160,7 @@ def plan(path: str | Path, assignments: Sequence[str] = (), output: str | None =
     sweep = read_sweep(path)
     count = len(sweep.jobs) if sweep.jobs else math.prod(map(len, (sweep.vary or {}).values()))
     if count > _MOST_JOBS:
-        raise UserError(f"sweep {path}: {count:,} jobs are more than the {_MOST_JOBS:,} that a sweep may have")
+        raise UserError(f"sweep {path}: {count:,} jobs, but a sweep may have at most {_MOST_JOBS:,}")
     overrides = list(sweep.overrides())
     keys = tuple(dict.fromkeys(itertools.chain.from_iterable(overrides)))
     _check_folders(path, keys, sweep.common, assignments)
@@ -189,15 +192,15 @@ def plan(path: str | Path, assignments: Sequence[str] = (), output: str | None =
 def _check_folders(
     path: str | Path, varying: Iterable[str], common: Mapping[str, Any], assignments: Iterable[str]
 ) -> None:
-    """Refuse a job's folder that the user names: it has one already."""
+    """Reject `output.folder` for jobs: each job has its own folder."""
     for key in (*varying, *common):
         if key == "output.folder" or (key == "output" and (key in varying or _names_folder(common[key]))):
-            raise UserError(f"sweep {path}: {key}: each job has a folder of its own; `output` names the sweep's")
+            raise UserError(f"sweep {path}: {key}: each job has its own folder; set `output` for that of the sweep")
     for assignment in assignments:
         key, _, text = assignment.partition("=")
         names_it = key == "output" and _names_folder(configs.read_yaml(text, f"--set {assignment}"))
         if key == "output.folder" or names_it:
-            raise UserError(f"--set {assignment}: each job has a folder of its own; --output names the sweep's")
+            raise UserError(f"--set {assignment}: each job has its own folder; use --output for that of the sweep")
 
 
 def _names_folder(output: Any) -> bool:
@@ -211,7 +214,7 @@ def _check_effects(
     common: Iterable[str],
     assignments: Iterable[str],
 ) -> None:
-    """Refuse keys that would have no effect, since a section that they are in is set as well."""
+    """Reject keys that would have no effect because their section is set as well."""
     for keys in (common, *overrides):
         _check_sections(path, keys, keys)
     _check_sections(path, common, varying)
@@ -225,7 +228,7 @@ def _check_effects(
 def _check_sections(path: str | Path, keys: Iterable[str], sections: Iterable[str]) -> None:
     for key, section in itertools.product(keys, sections):
         if _is_in(key, section):
-            raise UserError(f"sweep {path}: {key} is set, and all of {section} too; expected one of them")
+            raise UserError(f"sweep {path}: {key} and all of {section} are set; expected only one of them")
 
 
 def _is_in(key: str, section: str) -> bool:

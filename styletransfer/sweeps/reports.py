@@ -1,4 +1,4 @@
-"""What is said of a sweep: a line a job, and the table of results."""
+"""Reports about a sweep: a line per job, and the table of results."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from styletransfer.run import curves
 from styletransfer.support.errors import UserError
-from styletransfer.support.files import written_whole
+from styletransfer.support.files import atomic_write
 from styletransfer.sweeps.plans import RESULTS, Job, Plan
 from styletransfer.sweeps.states import STATES, Queue, state_of
 
@@ -19,7 +19,7 @@ _LOSSES = ("total", "content", "style", "tv")
 
 
 def sentence(job: Job, queue: Queue = None) -> str:
-    """What has become of a job, in a line."""
+    """The state of a job in one line."""
     state, numbers = state_of(job, queue), _final(job)
     if state.name == "done" and numbers:
         return f"{job.name}: done, {numbers['step']:g} steps, {numbers['seconds']:.1f} s, total {numbers['total']:.4g}"
@@ -27,13 +27,13 @@ def sentence(job: Job, queue: Queue = None) -> str:
 
 
 def listing(plan: Plan) -> str:
-    """Every job and its folder, a line each."""
+    """Every job and its folder, one line each."""
     width = max(len(job.name) for job in plan.jobs)
     return "\n".join(f"{job.name:{width}}  {job.folder}" for job in plan.jobs)
 
 
 def report(plan: Plan, queue: Queue = None) -> str:
-    """What has become of every job, a line each, and how many there are of each kind."""
+    """The state of every job, one line each, and the number of jobs in each state."""
     return "\n".join([*(sentence(job, queue) for job in plan.jobs), summary(plan, queue)])
 
 
@@ -44,7 +44,7 @@ def summary(plan: Plan, queue: Queue = None) -> str:
 
 
 def all_done(plan: Plan, queue: Queue = None) -> bool:
-    """Whether nothing is left to do."""
+    """Whether all jobs are done."""
     return all(state_of(job, queue).name == "done" for job in plan.jobs)
 
 
@@ -54,7 +54,7 @@ def failures(plan: Plan, queue: Queue = None) -> list[str]:
 
 
 def _final(job: Job) -> dict[str, float]:
-    """The last row of a job's curve, by column; empty where there is none."""
+    """The last row of a job's curve, by column; empty if there is none."""
     try:
         curve = curves.read(job.folder / "curve.csv")
         final = dict(zip(curve.columns, curve.rows[-1]))
@@ -64,7 +64,7 @@ def _final(job: Job) -> dict[str, float]:
 
 
 def write_results(plan: Plan, queue: Queue = None) -> Path:
-    """Write ``results.csv``: job, what varies, state, steps, final losses, seconds, the reason of a failure."""
+    """Write ``results.csv``: job, what varies, state, steps, final losses, seconds, reason of failure."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["job", *plan.keys, "state", "steps", *_LOSSES, "seconds", "reason"])
@@ -75,7 +75,7 @@ def write_results(plan: Plan, queue: Queue = None) -> Path:
         losses = [repr(numbers[name]) if numbers else "" for name in (*_LOSSES, "seconds")]
         writer.writerow([job.name, *varied, state.name, step, *losses, state.reason])
     path = plan.folder / RESULTS
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(text.getvalue().encode(errors="replace"))
     return path
 

@@ -1,4 +1,4 @@
-"""What has become of a job: read from its folder, and from what a cluster says is queued."""
+"""The state of a job: read from its folder and from the queue of a cluster."""
 
 from __future__ import annotations
 
@@ -16,29 +16,31 @@ from styletransfer.config import Config
 from styletransfer.run import checkpoints
 from styletransfer.run.output_folder import CONFIG, PICTURE
 from styletransfer.support.errors import Diverged, Interrupted, UserError
-from styletransfer.sweeps.command import goes_on
+from styletransfer.sweeps.command import resumes
 from styletransfer.sweeps.plans import Job, Plan
 
-# Exit statuses of jobs that have not failed: where they have no picture, they can go on.
-WELL = (0, Interrupted.status, 130, -int(signal.SIGINT), -int(signal.SIGTERM))
-DIVERGED = "  diverged: true"  # the line of config.yaml, under provenance, that a run adds before its last picture
+# Exit statuses of jobs that have not failed: without a picture, they can be resumed.
+NOT_FAILED = (0, Interrupted.status, 130, -int(signal.SIGINT), -int(signal.SIGTERM))
+DIVERGED = (
+    "  diverged: true"  # a line of config.yaml, under provenance, that a diverged run adds before its last picture
+)
 STATES = ("done", "running", "queued", "unfinished", "failed", "left")
 
 
 @dataclass(frozen=True)
 class State:
-    """One of `STATES`: unfinished is what can go on from a checkpoint; what failed has a reason."""
+    """One of `STATES`: an unfinished job can resume from a checkpoint; a failed job has a reason."""
 
     name: str
     reason: str = ""
 
 
-# What a cluster has of a sweep, running or queued, by the name of the job; None where it is not known.
+# The jobs of a sweep that a cluster has, running or queued, by name; None if unknown.
 Queue = Mapping[str, State] | None
 
 
 def state_of(job: Job, queue: Queue = None) -> State:
-    """What the folder of a job, and the queue of a cluster, say about it."""
+    """The state of a job according to its folder and the queue of a cluster."""
     try:
         return _state_of(job, queue)
     except OSError as error:
@@ -46,7 +48,7 @@ def state_of(job: Job, queue: Queue = None) -> State:
 
 
 def failure(error: OSError) -> State:
-    """That of a job whose folder cannot be used."""
+    """The state of a job whose folder cannot be used."""
     where = f"{error.filename}: " if error.filename else ""
     return State("failed", where + (error.strerror or str(error)))
 
@@ -59,19 +61,19 @@ def _state_of(job: Job, queue: Queue) -> State:
     status, queued = _status(job), (queue or {}).get(job.name)
     if queued is not None:
         return queued
-    if status not in (None, *WELL):
+    if status not in (None, *NOT_FAILED):
         return State("failed", _reason(job, status))
     begun = _last_line(job.folder / "job.begun")
-    if queue is not None and begun:  # it had no time to say how it ended
-        lost = "ended without a word: killed, or out of memory or time"
-        return State("failed", f"{begun} {lost}; the last it said: {_said(job)}")
-    if (job.folder / PICTURE).exists():  # of a run that diverged, and nobody was there to write its status
-        return State("failed", _said(job))
+    if queue is not None and begun:  # it did not write its status
+        lost = "exited without a message: killed, or out of memory or time"
+        return State("failed", f"{begun} {lost}; last output: {_last_output(job)}")
+    if (job.folder / PICTURE).exists():  # of a run that diverged; its status was not written
+        return State("failed", _last_output(job))
     return State("unfinished" if checkpoints.exists(job.folder) else "left")
 
 
 def _is_finished(folder: Path) -> bool:
-    """Whether there is the picture of a run that ended well, which a run alone can say, and does, in its config."""
+    """Whether there is a picture, and its run, according to the config it saved, did not diverge."""
     try:
         saved = (folder / CONFIG).read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, NotADirectoryError):
@@ -87,15 +89,15 @@ def _status(job: Job) -> int | None:
 
 
 def _reason(job: Job, status: int | None) -> str:
-    """The last line that a job said on standard error, and the status where that says more."""
-    last = _said(job)
+    """The last line of a job's standard error, and its exit status if that is informative."""
+    last = _last_output(job)
     if status is not None and status < 0:
-        return f"killed by signal {-status}; the last it said: {last}"
+        return f"killed by signal {-status}; last output: {last}"
     return last if status in (UserError.status, Diverged.status) else f"exit status {status}: {last}"
 
 
-def _said(job: Job) -> str:
-    return _last_line(job.folder / "job.log").removeprefix("error: ") or "it said nothing"
+def _last_output(job: Job) -> str:
+    return _last_line(job.folder / "job.log").removeprefix("error: ") or "no output"
 
 
 def _last_line(path: Path) -> str:
@@ -113,24 +115,24 @@ def _is_locked(path: Path) -> bool:
         return False
     except BlockingIOError:
         return True
-    except OSError:  # no such file, or a file system that knows no locks
+    except OSError:  # no such file, or a file system without locks
         return False
 
 
 @contextlib.contextmanager
 def held(job: Job, patience: float = 0.0) -> Iterator[BinaryIO | None]:
-    """Keep other processes from a job, whose folder exists.
+    """Lock a job, whose folder must exist, against other processes.
 
     Parameters
     ----------
     job : Job
     patience : float
-        Seconds to wait; asking for the state of a job takes it for a moment.
+        Seconds to wait; querying the state of a job locks it briefly.
 
     Yields
     ------
     binary stream or None
-        ``job.log``, to be written at its end; a child that has it too keeps the job. None if another process has it.
+        ``job.log``, opened for appending; a child that inherits it keeps the lock. None if another process has it.
     """
     with open(job.folder / "job.log", "ab") as log:
         deadline = time.monotonic() + patience
@@ -144,30 +146,30 @@ def held(job: Job, patience: float = 0.0) -> Iterator[BinaryIO | None]:
                 yield None
                 return
             except OSError:
-                pass  # a file system that knows no locks
+                pass  # a file system without locks
             break
         yield log
 
 
 def check_settings(plan: Plan) -> None:
-    """Refuse to take pictures for what they are not, and to go on with runs that were others.
+    """Reject existing pictures and checkpoints that were made with other settings.
 
     Raises
     ------
     UserError
-        If a picture or a state was made with other settings than its job has now.
+        If a picture or a checkpoint was made with other settings than its job has now.
     """
     for job in plan.jobs:
         key = _changed_key(job)
         if key:
             raise UserError(
-                f"job {job.name}: {job.folder} holds a run with another {key}; "
-                "begin such jobs anew with --force, or name another output"
+                f"job {job.name}: {job.folder} contains a run with another {key}; "
+                "restart such jobs with --force, or choose another output"
             )
 
 
-def to_begin_anew(plan: Plan, queue: Queue = None) -> list[Job]:
-    """The jobs that ``--force`` is about: those that failed, and those with other settings than at their start."""
+def jobs_to_restart(plan: Plan, queue: Queue = None) -> list[Job]:
+    """The jobs that ``--force`` restarts: those that failed, and those whose settings have changed."""
     found = []
     for job in plan.jobs:
         state = state_of(job, queue).name
@@ -177,30 +179,30 @@ def to_begin_anew(plan: Plan, queue: Queue = None) -> list[Job]:
 
 
 def forget(job: Job) -> None:
-    """Let a job begin anew, unless another process has it: without picture, and without states to go on from."""
-    with contextlib.suppress(OSError), held(job) as log:  # what cannot be removed will be the fault of the job
+    """Remove the picture and the checkpoints of a job, so that it restarts, unless another process has it."""
+    with contextlib.suppress(OSError), held(job) as log:  # if they cannot be removed, the job will report it
         for name in (PICTURE, checkpoints.NAME, checkpoints.PREVIOUS) if log else ():
             (job.folder / name).unlink(missing_ok=True)
 
 
 def _changed_key(job: Job) -> str | None:
-    """A key that is not what it was for the picture in the folder of a job, or for the state to go on from, if any."""
+    """A key whose value differs from that of the picture or the checkpoint in the folder of a job, if any."""
     path = job.folder / CONFIG
     try:
         finished = _is_finished(job.folder)
-        if not finished and not (goes_on(job) and path.exists() and path.stat().st_size):
+        if not finished and not (resumes(job) and path.exists() and path.stat().st_size):
             return None
-    except OSError:  # its state says so
+    except OSError:  # its state reports this
         return None
     kept = _of_a_picture if finished else checkpoints.comparable
     values = configs.read_file(path)
-    if not values.keys() <= Config.model_fields.keys():  # those of an earlier version
+    if not values.keys() <= Config.model_fields.keys():  # written by an earlier version
         return "set of keys"
     there = configs.parse(values, f"config {path}")
     return checkpoints.first_difference(kept(there), kept(job.config))
 
 
 def _of_a_picture(config: Config) -> dict[str, Any]:
-    """What makes a difference to a finished picture."""
+    """The settings that affect a finished picture."""
     writing = {"folder", "save_every", "checkpoint_every"}
     return config.model_dump(mode="json", exclude={"provenance": True, "memory": True, "output": writing})

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.spec import ModelSpec
 from styletransfer.support.errors import UserError
-from styletransfer.support.files import written_whole
+from styletransfer.support.files import atomic_write
 from styletransfer.weights import deep_compression, mxnet_params, plain_npz, recognise
 
 Parameters = dict[str, NDArray[np.float32]]
@@ -134,7 +134,7 @@ def load_plain_npz(spec: ModelSpec, path: str | os.PathLike[str]) -> Parameters:
 
 def save(path: str | os.PathLike[str], parameters: Parameters) -> None:
     """Write parameters as an MXNet `.params` file, whole or not at all."""
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         mxnet_params.write(stream, parameters)
 
 

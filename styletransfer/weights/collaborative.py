@@ -1,8 +1,9 @@
 """The encoder of Collaborative Distillation, `trained_models/wct_se_16x_new/20191109-211322_E20.pth`.
 
-Source: https://github.com/MingSun-Tse/Collaborative-Distillation, `model/model_cd.py`. A checkpoint of
-PyTorch: under ``model`` the convolutions ``conv11.weight`` to ``conv51.bias``, kernels of (filters, channels, height,
-width), the read-outs ``conv11_aux.weight`` and so on, and ``conv0``, which turns RGB, 0..1, into what conv11 sees.
+Source: https://github.com/MingSun-Tse/Collaborative-Distillation, `model/model_cd.py`. A PyTorch
+checkpoint: under ``model`` the convolutions ``conv11.weight`` to ``conv51.bias``, kernels of (filters, channels,
+height, width), the read-outs ``conv11_aux.weight`` and so on, and ``conv0``, which converts RGB, 0..1, into the input
+of conv11.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _CONV0 = {"conv0.weight": (3, 3, 1, 1), "conv0.bias": (3,)}
 
 
 def is_encoder(names: Iterable[str]) -> bool:
-    """Whether these are the names in the file of an encoder."""
+    """Whether these are the parameter names of an encoder."""
     return "conv0.weight" in names
 
 
@@ -48,7 +49,7 @@ def convert(tensors: Mapping[str, NDArray], spec: ModelSpec) -> dict[str, NDArra
 def fold(
     weight0: NDArray, bias0: NDArray, weight: NDArray, bias: NDArray, space: str
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """One convolution for images in `space` that does what the first two do on RGB, 0..1; exact away from the border.
+    """Merge the first two convolutions, for RGB, 0..1, into one for images in `space`; exact away from the border.
 
     Parameters
     ----------

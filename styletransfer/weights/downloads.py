@@ -1,8 +1,7 @@
 """Download pretrained weights and example images, verify them, convert them and put them in place.
 
-A file appears whole or not at all, and a download that fails leaves nothing behind. Its place is in the project, even
-where the package is installed; if that may not be written to, one line says so, and a config may name weights that lie
-elsewhere.
+Files are written atomically, and a failed download leaves no partial file. They are put into the project, even if the
+package is installed; if it is not writable, one line says so, and a config may name weights that lie elsewhere.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from requests import RequestException
 import models
 from styletransfer import weights
 from styletransfer.support.errors import UserError, nearest
-from styletransfer.support.files import hashed, written_whole
+from styletransfer.support.files import atomic_write, hashed
 from styletransfer.weights.sources import Checksum, Source, Target
 
 Say = Callable[[str], None]
 Table = Mapping[str, Sequence[Target]]
 
-_TIMEOUT = (10.0, 30.0)  # seconds: to connect, and without receiving a byte
+_TIMEOUT = (10.0, 30.0)  # seconds: to connect, and between bytes received
 
 pooch.get_logger().setLevel("WARNING")  # progress is reported through `say`
 
@@ -114,7 +113,7 @@ def _presence(target: Target) -> str:
     """``yes``, ``no``, or ``invalid`` if a different file is in place."""
     if not target.path.exists():
         return "no"
-    read = target.reader or partial(_read, target.sources[0])  # a file without a reader is as published
+    read = target.reader or partial(_read, target.sources[0])  # a file without a reader is stored as published
     try:
         read(target.path)
     except (UserError, OSError):
@@ -153,7 +152,7 @@ def _fetch_target(name: str, target: Target, sources: Sequence[Source], say: Say
 
 
 def _download(source: Source, folder: str, say: Say) -> Path:
-    """Download a file into a folder; a network error is a UserError that tells its original cause."""
+    """Download a file into a folder; a network error is raised as a UserError with its original cause."""
     say(f"downloading {source.url} ({source.size / 1e6:.1f} MB)")
     downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=_TIMEOUT)
     registry = {source.file: None}  # no checksum here: pooch does not know all kinds, so `_read` verifies them
@@ -162,7 +161,7 @@ def _download(source: Source, folder: str, say: Say) -> Path:
         return Path(files.fetch(source.file, downloader=downloader))
     except RequestException as error:
         cause: BaseException = error
-        while cause.__context__ is not None:  # requests and urllib3 wrap it
+        while cause.__context__ is not None:  # wrapped by requests and urllib3
             cause = cause.__context__
         raise UserError(getattr(cause, "strerror", None) or str(cause) or type(cause).__name__) from None
 
@@ -187,7 +186,7 @@ def _digits(file: Path, checksum: Checksum) -> str:
 def _write(target: Target, source: Source, contents: weights.Parameters | bytes, say: Say) -> None:
     target.path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(contents, bytes):
-        with written_whole(target.path) as stream:
+        with atomic_write(target.path) as stream:
             stream.write(contents)
     else:
         weights.save(target.path, contents)

@@ -1,7 +1,7 @@
-"""NumPy archives in which every member is a parameter as it is: ``conv1_1.weight``, (filters, channels, h, w).
+"""NumPy archives whose members are parameters in our layout: ``conv1_1.weight``, (filters, channels, h, w).
 
-Names are those of the SPEC with a dot before ``weight`` and ``bias``. What is read is bounded by the SPEC, never by
-what the file claims; objects (pickles) are rejected.
+Names are those of the SPEC with a dot before ``weight`` and ``bias``. The amount of data read is bounded by the SPEC,
+not by the sizes in the file; objects (pickles) are rejected.
 """
 
 from __future__ import annotations

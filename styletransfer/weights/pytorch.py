@@ -1,14 +1,14 @@
-"""Files of `torch.save`, read without PyTorch: the tensors of a state dict.
+"""Files written by `torch.save`, read without PyTorch: the tensors of a state dict.
 
 Source: `torch/serialization.py`. Two layouts:
 
-- a ZIP archive (PyTorch 1.6 and later): ``<top>/data.pkl``, and the values of storage k in ``<top>/data/k``;
-- before: five pickles (a magic number, the version, the machine's types, the content, the keys of the storages) and
+- since PyTorch 1.6, a ZIP archive: ``<top>/data.pkl``, and the values of storage k in ``<top>/data/k``;
+- the legacy layout: five pickles (a magic number, the version, the system's types, the content, the storage keys) and
   then, in the order of the keys, a 64-bit length and the values of each.
 
-A pickle is a program. Of its instructions only those that build plain data are left, and of the functions it may name
-only those that make a dict, a shape or a tensor, all of them of this module. Values are views of the mapped file: what
-a file claims takes no memory.
+A pickle is a program. Only the opcodes that build plain data are allowed, and only the functions that make a dict, a
+shape or a tensor, all of them reimplemented here. Values are views of the memory-mapped file, so that sizes claimed by
+a file take no memory.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from numpy.typing import NDArray
 
 from styletransfer.weights.npz import ZIP_DAMAGE
 
-_MAGIC_NUMBER = 0x1950A86A20F9469CFC6C  # of the older layout
+_MAGIC_NUMBER = 0x1950A86A20F9469CFC6C  # of the legacy layout
 MAGIC = _MAGIC_NUMBER.to_bytes(10, "little")
-_MOST_PICKLE = 1 << 20  # bytes of all pickles; those of VGG-19 have 10 kB
-_MOST_DIMENSIONS = 32
+_MAX_PICKLE = 1 << 20  # bytes of all pickles; those of VGG-19 take 10 kB
+_MAX_DIMENSIONS = 32
 _TYPES = {
     "FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "BFloat16Storage": "<u2", "LongStorage": "<i8",
     "IntStorage": "<i4", "ShortStorage": "<i2", "CharStorage": "i1", "ByteStorage": "u1", "BoolStorage": "u1",
@@ -54,14 +54,14 @@ _Bytes = Callable[[_Storage], memoryview]
 
 
 def read(path: Path) -> dict[str, NDArray]:
-    """The tensors of a state dict, or of the one that a checkpoint has under ``model``, as views of the file.
+    """The tensors of a state dict, or of the one under ``model`` in a checkpoint, as views of the file.
 
-    Copy what is needed, after a look at its shape: a view may repeat few values without end. bfloat16 is uint16 here.
+    Check the shape before copying: a view with zero strides may be arbitrarily large. bfloat16 is read as uint16.
 
     Raises
     ------
     ValueError
-        If the file is damaged, or holds more than plain data and tensors.
+        If the file is damaged, or contains more than plain data and tensors.
     """
     try:
         file = np.memmap(path, np.uint8, "r").data
@@ -69,7 +69,7 @@ def read(path: Path) -> dict[str, NDArray]:
         if isinstance(content, dict) and isinstance(content.get("model"), dict):
             content = content["model"]
         if not isinstance(content, dict):
-            raise ValueError("it holds no state dict")
+            raise ValueError("it does not contain a state dict")
         tensors = {name: value for name, value in content.items() if isinstance(value, _Tensor)}
         return {name: _view(name, tensor, bytes_of(tensor.storage)) for name, tensor in tensors.items()}
     except ZIP_DAMAGE as error:
@@ -77,9 +77,9 @@ def read(path: Path) -> dict[str, NDArray]:
 
 
 def floats(name: str, view: NDArray) -> NDArray:
-    """A copy of a view; ValueError where it holds no floating-point numbers."""
+    """A copy of a view; ValueError if it does not contain floating-point numbers."""
     if view.dtype.kind != "f":
-        raise ValueError(f"{name} holds no floating-point numbers, or such as NumPy does not know (bfloat16)")
+        raise ValueError(f"{name} does not contain floating-point numbers (bfloat16 is not supported)")
     return view.copy()
 
 
@@ -88,10 +88,10 @@ def _view(name: str, tensor: _Tensor, data: memoryview) -> NDArray:
     if len(data) != length * dtype.itemsize:
         raise ValueError(f"the storage of {name} has the wrong length")
     strides = tuple(stride * dtype.itemsize for stride in tensor.strides)
-    try:  # NumPy checks that no value lies outside of the storage
+    try:  # NumPy checks that all values lie within the storage
         return np.ndarray(tensor.shape, dtype, data, tensor.offset * dtype.itemsize, strides)
     except (TypeError, ValueError, OverflowError):
-        raise ValueError(f"{name} lies outside of its storage") from None
+        raise ValueError(f"{name} exceeds its storage") from None
 
 
 def _open_zip(file: memoryview, path: Path) -> tuple[Any, _Bytes]:
@@ -111,19 +111,19 @@ def _open_zip(file: memoryview, path: Path) -> tuple[Any, _Bytes]:
 
     pickles = [name for name in members if name.endswith("/data.pkl") and name.count("/") == 1]
     if len(pickles) != 1:
-        raise ValueError("it is no PyTorch file")
+        raise ValueError("it is not a PyTorch file")
     top = pickles[0].removesuffix("/data.pkl")
     if f"{top}/byteorder" in members and member(f"{top}/byteorder") != b"little":
         raise ValueError("it was written on a big-endian machine")
-    content = _Reader(io.BytesIO(member(pickles[0])[:_MOST_PICKLE])).load()
+    content = _Reader(io.BytesIO(member(pickles[0])[:_MAX_PICKLE])).load()
     return content, lambda storage: member(f"{top}/data/{storage.key}")
 
 
 def _open_legacy(file: memoryview) -> tuple[Any, _Bytes]:
-    head = io.BytesIO(file[:_MOST_PICKLE])
+    head = io.BytesIO(file[:_MAX_PICKLE])
     magic, _version, machine = (_Reader(head).load() for _ in range(3))
     if magic != _MAGIC_NUMBER:
-        raise ValueError("it is no PyTorch file")
+        raise ValueError("it is not a PyTorch file")
     if not isinstance(machine, dict) or machine.get("little_endian") is not True:
         raise ValueError("it was written on a big-endian machine")
     reader = _Reader(head)
@@ -135,7 +135,7 @@ def _open_legacy(file: memoryview) -> tuple[Any, _Bytes]:
             raise ValueError("its list of values is damaged")
         end = start + 8 + storage.length * storage.dtype.itemsize
         if end > len(file) or file[start : start + 8] != struct.pack("<q", storage.length):
-            raise ValueError("it ends too early, or is damaged")
+            raise ValueError("it is truncated or damaged")
         data[key], start = file[start + 8 : end], end
     if len(data) != len(reader.storages):
         raise ValueError("values are missing")
@@ -144,7 +144,7 @@ def _open_legacy(file: memoryview) -> tuple[Any, _Bytes]:
 
 # The pickle.
 
-_INSTRUCTIONS = (
+_OPCODES = (
     "PROTO FRAME STOP MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 BINFLOAT BINUNICODE SHORT_BINUNICODE "
     "BINSTRING SHORT_BINSTRING EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST APPEND APPENDS SETITEM SETITEMS "
     "BINPUT LONG_BINPUT MEMOIZE BINGET LONG_BINGET GLOBAL STACK_GLOBAL BINPERSID REDUCE"
@@ -152,25 +152,23 @@ _INSTRUCTIONS = (
 
 
 class _Dict(dict):
-    """A dict whose keys are strings: the hash of tuples within tuples may take for ever."""
+    """A dict whose keys must be strings: hashing nested tuples may take exponential time."""
 
     def __setitem__(self, key: Any, value: Any) -> None:
         super().__setitem__(_of_type(key, str), value)
 
 
 class _Reader(pickle._Unpickler):
-    """The standard library's reader, with the instructions that build plain data and no others.
+    """The standard library's unpickler, limited to the opcodes that build plain data.
 
-    It is the one in Python, whose instructions are a table. The one in C can neither be kept from setting attributes
-    nor from hashing whatever is given as a key, and takes 64 GB where a pickle asks for the last place of its memo.
+    It is the Python implementation, whose opcodes are a table. The C implementation cannot be prevented from setting
+    attributes or from hashing arbitrary keys, and allocates 64 GB for a pickle that uses the last memo index.
     """
 
     dispatch: ClassVar[dict[int, Callable]] = {
-        **{
-            code: pickle._Unpickler.dispatch[code] for code in (vars(pickle)[name][0] for name in _INSTRUCTIONS.split())
-        },
+        **{code: pickle._Unpickler.dispatch[code] for code in (vars(pickle)[name][0] for name in _OPCODES.split())},
         pickle.EMPTY_DICT[0]: lambda self: self.append(_Dict()),
-        pickle.BUILD[0]: lambda self: self.stack.pop(),  # attributes such as _metadata, of no use here
+        pickle.BUILD[0]: lambda self: self.stack.pop(),  # attributes such as _metadata, not needed here
     }
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -182,7 +180,7 @@ class _Reader(pickle._Unpickler):
             return super().load()
         except ValueError:
             raise
-        except Exception:  # whatever an instruction stumbles over
+        except Exception:  # opcodes may fail in any way
             raise ValueError("its pickle is damaged, or does more than build tensors") from None
 
     def find_class(self, module: str, name: str) -> Any:
@@ -190,14 +188,14 @@ class _Reader(pickle._Unpickler):
             return np.dtype(_TYPES[name])
         function = f"{module}.{name}"
         if function not in _FUNCTIONS:
-            raise ValueError(f"its pickle asks to run {function[:80]}, which no weights need")
+            raise ValueError(f"its pickle calls {function[:80]}, which is not allowed")
         return _FUNCTIONS[function]
 
     def persistent_load(self, identity: Any) -> _Storage:
-        """``("storage", type, key, place, count)``; the older layout adds a view, which no state dict of ours has."""
+        """``("storage", type, key, place, count)``; the legacy layout adds a view, which is not supported."""
         kind, dtype, key, _place, count, *view = _of_type(identity, tuple)
         if kind != "storage" or not isinstance(dtype, np.dtype) or view not in ([], [None]):
-            raise ValueError("a tensor is of an unknown kind")
+            raise ValueError("a tensor has an unknown storage type")
         storage = _Storage(_of_type(key, str), dtype, *_numbers((count,)))
         if self.storages.setdefault(key, storage) != storage:
             raise ValueError("its list of values is damaged")
@@ -211,13 +209,13 @@ def _of_type(value: Any, kind: type) -> Any:
 
 
 def _numbers(values: Any) -> tuple[int, ...]:
-    if len(_of_type(values, tuple)) > _MOST_DIMENSIONS or not all(type(n) is int and n >= 0 for n in values):
-        raise ValueError("a tensor has an impossible shape")
+    if len(_of_type(values, tuple)) > _MAX_DIMENSIONS or not all(type(n) is int and n >= 0 for n in values):
+        raise ValueError("a tensor has an invalid shape")
     return values
 
 
 def _dict(pairs: Any = ()) -> dict:
-    """An OrderedDict; Python 2 wrote it with all its items, as pairs."""
+    """An OrderedDict; Python 2 pickles it with its items as pairs."""
     content = _Dict()
     for name, value in pairs:
         content[name] = value

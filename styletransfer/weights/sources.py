@@ -56,7 +56,7 @@ class Source:
     name: str
     url: str
     size: int  # of the download, in bytes; shown to the user
-    checksum: Checksum | None  # None if none is published
+    checksum: Checksum | None  # None if not published
     licence: str
     credit: str  # where the work comes from
     reader: Reader | None = None  # converts the downloaded file; None keeps it as it is
@@ -221,7 +221,7 @@ def how_to_get(path: Path) -> str | None:
 def _vgg(
     spec: ModelSpec, name: str, form: str, url: str, size: int, checksum: Checksum | None, conversion: str
 ) -> Source:
-    """The original weights of the Visual Geometry Group, Oxford, as converted and published by others."""
+    """The original weights of the Visual Geometry Group, Oxford, converted and published by others."""
     credit = f"K. Simonyan and A. Zisserman, {spec.source}, {conversion}"
     return Source(name, url, size, checksum, spec.licence, credit, partial(_read, spec, form))
 
@@ -240,7 +240,7 @@ def _torchvision(spec: ModelSpec, file: str, size: int, digits: str) -> Source:
 
 
 def _read(spec: ModelSpec, form: str, path: Path) -> weights.Parameters:
-    """Read weights in one given format, so that a corrupt file cannot pass for one of a source without a checksum."""
+    """Read weights in the given format only, so that a wrong file is detected even without a checksum."""
     parameters = weights.load(spec, path)
     found = recognise.recognise(path)
     if found != form:

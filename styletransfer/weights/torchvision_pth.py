@@ -1,10 +1,10 @@
 """PyTorch state dicts of torchvision's `vgg16` and `vgg19`.
 
-Source: https://github.com/pytorch/vision/blob/main/torchvision/models/vgg.py. The same names are used for weights of
-other origin, which expect other pixels. Oxford's own weights, converted from Caffe by J. Johnson
+Source: https://github.com/pytorch/vision/blob/main/torchvision/models/vgg.py. Weights of other origin use the same
+names but expect other pixels. Oxford's own weights, converted from Caffe by J. Johnson
 (https://github.com/jcjohnson/pytorch-vgg: `vgg16-00b39a1b.pth`, `vgg19-d01eb7cb.pth`), are recognised by their first
 biases and expect BGR, 0..255, minus 103.939/116.779/123.68. The features-only VGG-16 of torchvision is recognised by
-its classifier, all of it not a number, and refused.
+its classifier, which is all NaN, and rejected.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def convert(tensors: Mapping[str, NDArray], spec: ModelSpec) -> dict[str, NDArra
     arrays = {name: floats(name, tensors[place]) for name, place in places.items()}
     last = tensors.get("classifier.6.bias")
     if last is not None and last.shape == (_CLASSES,) and np.isnan(last).any():
-        raise ValueError("it is torchvision's features-only VGG-16, made for other pixels; expected vgg16-397923af.pth")
+        raise ValueError("it is torchvision's features-only VGG-16, which expects other pixels; use vgg16-397923af.pth")
     first = arrays["conv1_1_bias"][:4]
     oxford = any(first.shape == (4,) and np.allclose(first, known, atol=1e-5) for known in _OXFORD)
     return adapt(arrays, spec, "bgr255" if oxford else "torchvision")

@@ -140,11 +140,11 @@ def reference(studio):
 def remains(studio, reference):
     """The sweep is sent, and all sorts of things happen to it. What it leaves, in a copy that no test changes."""
     said = studio.submit("--cluster", "slurm", "--option=--hold")
-    array = re.search(r"sent 6 of 6 jobs as Slurm array (\d+)", said)[1]
+    array = re.search(r"submitted 6 of 6 jobs as Slurm array (\d+)", said)[1]
     task = {start: f"{array}_{number}" for number, start in enumerate((PREEMPTED, BROKEN, SLOW, *QUICK))}
     try:
         assert studio.submit("--status").endswith("6 queued\n")
-        assert "nothing to send: 6 queued" in studio.submit("--cluster", "slurm")
+        assert "nothing to submit: 6 queued" in studio.submit("--cluster", "slurm")
 
         # One is preempted by a job that needs both GPUs; one fails beside it.
         slurm("scontrol", "release", f"{task[PREEMPTED]},{task[BROKEN]}")
@@ -157,13 +157,13 @@ def remains(studio, reference):
         urgent = slurm(
             "sbatch", "--parsable", "--partition=high", "--gres=gpu:2", "--output=/dev/null", "--wrap=sleep 1"
         )
-        studio.wait("the preemption", lambda: "back into the queue" in studio.log(PREEMPTED))
+        studio.wait("the preemption", lambda: "requeueing" in studio.log(PREEMPTED))
         studio.wait("the urgent job", lambda: "COMPLETED" in slurm("scontrol", "show", "job", urgent))
 
         # One has too little time, until it has gone on once.
         slurm("scontrol", "update", f"JobId={task[SLOW]}", "TimeLimit=1")
         slurm("scontrol", "release", *(task[start] for start in (SLOW, *QUICK)))
-        studio.wait("the warning", lambda: "back into the queue" in studio.log(SLOW))
+        studio.wait("the warning", lambda: "requeueing" in studio.log(SLOW))
         studio.wait("that it goes on", lambda: "going on after step" in studio.log(SLOW))
         slurm("scontrol", "update", f"JobId={task[SLOW]}", "TimeLimit=15")
         studio.ended(array)
@@ -202,11 +202,11 @@ def test_a_sweep_survives_all_that(studio, remains, reference):
 def test_what_failed_is_sent_again_alone(studio, remains):
     (studio.folder / "broken.png").write_bytes((studio.folder / "other.png").read_bytes())
     (studio.out / "contact.png").unlink(missing_ok=True)
-    assert "sent 1 of 6 jobs" in studio.submit("--cluster", "slurm")
+    assert "submitted 1 of 6 jobs" in studio.submit("--cluster", "slurm")
     studio.wait("the sheet", (studio.out / "contact.png").exists)
     assert studio.submit("--status").endswith("6 done\n")
     said = studio.submit("--cluster", "slurm")
-    assert said.startswith("nothing to send: 6 done\n")
+    assert said.startswith("nothing to submit: 6 done\n")
 
 
 def test_a_job_file_can_be_changed_and_sent_again_by_hand(studio, remains):
@@ -219,7 +219,7 @@ def test_a_job_file_can_be_changed_and_sent_again_by_hand(studio, remains):
     mine = slurm("sbatch", "--parsable", f"--chdir={folder}", str(folder / "mine.sbatch"))
     assert studio.state(job.name).startswith((f"{job.name}: queued", f"{job.name}: running", f"{job.name}: done"))
     studio.ended(mine)
-    assert (folder / f"{mine}_2.out").read_text() == f"{studio.job(SLOW).name}: done already\n"
+    assert (folder / f"{mine}_2.out").read_text() == f"{studio.job(SLOW).name}: already done\n"
     here, there = (curves.read(path / "curve.csv") for path in (job, remains / job.name))
     assert curves.first_difference(here, there, 0.0) is None
 
@@ -237,7 +237,7 @@ def test_a_cancelled_job_is_not_queued_again(studio):
         slurm("scancel", array)
         studio.ended(array)
     assert (folder / "job.status").read_text() == "75\n" and not (folder / "job.begun").exists()
-    assert "back into the queue" not in (folder / "job.log").read_text()
+    assert "requeueing" not in (folder / "job.log").read_text()
     status = subprocess.run(
         [*command[:2], "one.yaml", *arguments, "--status"],
         cwd=studio.folder,

@@ -1,4 +1,4 @@
-"""The optimisers: each asks the objective for losses and gradient and moves the image, an array (1, 3, H, W)."""
+"""The optimisers: each evaluates the objective and its gradient and updates the image, an array (1, 3, H, W)."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ KINDS: Mapping[str, type[SGD | AcceptReject | Adam | LBFGS | LBFGSB]] = {
 
 
 def create(settings: OptimizerSettings, image: Array, space: str) -> Optimizer:
-    """The optimiser that the settings name, for an image in a pixel space."""
+    """Create the configured optimiser for an image in a pixel space."""
     kind: Callable[..., Optimizer] = KINDS[settings.name]
     return kind(settings, image, space) if kind is AcceptReject else kind(settings, image)

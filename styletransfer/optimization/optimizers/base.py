@@ -1,13 +1,14 @@
-"""What the optimisers share: the question they answer, and the direction in which all of them go."""
+"""The interface of the optimisers, and the descent direction they share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from numpy.typing import NDArray
 
+from models.runtime import Array
 from styletransfer.config import OptimizerSettings
 from styletransfer.losses.objective import Evaluation
 from styletransfer.network.arithmetic import norm
@@ -15,11 +16,11 @@ from styletransfer.network.arithmetic import norm
 
 @dataclass(frozen=True)
 class Move:
-    """The image after a step, evaluated, and the learning rate that the step took."""
+    """The evaluation of the image after a step, and the learning rate of that step."""
 
     evaluation: Evaluation
     learning_rate: float
-    trial: bool = False  # whether the optimiser itself takes it back if it is bad
+    trial: bool = False  # a trial of a line search, which the optimiser itself rejects if it is bad
 
 
 @dataclass(frozen=True)
@@ -32,55 +33,55 @@ class Memory:
 
 
 class Optimizer(Protocol):
-    """Moves an image in place."""
+    """Updates an image in place."""
 
-    step_key: str  # the config key of how long its steps are
+    step_key: str  # the config key that sets the step size
 
     @classmethod
     def memory(cls, settings: OptimizerSettings) -> Memory:
         """What it holds at most with these settings."""
 
     def advance(
-        self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]
+        self, image: Array, evaluation: Evaluation, objective: Callable[[Array], Evaluation]
     ) -> Generator[Move, None, None]:
-        """Move `image`, whose evaluation is given, and yield every new evaluation."""
+        """Update `image`, whose evaluation is given, and yield every new evaluation."""
 
-    def settle(self, image: Any) -> None:
-        """Bring `image` to what the run ends with, where it was restored and makes no move any more."""
+    def finish(self, image: Array) -> None:
+        """Set `image` to the final image of the run when a restored optimiser makes no more moves."""
 
     def state(self) -> dict[str, NDArray]:
-        """All that :meth:`restore` needs to go on exactly."""
+        """Everything :meth:`restore` needs to resume exactly."""
 
     def restore(self, state: Mapping[str, NDArray]) -> None:
-        """Take over a saved state."""
+        """Load a saved state."""
 
-    def way_back(self) -> dict[str, NDArray]:
-        """As much of the state as :meth:`go_back` needs."""
+    def rollback_state(self) -> dict[str, NDArray]:
+        """The part of the state that :meth:`roll_back` needs."""
 
-    def go_back(self, state: Mapping[str, NDArray], factor: float) -> None:
-        """Go on from a way back, with steps `factor` times as long as the last ones."""
+    def roll_back(self, state: Mapping[str, NDArray], factor: float) -> None:
+        """Roll back to a state of :meth:`rollback_state`, and scale the step size by `factor`."""
 
-    def carried(self, height: int, width: int) -> dict[str, NDArray]:
-        """The state with which another optimiser goes on with the image enlarged to another size."""
+    def resized_state(self, height: int, width: int) -> dict[str, NDArray]:
+        """The state for another optimiser that continues with the image resized to another size."""
 
 
-def clipped(gradient: Any, limit: float | None) -> Any:
-    """The gradient, scaled down to the norm `limit` where its own is larger."""
+def clipped(gradient: Array, limit: float | None) -> Array:
+    """The gradient, scaled down to the norm `limit` if its norm is larger."""
     length = norm(gradient) if limit is not None else 0.0
     return gradient * (limit / length) if limit is not None and length > limit else gradient
 
 
 def norm_limit(settings: OptimizerSettings, values: int) -> float | None:
-    """`clip_norm` for an image of so many values."""
+    """`clip_norm` for an image with the given number of values."""
     return float(values) if settings.clip_norm == "elements" else settings.clip_norm  # type: ignore[return-value]
 
 
-def descent_direction(evaluation: Evaluation, limit: float | None) -> Any:
+def descent_direction(evaluation: Evaluation, limit: float | None) -> Array:
     """The gradient of content and style, clipped to the norm `limit`, plus that of TV."""
     gradient = clipped(evaluation.gradient, limit)
     return gradient if evaluation.tv_gradient is None else gradient + evaluation.tv_gradient
 
 
 def first_step_length(settings: OptimizerSettings, values: int) -> float:
-    """The Euclidean length of the first trial of `lbfgs` and `lbfgsb`, for an image of so many values."""
+    """The Euclidean length of the first trial step of `lbfgs` and `lbfgsb`, for an image with that many values."""
     return 1.0 if settings.first_step is None else settings.first_step * values**0.5

@@ -1,14 +1,13 @@
-"""The optimisers that take one step down the gradient at a time."""
+"""First-order optimisers, which make one gradient step at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime import load_mxnet
+from models.runtime import Array, load_mxnet
 from styletransfer.config import OptimizerSettings, Schedule
 from styletransfer.losses.objective import Evaluation
 from styletransfer.optimization.optimizers.base import Memory, Move, descent_direction, norm_limit
@@ -16,7 +15,7 @@ from styletransfer.pictures import images, pixels
 
 
 def _enlarged(state: Mapping[str, NDArray], height: int, width: int) -> dict[str, NDArray]:
-    """A state with all that has the shape of the image brought to another size."""
+    """A state with every image-shaped array resized."""
     return {name: images.enlarged(value, height, width) if value.ndim == 4 else value for name, value in state.items()}
 
 
@@ -26,8 +25,8 @@ _LEAST_RATE = 1e-30
 def scheduled_rate(base: float, schedule: Schedule | None, update: int) -> float:
     """The learning rate of an update, counted from 1: base x factor^floor((update - 1) / step).
 
-    As MXNet's FactorScheduler, which lowers the rate for the first time at update step + 1. What is too small for
-    MXNet's float32 is 0.
+    As MXNet's FactorScheduler, which first lowers the rate at update step + 1. Rates too small for MXNet's float32
+    are 0.
     """
     if schedule is None:
         return base
@@ -36,7 +35,7 @@ def scheduled_rate(base: float, schedule: Schedule | None, update: int) -> float
 
 
 class _Descent:
-    """What the optimisers share that take one step down the gradient at a time."""
+    """Base class of the first-order optimisers."""
 
     step_key = "optimizer.learning_rate"
     _held = 0.0  # values for each of the image, measured beyond those that every run holds
@@ -45,19 +44,19 @@ class _Descent:
     def memory(cls, settings: OptimizerSettings) -> Memory:
         return Memory(cls._held, cls._held, cls._held)
 
-    def __init__(self, settings: OptimizerSettings, image: Any) -> None:
+    def __init__(self, settings: OptimizerSettings, image: Array) -> None:
         self._settings = settings
         self._limit = norm_limit(settings, image.size)
         self._updates = 0
-        self._shortening = 1.0  # of the steps, by all that was gone back
+        self._shortening = 1.0  # factor of the step size, from all rollbacks
 
     def _next_rate(self) -> float:
-        """The learning rate of the next update, which is counted."""
+        """Count the next update and return its learning rate."""
         self._updates += 1
         return self._shortening * scheduled_rate(self._settings.learning_rate, self._settings.schedule, self._updates)
 
-    def settle(self, image: Any) -> None:
-        """Every step ends where the run may end."""
+    def finish(self, image: Array) -> None:
+        """Nothing to do: every step leaves a valid final image."""
 
     def state(self) -> dict[str, NDArray]:
         return {"updates": np.array(self._updates), "shortening": np.array(self._shortening)}
@@ -65,29 +64,29 @@ class _Descent:
     def restore(self, state: Mapping[str, NDArray]) -> None:
         self._updates, self._shortening = int(state["updates"]), float(state["shortening"])
 
-    def way_back(self) -> dict[str, NDArray]:
+    def rollback_state(self) -> dict[str, NDArray]:
         return self.state()
 
-    def go_back(self, state: Mapping[str, NDArray], factor: float) -> None:
+    def roll_back(self, state: Mapping[str, NDArray], factor: float) -> None:
         self.restore({**state, "shortening": np.array(factor * self._shortening)})
 
-    def carried(self, height: int, width: int) -> dict[str, NDArray]:
+    def resized_state(self, height: int, width: int) -> dict[str, NDArray]:
         return _enlarged(self.state(), height, width)
 
 
 class SGD(_Descent):
     """Gradient descent with momentum and weight decay, as ``mxnet.optimizer.SGD``.
 
-    v <- momentum v - rate (gradient + weight_decay x);  x <- x + v. The gradient is that of content and style, clipped,
-    plus that of TV.
+    v <- momentum v - rate (gradient + weight_decay x);  x <- x + v. The gradient is the clipped gradient
+    of content and style plus that of TV.
     """
 
-    def __init__(self, settings: OptimizerSettings, image: Any) -> None:
+    def __init__(self, settings: OptimizerSettings, image: Array) -> None:
         super().__init__(settings, image)
         self._velocity = image.zeros_like()
 
     def advance(
-        self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]
+        self, image: Array, evaluation: Evaluation, objective: Callable[[Array], Evaluation]
     ) -> Generator[Move, None, None]:
         mx = load_mxnet()
         gradient = descent_direction(evaluation, self._limit)
@@ -112,16 +111,16 @@ class SGD(_Descent):
 
 
 class Adam(_Descent):
-    """Adam (Kingma and Ba 2014, algorithm 1, in the form at the end of its section 2, as TensorFlow has it)."""
+    """Adam (Kingma and Ba 2014, algorithm 1, in the form at the end of section 2, which TensorFlow uses)."""
 
     _held = 2.0  # the means of the gradient and of its square
 
-    def __init__(self, settings: OptimizerSettings, image: Any) -> None:
+    def __init__(self, settings: OptimizerSettings, image: Array) -> None:
         super().__init__(settings, image)
         self._mean, self._variance = image.zeros_like(), image.zeros_like()
 
     def advance(
-        self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]
+        self, image: Array, evaluation: Evaluation, objective: Callable[[Array], Evaluation]
     ) -> Generator[Move, None, None]:
         mx = load_mxnet()
         settings = self._settings
@@ -152,15 +151,15 @@ class Adam(_Descent):
 
 
 class AcceptReject(_Descent):
-    """Plain gradient steps, kept for each value on its own only where it stays displayable."""
+    """Plain gradient steps, accepted for each value separately only if it stays within the displayable range."""
 
-    def __init__(self, settings: OptimizerSettings, image: Any, space: str) -> None:
+    def __init__(self, settings: OptimizerSettings, image: Array, space: str) -> None:
         super().__init__(settings, image)
         mx = load_mxnet()
         self._low, self._high = (mx.nd.array(limit, ctx=image.context) for limit in pixels.displayable_range(space))
 
     def advance(
-        self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]
+        self, image: Array, evaluation: Evaluation, objective: Callable[[Array], Evaluation]
     ) -> Generator[Move, None, None]:
         mx = load_mxnet()
         rate = self._next_rate()

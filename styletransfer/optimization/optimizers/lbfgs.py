@@ -6,32 +6,31 @@ import math
 from collections import deque
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime import load_mxnet
+from models.runtime import Array, load_mxnet
 from styletransfer.config import OptimizerSettings
 from styletransfer.losses.objective import Evaluation
 from styletransfer.network.arithmetic import add_scaled, inner_product, norm
 from styletransfer.optimization.optimizers.base import Memory, Move, descent_direction, first_step_length
 
-SUFFICIENT = 1e-4  # of the decrease that the slope promises (Armijo's condition)
-SLACK = 1e-3  # of the lowest total so far, within which a step of full length is good enough
-SHORTER = 0.1, 0.5  # how long the next trial of a line search may be, in lengths of the last
-TRIALS = 20  # of a line search
-SMOOTH = 3.0  # weight of the smooth part of a change in the initial matrix
+SUFFICIENT = 1e-4  # share of the decrease predicted by the slope (Armijo's condition)
+SLACK = 1e-3  # relative to the lowest total so far; a full step within it is accepted
+SHORTER = 0.1, 0.5  # bounds of the next trial of a line search, relative to the last
+TRIALS = 20  # at most, per line search
+SMOOTH = 3.0  # weight of the blur in the initial matrix
 TENT = (1 / 9, 2 / 9, 3 / 9, 2 / 9, 1 / 9)  # the mean over 3 values, twice
-_LEAST_CURVATURE = 1e-10  # s'y / y'y of a pair that is remembered
+_LEAST_CURVATURE = 1e-10  # s'y / y'y of a stored pair
 
 
 @dataclass(frozen=True)
 class _Pair:
-    """A step that was made: the changes s of the image and y of the gradient, arrays (1, 3, H, W)."""
+    """A step: the changes s of the image and y of the gradient, arrays (1, 3, H, W)."""
 
-    change: Any
-    difference: Any
+    change: Array
+    difference: Array
     curvature: float  # s'y
     scale: float  # s'y / y'Py, of the initial matrix
 
@@ -39,18 +38,18 @@ class _Pair:
 class LBFGS:
     """L-BFGS with a backtracking line search.
 
-    J. Nocedal, S. Wright: Numerical Optimization, 2006, algorithms 7.4 and 7.5. A trial goes as far as the quadratic
-    model says, and is shortened by interpolation until the total falls by `SUFFICIENT` of what the slope promises
-    (algorithm 3.1, section 3.5). The very first trial goes down the smoothed gradient, as far as `first_step` says, and
-    twice as far each time until there is a step to remember. A step is a trial that was accepted; what was refused is
-    not recorded.
+    J. Nocedal, S. Wright: Numerical Optimization, 2006, algorithms 7.4 and 7.5. The first trial
+    of a search is the full quasi-Newton step; trials are shortened by interpolation until the total decreases by
+    `SUFFICIENT` of what the slope predicts (algorithm 3.1, section 3.5). The very first trial follows the smoothed
+    gradient, with the length `first_step`, which doubles until a pair can be stored. A step is an accepted trial;
+    rejected trials are not recorded.
 
     Departures: the initial matrix is gamma P, with gamma = s'y / y'Py of the last step and P = I + 3 T, where T blurs
-    every channel with the kernel `TENT` down and across, zeros beyond the border. The book has P = I; the losses bend
-    less along smooth changes of an image, and told so, L-BFGS takes about an eighth fewer evaluations. The first trial
-    of a search is good enough, too, where the total is within `SLACK` of the lowest so far: what bfloat16 rounds would
-    otherwise make steps short. Steps are remembered where s'y > 0, which the line search does not ensure. Where no
-    trial is good enough, all are forgotten; where that does not help, no move is made.
+    every channel with the kernel `TENT` vertically and horizontally, with zero padding. The book has P = I; the losses
+    have less curvature along smooth changes of an image, and this P saves about an eighth of the evaluations. The first
+    trial of a search is also accepted if the total is within `SLACK` of the lowest so far: otherwise rounding in
+    bfloat16 would shorten the steps. Pairs are stored only if s'y > 0, which the line search does not ensure. If no
+    trial is accepted, the history is cleared and the search repeated; if that fails too, no move is made.
 
     Everything is in float32, on the device of the image.
     """
@@ -59,26 +58,26 @@ class LBFGS:
 
     @classmethod
     def memory(cls, settings: OptimizerSettings) -> Memory:
-        """Two arrays a remembered step, copied while they are saved; all is let go of before the picture is written."""
+        """Two arrays per stored step, copied while they are saved; all are freed before the picture is written."""
         return Memory(6.0 + 2.0 * settings.history, 6.0 + 4.0 * settings.history, 0.0)
 
-    def __init__(self, settings: OptimizerSettings, image: Any) -> None:
+    def __init__(self, settings: OptimizerSettings, image: Array) -> None:
         self._settings = settings
         self._shape, self._context = image.shape, image.context
         self._pairs: deque[_Pair] = deque(maxlen=settings.history)
-        self._shortening = 1.0  # of the first trial, by all that was gone back
-        self._growth = 1.0  # of the first trial, by steps without curvature
-        self._lowest = math.inf  # total so far
+        self._shortening = 1.0  # factor of the first trial, from all rollbacks
+        self._growth = 1.0  # factor of the first trial, from steps without curvature
+        self._lowest = math.inf  # the lowest total so far
         mx = load_mxnet()
         tent = mx.nd.array([TENT] * 3, ctx=image.context)
-        self._kernels = [tent.reshape(shape) for shape in ((3, 1, -1, 1), (3, 1, 1, -1))]  # down, and across
+        self._kernels = [tent.reshape(shape) for shape in ((3, 1, -1, 1), (3, 1, 1, -1))]  # vertical and horizontal
 
     def advance(
-        self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]
+        self, image: Array, evaluation: Evaluation, objective: Callable[[Array], Evaluation]
     ) -> Generator[Move, None, None]:
         start, value = image.copy(), evaluation.scaled_total
         self._lowest = min(self._lowest, value)
-        gradient = descent_direction(evaluation, None).copy()  # the objective's own will be that of the next trial
+        gradient = descent_direction(evaluation, None).copy()  # the objective overwrites its own at the next trial
         found = self._search(image, start, value, gradient, objective)
         if found is None and self._pairs:
             self._pairs.clear()
@@ -87,14 +86,14 @@ class LBFGS:
             image[:] = start
             return
         length, evaluation = found
-        remembered = self._remember(image - start, descent_direction(evaluation, None) - gradient)
-        self._growth = 1.0 if remembered else 2 * self._growth
+        stored = self._store(image - start, descent_direction(evaluation, None) - gradient)
+        self._growth = 1.0 if stored else 2 * self._growth
         yield Move(evaluation, length)
 
     def _search(
-        self, image: Any, start: Any, value: float, gradient: Any, objective: Callable[[Any], Evaluation]
+        self, image: Array, start: Array, value: float, gradient: Array, objective: Callable[[Array], Evaluation]
     ) -> tuple[float, Evaluation] | None:
-        """Move `image` from `start` to where the total is low enough: the length of the step, and the evaluation."""
+        """Move `image` from `start` to an accepted trial; returns its step length and evaluation, or None."""
         direction = self._direction(gradient)
         slope, length = inner_product(gradient, direction), 1.0
         for _ in range(TRIALS if slope < 0 else 0):
@@ -107,8 +106,8 @@ class LBFGS:
             length = _shortened(length, slope, rise)
         return None
 
-    def _direction(self, gradient: Any) -> Any:
-        """Minus the gradient, multiplied by the approximation of the inverse Hessian."""
+    def _direction(self, gradient: Array) -> Array:
+        """Minus the gradient times the approximate inverse Hessian."""
         if not self._pairs:
             direction = self._smoothed(gradient)
             length, steepness = first_step_length(self._settings, direction.size), norm(direction)
@@ -123,7 +122,7 @@ class LBFGS:
             add_scaled(direction, share - inner_product(pair.difference, direction) / pair.curvature, pair.change)
         return direction
 
-    def _smoothed(self, array: Any) -> Any:
+    def _smoothed(self, array: Array) -> Array:
         """P x for an array x (1, 3, H, W)."""
         mx = load_mxnet()
         tent = array
@@ -135,8 +134,8 @@ class LBFGS:
             )
         return array + SMOOTH * tent
 
-    def _remember(self, change: Any, difference: Any) -> bool:
-        """Remember a step if the losses bend upwards along it; whether they do."""
+    def _store(self, change: Array, difference: Array) -> bool:
+        """Store a pair if its curvature is positive; returns whether it was stored."""
         curvature = inner_product(change, difference)
         if not curvature > _LEAST_CURVATURE * inner_product(difference, difference):
             return False
@@ -144,19 +143,19 @@ class LBFGS:
         self._pairs.append(_Pair(change, difference, curvature, scale))
         return True
 
-    def settle(self, image: Any) -> None:
-        """Every step ends where the run may end."""
+    def finish(self, image: Array) -> None:
+        """Nothing to do: every step leaves a valid final image."""
 
     def state(self) -> dict[str, NDArray]:
         return {
-            **self.way_back(),
+            **self.rollback_state(),
             "growth": np.array(self._growth),
             "lowest": np.array(self._lowest),
             "changes": self._stacked([pair.change for pair in self._pairs]),
             "differences": self._stacked([pair.difference for pair in self._pairs]),
         }
 
-    def _stacked(self, arrays: list[Any]) -> NDArray[np.float32]:
+    def _stacked(self, arrays: list[Array]) -> NDArray[np.float32]:
         """The arrays (1, 3, H, W) as one, (number, 3, H, W)."""
         stacked = np.empty((len(arrays), *self._shape[1:]), np.float32)
         for number, array in enumerate(arrays):
@@ -169,24 +168,24 @@ class LBFGS:
         self._lowest = float(state["lowest"])
         self._pairs.clear()
         for pair in zip(state["changes"], state["differences"]):
-            self._remember(*(mx.nd.array(array[np.newaxis], ctx=self._context) for array in pair))
+            self._store(*(mx.nd.array(array[np.newaxis], ctx=self._context) for array in pair))
 
-    def way_back(self) -> dict[str, NDArray]:
+    def rollback_state(self) -> dict[str, NDArray]:
         return {"shortening": np.array(self._shortening)}
 
-    def go_back(self, state: Mapping[str, NDArray], factor: float) -> None:
+    def roll_back(self, state: Mapping[str, NDArray], factor: float) -> None:
         self._pairs.clear()
         self._shortening, self._growth, self._lowest = factor * self._shortening, 1.0, math.inf
 
-    def carried(self, height: int, width: int) -> dict[str, NDArray]:
-        """No steps are remembered: the losses bend otherwise at another size."""
-        nothing = np.empty((0, 3, height, width), np.float32)
-        begun = {"growth": np.array(1.0), "lowest": np.array(math.inf), "changes": nothing, "differences": nothing}
-        return {**self.way_back(), **begun}
+    def resized_state(self, height: int, width: int) -> dict[str, NDArray]:
+        """The history is not carried over: the curvature differs at another size."""
+        empty = np.empty((0, 3, height, width), np.float32)
+        fresh = {"growth": np.array(1.0), "lowest": np.array(math.inf), "changes": empty, "differences": empty}
+        return {**self.rollback_state(), **fresh}
 
 
 def _shortened(length: float, slope: float, rise: float) -> float:
-    """The next trial of a line search: where the parabola through value, slope and rise is lowest, within `SHORTER`."""
+    """The next trial of a line search: the minimum of the parabola through value, slope and rise, within `SHORTER`."""
     least, most = SHORTER
     if not math.isfinite(rise):
         return least * length

@@ -5,11 +5,11 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Generator, Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from models.runtime import Array
 from styletransfer.config import OptimizerSettings
 from styletransfer.losses.objective import Evaluation
 from styletransfer.optimization.optimizers.base import Memory, Move, descent_direction, first_step_length
@@ -17,40 +17,40 @@ from styletransfer.pictures import images
 
 
 class LBFGSB:
-    """SciPy's L-BFGS-B in rounds of so many evaluations, each with a fresh history, as the Keras example does it.
+    """SciPy's L-BFGS-B in rounds of a fixed number of evaluations, each with a fresh history, as in the Keras example.
 
-    Every evaluation is a move, the trials of line searches too; a round ends at the best point that SciPy found.
-    SciPy keeps its history to itself, so the state is where the round began and how many evaluations it has made:
-    restored, the round is gone through again, silently, to the same point. Its best point is in the state too, for a
-    run that has nothing more to do than to end there. Gone back, a new round begins, whose first trial is shorter.
+    Every evaluation is a move, including the trials of line searches; a round ends at the best point that SciPy found.
+    SciPy does not expose its history, so the state is the start of the round and its number of evaluations: after
+    `restore`, the round is replayed silently up to the same point. Its best point is also in the state, for a run that
+    only has to end there. A rollback starts a new round, whose first trial is shorter.
     """
 
     step_key = "optimizer.first_step"
 
     @classmethod
     def memory(cls, settings: OptimizerSettings) -> Memory:
-        """SciPy's, in double precision: point, gradient, bounds, workspace, what is handed over, remembered steps."""
+        """SciPy's, in double precision: point, gradient, bounds, workspace, arguments and results, stored steps."""
         held = 28.0 + 4.0 * min(settings.history, settings.evaluations)
         return Memory(held, held, 0.0)
 
-    def __init__(self, settings: OptimizerSettings, image: Any) -> None:
+    def __init__(self, settings: OptimizerSettings, image: Array) -> None:
         self._settings = settings
         self._rounds = 0
         self._round_start = self._best = image.asnumpy()
-        self._evaluations = 0  # of the round that is under way
-        self._to_repeat = 0
-        self._shortening = 1.0  # of first trials, by all that was gone back
+        self._evaluations = 0  # of the current round
+        self._to_replay = 0
+        self._shortening = 1.0  # factor of first trials, from all rollbacks
 
     def advance(
-        self, image: Any, evaluation: Evaluation, objective: Callable[[Any], Evaluation]
+        self, image: Array, evaluation: Evaluation, objective: Callable[[Array], Evaluation]
     ) -> Generator[Move, None, None]:
         if self._settings.rounds is not None and self._rounds >= self._settings.rounds:
             return
-        repeated = self._to_repeat
-        if repeated:
+        replayed = self._to_replay
+        if replayed:
             image[:] = self._round_start
         self._round_start = image.asnumpy()
-        evaluation = objective(image)  # the last evaluation may be that of a trial elsewhere
+        evaluation = objective(image)  # the last evaluation may be of another point, a trial
         self._evaluations = 0
         search = _Search(self._round_start, self._settings, self._shortening)
         best_value, self._best = _value_and_gradient(evaluation)[0], self._round_start
@@ -62,29 +62,29 @@ class LBFGSB:
                 self._evaluations += 1
                 if evaluation.scaled_total < best_value:
                     best_value, self._best = evaluation.scaled_total, point
-                if self._to_repeat:
-                    self._to_repeat -= 1
+                if self._to_replay:
+                    self._to_replay -= 1
                 else:
                     yield Move(evaluation, float("nan"), trial=True)
             self._best = search.result
-        finally:  # a run that stops within a round does not end at a bad trial of a line search
+        finally:  # a run that stops within a round must not end at a bad trial
             search.close()
             image[:] = self._best
         self._rounds += 1
-        made, self._evaluations, self._to_repeat = self._evaluations, 0, 0
+        made, self._evaluations, self._to_replay = self._evaluations, 0, 0
         self._round_start = image.asnumpy()
-        if 0 < made <= repeated:  # saved behind the last evaluation of a round: the next move is that of the next round
+        if 0 < made <= replayed:  # saved after the last evaluation of a round: the next move is in the next round
             yield from self.advance(image, evaluation, objective)
 
-    def settle(self, image: Any) -> None:
-        if self._to_repeat:
+    def finish(self, image: Array) -> None:
+        if self._to_replay:
             image[:] = self._best
 
     def state(self) -> dict[str, NDArray]:
         return {
             "rounds": np.array(self._rounds),
             "round_start": self._round_start,
-            "best": self._best,  # of the round that is under way
+            "best": self._best,  # of the current round
             "evaluations": np.array(self._evaluations),
             "shortening": np.array(self._shortening),
         }
@@ -92,32 +92,32 @@ class LBFGSB:
     def restore(self, state: Mapping[str, NDArray]) -> None:
         self._rounds = int(state["rounds"])
         self._round_start, self._best = state["round_start"], state["best"]
-        self._evaluations = self._to_repeat = int(state["evaluations"])
+        self._evaluations = self._to_replay = int(state["evaluations"])
         self._shortening = float(state["shortening"])
 
-    def way_back(self) -> dict[str, NDArray]:
+    def rollback_state(self) -> dict[str, NDArray]:
         return self.state()
 
-    def go_back(self, state: Mapping[str, NDArray], factor: float) -> None:
+    def roll_back(self, state: Mapping[str, NDArray], factor: float) -> None:
         self.restore({**state, "evaluations": np.array(0), "shortening": np.array(factor * self._shortening)})
 
-    def carried(self, height: int, width: int) -> dict[str, NDArray]:
-        """No directions are remembered: a round begins anew, and they are counted anew."""
+    def resized_state(self, height: int, width: int) -> dict[str, NDArray]:
+        """The history is not carried over: a new first round starts."""
         start = images.enlarged(self._round_start, height, width)
-        begun = {"rounds": np.array(0), "round_start": start, "best": start, "evaluations": np.array(0)}
-        return {**self.state(), **begun}
+        fresh = {"rounds": np.array(0), "round_start": start, "best": start, "evaluations": np.array(0)}
+        return {**self.state(), **fresh}
 
 
 def _value_and_gradient(evaluation: Evaluation) -> tuple[float, NDArray[np.float64]]:
-    """The total and its gradient, flat, in double precision."""
+    """The total and its flattened gradient, in double precision."""
     return evaluation.scaled_total, descent_direction(evaluation, None).asnumpy().astype(np.float64).ravel()
 
 
 class _Search:
-    """One call of SciPy's L-BFGS-B, turned inside out: it hands out points and is told their values.
+    """One call of SciPy's L-BFGS-B with inverted control: it returns points and is told their values.
 
-    SciPy calls a function of ours and cannot be left in the middle, so it runs in a thread of its own, which only ever
-    works while the caller waits for it.
+    SciPy calls the objective itself and cannot be suspended, so it runs in a separate thread, which only runs while the
+    caller waits for it.
     """
 
     def __init__(self, start: NDArray, settings: OptimizerSettings, shortening: float) -> None:
@@ -129,7 +129,7 @@ class _Search:
         self._thread = threading.Thread(
             target=self._run, args=(start, settings.evaluations, settings.history), daemon=True
         )
-        # SciPy's first trial is 1 away, all values together. In units of `_unit` it is as far as we want.
+        # SciPy's first trial step has length 1; measured in `_unit`, it has the length we want.
         self._unit = shortening * first_step_length(settings, start.size)
 
     def first(self) -> NDArray | None:
@@ -149,7 +149,7 @@ class _Search:
         return point
 
     def close(self) -> None:
-        """End the search, wherever it is."""
+        """Abort the search."""
         self._values.put(None)
         self._thread.join()
 
@@ -162,7 +162,7 @@ class _Search:
             self.result = self._image(found)
         except _Closed:
             pass
-        except Exception as error:  # raised again where the search is asked for its next point
+        except Exception as error:  # re-raised in the caller's thread
             self._error = error
         finally:
             self._points.put(None)

@@ -1,4 +1,4 @@
-"""What `scripts/bench.py` does: measure, print every row as it is measured, and keep the tables where asked to."""
+"""Implementation of `scripts/bench.py`: measure, print every row once measured, and optionally write the tables."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from styletransfer.support.errors import UserError
 
 
 def run(options: argparse.Namespace, command: str) -> int:
-    """Measure what the options of `scripts/bench.py` ask for.
+    """Run the benchmarks selected by the options of `scripts/bench.py`.
 
     Raises
     ------
     UserError
-        If they ask for what cannot be measured.
+        If the options are invalid.
     """
     names = list(report.BENCHMARKS) if options.what == "all" else [options.what]
     _check(options, names)
@@ -27,13 +27,13 @@ def run(options: argparse.Namespace, command: str) -> int:
 
 
 def _check(options: argparse.Namespace, names: list[str]) -> None:
-    """Find what is at fault before hours are spent."""
+    """Report invalid options before spending hours on measurements."""
     for model in options.models:
         pytorch.blocks_of(model)
     for option in ("size", "evaluations", "every", "repeats", "steps", "size_steps"):
         _at_least(1, option, getattr(options, option))
     for option in ("sizes", "edges"):
-        _at_least(16, option, min(getattr(options, option)))  # the deepest layer needs as many pixels
+        _at_least(16, option, min(getattr(options, option)))  # the deepest layer needs this many pixels
     _at_least(0, "noise", options.noise)
     if options.write:
         report.check(options.write, names)
@@ -46,7 +46,7 @@ def _check(options: argparse.Namespace, names: list[str]) -> None:
 
 def _at_least(least: int, option: str, value: float) -> None:
     if not value >= least:
-        raise UserError(f"--{option.replace('_', '-')}: {value} is not allowed; expected {least} or more")
+        raise UserError(f"--{option.replace('_', '-')}: {value} is too small; expected {least} or more")
 
 
 def _measure(name: str, options: argparse.Namespace, command: str) -> None:
@@ -87,7 +87,7 @@ def _config(options: argparse.Namespace, model: str) -> Any:
 
 
 def _notes(name: str, options: argparse.Namespace, results: list[Any]) -> list[str]:
-    """What a reader must know besides the rows."""
+    """Notes below the table."""
     if name == "quality":
         notes = quality.notes(results)
     elif name == "steps" and not machine.measures_bfloat16(options.bfloat16):

@@ -1,4 +1,4 @@
-"""A function called in a process of its own: its peak memory is its own, and nothing is warm from the call before."""
+"""Calls a function in a fresh process, with its own peak memory and cold caches."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from styletransfer.studies.benchmarks.machine import threads
 from styletransfer.support.errors import StyleTransferError, UserError
 from styletransfer.support.project import PROJECT_FOLDER
 
-_RESULT = "result: "  # opens the line that holds it; libraries may print more
+_RESULT = "result: "  # prefix of the line with the result; libraries may print other lines
 
 
 class Killed(StyleTransferError):
-    """The process was ended by a signal; for want of memory, most likely."""
+    """The process was killed by a signal, most likely because it ran out of memory."""
 
 
 def call(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function of a module returns when it is called in a fresh process.
+    """Call a module-level function in a fresh process and return its result.
 
     Parameters
     ----------
     function : function at the top level of a module
-    arguments : what JSON can hold; the result too comes back through JSON
+    arguments : JSON values; the result is passed through JSON as well
 
     Raises
     ------
     UserError
         If the function raised it.
     Killed
-        If the process did not end on its own.
+        If the process was killed by a signal.
     StyleTransferError
-        If it failed in another way.
+        If it failed otherwise.
     """
     return call_and_listen(function, *arguments)[0]
 
@@ -47,7 +47,7 @@ def call(function: Callable[..., Any], *arguments: Any) -> Any:
 def call_and_listen(
     function: Callable[..., Any], *arguments: Any, environment: Mapping[str, str] | None = None
 ) -> tuple[Any, list[str]]:
-    """The same, with more in the environment, and with the lines that were printed besides."""
+    """The same with additional environment variables; also returns the other lines that were printed."""
     paths = [str(PROJECT_FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(
         [sys.executable, "-m", __name__, function.__module__, function.__name__],
@@ -63,7 +63,7 @@ def call_and_listen(
     )
     what = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
     if done.returncode < 0:
-        raise Killed(f"{what}: its process was ended by {signal.Signals(-done.returncode).name}")
+        raise Killed(f"{what}: its process was killed by {signal.Signals(-done.returncode).name}")
     if done.returncode == UserError.status and done.stderr:
         raise UserError(done.stderr.splitlines()[-1])
     if done.returncode:
@@ -75,7 +75,7 @@ def call_and_listen(
 
 def main(module: str, function: str) -> int:
     """Call the function with the arguments on standard input, and print what it returns."""
-    with contextlib.suppress(OSError):  # where memory ends, this process is to go, and none that the machine needs
+    with contextlib.suppress(OSError):  # if memory runs out, the OOM killer should choose this process
         Path("/proc/self/oom_score_adj").write_text("1000")
     try:
         result = getattr(importlib.import_module(module), function)(*json.load(sys.stdin))

@@ -1,4 +1,4 @@
-"""The machine that is measured, the threads it is given, and what is worth measuring on it."""
+"""A description of the machine, the number of threads, and whether to measure bfloat16."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 
 from models import runtime
 
-NO_PYTORCH = "(PyTorch is not installed here: `pip install -r requirements-dev.txt` for the comparison)"
+NO_PYTORCH = "(PyTorch is not installed: run `pip install -r requirements-dev.txt` for the comparison)"
 
 
 def threads() -> int:
-    """How many both stacks may use: as ``OMP_NUM_THREADS`` says, or else the physical cores of this process."""
+    """The number of threads for both stacks: ``OMP_NUM_THREADS``, or else the physical cores of this process."""
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return int(asked) if asked.isdecimal() and int(asked) else runtime.usable_cores()
 
@@ -57,21 +57,21 @@ def has_pytorch() -> bool:
 
 
 def measures_bfloat16(forced: bool) -> bool:
-    """Whether bfloat16 is measured: where it is faster, or where it is `forced` and MXNet can compute in it."""
+    """Whether to measure bfloat16: if it is faster, or if it is `forced` and MXNet supports it here."""
     return runtime.is_faster_in_bfloat16() or (forced and runtime.has_bfloat16())
 
 
 def why_no_bfloat16(forced: bool) -> str:
-    """One line, for where :func:`measures_bfloat16` says no."""
+    """One line that explains why :func:`measures_bfloat16` is False."""
     if forced:
-        return "(bfloat16 is left out: MXNet cannot compute in it on this processor)"
-    return "(bfloat16 is left out: it is no faster on this processor; --bfloat16 measures it all the same)"
+        return "(bfloat16 is skipped: MXNet does not support it on this processor)"
+    return "(bfloat16 is skipped: it is not faster on this processor; --bfloat16 measures it anyway)"
 
 
 def peak_megabytes() -> float:
-    """The largest resident memory that this process has had, in units of 2^20 bytes.
+    """The peak resident memory of this process in MiB (2^20 bytes).
 
-    Not ``ru_maxrss``, which a process inherits from the one that started it.
+    Not ``ru_maxrss``, which a process inherits from its parent.
     """
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):

@@ -1,7 +1,7 @@
-"""The network and the objective in PyTorch, as programs written in it have them.
+"""The network and the objective in PyTorch, as in typical PyTorch programs.
 
-The objective is that of the normalization `balanced`, written down once more: nothing is shared with
-`styletransfer/losses/objective.py` but the weights. `load_torch` is the only import of PyTorch.
+The objective is that of the normalization `balanced`, implemented independently: only the weights are shared with
+`styletransfer/losses/objective.py`. Only `load_torch` imports PyTorch.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from styletransfer.weights import Parameters
 
 
 def load_torch() -> ModuleType:
-    """PyTorch, with as many threads as ours has."""
+    """Import PyTorch, with the same number of threads as ours."""
     import torch
 
     torch.set_num_threads(threads())
@@ -40,16 +40,16 @@ def blocks_of(model: str) -> Sequence[Sequence[int]]:
     Raises
     ------
     UserError
-        If it is of another.
+        If it belongs to another family.
     """
     family = {name: blocks for name in models.names() if (blocks := getattr(models.load(name), "BLOCKS", None))}
     if model not in family:
-        raise UserError(f"{model} is no network of the VGG family; {nearest(model, family)}")
+        raise UserError(f"{model} is not a network of the VGG family; {nearest(model, family)}")
     return family[model]
 
 
 class Network:
-    """A network of the VGG family: an image (1, 3, H, W) in, the tapped features out.
+    """A network of the VGG family: maps an image (1, 3, H, W) to the tapped features.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Network:
     precision : str
         float32; or bfloat16, for weights and features.
     channels_last : bool
-        Whether arrays lie channels-last in memory.
+        Whether the memory format is channels-last.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Network:
         self._blocks = blocks_of(model)
         self._wanted = set(layers)
         if any(layer.startswith("pool") for layer in self._wanted):
-            raise UserError("the comparison with PyTorch does not tap poolings: leave them out of the layers")
+            raise UserError("the comparison with PyTorch does not support poolings as layers")
         projections = getattr(models.load(model), "PROJECTIONS", ())
         self._projections = {projection.of: projection.name for projection in projections}
         self._pool = getattr(torch.nn.functional, f"{pooling}_pool2d")
@@ -111,7 +111,7 @@ class Network:
 
 
 class Objective:
-    """The balanced total of an image: shares of what the targets hold, and the Laplacian TV.
+    """The balanced total of an image: losses relative to the energy of their targets, and the Laplacian TV.
 
     Parameters
     ----------
@@ -120,7 +120,7 @@ class Objective:
     styles : sequence of (weight, array (1, 3, h, w))
         Weights sum to 1.
     weights : Weights
-        A TV weight above 0 counts the Laplacian TV, over that of the content.
+        A TV weight above 0 adds the Laplacian TV relative to that of the content.
     """
 
     def __init__(self, network: Network, content: NDArray, styles: Sequence[tuple[float, NDArray]], weights: Weights):
@@ -143,7 +143,7 @@ class Objective:
             self._tv_factor = weights.tv / float(self._tv(picture)) if weights.tv > 0 else 0.0
 
     def __call__(self, image: Any) -> Any:
-        """The total, an array without axes that knows its gradient."""
+        """The total, a differentiable scalar."""
         features = self._network(image)
         total = self._tv(image) * self._tv_factor if self._tv_factor else image.new_zeros(())
         for layer, target in self._content.items():
@@ -170,23 +170,23 @@ def _energy(value: Any) -> Any:
 
 
 def _factors(weight: float, layers: Mapping[str, float], targets: Mapping[str, Any]) -> dict[str, float]:
-    """What the raw sum of squares of every layer is multiplied by."""
+    """The factor of each layer's raw sum of squares."""
     whole = sum(layers.values())
     return {layer: weight * layers[layer] / whole / float(_energy(target)) for layer, target in targets.items()}
 
 
 def objective_of(plan: RunPlan, pictures: Pictures, parameters: Parameters) -> Objective:
-    """That of a run, float32 and channels first, for the pictures of one of its scales.
+    """The float32, channels-first objective of a run, for the pictures of one of its scales.
 
     Raises
     ------
     UserError
-        If the run asks for what is not written down here.
+        If the run uses something that is not implemented here.
     """
     if plan.normalization != "balanced":
-        raise UserError(f"the comparison with PyTorch knows normalization: balanced only, not {plan.normalization}")
+        raise UserError(f"the comparison with PyTorch needs normalization: balanced, not {plan.normalization}")
     if plan.tv not in ("laplacian", "none"):
-        raise UserError(f"the comparison with PyTorch knows tv.kind: laplacian and none only, not {plan.tv}")
+        raise UserError(f"the comparison with PyTorch needs tv.kind: laplacian or none, not {plan.tv}")
     if pictures.content is None:
         raise UserError("the comparison with PyTorch needs a content picture")
     network = Network(

@@ -1,13 +1,13 @@
-"""Time to quality: how long each takes to the loss that PyTorch's L-BFGS reaches after so many evaluations.
+"""Time to quality: the time each stack takes to the loss that PyTorch's L-BFGS reaches in a number of evaluations.
 
-PyTorch runs as neural-style-pt does: ``torch.optim.LBFGS`` with learning rate 1, a history of 100, no line search and
-no stopping rule, from noise, at the size of the result, in float32. Ours runs as the config says, through
-:class:`~styletransfer.run.pyramid.Pyramid`. Both minimise the same total on the same pictures and weights, which is
-checked before anything is timed.
+PyTorch runs as in neural-style-pt: ``torch.optim.LBFGS`` with learning rate 1, a history of 100, no line search and
+no stopping rule, from noise, at the size of the result, in float32. Ours runs as configured, through
+:class:`~styletransfer.run.pyramid.Pyramid`. Both minimise the same total for the same pictures and weights, which is
+checked before timing.
 
-What is compared is always the float32 total at the size of the result: where ours is at a smaller scale, or computes
-in bfloat16, some of its images are kept, enlarged, and evaluated afterwards. The clock starts when the pictures and
-weights have been read and the libraries imported; targets and binding count.
+The comparison always uses the float32 total at the size of the result: where ours is at a smaller scale, or computes in
+bfloat16, some of its images are stored, resized and evaluated afterwards. Timing starts when the pictures and weights
+have been read and the libraries imported; it includes the targets and binding.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ from styletransfer.run.pyramid import Pyramid
 from styletransfer.run.resolve import RunPlan, resolve
 from styletransfer.studies.benchmarks import fresh_process, machine, pytorch
 from styletransfer.support.errors import StyleTransferError, UserError
-from styletransfer.support.files import written_whole
+from styletransfer.support.files import atomic_write
 
 TOLERANCE = 1e-4  # relative, between the totals of the two stacks
 HISTORY = 100
-NOISE = 0.001  # standard deviation of the start of neural-style-pt, in values of 0..255
+NOISE = 0.001  # standard deviation of neural-style-pt's initial noise, for values of 0..255
 HEADINGS = (
     "network", "long edge", "PyTorch / ours", "ours s", "ours steps", "PyTorch s", "PyTorch evaluations", "loss",
 )  # fmt: skip
@@ -61,7 +61,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Result:
-    """One network's race: the two curves. `theirs` is empty where there is no PyTorch."""
+    """The two curves of one network. `theirs` is empty without PyTorch."""
 
     network: str
     edge: int
@@ -72,7 +72,7 @@ class Result:
 
     @staticmethod
     def from_values(values: Mapping[str, Any]) -> Result:
-        """What `dataclasses.asdict` made values of, read from JSON."""
+        """The inverse of `dataclasses.asdict`, for values read from JSON."""
         curves = {name: tuple(Point(**point) for point in values[name]) for name in ("ours", "theirs")}
         return Result(**{**values, **curves})
 
@@ -88,16 +88,16 @@ def best(points: Sequence[Point]) -> Point:
     Raises
     ------
     StyleTransferError
-        If no loss is a finite number.
+        If no loss is finite.
     """
     finite = [point for point in points if math.isfinite(point.loss)]
     if not finite:
-        raise StyleTransferError("no loss of the curve is a finite number")
+        raise StyleTransferError("no loss of the curve is finite")
     return min(finite, key=lambda point: point.loss)
 
 
 def lowest_so_far(points: Sequence[Point]) -> list[float]:
-    """For every point, the lowest loss up to it: without a line search, L-BFGS leaps now and then."""
+    """For every point, the lowest loss so far: without a line search, L-BFGS sometimes overshoots."""
     return list(itertools.accumulate((point.loss for point in points), min))
 
 
@@ -119,19 +119,19 @@ def cells(result: Result) -> list[str]:
 
 
 def notes(results: Sequence[Result]) -> list[str]:
-    """What a reader must know besides the rows."""
+    """Notes below the table."""
     found = [
-        f"({result.network}: random weights, as its own are not here; `python scripts/fetch.py {result.network}`)"
+        f"({result.network}: random weights, as its own are missing; run `python scripts/fetch.py {result.network}`)"
         for result in results
         if not result.real_weights
     ]
     for result in results:
         if result.threshold is None:
-            found.append(f"({result.network}: ours alone, to the lowest loss of its run)")
+            found.append(f"({result.network}: ours only, to the lowest loss of its run)")
         elif first_below(result.ours, result.threshold) is None:
             lowest = best(result.ours)
             found.append(
-                f"({result.network}: ours did not get there; its lowest loss is {lowest.loss:.6g}, "
+                f"({result.network}: ours did not reach the loss; its lowest is {lowest.loss:.6g}, "
                 f"at step {lowest.evaluation}, {lowest.seconds:.1f} s)"
             )
     return found
@@ -143,26 +143,26 @@ def config_for(model: str, size: int, content: str, style: str, assignments: Seq
     Raises
     ------
     UserError
-        If a key or value is not allowed.
+        If a key or value is invalid.
     """
     values = {"model": model, "size": size, "content": {"image": content}, "style": {"images": style}}
     return configs.parse(configs.override(values, assignments), "the command line")
 
 
 def race(config: Config, evaluations: int, noise: float, every: int, theirs: Sequence[Point] | None = None) -> Result:
-    """Check that both stacks have the same objective, and run them one after the other.
+    """Check that both stacks have the same objective, and run one after the other.
 
     Parameters
     ----------
     config : Config
     evaluations : int
-        Those of PyTorch.
+        Of PyTorch.
     noise : float
         Standard deviation of the image PyTorch starts from, in values of `pixels`.
     every : int
-        Steps of ours between images that are evaluated afterwards.
+        Our steps between images that are evaluated afterwards.
     theirs : sequence of Point, optional
-        PyTorch's curve, where it has been measured before.
+        PyTorch's curve, if it was measured before.
 
     Raises
     ------
@@ -212,7 +212,7 @@ def _noise(plan: RunPlan, pictures: Pictures, deviation: float) -> NDArray[np.fl
 
 
 def totals_at_starts(values: Mapping[str, Any], deviation: float, with_pytorch: bool) -> dict[str, dict[str, float]]:
-    """By stack, the totals of the noise and of the content picture, in float32 and at the size of the result."""
+    """By stack, the totals of the noise and of the content picture, in float32 at the size of the result."""
     plan, scales, parameters = _read(values)
     noise = _noise(plan, scales[-1], deviation)
     assert scales[-1].content is not None
@@ -229,7 +229,7 @@ def totals_at_starts(values: Mapping[str, Any], deviation: float, with_pytorch: 
 def _totals(
     plan: RunPlan, pictures: Pictures, parameters: weights.Parameters, arrays: Sequence[NDArray]
 ) -> list[float]:
-    """Ours, in float32, of images of any size, enlarged to that of the pictures."""
+    """Our float32 totals of images of any size, resized to that of the pictures."""
     array = load_mxnet().nd.array
     plain = dataclasses.replace(plan, precision="float32")
     objective = binding.bind(plain, plan.scales[-1], pictures, parameters).objective
@@ -240,15 +240,15 @@ def _totals(
 def pytorch_curve(values: Mapping[str, Any], evaluations: int, deviation: float) -> list[tuple[int, float, float]]:
     """(evaluation, seconds, total) of PyTorch's L-BFGS, from noise.
 
-    L-BFGS sees the total times the number of values in the image, as ours does: for the bare total, whose gradient is
-    that many times smaller, its thresholds for curvature would refuse every step.
+    L-BFGS minimises the total times the number of values in the image, as ours does: the gradient of the unscaled total
+    is so small that its curvature threshold would reject every step.
     """
     plan, scales, parameters = _read(values)
     pictures = scales[-1]
     torch = pytorch.load_torch()
     start = _noise(plan, pictures, deviation)
-    torch.optim.LBFGS([torch.zeros(1, requires_grad=True)]).zero_grad()  # imports for seconds what it puts off
-    began = time.perf_counter()
+    torch.optim.LBFGS([torch.zeros(1, requires_grad=True)]).zero_grad()  # triggers slow lazy imports
+    started = time.perf_counter()
     objective = pytorch.objective_of(plan, pictures, parameters)
     image = torch.from_numpy(start).requires_grad_(True)
     gain = float(image.numel())
@@ -267,7 +267,7 @@ def pytorch_curve(values: Mapping[str, Any], evaluations: int, deviation: float)
         optimizer.zero_grad()
         loss = objective(image) * gain
         loss.backward()
-        points.append((len(points) + 1, time.perf_counter() - began, float(loss.detach()) / gain))
+        points.append((len(points) + 1, time.perf_counter() - started, float(loss.detach()) / gain))
         return loss
 
     optimizer.step(evaluate)
@@ -275,7 +275,7 @@ def pytorch_curve(values: Mapping[str, Any], evaluations: int, deviation: float)
 
 
 def our_curve(values: Mapping[str, Any], threshold: float | None, every: int) -> list[tuple[int, float, float]]:
-    """(step, seconds, total) of ours, up to the threshold where it is reached in float32 at the last scale."""
+    """(step, seconds, total) of ours, up to the threshold if it is reached in float32 at the last scale."""
     plan, scales, parameters = _read(values)
     load_mxnet()
     importlib.import_module("scipy.optimize")
@@ -283,18 +283,18 @@ def our_curve(values: Mapping[str, Any], threshold: float | None, every: int) ->
     last_of_scale = set(itertools.accumulate(scale.steps for scale in plan.scales))
     points: list[tuple[int, float, float]] = []
     kept: list[tuple[int, float, NDArray]] = []
-    aside = 0.0  # seconds of what is no part of a run
-    began = time.perf_counter()
+    excluded = 0.0  # seconds that are not part of a run
+    started = time.perf_counter()
     pyramid = Pyramid(plan, scales, parameters)
     for record in pyramid.records():
         now = time.perf_counter()
         if float32 and record.scale == len(scales) - 1:
-            points.append((record.step, now - began - aside, record.losses.total))
+            points.append((record.step, now - started - excluded, record.losses.total))
             if threshold is not None and record.losses.total <= threshold:
                 break
         elif record.step % every == 0 or record.step in last_of_scale:
-            kept.append((record.step, now - began - aside, record.image.asnumpy()))
-        aside += time.perf_counter() - now
+            kept.append((record.step, now - started - excluded, record.image.asnumpy()))
+        excluded += time.perf_counter() - now
     del pyramid, record  # their memory is needed
     if kept:
         totals = _totals(plan, scales[-1], parameters, [image for _, _, image in kept])
@@ -313,7 +313,7 @@ def write_curves(path: str | Path, results: Sequence[Result]) -> None:
                 writer.writerow(
                     [stack, result.network, result.edge, point.evaluation, repr(point.seconds), repr(point.loss)]
                 )
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         stream.write(text.getvalue().encode())
 
 
@@ -323,7 +323,7 @@ def read_pytorch_curve(path: str | Path, network: str, edge: int) -> tuple[Point
     Raises
     ------
     UserError
-        If the file is absent, no such CSV, or has no such curve.
+        If the file does not exist, was not written by :func:`write_curves`, or does not contain the curve.
     """
     try:
         with open(path, encoding="utf-8", newline="") as stream:
@@ -336,7 +336,7 @@ def read_pytorch_curve(path: str | Path, network: str, edge: int) -> tuple[Point
     except OSError as error:
         raise UserError(f"--reuse {path}: {error.strerror or error}") from None
     except (KeyError, TypeError, ValueError, csv.Error):
-        raise UserError(f"--reuse {path}: no CSV that --curve wrote") from None
+        raise UserError(f"--reuse {path}: not a CSV file written by --curve") from None
     if not found:
         raise UserError(f"--reuse {path}: no curve of PyTorch for {network} at a long edge of {edge}")
     return _points(found)

@@ -1,7 +1,7 @@
-"""Results as rows of text and as Markdown, the page that keeps them, and its plot.
+"""Results as rows of text and as Markdown, the page with the tables, and its plot.
 
-Beside the page ``performance.md`` stand ``performance.json``, the results that its tables and plot are made from, and
-``performance.png``. A table that is measured again takes the place of the one before; the others stay.
+Next to the page ``performance.md`` are ``performance.json``, the results from which its tables and plot are made, and
+``performance.png``. A new measurement replaces its own table only.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from styletransfer.studies.benchmarks import machine, quality, sizes, steps
 from styletransfer.support.errors import UserError
-from styletransfer.support.files import written_whole
+from styletransfer.support.files import atomic_write
 
 
 class Benchmark(Protocol):
@@ -32,14 +32,14 @@ BENCHMARKS: Mapping[str, Benchmark] = {"steps": steps, "quality": quality, "size
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """How the rows of a benchmark are printed: names to the left, numbers to the right, below their headings."""
+    """The text layout of a benchmark's rows: names left-aligned, numbers right-aligned."""
 
     widths: tuple[int, ...]
-    to_the_left: tuple[bool, ...]
+    left_aligned: tuple[bool, ...]
 
     @staticmethod
     def of(benchmark: Benchmark) -> Layout:
-        """Columns as wide as their headings, and as what usually stands under them."""
+        """Columns as wide as their headings and their typical contents."""
         names = {"network": 9, "size": 11, "stack": 32}
         return Layout(
             tuple(max(len(heading), names.get(heading, 7)) for heading in benchmark.HEADINGS),
@@ -50,7 +50,7 @@ class Layout:
         """A row of text."""
         placed = (
             cell.ljust(width) if left else cell.rjust(width)
-            for cell, width, left in zip(cells, self.widths, self.to_the_left)
+            for cell, width, left in zip(cells, self.widths, self.left_aligned)
         )
         return "  ".join(placed).rstrip()
 
@@ -62,12 +62,12 @@ def markdown(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def check(page: Path, names: Sequence[str]) -> None:
-    """Make sure that a page can take these tables, before hours are spent on measuring them.
+    """Check that a page has places for these tables, before spending hours on measurements.
 
     Raises
     ------
     UserError
-        If it is absent or a table's markers are.
+        If the page does not exist or lacks the markers of a table.
     """
     text = _read(page)
     for name in names:
@@ -75,7 +75,7 @@ def check(page: Path, names: Sequence[str]) -> None:
 
 
 def write(page: Path, name: str, results: Sequence[Any], command: str, notes: Sequence[str]) -> None:
-    """Put the results of one benchmark in the place of the ones before.
+    """Replace the table of one benchmark.
 
     Parameters
     ----------
@@ -85,14 +85,14 @@ def write(page: Path, name: str, results: Sequence[Any], command: str, notes: Se
         A key of `BENCHMARKS`.
     results : sequence of its Result
     command : str
-        What was called.
+        The command line.
     notes : sequence of str
         Lines under the table.
 
     Raises
     ------
     UserError
-        If the page is absent or has no such markers.
+        If the page does not exist or lacks the markers.
     """
     benchmark = BENCHMARKS[name]
     rows = [benchmark.cells(result) for result in results]
@@ -101,9 +101,9 @@ def write(page: Path, name: str, results: Sequence[Any], command: str, notes: Se
     begin, end = _between(page, text, name)
     data = _data(page)
     data[name] = [dataclasses.asdict(result) for result in results]
-    with written_whole(page.with_suffix(".json")) as stream:
+    with atomic_write(page.with_suffix(".json")) as stream:
         stream.write((json.dumps(data, indent=None, separators=(",", ":")).replace("},", "},\n") + "\n").encode())
-    with written_whole(page) as stream:
+    with atomic_write(page) as stream:
         stream.write((text[:begin] + "\n" + "\n\n".join(parts) + "\n" + text[end:]).encode())
     plot(
         page.with_suffix(".png"),
@@ -120,7 +120,7 @@ def _read(page: Path) -> str:
 
 
 def _between(page: Path, text: str, name: str) -> tuple[int, int]:
-    """Where the text between a table's markers begins and ends."""
+    """The begin and end of the text between a table's markers."""
     opening, closing = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
     begin, end = text.find(opening), text.find(closing)
     if begin < 0 or end < begin:
@@ -129,7 +129,7 @@ def _between(page: Path, text: str, name: str) -> tuple[int, int]:
 
 
 def _data(page: Path) -> dict[str, Any]:
-    """The results kept beside the page; none where there is no such file."""
+    """The results stored next to the page; empty if there is no such file."""
     file = page.with_suffix(".json")
     if not file.exists():
         return {}
@@ -150,7 +150,7 @@ def plot(path: Path, measured: Sequence[sizes.Result], races: Sequence[quality.R
     figure = Figure(figsize=(14, 4.2), layout="constrained")
     memory, speed, race = figure.subplots(1, 3)
     _plot_sizes(memory, measured, "peak memory, MiB", lambda result: result.megabytes)
-    _plot_sizes(speed, measured, "seconds of a step for a megapixel", lambda result: result.per_megapixel)
+    _plot_sizes(speed, measured, "seconds per step and megapixel", lambda result: result.per_megapixel)
     for color, result in enumerate(races):
         for points, line, who in ((result.ours, "-", "ours"), (result.theirs, "--", "PyTorch")):
             if points:
@@ -166,12 +166,12 @@ def plot(path: Path, measured: Sequence[sizes.Result], races: Sequence[quality.R
         axes.grid(True, which="both", alpha=0.2)
         if axes.lines:
             axes.legend(fontsize=8)
-    with written_whole(path) as stream:
+    with atomic_write(path) as stream:
         FigureCanvasAgg(figure).print_figure(stream, format="png", dpi=100)
 
 
 def _plot_sizes(axes: Any, measured: Sequence[sizes.Result], title: str, value: Any) -> None:
-    """One line for every network and tile: solid for whole pictures, dashed and dotted for tiles."""
+    """One line per network and tile size: solid for untiled, dashed and dotted for tiles."""
     axes.set_title(title)
     axes.set_xlabel("side of the picture, pixels")
     networks = list(dict.fromkeys(result.network for result in measured))

@@ -1,6 +1,6 @@
-"""The table of sizes: peak memory and time of a step of ours against the resolution, whole and in tiles.
+"""The table of sizes: peak memory and time of our step against the resolution, whole and in tiles.
 
-Every size is a square picture in a process of its own, in float32.
+Every size is a square picture in a fresh process, in float32.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from styletransfer.network.tiling import smallest_tile
 from styletransfer.studies.benchmarks import fresh_process, stacks
 from styletransfer.support.errors import UserError
 
-REFERENCE = 512  # pixels; the ratios are to this size, whole
+REFERENCE = 512  # pixels; the ratios are relative to this size, whole
 HEADINGS = (
     "network", "size", "tiles", f"time per pixel / {REFERENCE} whole", f"memory / {REFERENCE} whole", "s / megapixel",
     "s / step", "peak MiB",
@@ -23,7 +23,7 @@ HEADINGS = (
 
 @dataclass(frozen=True)
 class Result:
-    """One size, whole or in tiles; seconds and megabytes are None where it was not measured, and `why` says why."""
+    """One size, whole or in tiles; seconds and megabytes are None if it was not measured; `why` is the reason."""
 
     network: str
     size: int
@@ -35,12 +35,12 @@ class Result:
 
     @property
     def per_megapixel(self) -> float | None:
-        """Seconds of a step for every 10^6 pixels of the picture."""
+        """Seconds per step and 10^6 pixels of the picture."""
         return None if self.seconds is None else self.seconds / self.size**2 * 1e6
 
     @staticmethod
     def from_values(values: Mapping[str, Any]) -> Result:
-        """What `dataclasses.asdict` made values of, read from JSON."""
+        """The inverse of `dataclasses.asdict`, for values read from JSON."""
         reference = values["reference"]
         return Result(**{**values, "reference": None if reference is None else tuple(reference)})
 
@@ -67,16 +67,16 @@ def cells(result: Result) -> list[str]:
 
 
 def measure(model: str, sizes: Sequence[int], tiles: Sequence[int], largest: int, times: int) -> Iterator[Result]:
-    """One network, size by size, each whole and in windows of every side of `tiles` that is smaller.
+    """One network, size by size, each whole and with every tile size of `tiles` that is smaller.
 
     Parameters
     ----------
     model : str
     sizes, tiles : pixels
     largest : int
-        The largest size that is tried whole, pixels.
+        The largest size that is measured whole, in pixels.
     times : int
-        Timed steps of each.
+        Timed steps per measurement.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def measure(model: str, sizes: Sequence[int], tiles: Sequence[int], largest: int
     spec = models.load(model).SPEC
     smallest = smallest_tile(spec, [*spec.content_layers, *spec.style_layers])
     if tiles and min(tiles) < smallest:
-        raise UserError(f"--tiles: {min(tiles)} pixels are too few for {model}: expected at least {smallest}")
+        raise UserError(f"--tiles: {min(tiles)} pixels are too few for {model}; expected at least {smallest}")
     reference: tuple[float, float] | None = None
     if REFERENCE in sizes and largest >= REFERENCE:
         seconds, megabytes = fresh_process.call(measure_one, model, REFERENCE, None, times)
@@ -100,12 +100,12 @@ def measure(model: str, sizes: Sequence[int], tiles: Sequence[int], largest: int
                 known = reference if (size, tile) == (REFERENCE, None) else None
                 seconds, megabytes = known or fresh_process.call(measure_one, model, size, tile, times)
             except fresh_process.Killed:
-                yield Result(model, size, tile, None, None, reference, "ended by the system")
+                yield Result(model, size, tile, None, None, reference, "killed by the system")
                 largest = size if tile is None else largest
                 continue
             yield Result(model, size, tile, seconds, megabytes, reference)
 
 
 def measure_one(model: str, size: int, tile: int | None, times: int) -> tuple[float, float]:
-    """Median seconds of a step of ours and peak megabytes of this process."""
+    """Median seconds of our step and peak megabytes of this process."""
     return stacks.timed(stacks.mxnet_step(model, size, tile=tile), times)

@@ -1,6 +1,6 @@
-"""One step of every stack that is compared, ready to be timed.
+"""One step of every compared stack, ready to be timed.
 
-The step is that of every program of this kind: forward through the network, Gram losses of its style layers and the
+The step is that of every style transfer program: forward through the network, Gram losses of its style layers and the
 content loss of its content layer, backward to the image. Pictures and weights are random.
 """
 
@@ -20,12 +20,12 @@ from models import runtime
 from styletransfer.losses.objective import Weights
 from styletransfer.studies.benchmarks import machine
 
-Step = Callable[[], Any]  # returns the gradient, an array of the library's own (1, 3, size, size), ready
+Step = Callable[[], Any]  # returns the computed gradient, (1, 3, size, size), an array of the library
 
 
 @dataclass(frozen=True)
 class Stack:
-    """Whose step, in which precision, in which layout."""
+    """A library with a precision and a memory layout."""
 
     title: str
     library: str  # mxnet or torch
@@ -40,12 +40,12 @@ STACKS: Mapping[str, Stack] = {
     "torch-last": Stack("PyTorch, float32, channels last", "torch", "float32", channels_last=True),
     "torch-bfloat16": Stack("PyTorch, bfloat16, channels last", "torch", "bfloat16", channels_last=True),
 }
-BASE = "torch"  # what PyTorch programs run unless they ask for more
+BASE = "torch"  # the default of PyTorch programs
 BASE_BFLOAT16 = "torch-bfloat16"
 
 
 def measured(bfloat16: bool) -> list[str]:
-    """The stacks that are measured here, in the order of the table."""
+    """The stacks to measure on this machine, in the order of the table."""
     return [
         name
         for name, stack in STACKS.items()
@@ -54,7 +54,7 @@ def measured(bfloat16: bool) -> list[str]:
 
 
 def weights_of(model: str) -> Weights:
-    """The network's own layers, content and style alike, without TV."""
+    """The network's default layers, with equal content and style weights, without TV."""
     spec = models.load(model).SPEC
     return Weights(1.0, spec.content_layers, 1.0, spec.style_layers, 0.0)
 
@@ -69,7 +69,7 @@ def pictures(size: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArr
 
 
 def mxnet_step(model: str, size: int, precision: str = "float32", tile: int | None = None) -> Step:
-    """A step of ours. Its gradient is multiplied by the number of values, as the normalization wants it."""
+    """Our step. Its gradient is multiplied by the number of values, as defined by the normalization."""
     mx = runtime.load_mxnet()
     from styletransfer import weights
     from styletransfer.config.normalizations import NORMALIZATIONS
@@ -118,7 +118,7 @@ def torch_step(model: str, size: int, precision: str = "float32", channels_last:
 
 
 def step_of(name: str, model: str, size: int) -> Step:
-    """A step of the stack of that name."""
+    """A step of the named stack."""
     stack = STACKS[name]
     if stack.library == "mxnet":
         return mxnet_step(model, size, stack.precision)
@@ -126,7 +126,7 @@ def step_of(name: str, model: str, size: int) -> Step:
 
 
 def timed(step: Step, times: int) -> tuple[float, float]:
-    """The median seconds of a step, after one that is not timed, and the peak megabytes of this process."""
+    """The median seconds of a step, after an untimed one, and the peak megabytes of this process."""
     step()
     seconds = []
     for _ in range(times):

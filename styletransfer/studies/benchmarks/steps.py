@@ -1,7 +1,7 @@
 """The table of steps: the time of a step and the peak memory of every stack, side by side.
 
-Every measurement runs in a process of its own, the stacks by turns, so that all see the same machine. Ratios of times
-are medians of those within one turn.
+Every measurement runs in a fresh process, and the stacks take turns, so that conditions are the same for all. Time
+ratios are medians of the ratios within one round.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HEADINGS = (
 
 @dataclass(frozen=True)
 class Result:
-    """One stack at one size. Ratios are to PyTorch in float32, channels first, or None where it was not measured."""
+    """One stack at one size. Ratios are to PyTorch in float32, channels first, or None if that was not measured."""
 
     network: str
     size: int
@@ -28,12 +28,12 @@ class Result:
     seconds: float
     megabytes: float
     time_ratio: float | None
-    time_ratio_bfloat16: float | None  # to PyTorch in bfloat16, channels last
+    time_ratio_bfloat16: float | None  # relative to PyTorch in bfloat16, channels last
     memory_ratio: float | None
 
     @staticmethod
     def from_values(values: Mapping[str, Any]) -> Result:
-        """What `dataclasses.asdict` made values of."""
+        """The inverse of `dataclasses.asdict`."""
         return Result(**values)
 
 
@@ -51,7 +51,7 @@ def cells(result: Result) -> list[str]:
 
 
 def measure(model: str, size: int, repeats: int, times: int, bfloat16: bool) -> Iterator[Result]:
-    """Every stack for one network and one size, when all are measured.
+    """Every stack for one network and one size; yields once all are measured.
 
     Parameters
     ----------
@@ -59,14 +59,14 @@ def measure(model: str, size: int, repeats: int, times: int, bfloat16: bool) -> 
     size : int
         Side of the square picture, pixels.
     repeats : int
-        Processes of every stack, by turns.
+        Rounds, with one process per stack in each.
     times : int
-        Timed steps in each.
+        Timed steps per process.
     bfloat16 : bool
-        Whether the stacks in bfloat16 are measured too.
+        Whether to measure the stacks in bfloat16 too.
     """
     names = stacks.measured(bfloat16)
-    turns = [
+    rounds = [
         {name: fresh_process.call(measure_one, name, model, size, times) for name in names} for _ in range(repeats)
     ]
     for name in names:
@@ -74,19 +74,19 @@ def measure(model: str, size: int, repeats: int, times: int, bfloat16: bool) -> 
             model,
             size,
             name,
-            statistics.median(turn[name][0] for turn in turns),
-            statistics.median(turn[name][1] for turn in turns),
-            _ratio(turns, name, stacks.BASE, 0),
-            _ratio(turns, name, stacks.BASE_BFLOAT16, 0),
-            _ratio(turns, name, stacks.BASE, 1),
+            statistics.median(round_[name][0] for round_ in rounds),
+            statistics.median(round_[name][1] for round_ in rounds),
+            _ratio(rounds, name, stacks.BASE, 0),
+            _ratio(rounds, name, stacks.BASE_BFLOAT16, 0),
+            _ratio(rounds, name, stacks.BASE, 1),
         )
 
 
-def _ratio(turns: Sequence[Mapping[str, Sequence[float]]], name: str, base: str, index: int) -> float | None:
-    """The median, over the turns, of what a stack takes over what another takes: seconds (0) or megabytes (1)."""
-    if base not in turns[0]:
+def _ratio(rounds: Sequence[Mapping[str, Sequence[float]]], name: str, base: str, index: int) -> float | None:
+    """The median over the rounds of the ratio of two stacks: of seconds (0) or megabytes (1)."""
+    if base not in rounds[0]:
         return None
-    return statistics.median(turn[name][index] / turn[base][index] for turn in turns)
+    return statistics.median(round_[name][index] / round_[base][index] for round_ in rounds)
 
 
 def measure_one(name: str, model: str, size: int, times: int) -> tuple[float, float]:

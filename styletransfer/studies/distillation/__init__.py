@@ -1,1 +1,1 @@
-"""How the bundled network is made: pictures to learn from, the student beside its teacher, the training."""
+"""The training of the bundled network: its pictures, the teacher and the student, the training loop."""

@@ -1,4 +1,4 @@
-"""Random crops of photographs and paintings, varied in scale, orientation, colour and noise."""
+"""Random crops of photographs and paintings, augmented in scale, orientation, colour and noise."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
 
 
 def picture_files(places: Iterable[Path], leave_out: Sequence[str] = ()) -> list[Path]:
-    """The picture files in the given folders (and the given files), sorted by name, without those left out."""
+    """The picture files in the given folders, and the given files, sorted by name, except `leave_out`."""
     files: list[Path] = []
     for place in places:
         files += [place] if place.is_file() else [file for file in place.iterdir() if file.suffix.lower() in _ENDINGS]
@@ -22,7 +22,7 @@ def picture_files(places: Iterable[Path], leave_out: Sequence[str] = ()) -> list
 
 
 def load(files: Iterable[Path], longest: int = 640) -> list[Image.Image]:
-    """Read RGB pictures, made smaller where their long edge exceeds `longest`."""
+    """Read RGB pictures, downsampled if their long edge exceeds `longest`."""
     pictures = []
     for file in files:
         picture = Image.open(file).convert("RGB")
@@ -33,7 +33,7 @@ def load(files: Iterable[Path], longest: int = 640) -> list[Image.Image]:
 
 @dataclass
 class Group:
-    """Pictures that are drawn with a weight, and whether their crops are varied in scale, colour and noise."""
+    """Pictures with a sampling weight, and whether their crops are augmented in scale, colour and noise."""
 
     weight: float
     pictures: list[Image.Image]
@@ -50,7 +50,7 @@ class Crops:
     side : int
         Side of a crop in pixels.
     generator : numpy Generator
-        All randomness comes from here.
+        The only source of randomness.
     """
 
     def __init__(self, groups: Sequence[Group], side: int, generator: np.random.Generator) -> None:
@@ -99,7 +99,7 @@ class Crops:
             middle = values.mean()
             values = (values - middle) * np.float32(draw.uniform(0.6, 1.5)) + middle
             values = values + np.float32(draw.uniform(-40, 40)) + draw.uniform(-20, 20, 3).astype(np.float32)
-        if draw.random() < 0.3:  # noise of some grain
+        if draw.random() < 0.3:  # noise with a random grain size
             grain = int(draw.choice([1, 1, 2, 4]))
             cells = -(-self.side // grain)
             noise = draw.normal(0, draw.uniform(2, 40), (cells, cells, 3)).astype(np.float32)

@@ -1,7 +1,7 @@
-"""Pictures made with the student while it learns, to be learned from in turn.
+"""Style transfers made with the student during training, which become training data.
 
-An optimised image looks for whatever the student gets wrong, so it lies where photographs and paintings never are.
-Shown to the teacher, and learned from, such pictures close the holes that the optimisation finds.
+An optimised image exploits the errors of the student, so it is unlike any photograph or painting. Training on such
+images, with the teacher's features as targets, corrects the errors that the optimisation finds.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from styletransfer.support.errors import Diverged
 from styletransfer.weights import Parameters
 
 _SIDE = 240  # pixels of the square pictures
-_STEPS, _KEPT = 50, (12, 50)  # steps of SGD, and those after which a picture is kept
+_STEPS, _KEPT = 50, (12, 50)  # steps of the optimiser, and the steps at which the image is kept
 
 
 def make(
@@ -32,9 +32,9 @@ def make(
     count: int,
     generator: np.random.Generator,
 ) -> Iterator[Image.Image]:
-    """Transfer random styles to random contents with the student as it is, `count` times; yields RGB pictures.
+    """Transfer random styles to random contents with the current student, `count` times; yields RGB pictures.
 
-    Weights, starts and layers are drawn, so that the pictures differ in kind too. A transfer that diverges is left out.
+    Weights, initializations and layers are random too, for variety. Transfers that diverge are skipped.
     """
     for _ in range(count):
         content, style = (
@@ -66,7 +66,7 @@ def make(
 
 
 def _square(picture: Image.Image, generator: np.random.Generator) -> images.Picture:
-    """A random square of a picture, made `_SIDE` wide."""
+    """A random square crop of a picture, resized to `_SIDE`."""
     side = min(picture.size) * generator.uniform(0.7, 1.0)
     left, top = generator.uniform(0, picture.width - side), generator.uniform(0, picture.height - side)
     cut = picture.resize((_SIDE, _SIDE), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side))

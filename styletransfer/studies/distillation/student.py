@@ -1,16 +1,15 @@
-"""What the student learns: its projections estimate the principal components of its teachers' layers."""
+"""The student's task: its projections estimate the principal components of the teachers' layers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models import model_vgg_slim, vgg
-from models.runtime import load_mxnet
+from models.runtime import Array, Symbol, load_mxnet
 from styletransfer.network.arithmetic import squared_norm
 from styletransfer.weights import Parameters
 
@@ -24,8 +23,7 @@ class Target:
     weight: float  # in the sum of the losses
 
 
-# Besides those that are its style layers, some that are thrown away after the training: they keep in the student what
-# deeper layers are made of.
+# Auxiliary projections, discarded after training: they keep information in the student that its deeper layers need.
 AUXILIARY = (
     vgg.Projection("proj2_2", of="relu2_2", channels=64),
     vgg.Projection("proj3_4", of="relu3_4", channels=96),
@@ -37,8 +35,8 @@ TARGETS = tuple(
 )
 
 
-def student_symbol() -> Any:
-    """The projections of `TARGETS` in order, of ``data``, (batch, 3, side, side)."""
+def student_symbol() -> Symbol:
+    """The projections of `TARGETS`, in order, as functions of ``data``, (batch, 3, side, side)."""
     mx = load_mxnet()
     projections = [target.projection for target in TARGETS]
     names = [projection.name for projection in projections]
@@ -47,10 +45,10 @@ def student_symbol() -> Any:
 
 
 def initial_parameters(compressed: Parameters, generator: np.random.Generator) -> Parameters:
-    """What the student starts as: the compressed network, among more filters.
+    """The student's initialization: the compressed network, extended by more filters.
 
-    The first filters of every convolution are the compressed network's, and hardly see the others, which are random
-    (He et al. 2015), as are the projections. For images in the pixels of its SPEC.
+    The first filters of every convolution are the compressed network's, with small weights for the additional channels.
+    The additional filters and the projections are random (He et al. 2015). For images in the pixels of its SPEC.
 
     Parameters
     ----------
@@ -78,12 +76,12 @@ def initial_parameters(compressed: Parameters, generator: np.random.Generator) -
 
 @dataclass(frozen=True)
 class Basis:
-    """The leading principal components of a layer's features, about 0 and not about their mean.
+    """The leading principal components of a layer's features, not centred.
 
     Attributes
     ----------
     rows : array (components, channels)
-        Orthogonal, and scaled so that the components' mean squares sum up to 1 over all positions.
+        Orthogonal, scaled so that the mean squares of the components over all positions sum to 1.
     """
 
     rows: NDArray[np.float32]
@@ -95,17 +93,17 @@ class Basis:
         kept = vectors[:, ::-1][:, :components].T
         return cls((kept / np.sqrt(values[::-1][:components].sum())).astype(np.float32))
 
-    def components(self, features: Any) -> Any:
-        """(batch, channels, h, w) to (batch, components, h, w)."""
+    def components(self, features: Array) -> Array:
+        """Project (batch, channels, h, w) to (batch, components, h, w)."""
         mx = load_mxnet()
         weight = mx.nd.array(self.rows[:, :, None, None])
         return mx.nd.Convolution(features, weight, kernel=(1, 1), num_filter=len(self.rows), no_bias=True)
 
 
 def losses_and_heads(
-    estimates: Mapping[str, Any], targets: Mapping[str, Any], gram_weight: float
-) -> tuple[dict[str, tuple[float, float]], list[Any]]:
-    """The losses of every target, and the head gradients of the projections.
+    estimates: Mapping[str, Array], targets: Mapping[str, Array], gram_weight: float
+) -> tuple[dict[str, tuple[float, float]], list[Array]]:
+    """The losses of all targets, and the head gradients of the projections.
 
     For estimates E and targets T, (batch, channels, h, w) each, with M = h w positions, a layer's loss is the mean over
     batch and positions of |E - T|^2, plus `gram_weight` times the mean over the batch of |G_E - G_T|^2 / |G_T|^2 for
@@ -132,7 +130,7 @@ def losses_and_heads(
     return found, heads
 
 
-def _squared_norms(matrices: Any) -> Any:
-    """The sum of squares of each of (batch, n, n), as (batch, 1, 1); much sooner than by MXNet's ``sum``."""
+def _squared_norms(matrices: Array) -> Array:
+    """The sum of squares of each of (batch, n, n), as (batch, 1, 1); much faster than MXNet's ``sum``."""
     flat = matrices.reshape((matrices.shape[0], 1, -1))
     return load_mxnet().nd.batch_dot(flat, flat, transpose_b=True)

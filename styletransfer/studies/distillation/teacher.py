@@ -1,24 +1,23 @@
-"""What is learned from: VGG-19's own layers as far as relu3_4, and estimates of its relu4_1 and relu5_1."""
+"""The teacher: VGG-19's own layers up to relu3_4, and estimates of its relu4_1 and relu5_1."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from numpy.typing import NDArray
 
 from models import model_vgg19
-from models.runtime import load_mxnet
+from models.runtime import Array, Symbol, load_mxnet
 from styletransfer.studies import vgg19_parts
 
 EXACT_LAYERS = ("relu1_1", "relu1_2", "relu2_1", "relu2_2", "relu3_1", "relu3_4")
 LAYERS = (*EXACT_LAYERS, *vgg19_parts.READ_OUTS)
 
 
-def symbol() -> Any:
-    """`LAYERS` of ``data``, (batch, 3, H, W), in the pixels of VGG-19's SPEC.
+def symbol() -> Symbol:
+    """The `LAYERS` as functions of ``data``, (batch, 3, H, W), in the pixels of VGG-19's SPEC.
 
-    VGG-19's own have its zero padding and max pooling; the estimates are the published network's.
+    VGG-19's own layers use its zero padding and max pooling; the estimates are those of the published network.
     """
     mx = load_mxnet()
     image = mx.sym.Variable("data")
@@ -27,7 +26,7 @@ def symbol() -> Any:
 
 
 class Teacher:
-    """The features of crops that the student is to estimate.
+    """Computes the features that the student estimates.
 
     Parameters
     ----------
@@ -44,7 +43,7 @@ class Teacher:
             if name != "data":
                 array[:] = parameters[name]
 
-    def __call__(self, batch: NDArray) -> dict[str, Any]:
+    def __call__(self, batch: NDArray) -> dict[str, Array]:
         """The features of `LAYERS` as NDArrays, valid until the next call, of crops in the pixels of VGG-19's SPEC."""
         self._executor.arg_dict["data"][:] = batch
         return dict(zip(LAYERS, self._executor.forward(is_train=False)))

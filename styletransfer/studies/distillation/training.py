@@ -16,29 +16,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import model_vgg19_16x, model_vgg_slim, vgg
-from models.runtime import load_mxnet
+from models.runtime import Array, load_mxnet
 from styletransfer import weights
 from styletransfer.network.executor import Network, tapped
 from styletransfer.pictures import pixels
 from styletransfer.studies.distillation import crops, made, student, teacher
-from styletransfer.support.files import written_whole
+from styletransfer.support.files import atomic_write
 
 LOGGER = logging.getLogger(__name__)
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 _REPORT_EVERY, _SAVE_EVERY = 100, 500
-INPUT_SCALE = np.float32(64.0)  # the student learns on values / 64, so that its first layer starts at the right scale
-FEATURE_SCALE = np.float32(100.0)  # its ReLUs are saved with values about as large as VGG-19's, those in training are 1
+INPUT_SCALE = np.float32(64.0)  # the student is trained on values / 64, which suit its initial weights
+FEATURE_SCALE = np.float32(100.0)  # its ReLUs are saved with values about as large as VGG-19's; in training they are 1
 _HELD_OUT_EVERY = 25  # photographs
-_DEAD_BELOW = 1e-3  # share of positions at which a filter must fire to count as alive
-_BASIS_BATCHES = 60  # of crops from which the principal components are found
+_DEAD_BELOW = 1e-3  # share of positions at which a filter must be active to count as alive
+_BASIS_BATCHES = 60  # batches of crops from which the principal components are computed
 _FIT_EVERY, _FIT_BATCHES, _RIDGE = 500, 40, 1e-6  # steps, batches, share of the mean square
-_SAMPLED = 80  # crops on which that is found out
-_MADE_KEPT = 240  # made pictures that are learned from, the newest
+_SAMPLED = 80  # crops used to measure activity and scale
+_MADE_KEPT = 240  # the newest made pictures, which are trained on
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What `scripts/distill.py` takes; see there."""
+    """The options of `scripts/distill.py`; see there."""
 
     photos: Path
     paintings: list[Path]
@@ -65,8 +65,8 @@ class Teachers:
         self._teacher = teacher.Teacher(settings.vgg19, settings.vgg19_16x, shape)
         self.bases: dict[str, student.Basis] = {}
 
-    def __call__(self, batch: NDArray) -> dict[str, Any]:
-        """The targets by the names of the projections, for crops (n, 3, crop, crop), RGB 0..255."""
+    def __call__(self, batch: NDArray) -> dict[str, Array]:
+        """The targets by name of the projection, for crops (n, 3, crop, crop), RGB 0..255."""
         features = self._teacher(_enter(batch, vgg.PIXELS))
         return {
             target.projection.name: self.bases[target.projection.name].components(features[target.layer])
@@ -74,7 +74,7 @@ class Teachers:
         }
 
     def learn_bases(self, source: crops.Crops, batches: int, size: int) -> None:
-        """Find the principal components of every layer; every crop counts alike."""
+        """Compute the principal components of every layer; all crops have the same weight."""
         moments: dict[str, NDArray[np.float64]] = {}
         for _ in range(batches):
             for layer, features in self._teacher(_enter(source.batch(size), vgg.PIXELS)).items():
@@ -95,12 +95,12 @@ class Teachers:
 
 
 def _enter(batch: NDArray, space: str) -> NDArray[np.float32]:
-    """Crops (n, 3, h, w), RGB 0..255, in a pixel space."""
+    """Convert crops (n, 3, h, w), RGB 0..255, to a pixel space."""
     return np.concatenate([pixels.from_picture(crop.transpose(1, 2, 0) / 255.0, space) for crop in batch])
 
 
 class Student:
-    """The student with its auxiliary projections and Adam's state."""
+    """The student with its auxiliary projections and the state of Adam."""
 
     def __init__(self, settings: Settings) -> None:
         mx = load_mxnet()
@@ -122,13 +122,13 @@ class Student:
             name: (mx.nd.zeros(array.shape), mx.nd.zeros(array.shape)) for name, array in self.arrays.items()
         }
 
-    def losses(self, batch: NDArray, targets: Mapping[str, Any], train: bool) -> dict[str, tuple[float, float]]:
+    def losses(self, batch: NDArray, targets: Mapping[str, Array], train: bool) -> dict[str, tuple[float, float]]:
         """The losses of crops (n, 3, crop, crop), RGB 0..255, by projection: of features and of Gram matrices.
 
-        With `train` also their gradient; see :func:`student.losses_and_heads`.
+        With `train`, also computes their gradient; see :func:`student.losses_and_heads`.
         """
         self.executor.arg_dict["data"][:] = _enter(batch, model_vgg_slim.SPEC.pixels) / INPUT_SCALE
-        outputs = self.executor.forward(is_train=True)  # forward alone would leave the weights in a layout of its own
+        outputs = self.executor.forward(is_train=True)  # inference would convert the weights to an internal layout
         estimates = {target.projection.name: output for target, output in zip(student.TARGETS, outputs)}
         found, heads = student.losses_and_heads(estimates, targets, self._gram_weight)
         if train:
@@ -147,7 +147,7 @@ class Student:
             )
 
     def normalize(self, crops: NDArray) -> None:
-        """Scale every convolution so that the root mean square of its ReLU is 1 on `crops`.
+        """Rescale every convolution so that the root mean square of its ReLU on `crops` is 1.
 
         Parameters
         ----------
@@ -161,12 +161,12 @@ class Student:
             before = here
 
     def fit_projections(self, batches: Iterable[NDArray], teachers: Teachers) -> None:
-        """Set every projection to the least-squares fit of its targets: Adam alone takes long to come as far."""
+        """Set every projection to the least-squares fit of its targets, which Adam alone approaches slowly."""
         moments: dict[str, Any] = {}
         products: dict[str, Any] = {}
         for batch in batches:
             targets = {name: values.asnumpy() for name, values in teachers(batch).items()}
-            for number, features in enumerate(self._see(batch)):
+            for number, features in enumerate(self._features(batch)):
                 for target in student.TARGETS:
                     name = target.projection.name
                     rows = features[target.projection.of].reshape(len(features[target.projection.of]), -1)
@@ -183,13 +183,13 @@ class Student:
     def _means(self, crops: NDArray, measure: Callable[[NDArray], Any]) -> dict[str, Any]:
         """The mean over `crops` of a measure of the features of every ReLU, (channels, height, width)."""
         found: dict[str, Any] = {}
-        for seen in self._see(crops):
-            for layer, features in seen.items():
+        for by_layer in self._features(crops):
+            for layer, features in by_layer.items():
                 found[layer] = found.get(layer, 0) + measure(features) / len(crops)
         return found
 
-    def _see(self, crops: NDArray) -> Iterator[dict[str, NDArray]]:
-        """The features of every ReLU, (channels, height, width), for one crop after the other."""
+    def _features(self, crops: NDArray) -> Iterator[dict[str, NDArray]]:
+        """The features of every ReLU, (channels, height, width), crop by crop."""
         spec = model_vgg_slim.SPEC
         relus = [layer for layer in spec.layer_names if layer.startswith("relu")]
         names, symbol = tapped(spec.name, relus, [], spec.pooling)
@@ -202,15 +202,15 @@ class Student:
             yield {layer: features.asnumpy()[0] for layer, features in network.features.items()}
 
     def revive(self, crops: NDArray, generator: np.random.Generator) -> int:
-        """Start filters anew that hardly ever fire; returns how many.
+        """Reinitialize dead filters, which are hardly ever active; returns how many.
 
-        Such a filter gets no gradient and would stay as it is. It takes random weights of the size of the living ones
-        of its layer, and its readers listen to it a little.
+        A dead filter gets no gradient and would stay dead. It gets random weights of the scale of the live filters of
+        its layer, and small weights in the layers that read it.
 
         Parameters
         ----------
         crops : (n, 3, h, w), RGB 0..255
-            What a filter must fire on somewhere.
+            A live filter is active somewhere on these.
         """
         activity = self._means(crops, lambda features: (features > 0).mean(axis=(1, 2)))
         revived = 0
@@ -227,7 +227,7 @@ class Student:
             bias[dead] = 0.0
             for name, values in fresh.items():
                 self.arrays[name][:] = values
-                for moment in self.moments[name]:  # those of the living, so that the first step is none too long
+                for moment in self.moments[name]:  # the mean over live filters, so that the first step is not too large
                     values = moment.asnumpy()
                     values[dead] = 0.0 if moment is self.moments[name][0] else values[~dead].mean()
                     moment[:] = values
@@ -239,11 +239,11 @@ class Student:
 
     @staticmethod
     def _projections(layer: str) -> list[str]:
-        """The names of those made of a ReLU."""
+        """The names of the projections of a ReLU."""
         return [target.projection.name for target in student.TARGETS if target.projection.of == layer]
 
     def _readers(self, layer: str) -> list[str]:
-        """The weights that take a ReLU's channels: of its projections, and of the next convolution."""
+        """The weights that read a ReLU's channels: of its projections, and of the next convolution."""
         relus = [name for name in model_vgg_slim.SPEC.layer_names if name.startswith("relu")]
         following = relus[relus.index(layer) + 1 : relus.index(layer) + 2]
         return [f"{name.replace('relu', 'conv')}_weight" for name in [*following, *self._projections(layer)]]
@@ -277,7 +277,7 @@ class Student:
 
 
 class Pictures:
-    """What is learned from, and what is held out to examine on."""
+    """The training pictures, and held-out pictures for evaluation."""
 
     def __init__(self, settings: Settings, generator: np.random.Generator) -> None:
         self._folder = settings.work / "made"
@@ -291,19 +291,19 @@ class Pictures:
         groups = [crops.Group(0.4, self._photos), crops.Group(0.2, self._paintings), self._made]
         self.source = crops.Crops(groups, side, generator)
         held_out = crops.Group(1.0, photos[::_HELD_OUT_EVERY], varied=False)
-        examiner = crops.Crops([held_out], side, np.random.default_rng(1))
-        self.examination = [examiner.batch(settings.batch) for _ in range(10)]
+        validation = crops.Crops([held_out], side, np.random.default_rng(1))
+        self.held_out = [validation.batch(settings.batch) for _ in range(10)]
         LOGGER.info(
             "%d photographs, %d held out, %d paintings, %d made",
             len(self._photos), len(held_out.pictures), len(self._paintings), len(self._made.pictures),
         )  # fmt: skip
 
     def sample(self) -> NDArray[np.float32]:
-        """Crops to look at filters with, (n, 3, crop, crop), RGB 0..255."""
+        """Crops to measure filters on, (n, 3, crop, crop), RGB 0..255."""
         return self.source.batch(_SAMPLED)
 
     def make(self, parameters: weights.Parameters, step: int, count: int) -> None:
-        """Make pictures with the student to learn from, unless those of this step are there."""
+        """Make training pictures with the student, unless those of this step exist."""
         if (self._folder / f"{step:06d}_000.png").exists():
             return
         styles = [*self._paintings, *self._photos[::4]]
@@ -311,50 +311,50 @@ class Pictures:
             picture.save(self._folder / f"{step:06d}_{number:03d}.png")
             self._made.pictures.append(picture)
         del self._made.pictures[:-_MADE_KEPT]
-        LOGGER.info("%d made pictures to learn from", len(self._made.pictures))
+        LOGGER.info("%d made pictures to train on", len(self._made.pictures))
 
 
 def run(settings: Settings) -> None:
-    """Train, or resume the training of, a student; write its weights and curve to the work folder."""
+    """Train a student, or resume its training; write its weights and curve to the work folder."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     generator = np.random.default_rng(settings.seed)
     pictures = Pictures(settings, generator)
-    teachers, pupil, step = Teachers(settings), Student(settings), 0
+    teachers, learner, step = Teachers(settings), Student(settings), 0
     checkpoint = settings.work / "checkpoint.npz"
     if checkpoint.exists():
         with np.load(checkpoint) as saved:
             step = int(saved["step"])
             generator.bit_generator.state = json.loads(str(saved["generator"]))
-            pupil.restore(saved)
+            learner.restore(saved)
             teachers.restore(saved)
     else:
         teachers.learn_bases(pictures.source, _BASIS_BATCHES, settings.batch)
-        pupil.normalize(pictures.sample())
+        learner.normalize(pictures.sample())
 
     def save() -> None:
-        with written_whole(checkpoint) as stream:
-            state = {**pupil.state(), **teachers.state()}
+        with atomic_write(checkpoint) as stream:
+            state = {**learner.state(), **teachers.state()}
             np.savez(stream, step=step, generator=json.dumps(generator.bit_generator.state), **state)
-        weights.save(settings.work / "vgg_slim.params", pupil.parameters())
+        weights.save(settings.work / "vgg_slim.params", learner.parameters())
 
     started, first = time.monotonic(), step
     while step < settings.steps:
         if settings.made and step and step % settings.made_every == 0:
-            pictures.make(pupil.parameters(), step, settings.made)
+            pictures.make(learner.parameters(), step, settings.made)
         if step in settings.revive_at:
-            LOGGER.info("%d dead filters started over", pupil.revive(pictures.sample(), generator))
+            LOGGER.info("%d dead filters reinitialized", learner.revive(pictures.sample(), generator))
         if step % _FIT_EVERY == 0 and step < 0.9 * settings.steps:
-            pupil.fit_projections((pictures.source.batch(settings.batch) for _ in range(_FIT_BATCHES)), teachers)
+            learner.fit_projections((pictures.source.batch(settings.batch) for _ in range(_FIT_BATCHES)), teachers)
         batch = pictures.source.batch(settings.batch)
-        losses = pupil.losses(batch, teachers(batch), train=True)
-        pupil.update(step + 1, settings.learning_rate * _schedule(step / settings.steps))
+        losses = learner.losses(batch, teachers(batch), train=True)
+        learner.update(step + 1, settings.learning_rate * _schedule(step / settings.steps))
         step += 1
         if step % _REPORT_EVERY == 0:
             seconds = (time.monotonic() - started) / (step - first)
-            LOGGER.info("step %d  %.3f s a step  %s", step, seconds, _readable(losses))
+            LOGGER.info("step %d  %.3f s per step  %s", step, seconds, _readable(losses))
         if step % _SAVE_EVERY == 0 or step == settings.steps:
             save()
-            found = _examine(teachers, pupil, pictures.examination)
+            found = _evaluate(teachers, learner, pictures.held_out)
             _record(settings.work / "curve.csv", step, found)
             LOGGER.info("held out: %s", _readable(found))
 
@@ -364,13 +364,13 @@ def _readable(losses: Mapping[str, tuple[float, float]]) -> str:
 
 
 def _schedule(progress: float) -> float:
-    """The share of the learning rate: a short rise, then a cosine down to nearly 0."""
+    """The factor of the learning rate: a short warm-up, then a cosine decay to nearly 0."""
     return min(1.0, progress / 0.02 + 0.01) * (0.5 + 0.5 * math.cos(math.pi * progress)) + 0.002
 
 
-def _examine(teachers: Teachers, pupil: Student, batches: list[NDArray]) -> dict[str, tuple[float, float]]:
-    """The mean losses on pictures that are not learned from."""
-    found = [pupil.losses(batch, teachers(batch), train=False) for batch in batches]
+def _evaluate(teachers: Teachers, learner: Student, batches: list[NDArray]) -> dict[str, tuple[float, float]]:
+    """The mean losses on held-out pictures."""
+    found = [learner.losses(batch, teachers(batch), train=False) for batch in batches]
     return {name: tuple(np.mean([losses[name] for losses in found], axis=0)) for name in found[0]}
 
 
