@@ -72,7 +72,7 @@ def test_invalid_scales_are_rejected(changes, message):
 
 
 def test_a_listed_scale_too_small_for_the_network_is_rejected():
-    with pytest.raises(UserError, match="scales: a long edge of 8 gives 8 x 5 pixels, too small for the layer relu5_1"):
+    with pytest.raises(UserError, match="scales: a long edge of 8 gives 8 x 5 pixels, too small for the layer proj5_1"):
         pictures_of(shrunk("starry", ["scales=[8, 67]"]))
 
 

@@ -31,7 +31,7 @@ from styletransfer.run import binding, curves, inputs, picture_sizes, recorders
 from styletransfer.weights import sources
 
 STEPS = 30
-LAYERS = ["content.relu4_2", *(f"style.relu{block}_1" for block in range(1, 6))]
+LAYERS = ["content.proj4_1", *(f"style.proj{block}_1" for block in range(1, 6))]
 COLUMNS = ["step", "scale", "total", "content", "style", "tv", *LAYERS]
 COLUMNS += ["relative_change", "gradient_norm", "learning_rate", "seconds"]
 PLOT = curves.plot
@@ -612,7 +612,7 @@ def test_what_cannot_be_brought_back_is_said_in_one_line(tmp_path, capsys, setti
 
 NO_GPU = pytest.mark.skipif(mx.context.num_gpus() > 0, reason="there is a GPU")
 
-TOO_SMALL = "gives 15 x 10 pixels, too small for the layer relu5_1 of vgg_slim, which needs 16 on either side"
+TOO_SMALL = "gives 15 x 10 pixels, too small for the layer proj5_1 of vgg_slim, which needs 16 on either side"
 MISTAKES = {
     "content missing": ({"content": "nowhere.jpg"}, "picture nowhere.jpg: no such file"),
     "style missing": ({"style": "nowhere.jpg"}, "picture nowhere.jpg: no such file"),

@@ -253,8 +253,8 @@ def test_the_command(tmp_path, files):
     [
         (("vgg_slin", "relu3_1", 0), "did you mean 'vgg_slim'?"),
         (("vgg_slim", "relu31", 0), "did you mean 'relu3_1'?"),
-        (("vgg_slim", "relu3_1", 128), "expected 0 to 127"),
-        (("vgg_slim", "relu3_1", -1), "expected 0 to 127"),
+        (("vgg_slim", "relu3_1", 64), "expected 0 to 63"),
+        (("vgg_slim", "relu3_1", -1), "expected 0 to 63"),
         (("vgg_slim", "relu3_1", 0, "--size", 0), "expected at least 1"),
         (("vgg_slim", "relu3_1", 0, "--patches", 0), "expected at least 1"),
         (("vgg_slim", "relu3_1", 0, "--weights", "absent.params"), "absent.params"),

@@ -100,7 +100,7 @@ class Style(_Section):
     images: dict[FileName, Positive] | None = Field(
         None, description="one or more pictures, with the weights by which their Gram matrices are averaged"
     )
-    weight: NotNegative = Field(60.0, description="weight of the style loss")
+    weight: NotNegative = Field(150.0, description="weight of the style loss")
     layers: Layers | None = Field(None, description="the layers compared, with their weights; null: the model's own")
     size: Side | Literal["match"] | None = Field(
         None,
@@ -190,7 +190,7 @@ class OptimizerSettings(_Section):
 
 class Stop(_Section):
     max_iterations: Count | Annotated[list[Count], Field(min_length=1, max_length=16)] = Field(
-        80, description="largest number of steps at each scale; a list: one number per scale"
+        60, description="largest number of steps at each scale; a list: one number per scale"
     )
     relative_change: NotNegative = Field(0.0, description="stop when |x - previous x| / |x| falls below this; 0: never")
 
