@@ -193,7 +193,7 @@ def test_a_race_against_a_stored_curve(tmp_path: Path) -> None:
     result = quality.race(config, 300, 0.001, 5, theirs)
     assert result.theirs == theirs and len(result.ours) == 4
     assert quality.cells(result)[2:4] == ["-", "not reached"]
-    assert "did not get there" in quality.notes([result])[0]
+    assert "did not reach the loss" in quality.notes([result])[0]
     with pytest.raises(StyleTransferError, match=r"objectives differ.*as measured before"):
         quality.race(config, 300, 0.001, 5, points(start * 1.001, 1.0))
 
@@ -216,7 +216,7 @@ def test_without_pytorch_ours_runs_alone(monkeypatch: pytest.MonkeyPatch) -> Non
     result = quality.race(config, 300, 0.001, 5)
     assert result.threshold is None and result.theirs == () and len(result.ours) == 3
     assert quality.cells(result)[2] == "-"
-    assert "ours alone" in quality.notes([result])[0]
+    assert "ours only" in quality.notes([result])[0]
 
 
 def test_the_threshold_is_the_lowest_finite_loss() -> None:

@@ -238,7 +238,7 @@ def test_errors_name_unusable_files(tmp_path: Path, files: tuple) -> None:
     with pytest.raises(UserError, match=r"broken.npz.*damaged"):
         eyes.load_vgg19([broken, compressed])
     np.savez(broken, **{**stored, "conv2_1.bias": np.zeros(5, np.float32)})
-    with pytest.raises(UserError, match=r"conv2_1_bias is stored with the shape \(5,\), expected \(128,\)"):
+    with pytest.raises(UserError, match=r"conv2_1_bias is stored with shape \(5,\), expected \(128,\)"):
         eyes.load_vgg19([broken, compressed])
     np.savez(broken, **{**stored, "conv2_1.bias": np.array([None] * 128)})
     with pytest.raises(UserError, match="conv2_1_bias is not a floating-point array"):

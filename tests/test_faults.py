@@ -589,7 +589,7 @@ def test_closed_or_full_outputs_do_not_cost_the_picture(garden, tmp_path, redire
         "import sys\n"
         f"sys.path.insert(0, {str(PROJECT)!r})\n"
         "from scripts.nstyle import main\n"
-        "from styletransfer import curves\n"
+        "from styletransfer.run import curves\n"
         "curves.plot = lambda *arguments: None\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
@@ -602,7 +602,7 @@ def test_closed_or_full_outputs_do_not_cost_the_picture(garden, tmp_path, redire
 
 def test_hostile_words_are_shown_without_control_characters():
     found = output_of(
-        "import sys\nfrom styletransfer import commands, errors\n"
+        "import sys\nfrom styletransfer.support import commands, errors\n"
         "def command():\n    raise errors.UserError('a\\nb\\x1b[2J\\ud800\\u202e')\n"
         "sys.stderr = sys.stdout\ncommands.guarded(command)"
     )

@@ -149,10 +149,14 @@ def test_durations_are_said_in_the_unit_that_suits_them(seconds, said):
     assert forecast._duration(seconds) == said
 
 
+# Max pooling takes one of values that may be nearly equal: rounding would lead gradients elsewhere.
+SGD = "optimizer={name: sgd, clip_norm: 2000}"
+
+
 def test_a_tiled_run_is_the_untiled_one():
     curves = []
     for tile in (None, 200):
-        settings = shrunk("starry", ["size=260", "stop.max_iterations=3", "optimizer={name: sgd, clip_norm: 2000}"])
+        settings = shrunk("starry", ["size=260", "stop.max_iterations=3", "pooling=avg", SGD])
         plan = resolve(settings, begun=Begun("float32", (tile,)))
         pyramid = Pyramid(plan, inputs.read_pictures(plan), inputs.load_parameters(plan))
         curves.append([record.losses.total for record in pyramid.records()])

@@ -31,7 +31,7 @@ every_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS)
 
 def pyramid_config(optimizer="sgd", *changes):
     scales = ["scales=[24, 40, 67]", "stop.max_iterations=[7, 6, 5]", f"optimizer={OPTIMIZERS[optimizer]}"]
-    return shrunk("starry", [*scales, *changes])
+    return shrunk("starry", ["style.weight=60", *scales, *changes])
 
 
 def pyramid_of(settings, state=None, **more):
@@ -222,7 +222,7 @@ def test_divergence_at_a_scale_leaves_its_best_image(monkeypatch):
 
 @every_optimizer
 def test_resuming_around_rollbacks_gives_the_same_run(optimizer, monkeypatch):
-    broken_at(monkeypatch, [3, 11, 18])
+    broken_at(monkeypatch, [3, 12, 19] if optimizer == "lbfgs" else [3, 11, 18])  # never the first image of a scale
     settings = pyramid_config(optimizer)
     whole = pyramid_of(settings)
     records, states = zip(*((told(record), whole.state()) for record in whole.records()))

@@ -412,7 +412,7 @@ def test_where_both_states_are_damaged_nothing_is_done(halfway, tmp_path, capsys
     "change",
     [
         "content.weight=2", "style.weight=2", "tv.weight=0.1", "tv.kind=squared", "size=50", "shape=[40, 48]",
-        "seed=3", "normalization=gatys", "pixels=bgr255", "pooling=max", "precision=float32", "tile=off",
+        "seed=3", "normalization=gatys", "pixels=bgr255", "pooling=avg", "precision=float32", "tile=off",
         "optimizer.name=adam", "optimizer.momentum=0.5", "optimizer.learning_rate=0.5",
         "optimizer.clip_norm=3", "scales=2", "content.layers.proj4_1=2",
     ],
