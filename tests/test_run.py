@@ -505,11 +505,13 @@ def test_it_stops_when_little_changes(tmp_path):
 
 
 def test_settings_come_from_the_file_and_the_command_line_wins(tmp_path):
-    (tmp_path / "c.yaml").write_text("size: 20\nstyle: {weight: 5, images: nowhere.jpg}\noutput: {denoise: 0.5}\n")
+    (tmp_path / "c.yaml").write_text(
+        "size: 20\ncontent: {weight: 5}\nstyle: {images: nowhere.jpg}\noutput: {denoise: 0.5}\n"
+    )
     arguments = ["--config", str(tmp_path / "c.yaml"), *command(tmp_path / "run", "style.layers={relu2_1: 1}")]
     assert main(arguments) == 0
     saved = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
-    assert (saved["size"], saved["style"]["weight"], saved["output"]["denoise"]) == (48, 5.0, 0.5)
+    assert (saved["size"], saved["content"]["weight"], saved["output"]["denoise"]) == (48, 5.0, 0.5)
     assert saved["style"]["images"] == {"painting.jpg": 1.0} and saved["style"]["layers"] == {"relu2_1": 1.0}
 
 
