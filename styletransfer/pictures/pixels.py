@@ -54,9 +54,6 @@ SPACES = {
     "caffe": PixelSpace("BGR", 255.0, (104.0, 117.0, 123.0)),
     "torchvision": PixelSpace("RGB", 1.0, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
-PICTURES = PixelSpace(
-    "RGB", 1.0, (0.0, 0.0, 0.0)
-)  # pictures as they are, the input of some networks; not to optimise in
 
 
 def _column(values: tuple[float, float, float]) -> NDArray[np.float64]:
@@ -85,7 +82,7 @@ def displayable_range(space: str) -> tuple[NDArray[np.float32], NDArray[np.float
     return low, high
 
 
-def adapt_first_layer(weight: NDArray, bias: NDArray, native: str | PixelSpace, space: str) -> tuple[NDArray, NDArray]:
+def adapt_first_layer(weight: NDArray, bias: NDArray, native: str, space: str) -> tuple[NDArray, NDArray]:
     """Adapt a first convolution for images in `native` so that it gives the same result on images in `space`.
 
     Parameters
@@ -100,7 +97,7 @@ def adapt_first_layer(weight: NDArray, bias: NDArray, native: str | PixelSpace, 
     """
     if native == space:
         return weight, bias
-    source, target = native if isinstance(native, PixelSpace) else SPACES[native], SPACES[space]
+    source, target = SPACES[native], SPACES[space]
     # A value v of `target` is the displayed value (v * deviation + mean) / displayed_range, in 0..1.
     rgb = np.asarray(weight, dtype=np.float64)[:, np.argsort(source.order)]
     source_deviation, source_mean = (_column(v)[:, source.order] for v in (source.deviation, source.mean))
