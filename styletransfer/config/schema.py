@@ -217,6 +217,11 @@ class Config(_Section):
     content: Content = Content()
     style: Style = Style()
     tv: TV = TV()
+    color: Literal["style", "keep", "match"] = Field(
+        "style",
+        description="whose colours the result gets; style: the painting's; keep: the photograph's, only luminance is "
+        "transferred; match: the painting's, with the photograph's mean and covariance",
+    )
     size: Side = Field(512, description="long edge of the result in pixels")
     shape: tuple[Side, Side] | None = Field(
         None,
@@ -259,6 +264,8 @@ class Config(_Section):
             raise ValueError("content.image is missing: name a photograph")
         if self.content.image is None and self.init.kind in ("content", "blend"):
             raise ValueError(f"content.image is missing: init.kind {self.init.kind} starts from it")
+        if self.content.image is None and self.color != "style":
+            raise ValueError(f"content.image is missing: color: {self.color} takes its colours")
         if self.style.weight > 0 and not self.style.images:
             raise ValueError("style.images is missing: name at least one picture")
         if isinstance(self.scales, list):

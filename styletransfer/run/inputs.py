@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 
 from styletransfer import weights
 from styletransfer.config import Config, find_input
-from styletransfer.pictures import images
+from styletransfer.pictures import colors, images
 from styletransfer.pictures.images import Picture
 from styletransfer.run.picture_sizes import found
 from styletransfer.run.resolve import RunPlan
@@ -19,17 +20,22 @@ from styletransfer.support.files import hashed
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures at one scale, (H, W, 3) RGB 0..1: content and start at the size of the result, styles at theirs."""
+    """The pictures at one scale, (H, W, 3) RGB: content and start at the size of the result, styles at theirs.
+
+    They are as the network is to see them: with `color: keep` all are grey. Values are 0..1, except where colours or
+    luminance were matched. `photograph` is the picture whose chroma the result gets, if it gets another's.
+    """
 
     height: int
     width: int
     content: Picture | None
     styles: tuple[tuple[float, Picture], ...]  # with blending weights that sum to 1
     start: Picture | None
+    photograph: Picture | None = None
 
 
 def read_pictures(plan: RunPlan) -> list[Pictures]:
-    """Read the pictures of a run and resize them for every scale.
+    """Read the pictures of a run, resize them for every scale, and give them the colours that the config asks for.
 
     Raises
     ------
@@ -41,14 +47,38 @@ def read_pictures(plan: RunPlan) -> list[Pictures]:
     styles = [_read(name, [scale.styles[number] for scale in plan.scales]) for number, name in enumerate(plan.styles)]
     start = _read(plan.init.image, inside)
     return [
-        Pictures(
-            *size,
-            content[number],
-            tuple((share, style[number]) for share, style in zip(plan.styles.values(), styles)),
-            start[number],
+        _with_colors(
+            Pictures(
+                *size,
+                content[number],
+                tuple((share, style[number]) for share, style in zip(plan.styles.values(), styles)),
+                start[number],
+            ),
+            plan.color,
         )
         for number, size in enumerate(inside)
     ]
+
+
+def _with_colors(pictures: Pictures, color: str) -> Pictures:
+    """Pictures in the colours in which the network is to see them."""
+    photograph = pictures.content
+    if color == "style" or photograph is None:
+        return pictures
+    if color == "match":
+        styles = tuple((share, colors.match(style, photograph)) for share, style in pictures.styles)
+        return dataclasses.replace(pictures, styles=styles)
+    seen = colors.luminance(photograph)
+    return dataclasses.replace(
+        pictures,
+        content=colors.grey(seen),
+        styles=tuple(
+            (share, colors.grey(colors.match_luminance(colors.luminance(style), seen)))
+            for share, style in pictures.styles
+        ),
+        start=None if pictures.start is None else colors.grey(colors.luminance(pictures.start)),
+        photograph=photograph,
+    )
 
 
 def _read(name: str | None, sizes: Sequence[tuple[int, int]]) -> list[Any]:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Protocol
 
 from styletransfer.optimization.loop import Record
-from styletransfer.pictures import images, pixels
+from styletransfer.pictures import images
 from styletransfer.run import curves
+from styletransfer.run.display import Display
 from styletransfer.support.errors import UserError
 
 LOGGER = logging.getLogger(__name__)
@@ -70,14 +71,13 @@ class CurveRecorder:
 class PictureRecorder:
     """Writes ``steps/000050.jpg`` and the like."""
 
-    def __init__(self, folder: Path, every: int, space: str, denoise: float) -> None:
-        self._folder, self._every, self._space, self._denoise = folder, every, space, denoise
+    def __init__(self, folder: Path, every: int, display: Display) -> None:
+        self._folder, self._every, self._display = folder, every, display
 
     def record(self, record: Record) -> None:
         if self._every and record.step and record.step % self._every == 0:
             self._folder.mkdir(exist_ok=True)
-            picture = images.denoise(pixels.to_picture(record.image.asnumpy(), self._space), self._denoise)
-            images.write(self._folder / f"{record.step:06d}.jpg", picture)
+            images.write(self._folder / f"{record.step:06d}.jpg", self._display.picture(record.image.asnumpy()))
 
     def close(self) -> None:
         pass

@@ -100,6 +100,8 @@ class RunPlan:
         A group of weight 0 has no layers.
     tv : str
         The kind of total variation; none where its weight is 0.
+    color : str
+        Whose colours the result gets: style, keep or match.
     optimizer : OptimizerSettings
     relative_change : float
         Below which a scale ends.
@@ -123,6 +125,7 @@ class RunPlan:
     normalization: str
     loss_weights: Weights
     tv: str
+    color: str
     optimizer: OptimizerSettings
     relative_change: float
     seed: int
@@ -232,6 +235,7 @@ def resolve(config: Config, sizes: Sequence[Sizes] | None = None, begun: Begun |
             config.tv.weight,
         ),
         tv=_tv_of(config),
+        color=config.color,
         optimizer=config.optimizer,
         relative_change=config.stop.relative_change,
         seed=config.seed,

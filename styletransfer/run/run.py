@@ -12,14 +12,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from models.runtime import load_mxnet
 from styletransfer import config as configs
 from styletransfer.config import Config
 from styletransfer.network.device import context_of
-from styletransfer.pictures import images, pixels
+from styletransfer.pictures import images
 from styletransfer.run import checkpoints, inputs, output_folder, picture_sizes
+from styletransfer.run.display import Display
 from styletransfer.run.pyramid import Pyramid
 from styletransfer.run.recorders import CurveRecorder, PictureRecorder, ProgressRecorder, Recorder
 from styletransfer.run.resolve import Begun, RunPlan, resolve
@@ -91,12 +90,13 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
             LOGGER.info("going on after step %d", done)
         pyramid = Pyramid(plan, pictures, parameters, state, elapsed, last_change)
         _write_config(folder, config, checksums["weights"])
+        display = Display(plan, pictures)
         recorders: list[Recorder] = [
             curve,
-            PictureRecorder(folder / output_folder.STEPS, plan.output.save_every, plan.pixels, plan.output.denoise),
+            PictureRecorder(folder / output_folder.STEPS, plan.output.save_every, display),
             ProgressRecorder(sum(pyramid.steps), done),
         ]
-        return _optimize(config, plan, folder, pyramid, curve, recorders, checksums, stopped)
+        return _optimize(config, plan, folder, pyramid, display, curve, recorders, checksums, stopped)
 
 
 def _optimize(
@@ -104,6 +104,7 @@ def _optimize(
     plan: RunPlan,
     folder: Path,
     pyramid: Pyramid,
+    display: Display,
     curve: CurveRecorder,
     recorders: list[Recorder],
     checksums: Mapping[str, str],
@@ -131,14 +132,14 @@ def _optimize(
                     )
     except Diverged:
         _write_config(folder, config, checksums["weights"], diverged=True)  # before the picture is there
-        _write_picture(folder, pyramid.image.asnumpy(), plan)  # the best
+        _write_picture(folder, pyramid, display)  # the best
         raise
-    return _write_picture(folder, pyramid.image.asnumpy(), plan)
+    return _write_picture(folder, pyramid, display)
 
 
-def _write_picture(folder: Path, image: NDArray, plan: RunPlan) -> Path:
+def _write_picture(folder: Path, pyramid: Pyramid, display: Display) -> Path:
     path = folder / output_folder.PICTURE
-    images.write(path, images.denoise(pixels.to_picture(image, plan.pixels), plan.output.denoise))
+    images.write(path, display.picture(pyramid.image.asnumpy()))
     return path
 
 
