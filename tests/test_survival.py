@@ -31,8 +31,12 @@ STEPS = 26
 SHALLOW = ["style.layers={relu1_1: 1, relu2_1: 1}", "content.layers={relu2_1: 1}"]
 # Every optimiser; scales and tiles are each with one that remembers much and one that remembers little.
 KINDS = {
-    "sgd in a pyramid": ["optimizer.name=sgd", "scales=[28, 48]", f"stop.max_iterations=[{STEPS // 2}, {STEPS // 2}]"],
-    "adam in tiles": ["optimizer.name=adam", "optimizer.learning_rate=3", "tile=32", *SHALLOW],
+    "sgd in a pyramid, keeping colours": [
+        "optimizer.name=sgd", "scales=[28, 48]", "color=keep", f"stop.max_iterations=[{STEPS // 2}, {STEPS // 2}]",
+    ],
+    "adam in tiles, averaged": [
+        "optimizer.name=adam", "optimizer.learning_rate=3", "optimizer.average=0.9", "tile=32", *SHALLOW,
+    ],
     "lbfgs in tiles in a pyramid": [
         "optimizer.name=lbfgs", "optimizer.history=4", "scales=[28, 48]", "tile=32", *SHALLOW,
         f"stop.max_iterations=[{STEPS // 2}, {STEPS // 2}]",

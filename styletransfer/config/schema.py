@@ -186,6 +186,17 @@ class OptimizerSettings(_Section):
         None, description="lbfgsb: largest number of rounds; null: until `stop` ends the run"
     )
     schedule: Schedule | None = Field(None, description="schedule of the learning rate; null: constant")
+    average: Retained = Field(
+        0.0,
+        description="sgd and adam: the result is the exponential moving average of the images, with this decay (0.99); "
+        "0: the last image",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> OptimizerSettings:
+        if self.average and self.name not in ("sgd", "adam"):
+            raise ValueError(f"average ({self.average:g}) goes with sgd and adam, not with {self.name}")
+        return self
 
 
 class Stop(_Section):

@@ -144,7 +144,7 @@ def predict(run: Run) -> int:
     weights = sum(math.prod(shape) for shape in run.spec.parameters.values())
     styles = sum(3 * height * width for height, width in run.styles if run.style_layers)
     targets = sum(_values(run.spec, layer, run.height, run.width) for layer in run.content_layers)
-    optimizer = optimizers.KINDS[run.optimizer.name].memory(run.optimizer)
+    optimizer = optimizers.memory(run.optimizer)
     images_held = _IMAGES + (0.0 if run.tv == "none" else total_variation.KINDS[run.tv].held)
     steps, saved = images_held + optimizer.steps, images_held + optimizer.saved
     written = _IMAGES + _IMAGES_WRITTEN + optimizer.written

@@ -75,8 +75,8 @@ class Pyramid:
 
     @property
     def image(self) -> Array:
-        """As it is, an array (1, 3, H, W) in the pixel space of the run."""
-        return self._run.image
+        """What the run has made so far, an array (1, 3, H, W) in the pixel space of the run."""
+        return self._run.optimizer.result(self._run.image)
 
     def records(self) -> Generator[Record, None, None]:
         """All steps; those of :func:`~styletransfer.optimization.loop.optimize`, with their scales.
@@ -119,7 +119,7 @@ class Pyramid:
         before, self._scale = self._run, self._scale + 1
         scale = self._plan.scales[self._scale]
         size = scale.height, scale.width
-        image, optimizer, generator = before.image.asnumpy(), before.optimizer.resized_state(*size), before.generator
+        image, optimizer, generator = self.image.asnumpy(), before.optimizer.resized_state(*size), before.generator
         del before, self._run  # its memory is needed
         self._guard.end_scale()
         load_mxnet().nd.waitall()

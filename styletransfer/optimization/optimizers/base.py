@@ -49,6 +49,9 @@ class Optimizer(Protocol):
     def finish(self, image: Array) -> None:
         """Set `image` to the final image of the run when a restored optimiser makes no more moves."""
 
+    def result(self, image: Array) -> Array:
+        """What the run has made so far, `image` being where the optimiser is: that itself, or an average."""
+
     def state(self) -> dict[str, NDArray]:
         """Everything :meth:`restore` needs to resume exactly."""
 

@@ -58,6 +58,9 @@ class _Descent:
     def finish(self, image: Array) -> None:
         """Nothing to do: every step leaves a valid final image."""
 
+    def result(self, image: Array) -> Array:
+        return image
+
     def state(self) -> dict[str, NDArray]:
         return {"updates": np.array(self._updates), "shortening": np.array(self._shortening)}
 

@@ -146,6 +146,9 @@ class LBFGS:
     def finish(self, image: Array) -> None:
         """Nothing to do: every step leaves a valid final image."""
 
+    def result(self, image: Array) -> Array:
+        return image
+
     def state(self) -> dict[str, NDArray]:
         return {
             **self.rollback_state(),
