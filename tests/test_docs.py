@@ -93,7 +93,8 @@ def check_config(options: argparse.Namespace, page: Path) -> None:
     if options.config:
         example = yaml.safe_load(next(iter(blocks(page, "yaml")), "null"))
         values = configs.read_file(PROJECT / options.config) if options.config.startswith("configs/") else example
-    given = (("content", "image", options.content), ("style", "images", options.style))
+    (photograph,) = options.content or (None,)
+    given = (("content", "image", photograph), ("style", "images", options.style))
     for section, key, value in (*given, ("output", "folder", options.output)):
         if value is not None:
             values = configs.put(values, [section, key], value, f"--{section}")

@@ -482,18 +482,52 @@ def test_bytes_are_rounded_and_clipped():
     assert images.to_bytes(values).tolist() == [0, 0, 0, 1, 1, 255, 255, 255]
 
 
+@pytest.mark.parametrize("name", ["a.tif", "a.tiff"])
+def test_tiff_has_16_bits_a_channel(tmp_path, name):
+    import tifffile
+
+    picture = np.random.default_rng(0).random((9, 14, 3))
+    images.write(tmp_path / name, picture)
+    stored = tifffile.imread(tmp_path / name)
+    assert stored.dtype == np.uint16 and stored.shape == (9, 14, 3)
+    np.testing.assert_allclose(stored / 65535, picture, atol=0.51 / 65535)
+    assert_shows(images.read(tmp_path / name), picture * 255, tolerance=1)
+
+
+def test_quality_is_that_of_jpeg_and_webp(tmp_path):
+    picture = np.random.default_rng(0).random((64, 64, 3))
+    for suffix in ("jpg", "webp"):
+        sizes = []
+        for quality in (10, 95):
+            images.write(tmp_path / f"a.{suffix}", picture, quality)
+            sizes.append((tmp_path / f"a.{suffix}").stat().st_size)
+        assert sizes[0] < 0.5 * sizes[1]
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tiff"])
+def test_the_same_picture_is_the_same_file(tmp_path, name):
+    contents = []
+    for _ in range(2):
+        images.write(tmp_path / name, SMOOTH / 255)
+        contents.append((tmp_path / name).read_bytes())
+    assert contents[0] == contents[1]
+
+
 def test_writing_and_reading_preserves_bytes(tmp_path, read):
     picture = read(encoded(SMOOTH, "PNG"))
     images.write(tmp_path / "a.png", picture)
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), SMOOTH)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("a.png", "PNG"), ("a.PNG", "PNG"), ("a.jpg", "JPEG"), ("a.JPEG", "JPEG")])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("a.png", "PNG"), ("a.PNG", "PNG"), ("a.jpg", "JPEG"), ("a.JPEG", "JPEG"), ("a.webp", "WEBP"), ("a.TIFF", "TIFF")],
+)
 def test_the_suffix_sets_the_format(tmp_path, name, kind):
     images.write(tmp_path / name, SMOOTH / 255)
     with Image.open(tmp_path / name) as written:
         assert written.format == kind and written.mode == "RGB" and written.size == (32, 24)
-    assert_shows(images.read(tmp_path / name), SMOOTH, tolerance=6)
+    assert_shows(images.read(tmp_path / name), SMOOTH, tolerance=12 if kind == "WEBP" else 6)
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 

@@ -553,10 +553,10 @@ def test_a_start_that_is_no_number_is_in_the_curve(tmp_path, monkeypatch, every)
 def test_where_a_run_diverges_the_picture_is_written_last(tmp_path, monkeypatch):
     folder, write, found = tmp_path / "run", images.write, []
 
-    def written(path, picture):
+    def written(path, picture, *more):
         if path == folder / "image.png":
             found.append(curve_of(folder).column("step")[-1])
-        write(path, picture)
+        write(path, picture, *more)
 
     monkeypatch.setattr(images, "write", written)
     assert main(command(folder, "optimizer.learning_rate=1e9", "stop.max_iterations=30")) == 3

@@ -135,7 +135,7 @@ def test_keep_is_the_run_of_the_grey_pictures(tmp_path):
 @pytest.mark.parametrize("denoise", [0, 0.1])
 def test_with_keep_the_chroma_is_the_photographs_from_any_start(kind, denoise):
     init = kind if kind.startswith("{") else f"{{kind: {kind}}}"
-    plan = planned("keep", f"init={init}", f"output.denoise={denoise}", "optimizer.learning_rate=30")
+    plan = planned("keep", f"init={init}", f"output.denoise={denoise}", "optimizer={name: adam, learning_rate: 30}")
     picture, _, photograph = result_of(plan)
     assert picture.min() >= -1e-9 and picture.max() <= 1 + 1e-9
     assert_same_chroma(picture, photograph, 1e-6)
@@ -143,7 +143,7 @@ def test_with_keep_the_chroma_is_the_photographs_from_any_start(kind, denoise):
 
 
 def test_with_keep_the_luminance_is_that_of_the_trained_image_where_the_chroma_allows_it():
-    picture, image, _ = result_of(planned("keep", "optimizer.learning_rate=10"))
+    picture, image, _ = result_of(planned("keep", "optimizer={name: adam, learning_rate: 10}"))
     trained = (image[0].transpose(1, 2, 0) + np.array([123.68, 116.779, 103.939])) / 255
     luminance = rgb2yiq(np.clip(trained, 0, 1))[..., 0]
     inside = (picture.min(axis=2) > 1e-6) & (picture.max(axis=2) < 1 - 1e-6)

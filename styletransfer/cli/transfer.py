@@ -6,7 +6,12 @@ import argparse
 import logging
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from styletransfer.sweeps import plans
+
+LOGGER = logging.getLogger("styletransfer")
 
 
 def parser(program: str | None = None, more: str = "") -> argparse.ArgumentParser:
@@ -17,7 +22,13 @@ def parser(program: str | None = None, more: str = "") -> argparse.ArgumentParse
         f"75 interrupted, the last line says how to go on. docs/config.md explains every config key. {more}",
     )
     parser.add_argument("--config", metavar="FILE", help="a YAML config; without, the default preset is used")
-    parser.add_argument("--content", metavar="PICTURE", help="the photograph (content.image)")
+    parser.add_argument(
+        "--content",
+        metavar="PICTURE",
+        nargs="+",
+        action="extend",
+        help="the photograph (content.image); several, or a folder of them: one picture each, in folders of their own",
+    )
     parser.add_argument(
         "--style", metavar="PICTURE", action="append", help="a painting (style.images); give it again to blend several"
     )
@@ -52,6 +63,45 @@ def _foretold(settings: Any, profile: bool) -> Iterable[str]:
     return forecast.lines(plan, inputs.load_parameters(plan))
 
 
+def _values(options: argparse.Namespace) -> dict[str, Any]:
+    """What the config file and the short options say; of the photograph only if there is one."""
+    from styletransfer import config
+
+    values = {} if options.config is None else config.read_file(config.find_input(options.config))
+    named = {
+        "content": {"image": options.content[0] if options.content and len(options.content) == 1 else None},
+        "style": {"images": options.style},
+        "output": {"folder": options.output},
+    }
+    for section, keys in named.items():
+        for key, value in keys.items():
+            if value is not None:
+                values = config.put(values, [section, key], value, f"--{section}")
+    return values
+
+
+def _one_each(plan: plans.Plan, force: bool) -> int:
+    """Make the pictures of several photographs, one after the other; those that are done are skipped."""
+    from styletransfer.run.output_folder import finished_picture
+    from styletransfer.sweeps import contact, local, reports, states
+
+    if force:
+        for job in plan.jobs:
+            states.forget(job)
+    else:
+        states.check_settings(plan)
+    LOGGER.info("%d photographs, one after the other, into %s", len(plan.jobs), plan.folder)
+    unusable = local.run_here(plan, 1, lambda line: LOGGER.info("%s", line))
+    reports.write_results(plan, unusable)
+    LOGGER.info("%s", contact.write_contact_sheet(plan, unusable))
+    for job in plan.jobs:
+        if states.state_of(job, unusable).name == "done":
+            print(finished_picture(job.folder), flush=True)
+    for line in reports.failures(plan, unusable):
+        print(line, file=sys.stderr)
+    return 0 if reports.all_done(plan) else 1
+
+
 def main(arguments: list[str] | None = None, program: str | None = None, more: str = "") -> int:
     """Make a picture; `more` is said at the end of the help."""
     options = parser(program, more).parse_args(arguments)
@@ -59,23 +109,29 @@ def main(arguments: list[str] | None = None, program: str | None = None, more: s
     logging.getLogger("styletransfer").setLevel(logging.INFO)
 
     from styletransfer.support import commands
+    from styletransfer.support.errors import UserError
 
     def transfer() -> int:
         from styletransfer import config
 
-        values = {} if options.config is None else config.read_file(config.find_input(options.config))
-        named = {
-            "content": {"image": options.content},
-            "style": {"images": options.style},
-            "output": {"folder": options.output},
-        }
-        for section, keys in named.items():
-            for key, value in keys.items():
-                if value is not None:
-                    values = config.put(values, [section, key], value, f"--{section}")
+        values = _values(options)
         where = options.config or "the command line"
         if options.config and options.assignments:
             where += " with --set"
+        if len(options.content or ()) > 1 or any(
+            name and config.find_input(name).is_dir() for name in options.content or ()
+        ):
+            from styletransfer.sweeps import photographs
+
+            plan = photographs.plan(values, photographs.listed(options.content), where, options.assignments)
+            if options.profile:
+                raise UserError("--profile: name one photograph")
+            if not options.dry_run:
+                return _one_each(plan, options.force)
+            for job in plan.jobs:
+                for line in _foretold(job.config, False):
+                    print(f"{job.name}: {line}", flush=True)
+            return 0
         settings = config.parse(config.override(values, options.assignments), where)
 
         if options.dry_run or options.profile:

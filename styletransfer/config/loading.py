@@ -13,10 +13,13 @@ import yaml
 
 from styletransfer.config.problems import first_problem
 from styletransfer.config.schema import Config
+from styletransfer.pictures.metadata import PNG_SIGNATURE, png_text
 from styletransfer.support.errors import UserError, nearest
 from styletransfer.support.project import PROJECT_FOLDER
 
+PNG_KEY = "styletransfer config"  # the keyword of the text in a PNG
 _LARGEST_FILE = 100_000  # bytes
+_HEAD_OF_PNG = 1_000_000  # bytes, among which a text that we wrote is
 
 
 class _Loader(yaml.SafeLoader):
@@ -77,7 +80,7 @@ def read_yaml(text: str, where: str) -> Any:
 
 
 def read_file(path: str | Path) -> dict[str, Any]:
-    """Read the values of a config file, without checking them.
+    """Read the values of a config file, or of a PNG that has them in it, without checking them.
 
     Raises
     ------
@@ -87,17 +90,30 @@ def read_file(path: str | Path) -> dict[str, Any]:
     try:
         with open(path, "rb", opener=_without_waiting) as stream:
             raw = stream.read(_LARGEST_FILE + 1)
+            if raw.startswith(PNG_SIGNATURE):
+                raw = _config_in(raw + stream.read(_HEAD_OF_PNG), path)
         if len(raw) > _LARGEST_FILE:
             raise UserError(f"config {path}: larger than {_LARGEST_FILE} bytes, which no config is")
         text = raw.decode("utf-8")
     except OSError as error:
         raise UserError(f"config {path}: {error.strerror or error}") from None
     except (UnicodeDecodeError, ValueError):
-        raise UserError(f"config {path}: not a text file in UTF-8") from None
+        raise UserError(f"config {path}: not a text file in UTF-8, nor a PNG with a config in it") from None
     values = read_yaml(text, f"config {path}")
     if not isinstance(values, dict):
         raise UserError(f"config {path}: expected keys and values, found {type(values).__name__}")
     return values
+
+
+def _config_in(content: bytes, path: str | Path) -> bytes:
+    """The config that a PNG was made with, from its first bytes."""
+    try:
+        text = png_text(content, PNG_KEY)
+    except ValueError as error:
+        raise UserError(f"config {path}: a PNG that cannot be read: {error}") from None
+    if text is None:
+        raise UserError(f"config {path}: a PNG without a config in it; expected one that this program has written")
+    return text.encode(errors="surrogateescape")
 
 
 def _without_waiting(path: str, flags: int) -> int:
@@ -196,6 +212,20 @@ def _resolved(config: Config) -> Config:
 
 def dump(config: Config, provenance: Mapping[str, Any]) -> str:
     """Write a resolved config as YAML that runs again."""
-    values = config.model_dump(mode="json", exclude={"provenance"})
-    values["provenance"] = dict(provenance)
-    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return _as_yaml(config.model_dump(mode="json", exclude={"provenance"}), provenance)
+
+
+def dump_for_picture(config: Config, provenance: Mapping[str, Any]) -> str:
+    """The same with :func:`settings_of_picture` alone, to be written into the picture under `PNG_KEY`."""
+    return _as_yaml(settings_of_picture(config), provenance)
+
+
+def settings_of_picture(config: Config) -> dict[str, Any]:
+    """What decides about a finished picture: all but where it goes, what else is written, and the memory allowed."""
+    writing = {"folder", "save_every", "checkpoint_every"}
+    return config.model_dump(mode="json", exclude={"provenance": True, "memory": True, "output": writing})
+
+
+def _as_yaml(values: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
+    whole = {**values, "provenance": dict(provenance)}
+    return yaml.dump(whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True)

@@ -14,6 +14,7 @@ from pydantic_core import PydanticKnownError
 import models
 from models.spec import ModelSpec
 from styletransfer.config.normalizations import NORMALIZATIONS
+from styletransfer.pictures.images import FORMATS, JPEG_QUALITY
 from styletransfer.pictures.pixels import SPACES
 from styletransfer.support.byte_sizes import parse_size
 
@@ -215,6 +216,19 @@ class Output(_Section):
     denoise: NotNegative = Field(
         0.0, description="weight of the Chambolle noise removal applied to saved pictures; 0: none"
     )
+    format: _one_of(FORMATS) = Field("png", description="format of the result; tiff has 16 bits a channel")  # type: ignore[valid-type]
+    quality: Annotated[int, Field(ge=1, le=100), _WHOLE] = Field(JPEG_QUALITY, description="jpg and webp: the quality")
+    keep_metadata: bool = Field(
+        False,
+        strict=True,
+        description="png, jpg and webp: whether the result gets the photograph's EXIF (camera, date, place, author)",
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Output:
+        if self.keep_metadata and self.format == "tiff":
+            raise ValueError("keep_metadata goes with png, jpg and webp, not with tiff")
+        return self
 
 
 class Config(_Section):
@@ -279,10 +293,12 @@ class Config(_Section):
             raise ValueError(f"content.image is missing: color: {self.color} takes its colours")
         if self.style.weight > 0 and not self.style.images:
             raise ValueError("style.images is missing: name at least one picture")
-        if isinstance(self.scales, list):
-            edge = max(self.shape) if self.shape else self.size
-            if self.scales != sorted(set(self.scales)) or self.scales[-1] != edge:
-                raise ValueError(f"scales: {self.scales} must grow and end with the long edge of the result, {edge}")
+        edge = max(self.shape) if self.shape else self.size
+        if edge > FORMATS[self.output.format]:
+            longest = FORMATS[self.output.format]
+            raise ValueError(f"output.format: {self.output.format} holds at most {longest} pixels a side, not {edge}")
+        if isinstance(self.scales, list) and (self.scales != sorted(set(self.scales)) or self.scales[-1] != edge):
+            raise ValueError(f"scales: {self.scales} must grow and end with the long edge of the result, {edge}")
         steps = self.stop.max_iterations
         if isinstance(steps, list) and len(steps) != len(self.long_edges):
             raise ValueError(f"stop.max_iterations: {len(steps)} numbers for {len(self.long_edges)} scales")

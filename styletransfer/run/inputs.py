@@ -13,6 +13,7 @@ from styletransfer import weights
 from styletransfer.config import Config, find_input
 from styletransfer.pictures import colors, images
 from styletransfer.pictures.images import Picture
+from styletransfer.pictures.metadata import exif_of
 from styletransfer.run.picture_sizes import found
 from styletransfer.run.resolve import RunPlan
 from styletransfer.support.files import hashed
@@ -87,6 +88,11 @@ def _read(name: str | None, sizes: Sequence[tuple[int, int]]) -> list[Any]:
         return [None] * len(sizes)
     picture = images.read(found(name))
     return [images.resize(picture, *size) for size in sizes]
+
+
+def read_exif(plan: RunPlan) -> bytes:
+    """The EXIF that the result gets from the photograph; none unless that is asked for."""
+    return exif_of(found(plan.content)) if plan.output.keep_metadata and plan.content else b""
 
 
 def load_parameters(plan: RunPlan) -> weights.Parameters:

@@ -9,18 +9,31 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from styletransfer.pictures import images
 from styletransfer.run import checkpoints
 from styletransfer.support.errors import UserError
 from styletransfer.support.files import atomic_write, remove_unfinished
 
-PICTURE = "image.png"
+# The result, of which a folder holds one at most.
+_PICTURES = {kind: f"image.{kind}" for kind in images.FORMATS}
+PICTURES = tuple(_PICTURES.values())
 CONFIG = "config.yaml"
 STEPS = "steps"
-_LAST = (PICTURE, "curve.png")  # what a run writes at its end
+_LAST = (*PICTURES, "curve.png")  # what a run writes at its end
 _STATES = (checkpoints.NAME, checkpoints.PREVIOUS)
 _FILES = (*_LAST, *_STATES, "curve.csv", CONFIG)  # in the order in which they go: no state stays without its curve
 _RESULTS = (*_FILES, f"{STEPS}/[0-9]*.jpg")
 _LOCK = ".lock"
+
+
+def picture_of(folder: Path, kind: str) -> Path:
+    """The file of the result in a folder, if its format is `kind`."""
+    return folder / _PICTURES[kind]
+
+
+def finished_picture(folder: Path) -> Path | None:
+    """The result in a folder, of whichever format; None if there is none."""
+    return next((folder / name for name in PICTURES if (folder / name).exists()), None)
 
 
 def check(folder: Path, force: bool, resume: bool) -> None:
@@ -47,7 +60,7 @@ def _check(folder: Path, force: bool, resume: bool) -> None:
         raise UserError(f"output.folder: {folder / STEPS} is a file, expected a folder or nothing; name another")
     if resume and not checkpoints.exists(folder):
         raise UserError(f"--resume: there is no checkpoint in {folder}")
-    if (folder / PICTURE).exists() and not force:
+    if finished_picture(folder) and not force:
         hint = "name another output.folder or add --force"
         raise UserError(f"output.folder: {folder} holds a finished picture; {hint}")
     if checkpoints.exists(folder) and not (resume or force):

@@ -5,28 +5,22 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import platform
 import signal
 from collections.abc import Iterator, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from models.runtime import load_mxnet
-from styletransfer import config as configs
 from styletransfer.config import Config
 from styletransfer.network.device import context_of
-from styletransfer.pictures import images
 from styletransfer.run import checkpoints, inputs, output_folder, picture_sizes
 from styletransfer.run.display import Display
 from styletransfer.run.pyramid import Pyramid
 from styletransfer.run.recorders import CurveRecorder, PictureRecorder, ProgressRecorder, Recorder
 from styletransfer.run.resolve import Begun, RunPlan, resolve
+from styletransfer.run.results import Results
 from styletransfer.support.errors import Diverged, Interrupted
-from styletransfer.support.files import atomic_write
 
 LOGGER = logging.getLogger(__name__)
-_PACKAGES = ("numpy", "scikit-image", "scipy", "pillow")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 
 
@@ -44,7 +38,7 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
     Returns
     -------
     Path
-        The picture, ``image.png`` in the output folder.
+        The picture in the output folder, ``image.png`` or of another format.
 
     Raises
     ------
@@ -78,6 +72,7 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
             elapsed, last_change = last["seconds"], last["relative_change"]
         _end_before_the_first_step(stopped)
         pictures = inputs.read_pictures(plan)
+        exif = inputs.read_exif(plan)
         parameters = inputs.load_parameters(plan)
         _end_before_the_first_step(stopped)
         if not resume:  # now that nothing is at fault, the folder may be made
@@ -89,14 +84,15 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
         if resume:
             LOGGER.info("going on after step %d", done)
         pyramid = Pyramid(plan, pictures, parameters, state, elapsed, last_change)
-        _write_config(folder, config, checksums["weights"])
         display = Display(plan, pictures)
+        results = Results(folder, config, display, exif, checksums["weights"])
+        results.write_config()
         recorders: list[Recorder] = [
             curve,
             PictureRecorder(folder / output_folder.STEPS, plan.output.save_every, display),
             ProgressRecorder(sum(pyramid.steps), done),
         ]
-        return _optimize(config, plan, folder, pyramid, display, curve, recorders, checksums, stopped)
+        return _optimize(config, plan, folder, pyramid, results, curve, recorders, checksums, stopped)
 
 
 def _optimize(
@@ -104,7 +100,7 @@ def _optimize(
     plan: RunPlan,
     folder: Path,
     pyramid: Pyramid,
-    display: Display,
+    results: Results,
     curve: CurveRecorder,
     recorders: list[Recorder],
     checksums: Mapping[str, str],
@@ -131,16 +127,10 @@ def _optimize(
                         f"interrupted at step {record.step}, state saved: run again with --resume to go on"
                     )
     except Diverged:
-        _write_config(folder, config, checksums["weights"], diverged=True)  # before the picture is there
-        _write_picture(folder, pyramid, display)  # the best
+        results.write_config(diverged=True)  # before the picture is there
+        results.write_picture(pyramid.image.asnumpy(), diverged=True)  # the best
         raise
-    return _write_picture(folder, pyramid, display)
-
-
-def _write_picture(folder: Path, pyramid: Pyramid, display: Display) -> Path:
-    path = folder / output_folder.PICTURE
-    images.write(path, display.picture(pyramid.image.asnumpy()))
-    return path
+    return results.write_picture(pyramid.image.asnumpy())
 
 
 @contextlib.contextmanager
@@ -167,15 +157,3 @@ def _signals() -> Iterator[list[int]]:
 def _end_before_the_first_step(stopped: list[int]) -> None:
     if stopped:
         raise Interrupted("interrupted before the first step, nothing was written: run the same command again")
-
-
-def _write_config(folder: Path, config: Config, weights_checksum: str, **more: Any) -> None:
-    provenance = {
-        "python": platform.python_version(),
-        "mxnet": load_mxnet().__version__,  # not that of the package, which has other names where it is built for CUDA
-        **{package: metadata.version(package) for package in _PACKAGES},
-        "weights": {"file": Path(config.weights or config.spec.weights_path).name, "sha256": weights_checksum},
-        **more,
-    }
-    with atomic_write(folder / output_folder.CONFIG) as stream:
-        stream.write(configs.dump(config, provenance).encode())

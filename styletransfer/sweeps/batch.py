@@ -82,7 +82,7 @@ def array(plan: Plan, cluster: Cluster, jobs: Sequence[Job], file: str) -> str:
         program=shlex.quote(str(NSTYLE)),
         restarts=str(cluster.restarts),
         interrupted=str(Interrupted.status),
-        picture=output_folder.PICTURE,
+        pictures=" ".join(output_folder.PICTURES),
         config=output_folder.CONFIG,
         diverged=shlex.quote(DIVERGED),
         newest=checkpoints.NAME,

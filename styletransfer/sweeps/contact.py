@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from styletransfer import config as configs
 from styletransfer.pictures import images
+from styletransfer.run.output_folder import finished_picture
 from styletransfer.support.errors import UserError
 from styletransfer.support.files import atomic_write
 from styletransfer.sweeps.plans import CONTACT, Job, Plan
@@ -95,7 +96,8 @@ def contact_sheet(plan: Plan, queue: Queue = None) -> Image.Image:
 
 
 def _result(job: Job, cell: int, queue: Queue) -> Image.Image | None:
-    return _thumbnail(job.folder / "image.png", cell) if state_of(job, queue).name == "done" else None
+    picture = finished_picture(job.folder) if state_of(job, queue).name == "done" else None
+    return _thumbnail(picture, cell) if picture else None
 
 
 def _thumbnail(path: Path, cell: int) -> Image.Image | None:

@@ -152,50 +152,67 @@ def plan(path: str | Path, assignments: Sequence[str] = (), output: str | None =
     UserError
         If the file, or the config of one of its jobs (which is named), is invalid.
     """
+    return plan_of(read_sweep(path), Path(path).stem, f"sweep {path}", assignments, output)
+
+
+def plan_of(sweep: Sweep, name: str, where: str, assignments: Sequence[str] = (), output: str | None = None) -> Plan:
+    """The jobs of a sweep, with validated configs.
+
+    Parameters
+    ----------
+    sweep : Sweep
+    name : str
+        Its name.
+    where : str
+        Where it comes from; error messages open with it.
+    assignments, output
+        As for :func:`plan`.
+
+    Raises
+    ------
+    UserError
+        As :func:`plan`.
+    """
     if output is not None:
         try:
             check_file_name(output)
         except ValueError as error:
             raise UserError(f"--output: {output!r}: {error}") from None
-    sweep = read_sweep(path)
     count = len(sweep.jobs) if sweep.jobs else math.prod(map(len, (sweep.vary or {}).values()))
     if count > _MOST_JOBS:
-        raise UserError(f"sweep {path}: {count:,} jobs, but a sweep may have at most {_MOST_JOBS:,}")
+        raise UserError(f"{where}: {count:,} jobs, but a sweep may have at most {_MOST_JOBS:,}")
     overrides = list(sweep.overrides())
     keys = tuple(dict.fromkeys(itertools.chain.from_iterable(overrides)))
-    _check_folders(path, keys, sweep.common, assignments)
-    _check_effects(path, overrides, keys, sweep.common, assignments)
+    _check_folders(where, keys, sweep.common, assignments)
+    _check_effects(where, overrides, keys, sweep.common, assignments)
 
     values = dict(sweep.base) if isinstance(sweep.base, dict) else configs.read_file(configs.find_input(sweep.base))
     for key, value in sweep.common.items():
-        values = configs.put(values, key.split("."), value, f"sweep {path}: set: {key}")
+        values = configs.put(values, key.split("."), value, f"{where}: set: {key}")
     values = configs.override(values, assignments)
 
-    stem = Path(path).stem
-    folder = Path(output or sweep.output or f"output/sweeps/{names.safe_name(stem)}").expanduser()
+    folder = Path(output or sweep.output or f"output/sweeps/{names.safe_name(name)}").expanduser()
     if folder.exists() and not folder.is_dir():
         raise UserError(f"output: {folder} is a file; name a folder")
     labels = names.labels(overrides, keys)
     readable = (",".join(filter(None, map(names.safe_name, parts))) or "base" for parts in labels)
     jobs = []
-    for name, parts, job in zip(names.unique(readable, overrides, (CONTACT, RESULTS, SLURM)), labels, overrides):
-        where = f"sweep {path}, job {name}"
+    for job_name, parts, job in zip(names.unique(readable, overrides, (CONTACT, RESULTS, SLURM)), labels, overrides):
+        here = f"{where}, job {job_name}"
         changed = values
         for key, value in job.items():
-            changed = configs.put(changed, key.split("."), value, f"{where}: {key}")
-        changed = configs.put(changed, ["output", "folder"], str(folder / name), where)
-        jobs.append(Job(name, folder / name, job, parts, configs.parse(changed, where)))
+            changed = configs.put(changed, key.split("."), value, f"{here}: {key}")
+        changed = configs.put(changed, ["output", "folder"], str(folder / job_name), here)
+        jobs.append(Job(job_name, folder / job_name, job, parts, configs.parse(changed, here)))
     columns = len(list(sweep.vary.values())[-1]) if sweep.vary else None
-    return Plan(stem, folder, keys, columns, tuple(jobs), sweep.cluster)
+    return Plan(name, folder, keys, columns, tuple(jobs), sweep.cluster)
 
 
-def _check_folders(
-    path: str | Path, varying: Iterable[str], common: Mapping[str, Any], assignments: Iterable[str]
-) -> None:
+def _check_folders(where: str, varying: Iterable[str], common: Mapping[str, Any], assignments: Iterable[str]) -> None:
     """Reject `output.folder` for jobs: each job has its own folder."""
     for key in (*varying, *common):
         if key == "output.folder" or (key == "output" and (key in varying or _names_folder(common[key]))):
-            raise UserError(f"sweep {path}: {key}: each job has its own folder; set `output` for that of the sweep")
+            raise UserError(f"{where}: {key}: each job has its own folder; set `output` for that of the sweep")
     for assignment in assignments:
         key, _, text = assignment.partition("=")
         names_it = key == "output" and _names_folder(configs.read_yaml(text, f"--set {assignment}"))
@@ -208,7 +225,7 @@ def _names_folder(output: Any) -> bool:
 
 
 def _check_effects(
-    path: str | Path,
+    where: str,
     overrides: Iterable[Iterable[str]],
     varying: Iterable[str],
     common: Iterable[str],
@@ -216,8 +233,8 @@ def _check_effects(
 ) -> None:
     """Reject keys that would have no effect because their section is set as well."""
     for keys in (common, *overrides):
-        _check_sections(path, keys, keys)
-    _check_sections(path, common, varying)
+        _check_sections(where, keys, keys)
+    _check_sections(where, common, varying)
     for assignment in assignments:
         key = assignment.partition("=")[0]
         for other in varying:
@@ -225,10 +242,10 @@ def _check_effects(
                 raise UserError(f"--set {assignment}: the sweep varies {other}")
 
 
-def _check_sections(path: str | Path, keys: Iterable[str], sections: Iterable[str]) -> None:
+def _check_sections(where: str, keys: Iterable[str], sections: Iterable[str]) -> None:
     for key, section in itertools.product(keys, sections):
         if _is_in(key, section):
-            raise UserError(f"sweep {path}: {key} and all of {section} are set; expected only one of them")
+            raise UserError(f"{where}: {key} and all of {section} are set; expected only one of them")
 
 
 def _is_in(key: str, section: str) -> bool:

@@ -9,12 +9,12 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from styletransfer import config as configs
 from styletransfer.config import Config
 from styletransfer.run import checkpoints
-from styletransfer.run.output_folder import CONFIG, PICTURE
+from styletransfer.run.output_folder import CONFIG, PICTURES, finished_picture
 from styletransfer.support.errors import Diverged, Interrupted, UserError
 from styletransfer.sweeps.command import resumes
 from styletransfer.sweeps.plans import Job, Plan
@@ -67,7 +67,7 @@ def _state_of(job: Job, queue: Queue) -> State:
     if queue is not None and begun:  # it did not write its status
         lost = "exited without a message: killed, or out of memory or time"
         return State("failed", f"{begun} {lost}; last output: {_last_output(job)}")
-    if (job.folder / PICTURE).exists():  # of a run that diverged; its status was not written
+    if finished_picture(job.folder):  # of a run that diverged; its status was not written
         return State("failed", _last_output(job))
     return State("unfinished" if checkpoints.exists(job.folder) else "left")
 
@@ -78,7 +78,7 @@ def _is_finished(folder: Path) -> bool:
         saved = (folder / CONFIG).read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, NotADirectoryError):
         return False
-    return (folder / PICTURE).exists() and saved != "" and DIVERGED not in saved.splitlines()
+    return finished_picture(folder) is not None and saved != "" and DIVERGED not in saved.splitlines()
 
 
 def _status(job: Job) -> int | None:
@@ -181,7 +181,7 @@ def jobs_to_restart(plan: Plan, queue: Queue = None) -> list[Job]:
 def forget(job: Job) -> None:
     """Remove the picture and the checkpoints of a job, so that it restarts, unless another process has it."""
     with contextlib.suppress(OSError), held(job) as log:  # if they cannot be removed, the job will report it
-        for name in (PICTURE, checkpoints.NAME, checkpoints.PREVIOUS) if log else ():
+        for name in (*PICTURES, checkpoints.NAME, checkpoints.PREVIOUS) if log else ():
             (job.folder / name).unlink(missing_ok=True)
 
 
@@ -194,15 +194,9 @@ def _changed_key(job: Job) -> str | None:
             return None
     except OSError:  # its state reports this
         return None
-    kept = _of_a_picture if finished else checkpoints.comparable
+    kept = configs.settings_of_picture if finished else checkpoints.comparable
     values = configs.read_file(path)
     if not values.keys() <= Config.model_fields.keys():  # written by an earlier version
         return "set of keys"
     there = configs.parse(values, f"config {path}")
     return checkpoints.first_difference(kept(there), kept(job.config))
-
-
-def _of_a_picture(config: Config) -> dict[str, Any]:
-    """The settings that affect a finished picture."""
-    writing = {"folder", "save_every", "checkpoint_every"}
-    return config.model_dump(mode="json", exclude={"provenance": True, "memory": True, "output": writing})
