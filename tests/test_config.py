@@ -249,7 +249,7 @@ def test_what_is_no_number_is_refused(keys, schema, value):
     "keys", [keys for keys, schema in NUMBERS if schema["type"] == "integer"], ids=lambda keys: dotted(keys)
 )
 def test_whole_numbers_may_be_written_in_any_way_but_have_no_fraction(keys):
-    ten = 10 if dotted(keys) == "scales" else 1000
+    ten = 10 if dotted(keys) in ("scales", "output.quality") else 1000
     assert parsed(with_key(keys, float(ten))) == parsed(with_key(keys, ten))
     assert "valid integer" in refused(with_key(keys, 10.5))
 
@@ -547,6 +547,8 @@ def values_of(schema):
         return st.sampled_from(schema.get("enum") or [schema["const"]])
     if kind == "null":
         return st.none()
+    if kind == "boolean":
+        return st.booleans()
     if kind == "integer":
         highest = schema.get("maximum", schema.get("exclusiveMaximum", 0) - 1)
         return st.integers(schema["minimum"], highest)
@@ -594,6 +596,12 @@ def valid_configs(draw):
     init = values.setdefault("init", {})
     init["low"], init["high"] = sorted([init.get("low", -20.0), init.get("high", 20.0)])
     init["image"] = draw(FILE_NAMES | AWKWARD_NAMES) if init.get("kind") == "image" else None
+    if values.get("optimizer", {}).get("name") not in ("sgd", "adam"):
+        values.get("optimizer", {}).pop("average", None)
+    output = values.setdefault("output", {})
+    if output.get("format") in ("tiff", "webp"):
+        output["keep_metadata"] = False
+        values["size"], values["shape"] = 512, None
     return values
 
 
@@ -613,6 +621,85 @@ def test_a_dumped_config_holds_every_key_and_no_alias():
     assert yaml.safe_load(text).keys() == SCHEMA["properties"].keys()
     assert yaml.safe_load(text)["provenance"] == {"weights": {"file": "a"}}
     assert "&" not in text and "*" not in text
+
+
+# Of the output.
+
+
+def test_a_format_holds_the_size(tmp_path):
+    assert parsed(with_key(("output", "format"), "webp", {**MINIMAL, "size": 16_383}))
+    said = refused(with_key(("output", "format"), "webp", {**MINIMAL, "size": 16_384}))
+    assert said == "output.format: webp holds at most 16383 pixels a side, not 16384"
+
+
+def test_tiff_has_no_metadata():
+    said = refused({**MINIMAL, "output": {"format": "tiff", "keep_metadata": True}})
+    assert said == "output: keep_metadata goes with png, jpg and webp, not with tiff"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("format", "jpeg", "did you mean 'jpg'?"),
+        ("formt", "jpg", "unknown key 'output.formt'; did you mean 'format'?"),
+        ("quality", 0, "output.quality: 0: "),
+        ("quality", 101, "output.quality: 101: "),
+        ("keep_metadata", 1, "output.keep_metadata: 1: Input should be a valid boolean"),
+        ("keep_metadata", "yes", "output.keep_metadata: 'yes': Input should be a valid boolean"),
+    ],
+)
+def test_mistakes_in_the_output_are_refused(key, value, words):
+    assert words in refused(with_key(("output", key), value))
+
+
+# Configs in pictures.
+
+
+def picture_with(path, text):
+    from PIL import Image
+    from PIL.PngImagePlugin import PngInfo
+
+    texts = PngInfo()
+    if text is not None:
+        texts.add_itxt(configs.PNG_KEY, text)
+    Image.new("RGB", (300, 200)).save(path, pnginfo=texts)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.yaml"])
+def test_a_picture_is_the_config_in_it(tmp_path, name):
+    config = configs.parse({**MINIMAL, "size": 99, "output": {"folder": "there", "denoise": 0.1}, "memory": "8GB"}, "x")
+    picture_with(tmp_path / "a.png", configs.dump_for_picture(config, {"numpy": "1"})).rename(tmp_path / name)
+    values = configs.read_file(tmp_path / name)
+    assert values["provenance"] == {"numpy": "1"}
+    again = configs.parse(values, "x")
+    assert configs.settings_of_picture(again) == configs.settings_of_picture(config)
+    assert again.output.denoise == 0.1 and again.output.folder == "output/mine" and again.memory is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (None, "a PNG without a config in it; expected one that this program has written"),
+        ("size: [", "not valid YAML"),
+        ("no keys", "expected keys and values, found str"),
+        ("size: 3\n" + "#" * 100_000, "larger than 100000 bytes, which no config is"),
+        ("#" * 3_000_000, "config"),
+    ],
+    ids=["none", "broken", "no keys", "long", "hostile"],
+)
+def test_a_picture_without_a_config_is_refused(tmp_path, text, words):
+    assert words in unreadable(picture_with(tmp_path / "a.png", text))
+
+
+def test_a_damaged_picture_is_refused_as_a_config(tmp_path):
+    content = picture_with(tmp_path / "a.png", "size: 3").read_bytes()
+    for length in range(8, 300, 7):
+        path = file_of(tmp_path, content[:length])
+        try:
+            assert configs.read_file(path) == {"size": 3}
+        except UserError as error:
+            assert len(str(error).splitlines()) == 1
 
 
 def test_configs_are_checked_without_mxnet():

@@ -13,7 +13,7 @@ import yaml
 
 from styletransfer.config.problems import first_problem
 from styletransfer.config.schema import Config
-from styletransfer.pictures.metadata import PNG_SIGNATURE, png_text
+from styletransfer.pictures.formats import PNG_SIGNATURE
 from styletransfer.support.errors import UserError, nearest
 from styletransfer.support.project import PROJECT_FOLDER
 
@@ -107,6 +107,8 @@ def read_file(path: str | Path) -> dict[str, Any]:
 
 def _config_in(content: bytes, path: str | Path) -> bytes:
     """The config that a PNG was made with, from its first bytes."""
+    from styletransfer.pictures.metadata import png_text
+
     try:
         text = png_text(content, PNG_KEY)
     except ValueError as error:

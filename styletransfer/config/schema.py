@@ -14,7 +14,7 @@ from pydantic_core import PydanticKnownError
 import models
 from models.spec import ModelSpec
 from styletransfer.config.normalizations import NORMALIZATIONS
-from styletransfer.pictures.images import FORMATS, JPEG_QUALITY
+from styletransfer.pictures.formats import FORMATS, JPEG_QUALITY
 from styletransfer.pictures.pixels import SPACES
 from styletransfer.support.byte_sizes import parse_size
 

@@ -101,13 +101,14 @@ class Guard:
         """
         image[:] = self._kept["image"]
         state = {name[len(_OPTIMIZER) :]: value for name, value in self._kept.items() if name.startswith(_OPTIMIZER)}
-        optimizer.roll_back(state, STEP_FACTOR)
         if self._rollbacks >= MAX_ROLLBACKS:
+            optimizer.roll_back(state, 1.0)  # its result is the best one too
             raise Diverged(
                 f"step {step}: {problem}; {MAX_ROLLBACKS} rollbacks with smaller steps did not help; "
                 f"try a smaller {optimizer.step_key}"
             )
         self._rollbacks += 1
+        optimizer.roll_back(state, STEP_FACTOR)
         return (
             f"step {step}: {problem}; rolled back to step {self._kept['step']} with steps {STEP_FACTOR:g} times "
             f"as long ({self._rollbacks} of {MAX_ROLLBACKS})"

@@ -19,6 +19,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
 
 from styletransfer.pictures import profiles
+from styletransfer.pictures.formats import JPEG_QUALITY
 from styletransfer.support.errors import UserError
 from styletransfer.support.files import atomic_write
 
@@ -28,9 +29,6 @@ Picture = NDArray[np.floating]
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
 _ORIENTED_ON_LOAD = ("PNG", "TIFF")  # orientation stored after the pixels, or applied by Pillow itself
 _WHITE_16_BIT = 65535.0
-# The formats that are written, by the suffixes of their files, with the longest sides that they can have in pixels.
-FORMATS = {"png": 2**31 - 1, "jpg": 65_500, "webp": 16_383, "tiff": 2**31 - 1}
-JPEG_QUALITY = 95
 
 
 def read(path: str | os.PathLike[str]) -> Picture:

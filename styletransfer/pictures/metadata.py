@@ -12,7 +12,6 @@ from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngImageFile
 
 LOGGER = logging.getLogger(__name__)
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 _BASE, _IFD = ExifTags.Base, ExifTags.IFD
 # What is true of the result as well; not its orientation, size, resolution and thumbnail.

@@ -9,13 +9,13 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from styletransfer.pictures import images
+from styletransfer.pictures.formats import FORMATS
 from styletransfer.run import checkpoints
 from styletransfer.support.errors import UserError
 from styletransfer.support.files import atomic_write, remove_unfinished
 
 # The result, of which a folder holds one at most.
-_PICTURES = {kind: f"image.{kind}" for kind in images.FORMATS}
+_PICTURES = {kind: f"image.{kind}" for kind in FORMATS}
 PICTURES = tuple(_PICTURES.values())
 CONFIG = "config.yaml"
 STEPS = "steps"
