@@ -184,6 +184,48 @@ def test_noise_is_removed_from_what_is_saved_and_not_from_what_is_trained(tmp_pa
         assert smooth < 0.7 * rough
 
 
+# Formats, configs in pictures, and EXIF.
+
+
+@pytest.mark.parametrize(("name", "kind"), [("jpg", "JPEG"), ("webp", "WEBP"), ("tiff", "TIFF")])
+def test_the_result_may_have_another_format(tmp_path, capsys, name, kind):
+    folder = made(tmp_path / "run", f"output.format={name}", "output.save_every=0")
+    assert capsys.readouterr().out == f"{folder / 'image'}.{name}\n"
+    assert [path.name for path in folder.glob("image.*")] == [f"image.{name}"]
+    with Image.open(folder / f"image.{name}") as picture:
+        assert picture.format == kind and picture.size == (48, 34)
+    assert main(command(folder)) == 2
+    assert "holds a finished picture" in capsys.readouterr().err
+    made(folder, "--force")
+    assert [path.name for path in folder.glob("image.*")] == ["image.png"]
+
+
+def test_a_run_in_another_format_goes_on(tmp_path):
+    settings = ("output.format=tiff", "output.save_every=0", "optimizer={name: adam, learning_rate: 3, average: 0.8}")
+    whole = made(tmp_path / "whole", "stop.max_iterations=12", *settings)
+    parts = made(tmp_path / "parts", "stop.max_iterations=7", "output.checkpoint_every=6", *settings)
+    made(parts, "--resume", "--force", "stop.max_iterations=12", *settings)
+    assert curves.first_difference(curve_of(parts), curve_of(whole), relative=0.0) is None
+    assert (parts / "image.tiff").read_bytes() == (whole / "image.tiff").read_bytes()
+
+
+def test_the_picture_runs_again_as_its_own_config(finished, tmp_path):
+    assert main(["--config", str(finished / "image.png"), "--output", str(tmp_path / "again")]) == 0
+    assert_same_run(finished, tmp_path / "again")
+
+
+def test_the_photographs_exif_is_only_copied_where_asked_for(tmp_path):
+    exif = Image.Exif()
+    exif[0x10F], exif[0x112] = "maker", 6
+    with Image.open("photo.png") as picture:
+        picture.save(tmp_path / "photo.png", exif=exif)
+    settings = (f"content.image={tmp_path / 'photo.png'}", "output.save_every=0")
+    for kept, expected in (("false", {}), ("true", {0x10F: "maker"})):
+        folder = made(tmp_path / kept, f"output.keep_metadata={kept}", *settings)
+        with Image.open(folder / "image.png") as picture:
+            assert dict(picture.getexif()) == expected and picture.size == (34, 48)  # turned
+
+
 # Overwriting.
 
 

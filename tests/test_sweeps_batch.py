@@ -222,7 +222,14 @@ def test_a_job_is_run_as_on_this_machine(tmp_path, output):
 
 
 @pytest.mark.parametrize(
-    "left", [(), ("checkpoint.npz",), ("checkpoint.previous.npz",), ("checkpoint.npz", "image.png")]
+    "left",
+    [
+        (),
+        ("checkpoint.npz",),
+        ("checkpoint.previous.npz",),
+        ("checkpoint.npz", "image.png"),
+        ("checkpoint.npz", "image.tiff"),
+    ],
 )
 def test_its_options_are_those_of_a_job_on_this_machine(tmp_path, left):
     task = Task(tmp_path)
