@@ -39,7 +39,7 @@ class Valley:
     def __call__(self, image):
         gradient = self.curvatures * image
         return Evaluation(
-            Losses({"content.valley": 0.5 * float((gradient * image).sum().asscalar())}, 0.0), gradient, None
+            Losses({("content", "valley"): 0.5 * float((gradient * image).sum().asscalar())}, 0.0), gradient, None
         )
 
 

@@ -192,7 +192,7 @@ def valley(image):
     """An ill-conditioned sum of c x^2 / 2 + x^4 / 100, with 0.1 x^2 / 2 as TV; computed in float64."""
     x = image.asnumpy().astype(np.float64)
     steepness = np.geomspace(0.1, 100.0, x.size).reshape(x.shape)
-    losses = Losses({"content.valley": float(np.sum(steepness * x**2 / 2 + x**4 / 100))}, float(np.sum(x**2)) / 20)
+    losses = Losses({("content", "valley"): float(np.sum(steepness * x**2 / 2 + x**4 / 100))}, float(np.sum(x**2)) / 20)
     return Evaluation(losses, to_mx(steepness * x + x**3 / 25), to_mx(x / 10))
 
 
@@ -387,7 +387,7 @@ def test_a_full_step_near_the_lowest_total_is_accepted():
         def evaluate(image):
             found = Quadratic(1.0)(image)
             higher = 100.0 if (image.asnumpy() == START.astype(np.float32)).all() else 100.0 * (1 + rise)
-            return Evaluation(Losses({"content.rounded": higher}, 0.0), found.gradient, None)
+            return Evaluation(Losses({("content", "rounded"): higher}, 0.0), found.gradient, None)
 
         return evaluate
 

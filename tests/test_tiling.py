@@ -256,7 +256,7 @@ def test_a_second_evaluation_is_independent_of_the_first():
         {"relu2_2": mx.nd.zeros((1, 48, 75, 85))},
         {"relu1_1": mx.nd.zeros((16, 16)), "relu3_1": mx.nd.zeros((64, 64))},
     )
-    coefficients = {"content.relu2_2": 1e-3, "style.relu1_1": 1e-9, "style.relu3_1": 1e-9}
+    coefficients = {("content", "relu2_2"): 1e-3, ("style", "relu1_1"): 1e-9, ("style", "relu3_1"): 1e-9}
     losses = NetworkLosses(source, targets, coefficients, 150, 170)
     image = mx.nd.array(pixels.from_picture(random_picture(150, 170, 0), "rgb255"))
     first, gradient = losses(image), losses.gradient.asnumpy()

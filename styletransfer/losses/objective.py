@@ -20,16 +20,18 @@ from styletransfer.network.executor import Heads, Source, TiledNetwork, part_of
 from styletransfer.network.precision import FLOAT32, cast
 from styletransfer.network.tiling import Section, Tile
 
+GroupedLayer = tuple[str, str]  # the group, content or style, and the name of one of its layers
+
 
 @dataclass(frozen=True)
 class Losses:
-    """The weighted losses of one image; the name of a layer's loss is ``content.relu4_2`` or ``style.relu1_1``."""
+    """The weighted losses of one image: those of the layers of both groups, and that of the total variation."""
 
-    layers: Mapping[str, float]
+    layers: Mapping[GroupedLayer, float]
     tv: float
 
-    def _sum(self, group: str) -> float:
-        return sum(value for name, value in self.layers.items() if name.startswith(group + "."))
+    def _sum(self, wanted: str) -> float:
+        return sum(value for (group, _), value in self.layers.items() if group == wanted)
 
     @property
     def content(self) -> float:
@@ -107,21 +109,21 @@ class Objective:
             ("content", targets.content, weights.content, weights.content_layers, normalization.content),
             ("style", targets.style, weights.style, weights.style_layers, normalization.style),
         )
-        self._coefficients: dict[str, float] = {}  # the whole factor between a raw loss and its place in the total
+        self._coefficients: dict[GroupedLayer, float] = {}  # the factor between a raw loss and its place in the total
         for group, found, weight, layers, factor in groups:
             whole = sum(layers.values()) if normalization.relative else 1.0
             for layer, target in found.items():
                 channels, *positions = spec.output_shape(layer, height, width)
                 facts = LayerFacts(channels, positions[0] * positions[1], height * width, squared_norm(target))
-                self._coefficients[f"{group}.{layer}"] = weight * (layers[layer] / whole) * factor(facts)
-        scaled = {name: value * self._gain for name, value in self._coefficients.items()}
+                self._coefficients[group, layer] = weight * (layers[layer] / whole) * factor(facts)
+        scaled = {key: value * self._gain for key, value in self._coefficients.items()}
         self._losses = NetworkLosses(source, targets, scaled, height, width)
         self._tv = tv
         self._tv_weight = weights.tv / tv_unit
 
     @property
-    def loss_names(self) -> list[str]:
-        """The layers' losses, ``content.<layer>`` and ``style.<layer>``, in order."""
+    def grouped_layers(self) -> list[GroupedLayer]:
+        """The layers that have a loss, in order."""
         return list(self._coefficients)
 
     def __call__(self, image: Array) -> Evaluation:
@@ -131,7 +133,7 @@ class Objective:
         if self._tv is not None:
             tv_energy, tv_gradient = self._tv.energy_and_gradient(image)
             tv_energy, tv_gradient = tv_energy * self._tv_weight, tv_gradient * (self._tv_weight * self._gain)
-        layers = {name: coefficient * float(raw[name]) for name, coefficient in self._coefficients.items()}
+        layers = {key: coefficient * float(raw[key]) for key, coefficient in self._coefficients.items()}
         return Evaluation(Losses(layers, tv_energy), self._losses.gradient, tv_gradient, self._gain)
 
 
@@ -146,7 +148,7 @@ class NetworkLosses:
     source : Source
     targets : Targets
     coefficients : dict of floats
-        For every loss, ``content.<layer>`` or ``style.<layer>``, its factor in the sum whose gradient is wanted.
+        For every layer of both groups, the factor of its loss in the sum whose gradient is wanted.
     height, width : int
         The image's.
 
@@ -157,12 +159,12 @@ class NetworkLosses:
     """
 
     def __init__(
-        self, source: Source, targets: Targets, coefficients: Mapping[str, float], height: int, width: int
+        self, source: Source, targets: Targets, coefficients: Mapping[GroupedLayer, float], height: int, width: int
     ) -> None:
         mx, context = load_mxnet(), source.context
 
         def heads_of(group: str, layers: Iterable[str]) -> dict[str, Array]:
-            return {layer: mx.nd.array([coefficients[f"{group}.{layer}"]], ctx=context) for layer in layers}
+            return {layer: mx.nd.array([coefficients[group, layer]], ctx=context) for layer in layers}
 
         self._source = source
         self._sections = source.sections([*targets.style, *targets.content], height, width)
@@ -174,15 +176,15 @@ class NetworkLosses:
         self._content_coefficients = heads_of("content", targets.content)
         self.gradient: Array = mx.nd.zeros((1, 3, height, width), ctx=context)
 
-    def __call__(self, image: Array) -> dict[str, float]:
-        """The raw losses of an image, by name; `gradient` is filled."""
+    def __call__(self, image: Array) -> dict[GroupedLayer, float]:
+        """The raw losses of an image; `gradient` is filled."""
         given, content = self._forward(image)
         style = {layer: float(value.asscalar()) for layer, value in self._style.forward().items()}
         self._style.backward(list(self._style_coefficients.values()))
         self._backward(given)
         return {
-            **{f"content.{layer}": value for layer, value in content.items()},
-            **{f"style.{layer}": value for layer, value in style.items()},
+            **{("content", layer): value for layer, value in content.items()},
+            **{("style", layer): value for layer, value in style.items()},
         }
 
     def _forward(self, image: Array) -> tuple[list[Array], dict[str, float]]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from models import runtime
 from models.spec import ModelSpec
 from styletransfer.config import Config, Init, OptimizerSettings, Output
-from styletransfer.losses.objective import Weights
+from styletransfer.losses.objective import GroupedLayer, Weights
 from styletransfer.network.tiling import Section, sections, smallest_tile
 from styletransfer.run import memory, picture_sizes
 from styletransfer.run.picture_sizes import Sizes
@@ -141,11 +141,11 @@ class RunPlan:
         return list(self.loss_weights.style_layers)
 
     @property
-    def loss_names(self) -> list[str]:
-        """``content.<layer>`` and ``style.<layer>``, in the order of the objective's."""
+    def grouped_layers(self) -> list[GroupedLayer]:
+        """The layers that have a loss, in the order of the objective's."""
         return [
-            *(f"content.{layer}" for layer in self.content_layers),
-            *(f"style.{layer}" for layer in self.style_layers),
+            *(("content", layer) for layer in self.content_layers),
+            *(("style", layer) for layer in self.style_layers),
         ]
 
     @property

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from styletransfer.run import curves
+from styletransfer.run.curves import Column
 from styletransfer.support.errors import UserError
 from styletransfer.support.files import atomic_write
 from styletransfer.sweeps.plans import RESULTS, Job, Plan
@@ -53,7 +54,7 @@ def failures(plan: Plan, queue: Queue = None) -> list[str]:
     return [sentence(job, queue) for job in plan.jobs if state_of(job, queue).name == "failed"]
 
 
-def _final(job: Job) -> dict[str, float]:
+def _final(job: Job) -> dict[Column, float]:
     """The last row of a job's curve, by column; empty if there is none."""
     try:
         curve = curves.read(job.folder / "curve.csv")
