@@ -11,7 +11,7 @@ from helpers import random_picture
 
 from styletransfer import config as configs
 from styletransfer.pictures import images
-from styletransfer.run import curves
+from styletransfer.run import curves, inputs
 from styletransfer.sweeps import plans
 
 BASE = {"content": {"image": "photo.png"}, "style": {"images": "painting.png"}, "size": 40}
@@ -39,7 +39,9 @@ def finish(job, status=0, said="", total=0.5):
     job.folder.mkdir(parents=True, exist_ok=True)
     if status in (0, 3):
         images.write(job.folder / "image.png", random_picture(30, 40, seed=3))
-        (job.folder / "config.yaml").write_text(configs.dump(job.config, {"diverged": True} if status == 3 else {}))
+        checksums = {"inputs": inputs.checksums(inputs.files_of(job.config))}
+        (job.folder / "config.yaml").write_text(configs.dump(job.config, checksums))
+        (job.folder / "run.status").write_text("diverged\n" if status == 3 else "done\n")
         row = {"step": 2, "total": total, "content": 0.1, "style": 0.3, "tv": 0.1, "seconds": 1.5}
         curves.write(job.folder / "curve.csv", _COLUMNS, [row])
     (job.folder / "job.log").write_text(f"VGG-slim, 40 x 30 pixels\n{said}\n")

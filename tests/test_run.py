@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import pty
 import re
@@ -115,7 +116,8 @@ def finished(studio, tmp_path_factory):
 def test_the_output_folder_holds_what_it_should(finished):
     pictures = [f"steps/{step:06d}.jpg" for step in range(7, STEPS + 1, 7)]
     found = sorted(str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file())
-    assert found == sorted(["image.png", "curve.csv", "curve.png", "config.yaml", *pictures])
+    assert found == sorted(["image.png", "curve.csv", "curve.png", "config.yaml", "run.status", *pictures])
+    assert (finished / "run.status").read_text() == "done\n"
     for name, kind in (("image.png", "PNG"), ("curve.png", "PNG"), (pictures[0], "JPEG")):
         with Image.open(finished / name) as picture:
             assert picture.format == kind and (name == "curve.png" or picture.size == (48, 34))
@@ -159,6 +161,10 @@ def test_the_saved_config_says_how_it_was_made(finished):
     assert provenance["weights"]["file"] == "random.params" and re.fullmatch(
         "[0-9a-f]{64}", provenance["weights"]["sha256"]
     )
+    assert provenance["inputs"] == {
+        key: hashlib.sha256(Path(name).read_bytes()).hexdigest()
+        for key, name in {"content.image": "photo.png", "style.images painting.jpg": "painting.jpg"}.items()
+    }
 
 
 def test_the_saved_config_runs_again_and_gives_the_same(finished, tmp_path):
@@ -559,12 +565,12 @@ def test_where_a_run_diverges_the_picture_is_written_last(tmp_path, monkeypatch)
 
     def written(path, picture):
         if path == folder / "image.png":
-            found.append(curve_of(folder).column("step")[-1])
+            found.append((curve_of(folder).column("step")[-1], (folder / "run.status").read_text()))
         write(path, picture)
 
     monkeypatch.setattr(images, "write", written)
     assert main(command(folder, "optimizer.learning_rate=1e9", "stop.max_iterations=30")) == 3
-    assert found == [6]
+    assert found == [(6, "diverged\n")]
 
 
 TOO_LARGE = ("optimizer.learning_rate=30", "stop.max_iterations=30")

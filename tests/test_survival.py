@@ -280,7 +280,9 @@ def test_an_extended_run_that_is_killed_does_not_look_finished(whole, tmp_path):
     longer = f"stop.max_iterations={STEPS + 5}"
     killed_at(folder, "checkpoint.npz", 1, False, longer, "--resume", "--force")
     assert not (folder / "image.png").exists() and not (folder / "curve.png").exists()
+    assert (folder / "run.status").read_text() == "unfinished\n"
     assert main(command(folder, longer, "--resume")) == 0
+    assert output_folder.is_done(folder)
     assert_same_run(folder, whole(longer))
 
 

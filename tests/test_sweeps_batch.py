@@ -251,21 +251,21 @@ def test_the_exit_status_is_written_as_on_this_machine(tmp_path, behaviour, code
 
 @pytest.mark.parametrize("ended", [0, 3])
 @pytest.mark.parametrize("status", [None, 0, 75, -15, 2, 3, -9])
-@pytest.mark.parametrize("config", ["whole", "emptied", "absent"])
-def test_finished_jobs_are_skipped(tmp_path, ended, status, config):
+@pytest.mark.parametrize("end", ["whole", "emptied", "unfinished", "absent"])
+def test_finished_jobs_are_skipped(tmp_path, ended, status, end):
     task = Task(tmp_path)
     finish(task.job, ended)
     (task.job.folder / "job.status").write_text("" if status is None else f"{status}\n")
-    if config == "emptied":
-        (task.job.folder / "config.yaml").write_text("")
-    elif config == "absent":
-        (task.job.folder / "config.yaml").unlink()
+    if end == "absent":
+        (task.job.folder / "run.status").unlink()
+    elif end != "whole":
+        (task.job.folder / "run.status").write_text("" if end == "emptied" else f"{end}\n")
     if state_of(task.job).name == "done":
         assert task.run("") == (0, "seed=2: already done\n") and not (tmp_path / "arguments").exists()
-        assert (ended, config) == (0, "whole")
+        assert (ended, end) == (0, "whole")
     else:  # a run that diverged leaves a picture too
         assert task.run("") == (0, "") and task.arguments()[2:] == ["--force"]
-        assert (ended, config) != (0, "whole")
+        assert (ended, end) != (0, "whole")
 
 
 def test_a_job_that_runs_elsewhere_is_left_alone(tmp_path):
@@ -347,7 +347,7 @@ def test_a_warning_saves_the_state_and_requeues_the_job(tmp_path, fake_slurm):  
     assert [arguments for _, arguments in fake_slurm.calls("scontrol")] == ["requeue 12_1"]
     assert task.status() == "75\n" and task.log().splitlines()[-2:] == ["saved", "state saved; requeueing"]
     (task.job.folder / "checkpoint.npz").touch()
-    assert task.run("echo 1 | tee out/seed=2/config.yaml > out/seed=2/image.png", SLURM_RESTART_COUNT="1") == (0, "")
+    assert task.run("echo done > out/seed=2/run.status; touch out/seed=2/image.png", SLURM_RESTART_COUNT="1") == (0, "")
     assert task.arguments()[2:] == ["--resume"] and "restart 1" in task.log() and state_of(task.job, {}).name == "done"
 
 

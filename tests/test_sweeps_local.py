@@ -96,7 +96,7 @@ def test_an_unusable_folder_fails_only_its_job(monkeypatch):
     assert [line.partition(" ")[2] for line in said] == [
         "seed=1: left",
         f"seed=2: failed: {taken.folder}: File exists",
-        f"seed=3: failed: {endless.folder}/config.yaml: Too many levels of symbolic links",
+        f"seed=3: failed: {endless.folder}/run.status: Too many levels of symbolic links",
         f"seed=4: failed: {gone.folder}/job.status: No such file or directory",
     ]
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import fcntl
+from pathlib import Path
 
 import pytest
+from helpers import random_parameters, random_picture
 from sweeping import finish, planned, studio  # noqa: F401
 
+from styletransfer import config as configs
+from styletransfer import weights
+from styletransfer.pictures import images
+from styletransfer.run import inputs
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps import command, local, reports
 from styletransfer.sweeps.states import State, check_settings, forget, jobs_to_restart, state_of
@@ -128,8 +134,89 @@ def test_a_run_that_diverged_is_never_done():
     (job.folder / "job.status").unlink()  # nobody was there to write it, or the next run was killed as it began
     assert state_of(job) == state_of(job, {}) == State("failed", "step 3: the loss is no finite number")
     assert command.command_of(job)[4:] == ["--force"]
-    (job.folder / "config.yaml").write_text("")  # a run that begins empties it first
+    (job.folder / "run.status").write_text("unfinished\n")  # a run that begins writes this first
     assert state_of(job).name == "failed"
+
+
+def test_a_picture_without_a_status_is_not_done():
+    (job,) = planned(jobs=[{}]).jobs
+    finish(job)
+    (job.folder / "run.status").unlink()
+    reason = "the picture is of an earlier version, without run.status"
+    assert state_of(job) == State("failed", reason)
+    with pytest.raises(UserError, match=f"^job base: .*: {reason}; restart such jobs with --force"):
+        check_settings(planned(jobs=[{}]))
+    assert jobs_to_restart(planned(jobs=[{}])) == [job]
+    forget(job)
+    check_settings(planned(jobs=[{}]))
+
+
+FILES = {"photo.png": "content.image", "painting.png": "style.images painting.png", "start.png": "init.image"}
+
+
+@pytest.mark.parametrize("done", [True, False])
+@pytest.mark.parametrize("name", FILES)
+def test_a_replaced_input_is_noticed(name, done):
+    images.write("start.png", random_picture(30, 40, seed=4))
+    images.write("other.png", random_picture(30, 40, seed=5))
+    init = {"kind": "image", "image": "start.png"}
+    plan = planned(jobs=[{"init": init, "seed": 1}, {**OTHER_FILES, "seed": 2}, {"init": init, "seed": 3}])
+    replaced, other, _ = plan.jobs
+    for job in (replaced, other):
+        finish(job)
+        if not done:
+            (job.folder / "image.png").unlink()
+            (job.folder / "checkpoint.npz").touch()
+    before = Path(name).read_bytes()
+    Path(name).write_bytes(before)  # another file with the same contents
+    check_settings(plan)
+    images.write(name, random_picture(30, 40, seed=6))
+    with pytest.raises(UserError) as caught:
+        check_settings(plan)
+    assert str(caught.value) == (
+        f"job {replaced.name}: {FILES[name]}: the file is no longer the one that the run in {replaced.folder} "
+        "was made from; restart such jobs with --force, or choose another output"
+    )
+    assert jobs_to_restart(plan) == [replaced]
+    Path(name).unlink()  # nothing to compare with
+    check_settings(plan)
+    Path(name).write_bytes(before)
+    check_settings(plan)
+    images.write(name, random_picture(30, 40, seed=6))
+    forget(replaced)
+    check_settings(plan)
+
+
+OTHER_FILES = {"content.image": "other.png", "style.images": "other.png"}
+
+
+def test_replaced_weights_are_noticed():
+    weights.save("mine.params", random_parameters("vgg_slim"))
+    plan = planned(jobs=[{"weights": "mine.params"}, {}])
+    for job in plan.jobs:
+        finish(job)
+    Path("mine.params").write_bytes(b"others")
+    with pytest.raises(UserError, match=r"^job mine: weights: the file is no longer the one"):
+        check_settings(plan)
+    assert jobs_to_restart(plan) == [plan.jobs[0]]
+
+
+def test_a_run_that_did_not_record_its_inputs_is_not_compared():
+    (job,) = planned(jobs=[{}]).jobs
+    finish(job)
+    (job.folder / "config.yaml").write_text(configs.dump(job.config, {"weights": "damaged", "inputs": None}))
+    images.write("photo.png", random_picture(30, 40, seed=6))
+    check_settings(planned(jobs=[{}]))
+
+
+def test_every_input_is_read_once(monkeypatch):
+    plan = planned(vary={"seed": [1, 2, 3]})
+    for job in plan.jobs:
+        finish(job)
+    read, checksum = [], inputs.checksum
+    monkeypatch.setattr(inputs, "checksum", lambda path: read.append(path.name) or checksum(path))
+    check_settings(plan)
+    assert sorted(read) == ["painting.png", "photo.png", "vgg_slim.params"]
 
 
 @pytest.mark.parametrize("status", [None, 0, 75, 2, 3, -9])
@@ -144,7 +231,7 @@ def test_a_job_with_an_unreadable_folder_has_failed():
     job, other = planned(vary={"seed": [0, 1]}).jobs
     finish(other)
     job.folder.symlink_to("x" * 300)
-    assert state_of(job) == State("failed", f"{job.folder}/config.yaml: File name too long")
+    assert state_of(job) == State("failed", f"{job.folder}/run.status: File name too long")
     assert jobs_to_restart(planned(vary={"seed": [0, 1]})) == [job]
     forget(job)
     check_settings(planned(vary={"seed": [0, 1]}))

@@ -47,7 +47,7 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="restart the jobs that failed, or whose settings have changed since they were started",
+        help="restart the jobs that failed, or whose settings or input files have changed since",
     )
     parser.add_argument(
         "--cluster", choices=["slurm"], help="submit the jobs to a cluster instead of running them here"

@@ -248,7 +248,7 @@ class Config(_Section):
         description="memory limit, such as 8GB (10^9 bytes each) or 8GiB (2^30); null: what is free",
     )
     provenance: dict[str, Any] | None = Field(
-        None, description="versions and weights, noted in saved configs; ignored when read"
+        None, description="versions and checksums of the input files, noted in saved configs; ignored when read"
     )
 
     @model_validator(mode="after")

@@ -24,7 +24,6 @@ from styletransfer.sweeps import names
 from styletransfer.sweeps.cluster import Cluster
 from styletransfer.sweeps.command import NSTYLE
 from styletransfer.sweeps.plans import CONTACT, RESULTS, SLURM, Job, Plan
-from styletransfer.sweeps.states import DIVERGED
 
 SUBMIT = PROJECT_FOLDER / "scripts" / "submit.py"
 _TEMPLATES = Path(__file__).parent
@@ -83,8 +82,8 @@ def array(plan: Plan, cluster: Cluster, jobs: Sequence[Job], file: str) -> str:
         restarts=str(cluster.restarts),
         interrupted=str(Interrupted.status),
         picture=output_folder.PICTURE,
-        config=output_folder.CONFIG,
-        diverged=shlex.quote(DIVERGED),
+        status=output_folder.STATUS,
+        done=output_folder.DONE,
         newest=checkpoints.NAME,
         previous=checkpoints.PREVIOUS,
         setup=_setup(cluster),
