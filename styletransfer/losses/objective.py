@@ -18,7 +18,7 @@ from styletransfer.losses.total_variation import TotalVariation
 from styletransfer.network.arithmetic import squared_norm
 from styletransfer.network.executor import Heads, Source, TiledNetwork, part_of
 from styletransfer.network.precision import FLOAT32, cast
-from styletransfer.network.tiling import Section, Tile
+from styletransfer.network.tiling import Segment, Tile
 
 GroupedLayer = tuple[str, str]  # the group, content or style, and the name of one of its layers
 
@@ -167,8 +167,8 @@ class NetworkLosses:
             return {layer: mx.nd.array([coefficients[group, layer]], ctx=context) for layer in layers}
 
         self._source = source
-        self._sections = source.sections([*targets.style, *targets.content], height, width)
-        self._whole: _SectionLosses | None = None  # the last section, which stays bound where it has one tile
+        self._segments = source.segments([*targets.style, *targets.content], height, width)
+        self._whole: _SegmentLosses | None = None  # the last segment, which stays bound where it has one tile
         self._grams = {layer: mx.nd.zeros(target.shape, ctx=context) for layer, target in targets.style.items()}
         self._style = SquaredDistances(self._grams, targets.style, context)
         self._style_coefficients = heads_of("style", targets.style)
@@ -188,23 +188,23 @@ class NetworkLosses:
         }
 
     def _forward(self, image: Array) -> tuple[list[Array], dict[str, float]]:
-        """Sum up the Gram matrices over all tiles; what each section was given, and the content losses."""
+        """Sum up the Gram matrices over all tiles; what each segment was given, and the content losses."""
         mx = load_mxnet()
         for gram in self._grams.values():
             gram[:] = 0
         content = dict.fromkeys(self._content_targets, 0.0)
         given = [image]
-        for section in self._sections:
-            here = self._bound(section, trainable=section.whole)
-            handed_on = mx.nd.zeros(here.network.shape(section.cut), ctx=self._source.context) if section.cut else None
-            for tile in section.tiling:
+        for segment in self._segments:
+            here = self._bound(segment, trainable=segment.whole)
+            handed_on = mx.nd.zeros(here.network.shape(segment.cut), ctx=self._source.context) if segment.cut else None
+            for tile in segment.tiling:
                 here.network.forward(given[-1], tile)
                 here.add_grams(tile, self._grams)
                 here.add_content_losses(tile, content)
-                if section.cut:
-                    here.network.keep(handed_on, section.cut, tile)
+                if segment.cut:
+                    here.network.keep(handed_on, segment.cut, tile)
             del here  # its memory is needed
-            if section.cut:
+            if segment.cut:
                 given.append(handed_on)
                 release_memory()
         return given, content
@@ -212,51 +212,51 @@ class NetworkLosses:
     def _backward(self, given: list[Array]) -> None:
         """Go back through all tiles with the head gradients of content and style, and fill `gradient`."""
         mx = load_mxnet()
-        above: Array = None  # the gradient of what the section handed on
-        for section in reversed(self._sections):
+        above: Array = None  # the gradient of what the segment handed on
+        for segment in reversed(self._segments):
             values = given.pop()
-            here = self._bound(section, trainable=True)
+            here = self._bound(segment, trainable=True)
             gradient = mx.nd.zeros(values.shape, ctx=self._source.context) if given else self.gradient
-            for tile in section.tiling:
-                if not section.whole:  # of the whole, features and content losses are still those of the way forward
+            for tile in segment.tiling:
+                if not segment.whole:  # of the whole, features and content losses are still those of the way forward
                     here.network.forward(values, tile)
                 heads = here.content_heads(tile)
-                if section.cut:
-                    head = part_of(above, *here.network.seen(section.cut, tile))
-                    if section.cut in heads:
-                        head = head + cast(heads[section.cut], FLOAT32)
-                    heads = {**heads, section.cut: head}
+                if segment.cut:
+                    head = part_of(above, *here.network.seen(segment.cut, tile))
+                    if segment.cut in heads:
+                        head = head + cast(heads[segment.cut], FLOAT32)
+                    heads = {**heads, segment.cut: head}
                 here.network.backward(Heads(heads, self._style.gradients), tile, gradient)
             del here
             above = gradient
-            if len(self._sections) > 1:
+            if len(self._segments) > 1:
                 self._whole = None
                 release_memory()
 
-    def _bound(self, section: Section, trainable: bool) -> _SectionLosses:
-        """A section and its losses; only one takes memory at a time."""
-        if section.whole and self._whole is not None:
+    def _bound(self, segment: Segment, trainable: bool) -> _SegmentLosses:
+        """A segment and its losses; only one takes memory at a time."""
+        if segment.whole and self._whole is not None:
             return self._whole
-        content = [layer for layer in section.layers if layer in self._content_targets]
-        style = [layer for layer in section.layers if layer in self._grams]
-        by_features = [layer for layer in section.outputs if layer in content or layer == section.cut]
-        network = self._source.bind(section, trainable, by_features, style)
+        content = [layer for layer in segment.layers if layer in self._content_targets]
+        style = [layer for layer in segment.layers if layer in self._grams]
+        by_features = [layer for layer in segment.outputs if layer in content or layer == segment.cut]
+        network = self._source.bind(segment, trainable, by_features, style)
         targets = {layer: self._content_targets[layer] for layer in content}
-        bound = _SectionLosses(network, style, targets, self._content_coefficients, self._source.context)
-        if section.whole:
+        bound = _SegmentLosses(network, style, targets, self._content_coefficients, self._source.context)
+        if segment.whole:
             self._whole = bound
         return bound
 
 
-class _SectionLosses:
-    """A section of the network, bound, with the Gram matrices and content losses of its layers.
+class _SegmentLosses:
+    """A segment of the network, bound, with the Gram matrices and content losses of its layers.
 
     Parameters
     ----------
     network : TiledNetwork
     style : names of the layers whose Gram matrices are wanted
     targets : dict of arrays
-        The features of the whole content picture, for the section's content layers.
+        The features of the whole content picture, for the segment's content layers.
     coefficients : dict of arrays (1,)
         The factor of every content layer's loss.
     context : mxnet Context
@@ -272,7 +272,7 @@ class _SectionLosses:
     ) -> None:
         mx = load_mxnet()
         self.network = network
-        self._tiled = not network.section.tiling.whole
+        self._tiled = not network.segment.tiling.whole
         self._grams = Grams(network.features, style, context, parted=self._tiled)
         self._targets = self._in_window = targets
         features = {layer: network.features[layer] for layer in targets}
@@ -300,7 +300,7 @@ class _SectionLosses:
         if self._tiled:
             for layer, target in self._targets.items():
                 part_of(target, *self.network.seen(layer, tile)).copyto(self._in_window[layer])
-        if not self.network.section.whole:  # of the whole, the losses are still those of these features
+        if not self.network.segment.whole:  # of the whole, the losses are still those of these features
             self._content.forward()
         self._content.backward(self._coefficients)
         return self._content.gradients

@@ -69,27 +69,27 @@ def _seen(
     grams = {layer: mx.nd.zeros((number, number), ctx=context) for layer, number in channels.items()}
     features: dict[str, Array] = {}
     given = picture
-    for section in source.sections([*style_layers, *content_layers], *picture.shape[2:]):
-        network = source.bind(section, False, section.outputs, ())
+    for segment in source.segments([*style_layers, *content_layers], *picture.shape[2:]):
+        network = source.bind(segment, False, segment.outputs, ())
         here = Grams(
             network.features,
-            [layer for layer in section.layers if layer in grams],
+            [layer for layer in segment.layers if layer in grams],
             context,
-            parted=not section.tiling.whole,
+            parted=not segment.tiling.whole,
         )
-        kept = [layer for layer in section.layers if layer in content_layers]
+        kept = [layer for layer in segment.layers if layer in content_layers]
         features |= {layer: mx.nd.zeros(network.shape(layer), ctx=context) for layer in kept}
-        handed_on = mx.nd.zeros(network.shape(section.cut), ctx=context) if section.cut else None
-        for tile in section.tiling:
+        handed_on = mx.nd.zeros(network.shape(segment.cut), ctx=context) if segment.cut else None
+        for tile in segment.tiling:
             network.forward(given, tile)
             here.add(network.parts(tile), grams)
             for layer in kept:
                 network.keep(features[layer], layer, tile)
-            if section.cut:
-                network.keep(handed_on, section.cut, tile)
+            if segment.cut:
+                network.keep(handed_on, segment.cut, tile)
         given = handed_on
         del network, here  # their memory is needed
-        if section.cut:
+        if segment.cut:
             release_memory()
     mx.nd.waitall()  # so that one picture's features are gone before the next one's are found
     return features, grams

@@ -9,7 +9,7 @@ from typing import Any
 import models
 from models.runtime import load_mxnet
 from styletransfer.network.precision import DTYPES, FLOAT32, cast, cast_symbol
-from styletransfer.network.tiling import Part, Section, Tile, sections
+from styletransfer.network.tiling import Part, Segment, Tile, segments
 from styletransfer.pictures import pixels
 from styletransfer.weights import Parameters
 
@@ -184,21 +184,21 @@ class Source:
     tile: int | None = None
     precision: str = "float32"
 
-    def sections(self, layers: Iterable[str], height: int, width: int) -> list[Section]:
+    def segments(self, layers: Iterable[str], height: int, width: int) -> list[Segment]:
         """In which parts, as far as the deepest of `layers`, it sees images of a size."""
-        return sections(models.load(self.model).SPEC, layers, height, width, self.tile)
+        return segments(models.load(self.model).SPEC, layers, height, width, self.tile)
 
     def bind(
-        self, section: Section, trainable: bool, by_features: Collection[str], by_grams: Collection[str]
+        self, segment: Segment, trainable: bool, by_features: Collection[str], by_grams: Collection[str]
     ) -> TiledNetwork:
-        """Bind one of its sections; see :class:`Network`."""
-        names, symbol = tapped(self.model, section.outputs, [], self.pooling, section.after)
-        channels, *_ = section.shape
-        shape = (channels, section.tiling.height, section.tiling.width)
+        """Bind one of its segments; see :class:`Network`."""
+        names, symbol = tapped(self.model, segment.outputs, [], self.pooling, segment.after)
+        channels, *_ = segment.shape
+        shape = (channels, segment.tiling.height, segment.tiling.width)
         network = Network(
             names, symbol, self.parameters, shape, self.context, trainable, self.precision, by_features, by_grams
         )
-        return TiledNetwork(section, network)
+        return TiledNetwork(segment, network)
 
 
 def part_of(array: Any, rows: slice, columns: slice) -> Any:
@@ -218,39 +218,39 @@ def _owned(tile: Tile, stride: int, shape: Sequence[int]) -> tuple[Part, Part]:
 
 
 class TiledNetwork:
-    """A section of a network that sees what it is given tile by tile, each through one window.
+    """A segment of a network that sees what it is given tile by tile, each through one window.
 
     Attributes
     ----------
-    section : Section
+    segment : Segment
     features : dict of arrays
         The tapped layers' in the window. Of those that the tile does not own, some are not what the whole gives.
     """
 
-    def __init__(self, section: Section, network: Network) -> None:
-        self.section = section
+    def __init__(self, segment: Segment, network: Network) -> None:
+        self.segment = segment
         self.features = network.features
         self._network = network
 
     def shape(self, layer: str) -> tuple[int, int, int, int]:
         """(1, channels, height, width) of all that a layer puts out."""
-        _, height, width = self.section.shape
-        return (1, *self.section.spec.output_shape(layer, height, width))
+        _, height, width = self.segment.shape
+        return (1, *self.segment.spec.output_shape(layer, height, width))
 
     def forward(self, values: Any, tile: Tile) -> None:
-        """Fill `features` with those of a tile of what the section is given."""
+        """Fill `features` with those of a tile of what the segment is given."""
         rows, columns = self._window(tile)
         part_of(values, rows, columns).copyto(self._network.image)
         self._network.forward()
 
     def backward(self, heads: Heads, tile: Tile, gradient: Any) -> None:
-        """Fill in what the tile last seen owns of the gradient of the whole, of the shape of what the section is given.
+        """Fill in what the tile last seen owns of the gradient of the whole, of the shape of what the segment is given.
 
         The head gradients are those of the window, of what the tile owns and of what it does not; where what is seen
         goes beyond the window they do not matter.
         """
         self._network.backward(heads)
-        (rows, columns), (all_rows, all_columns) = _owned(tile, 1, self.section.shape[1:])
+        (rows, columns), (all_rows, all_columns) = _owned(tile, 1, self.segment.shape[1:])
         gradient[:, :, all_rows, all_columns] = part_of(self._network.gradient, rows, columns)
 
     def keep(self, kept: Any, layer: str, tile: Tile) -> None:
@@ -264,7 +264,7 @@ class TiledNetwork:
 
     def parts(self, tile: Tile) -> dict[str, Part]:
         """For every layer the rows and columns in the window that a tile owns."""
-        return {layer: self.owned(layer, tile)[0] for layer in self.section.layers}
+        return {layer: self.owned(layer, tile)[0] for layer in self.segment.layers}
 
     def seen(self, layer: str, tile: Tile) -> Part:
         """Which rows and columns of a layer of the whole image lie in the window of a tile."""
@@ -274,10 +274,10 @@ class TiledNetwork:
         return rows, columns
 
     def _stride(self, layer: str) -> int:
-        return self.section.spec.receptive_field(layer).stride
+        return self.segment.spec.receptive_field(layer).stride
 
     def _window(self, tile: Tile) -> tuple[slice, slice]:
-        tiling = self.section.tiling
+        tiling = self.segment.tiling
         return (
             slice(tile.rows.start, tile.rows.start + tiling.height),
             slice(tile.columns.start, tile.columns.start + tiling.width),

@@ -18,7 +18,7 @@ from pathlib import Path
 from models.spec import ModelSpec
 from styletransfer.config import OptimizerSettings
 from styletransfer.losses import total_variation
-from styletransfer.network.tiling import Section, sections, smallest_tile
+from styletransfer.network.tiling import Segment, segments, smallest_tile
 from styletransfer.optimization import optimizers
 from styletransfer.pictures import images
 from styletransfer.support.byte_sizes import parse_size
@@ -217,7 +217,7 @@ def _largest_size(run: Run, limit: int) -> int | None:
 
 @dataclass(frozen=True)
 class _Part:
-    """The values of a section: of the layers in its window, of what it is given, and of what it hands on."""
+    """The values of a segment: of the layers in its window, of what it is given, and of what it hands on."""
 
     window: int  # what it is given, in its window
     style: int
@@ -231,24 +231,24 @@ class _Part:
 
 def _parts(run: Run, layers: Iterable[str], height: int, width: int) -> list[_Part]:
     """Those of a picture of that size, when `layers` are tapped."""
-    return [_part(run, section) for section in sections(run.spec, layers, height, width, run.tile)]
+    return [_part(run, segment) for segment in segments(run.spec, layers, height, width, run.tile)]
 
 
-def _part(run: Run, section: Section) -> _Part:
-    names = section.spec.layer_names
-    below = names[: names.index(section.spec.deepest(section.outputs)) + 1]
-    tiling = section.tiling
-    values = {layer: _values(section.spec, layer, tiling.height, tiling.width) for layer in below}
-    channels, height, width = section.shape
+def _part(run: Run, segment: Segment) -> _Part:
+    names = segment.spec.layer_names
+    below = names[: names.index(segment.spec.deepest(segment.outputs)) + 1]
+    tiling = segment.tiling
+    values = {layer: _values(segment.spec, layer, tiling.height, tiling.width) for layer in below}
+    channels, height, width = segment.shape
     return _Part(
         channels * tiling.height * tiling.width,
-        sum(values[layer] for layer in section.layers if layer in run.style_layers),
-        sum(values[layer] for layer in section.layers if layer in run.content_layers),
+        sum(values[layer] for layer in segment.layers if layer in run.style_layers),
+        sum(values[layer] for layer in segment.layers if layer in run.content_layers),
         sum(values.values()),
         max(values.values()),
-        math.prod(section.shape) if section.after else 0,
-        _values(section.spec, section.cut, height, width) if section.cut else 0,
-        section.whole,
+        math.prod(segment.shape) if segment.after else 0,
+        _values(segment.spec, segment.cut, height, width) if segment.cut else 0,
+        segment.whole,
     )
 
 
@@ -263,7 +263,7 @@ def _finding_targets(run: Run) -> float:
 
 
 def _seeing(parts: list[_Part]) -> float:
-    """The values that the passes forward hold: of one section at a time, and all that is handed on."""
+    """The values that the passes forward hold: of one segment at a time, and all that is handed on."""
     return max(map(_forward, parts)) + sum(part.cut for part in parts)
 
 
@@ -282,7 +282,7 @@ def _optimizing(run: Run, parts: list[_Part]) -> float:
 
 
 def _backward(run: Run, part: _Part) -> float:
-    """The values that one section holds, bound for both ways."""
+    """The values that one segment holds, bound for both ways."""
     return (
         (0.0 if part.given else _WINDOW * part.window)
         + _ALL_LAYERS[run.precision] * part.all_layers

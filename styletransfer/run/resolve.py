@@ -20,13 +20,13 @@ from models import runtime
 from models.spec import ModelSpec
 from styletransfer.config import Config, Init, OptimizerSettings, Output
 from styletransfer.losses.objective import GroupedLayer, Weights
-from styletransfer.network.tiling import Section, sections, smallest_tile
+from styletransfer.network.tiling import Segment, segments, smallest_tile
 from styletransfer.run import memory, picture_sizes
 from styletransfer.run.picture_sizes import Sizes
 from styletransfer.support.errors import UserError
 
 LOGGER = logging.getLogger(__name__)
-_AGAIN = 1.45  # the time of a section that goes forward twice, over that of one that does so once
+_AGAIN = 1.45  # the time of a segment that goes forward twice, over that of one that does so once
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class ScalePlan:
         How many are made at most.
     tile : int, or None
         The longest side of what the network sees at once, pixels; None: all.
-    sections : list of Section
-        The parts of the network with their tiles.
+    segments : list of Segment
+        The segments of the network with their tiles.
     memory : int, or None
         The predicted peak of the process, bytes; None on a GPU.
     """
@@ -54,21 +54,21 @@ class ScalePlan:
     styles: tuple[tuple[int, int], ...]
     steps: int
     tile: int | None
-    sections: list[Section]
+    segments: list[Segment]
     memory: int | None
 
     @property
     def work(self) -> float:
-        """The pixels that a step computes, what is seen more than once counted as often; of all sections the mean."""
+        """The pixels that a step computes, what is seen more than once counted as often; of all segments the mean."""
         shares = [
-            section.tiling.window_pixels / (section.shape[1] * section.shape[2]) * (1.0 if section.whole else _AGAIN)
-            for section in self.sections
+            segment.tiling.window_pixels / (segment.shape[1] * segment.shape[2]) * (1.0 if segment.whole else _AGAIN)
+            for segment in self.segments
         ]
         return self.height * self.width * sum(shares) / len(shares)
 
     def line(self) -> str:
         """In words."""
-        tiling = self.sections[0].tiling
+        tiling = self.segments[0].tiling
         tiles = "" if tiling.whole else f", {len(tiling)} tiles of {tiling.width} x {tiling.height}"
         needs = "" if self.memory is None else f", {self.memory / 1e9:.2g} GB of memory"
         return f"{self.width} x {self.height} pixels: {self.steps} steps at most{tiles}{needs}"
@@ -244,7 +244,7 @@ def resolve(config: Config, sizes: Sequence[Sizes] | None = None, begun: Begun |
                 run.styles,
                 steps,
                 run.tile,
-                sections(run.spec, run.layers, run.height, run.width, run.tile),
+                segments(run.spec, run.layers, run.height, run.width, run.tile),
                 None if limit is None else memory.predict(run),
             )
             for run, steps in zip(runs, config.steps[-len(sizes) :])
