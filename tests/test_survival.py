@@ -477,7 +477,7 @@ def test_a_precision_that_this_processor_has_not_is_refused(tmp_path, monkeypatc
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:  # as if it could, without computing with it
         patch.setattr(resolve, "precision_of", lambda config: "bfloat16")
-        patch.setattr(binding, "Source", lambda *arguments: network.Source(*arguments[:-1], "float32"))
+        patch.setattr(binding, "Backbone", lambda *arguments: network.Backbone(*arguments[:-1], "float32"))
         assert main(command(folder, "stop.max_iterations=2")) == 0
     monkeypatch.setattr(runtime, "has_bfloat16", lambda: False)
     capsys.readouterr()

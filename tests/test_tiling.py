@@ -14,7 +14,7 @@ import models
 from styletransfer.config.normalizations import NORMALIZATIONS
 from styletransfer.losses.objective import NetworkLosses, Objective, Weights
 from styletransfer.losses.targets import Targets, find_targets
-from styletransfer.network.executor import Source
+from styletransfer.network.executor import Backbone
 from styletransfer.network.tiling import Span, cover, segments, smallest_tile
 from styletransfer.pictures import pixels
 
@@ -170,7 +170,7 @@ def parameters_of(case):
 def evaluation(case, tile, seed):
     """Targets, raw losses and gradient."""
     parameters = parameters_of(case)
-    source = Source(case.model, case.pooling, parameters, mx.cpu(), tile)
+    backbone = Backbone(case.model, case.pooling, parameters, mx.cpu(), tile)
     lift = 130 if case.smooth else 0  # so that no value is negative, and pictures differ by more than their noise
     content, style, image = (
         mx.nd.array(pixels.from_picture(random_picture(*size, seed + number), "rgb255") + lift * (number + 1))
@@ -179,10 +179,10 @@ def evaluation(case, tile, seed):
         )
     )
     targets = find_targets(
-        source, content, [(1.0, style)], case.content_layers, case.style_layers, case.height, case.width
+        backbone, content, [(1.0, style)], case.content_layers, case.style_layers, case.height, case.width
     )
     weights = Weights(2.0, dict.fromkeys(case.content_layers, 1.0), 3.0, dict.fromkeys(case.style_layers, 1.0), 0.0)
-    objective = Objective(source, targets, NORMALIZATIONS["balanced"], weights, None, 1.0, case.height, case.width)
+    objective = Objective(backbone, targets, NORMALIZATIONS["balanced"], weights, None, 1.0, case.height, case.width)
     found = objective(image)
     return targets, found.losses.layers, found.gradient.asnumpy()
 
@@ -251,13 +251,13 @@ def test_content_alone_and_style_alone_are_tiled():
 
 def test_a_second_evaluation_is_independent_of_the_first():
     case = Case("vgg_slim", "avg", 150, 170, 110, ("relu1_1", "relu3_1"), ("relu2_2",), False)
-    source = Source(case.model, case.pooling, random_parameters(case.model), mx.cpu(), case.tile)
+    backbone = Backbone(case.model, case.pooling, random_parameters(case.model), mx.cpu(), case.tile)
     targets = Targets(
         {"relu2_2": mx.nd.zeros((1, 48, 75, 85))},
         {"relu1_1": mx.nd.zeros((16, 16)), "relu3_1": mx.nd.zeros((64, 64))},
     )
     coefficients = {("content", "relu2_2"): 1e-3, ("style", "relu1_1"): 1e-9, ("style", "relu3_1"): 1e-9}
-    losses = NetworkLosses(source, targets, coefficients, 150, 170)
+    losses = NetworkLosses(backbone, targets, coefficients, 150, 170)
     image = mx.nd.array(pixels.from_picture(random_picture(150, 170, 0), "rgb255"))
     first, gradient = losses(image), losses.gradient.asnumpy()
     losses(image * 0.5)

@@ -16,7 +16,7 @@ from styletransfer.losses.executors import Grams, SquaredDistances
 from styletransfer.losses.targets import Targets
 from styletransfer.losses.total_variation import TotalVariation
 from styletransfer.network.arithmetic import squared_norm
-from styletransfer.network.executor import Heads, Source, TiledNetwork, part_of
+from styletransfer.network.executor import Backbone, Heads, TiledNetwork, part_of
 from styletransfer.network.precision import FLOAT32, cast
 from styletransfer.network.tiling import Segment, Tile
 
@@ -80,7 +80,7 @@ class Objective:
 
     Parameters
     ----------
-    source : Source
+    backbone : Backbone
     targets : Targets
     normalization : LossNormalization
     weights : Weights
@@ -93,7 +93,7 @@ class Objective:
 
     def __init__(
         self,
-        source: Source,
+        backbone: Backbone,
         targets: Targets,
         normalization: LossNormalization,
         weights: Weights,
@@ -102,7 +102,7 @@ class Objective:
         height: int,
         width: int,
     ) -> None:
-        spec = models.load(source.model).SPEC
+        spec = models.load(backbone.model).SPEC
         # A relative normalization hands out the gradient per pixel value, so that it does not fade as images grow.
         self._gain = float(3 * height * width) if normalization.relative else 1.0
         groups = (
@@ -117,7 +117,7 @@ class Objective:
                 facts = LayerFacts(channels, positions[0] * positions[1], height * width, squared_norm(target))
                 self._coefficients[group, layer] = weight * (layers[layer] / whole) * factor(facts)
         scaled = {key: value * self._gain for key, value in self._coefficients.items()}
-        self._losses = NetworkLosses(source, targets, scaled, height, width)
+        self._losses = NetworkLosses(backbone, targets, scaled, height, width)
         self._tv = tv
         self._tv_weight = weights.tv / tv_unit
 
@@ -127,7 +127,7 @@ class Objective:
         return list(self._coefficients)
 
     def __call__(self, image: Array) -> Evaluation:
-        """Evaluate an image, an array (1, 3, height, width) in the space of the source."""
+        """Evaluate an image, an array (1, 3, height, width) in the pixel space of the backbone."""
         raw = self._losses(image)
         tv_energy, tv_gradient = 0.0, None
         if self._tv is not None:
@@ -145,7 +145,7 @@ class NetworkLosses:
 
     Parameters
     ----------
-    source : Source
+    backbone : Backbone
     targets : Targets
     coefficients : dict of floats
         For every layer of both groups, the factor of its loss in the sum whose gradient is wanted.
@@ -159,15 +159,15 @@ class NetworkLosses:
     """
 
     def __init__(
-        self, source: Source, targets: Targets, coefficients: Mapping[GroupedLayer, float], height: int, width: int
+        self, backbone: Backbone, targets: Targets, coefficients: Mapping[GroupedLayer, float], height: int, width: int
     ) -> None:
-        mx, context = load_mxnet(), source.context
+        mx, context = load_mxnet(), backbone.context
 
         def heads_of(group: str, layers: Iterable[str]) -> dict[str, Array]:
             return {layer: mx.nd.array([coefficients[group, layer]], ctx=context) for layer in layers}
 
-        self._source = source
-        self._segments = source.segments([*targets.style, *targets.content], height, width)
+        self._backbone = backbone
+        self._segments = backbone.segments([*targets.style, *targets.content], height, width)
         self._whole: _SegmentLosses | None = None  # the last segment, which stays bound where it has one tile
         self._grams = {layer: mx.nd.zeros(target.shape, ctx=context) for layer, target in targets.style.items()}
         self._style = SquaredDistances(self._grams, targets.style, context)
@@ -196,7 +196,9 @@ class NetworkLosses:
         given = [image]
         for segment in self._segments:
             here = self._bound(segment, trainable=segment.whole)
-            handed_on = mx.nd.zeros(here.network.shape(segment.cut), ctx=self._source.context) if segment.cut else None
+            handed_on = (
+                mx.nd.zeros(here.network.shape(segment.cut), ctx=self._backbone.context) if segment.cut else None
+            )
             for tile in segment.tiling:
                 here.network.forward(given[-1], tile)
                 here.add_grams(tile, self._grams)
@@ -216,7 +218,7 @@ class NetworkLosses:
         for segment in reversed(self._segments):
             values = given.pop()
             here = self._bound(segment, trainable=True)
-            gradient = mx.nd.zeros(values.shape, ctx=self._source.context) if given else self.gradient
+            gradient = mx.nd.zeros(values.shape, ctx=self._backbone.context) if given else self.gradient
             for tile in segment.tiling:
                 if not segment.whole:  # of the whole, features and content losses are still those of the way forward
                     here.network.forward(values, tile)
@@ -240,9 +242,9 @@ class NetworkLosses:
         content = [layer for layer in segment.layers if layer in self._content_targets]
         style = [layer for layer in segment.layers if layer in self._grams]
         by_features = [layer for layer in segment.outputs if layer in content or layer == segment.cut]
-        network = self._source.bind(segment, trainable, by_features, style)
+        network = self._backbone.bind(segment, trainable, by_features, style)
         targets = {layer: self._content_targets[layer] for layer in content}
-        bound = _SegmentLosses(network, style, targets, self._content_coefficients, self._source.context)
+        bound = _SegmentLosses(network, style, targets, self._content_coefficients, self._backbone.context)
         if segment.whole:
             self._whole = bound
         return bound

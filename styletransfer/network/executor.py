@@ -170,7 +170,7 @@ def parameters_for(model: str, parameters: Parameters, space: str) -> Parameters
 
 
 @dataclass(frozen=True)
-class Source:
+class Backbone:
     """A network as an objective needs it: which one, its parameters for the space in use, its pooling, the device.
 
     `tile` is the longest side, in pixels, of what it is asked to see at once; None: all. `precision` is float32 or

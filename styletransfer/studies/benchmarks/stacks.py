@@ -75,16 +75,16 @@ def mxnet_step(model: str, size: int, precision: str = "float32", tile: int | No
     from styletransfer.config.normalizations import NORMALIZATIONS
     from styletransfer.losses.objective import Objective
     from styletransfer.losses.targets import find_targets
-    from styletransfer.network.executor import Source
+    from styletransfer.network.executor import Backbone
 
     spec = models.load(model).SPEC
     content, style, image = (mx.nd.array(picture) for picture in pictures(size))
-    source = Source(model, spec.pooling, weights.random(spec, 0), mx.cpu(), tile, precision)
+    backbone = Backbone(model, spec.pooling, weights.random(spec, 0), mx.cpu(), tile, precision)
     balance = weights_of(model)
     layers = list(balance.content_layers), list(balance.style_layers)
-    targets = find_targets(source, content, [(1.0, style)], *layers, size, size)
+    targets = find_targets(backbone, content, [(1.0, style)], *layers, size, size)
     del content, style
-    objective = Objective(source, targets, NORMALIZATIONS["balanced"], balance, None, 1.0, size, size)
+    objective = Objective(backbone, targets, NORMALIZATIONS["balanced"], balance, None, 1.0, size, size)
 
     def step() -> Any:
         gradient = objective(image).gradient
