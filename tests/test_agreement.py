@@ -16,7 +16,7 @@ import yaml
 from helpers import architecture, random_parameters, relative_error
 from shrunk import CONFIGS, PROJECT, shrunk
 
-from styletransfer.optimization.loop import Stop, optimize
+from styletransfer.optimization.loop import StoppingRule, optimize
 from styletransfer.run import binding, curves, inputs
 from styletransfer.run.resolve import resolve
 
@@ -86,7 +86,7 @@ def both(case):
     rows = [
         curves.row_of(record)
         for record in optimize(
-            run.image, run.objective, run.optimizer, Stop(config.steps[0], config.stop.relative_change)
+            run.image, run.objective, run.optimizer, StoppingRule(config.steps[0], config.stop.relative_change)
         )
     ]
 

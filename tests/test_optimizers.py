@@ -13,7 +13,7 @@ from reference import descent, formulas, spaces
 
 from styletransfer.config import OptimizerSettings, Schedule
 from styletransfer.losses.objective import Evaluation, Losses
-from styletransfer.optimization.loop import Stop, optimize
+from styletransfer.optimization.loop import StoppingRule, optimize
 from styletransfer.optimization.optimizers import LBFGS, LBFGSB, SGD, AcceptReject, Adam, create
 from styletransfer.optimization.optimizers.base import clipped, norm_limit
 from styletransfer.optimization.optimizers.descent import scheduled_rate
@@ -249,7 +249,7 @@ def course(chosen, stop, restored=None):
         optimizer.restore(state)
     return [
         (record.step, record.losses, record.image.asnumpy(), optimizer.state())
-        for record in optimize(image, valley, optimizer, Stop(max_iterations=stop), after=after)
+        for record in optimize(image, valley, optimizer, StoppingRule(max_iterations=stop), after=after)
     ]
 
 
@@ -303,7 +303,7 @@ def test_every_step_of_lbfgs_decreases_the_total(first_step):
 def test_lbfgs_finds_the_minimum_of_a_quadratic_and_ends_there():
     image = to_mx(START)
     optimizer = LBFGS(OWN, image)
-    records = [record.step for record in optimize(image, Quadratic(1.5, 3.0, tv=0.5), optimizer, Stop(100))]
+    records = [record.step for record in optimize(image, Quadratic(1.5, 3.0, tv=0.5), optimizer, StoppingRule(100))]
     assert len(records) < 40
     np.testing.assert_allclose(image.asnumpy(), 1.5 * 3.0 / (1.5 + 0.5), rtol=1e-3)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from models.runtime import Array, load_mxnet
 from styletransfer.optimization.divergence_guard import Guard
-from styletransfer.optimization.loop import Record, Stop, optimize
+from styletransfer.optimization.loop import Record, StoppingRule, optimize
 from styletransfer.pictures import images
 from styletransfer.run import binding
 from styletransfer.run.inputs import Pictures
@@ -98,7 +98,7 @@ class Pyramid:
             self._run.image,
             self._run.objective,
             self._run.optimizer,
-            Stop(limit, self._plan.relative_change),
+            StoppingRule(limit, self._plan.relative_change),
             scale=self._scale,
             after=self._step,
             elapsed=time.monotonic() - self._started,

@@ -18,7 +18,7 @@ from typing import Any
 from models.runtime import load_mxnet
 from styletransfer import config as configs
 from styletransfer.config import Config
-from styletransfer.optimization.loop import Stop, optimize
+from styletransfer.optimization.loop import StoppingRule, optimize
 from styletransfer.run import binding, inputs
 from styletransfer.run.resolve import resolve
 from styletransfer.studies.benchmarks import fresh_process
@@ -103,7 +103,7 @@ def timed_steps(values: Mapping[str, Any], steps: int) -> tuple[int, float]:
     plan = resolve(configs.parse(values, "the config"))
     pictures = inputs.read_pictures(plan)[-1]
     bound = binding.bind(plan, plan.scales[-1], pictures, inputs.load_parameters(plan))
-    records = optimize(bound.image, bound.objective, bound.optimizer, Stop(_UNTIMED - 1 + steps))
+    records = optimize(bound.image, bound.objective, bound.optimizer, StoppingRule(_UNTIMED - 1 + steps))
     with contextlib.closing(records):
         for _ in itertools.islice(records, _UNTIMED):
             pass
