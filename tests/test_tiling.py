@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import models
 from styletransfer.config.normalizations import NORMALIZATIONS
-from styletransfer.losses.objective import NetworkLosses, Objective, Weights
+from styletransfer.losses.objective import LossWeights, NetworkLosses, Objective
 from styletransfer.losses.targets import Targets, find_targets
 from styletransfer.network.executor import Backbone
 from styletransfer.network.tiling import Span, cover, segments, smallest_tile
@@ -181,7 +181,7 @@ def evaluation(case, tile, seed):
     targets = find_targets(
         backbone, content, [(1.0, style)], case.content_layers, case.style_layers, case.height, case.width
     )
-    weights = Weights(2.0, dict.fromkeys(case.content_layers, 1.0), 3.0, dict.fromkeys(case.style_layers, 1.0), 0.0)
+    weights = LossWeights(2.0, dict.fromkeys(case.content_layers, 1.0), 3.0, dict.fromkeys(case.style_layers, 1.0), 0.0)
     objective = Objective(backbone, targets, NORMALIZATIONS["balanced"], weights, None, 1.0, case.height, case.width)
     found = objective(image)
     return targets, found.losses.layers, found.gradient.asnumpy()

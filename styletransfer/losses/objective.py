@@ -16,7 +16,7 @@ from styletransfer.losses.executors import Grams, SquaredDistances
 from styletransfer.losses.targets import Targets
 from styletransfer.losses.total_variation import TotalVariation
 from styletransfer.network.arithmetic import squared_norm
-from styletransfer.network.executor import Backbone, Heads, TiledNetwork, part_of
+from styletransfer.network.executor import Backbone, Heads, TiledNetwork, crop
 from styletransfer.network.precision import FLOAT32, cast
 from styletransfer.network.tiling import Segment, Tile
 
@@ -65,7 +65,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Weights:
+class LossWeights:
     """How much each loss counts: the config's weights, before the normalization's coefficients."""
 
     content: float
@@ -83,7 +83,7 @@ class Objective:
     backbone : Backbone
     targets : Targets
     normalization : LossNormalization
-    weights : Weights
+    weights : LossWeights
     tv : TotalVariation, or None
     tv_unit : float
         The TV energy that counts as 1 (that of the content picture, under a relative normalization).
@@ -96,7 +96,7 @@ class Objective:
         backbone: Backbone,
         targets: Targets,
         normalization: LossNormalization,
-        weights: Weights,
+        weights: LossWeights,
         tv: TotalVariation | None,
         tv_unit: float,
         height: int,
@@ -224,7 +224,7 @@ class NetworkLosses:
                     here.network.forward(values, tile)
                 heads = here.content_heads(tile)
                 if segment.cut:
-                    head = part_of(above, *here.network.seen(segment.cut, tile))
+                    head = crop(above, *here.network.seen(segment.cut, tile))
                     if segment.cut in heads:
                         head = head + cast(heads[segment.cut], FLOAT32)
                     heads = {**heads, segment.cut: head}
@@ -275,7 +275,7 @@ class _SegmentLosses:
         mx = load_mxnet()
         self.network = network
         self._tiled = not network.segment.tiling.whole
-        self._grams = Grams(network.features, style, context, parted=self._tiled)
+        self._grams = Grams(network.features, style, context, masked=self._tiled)
         self._targets = self._in_window = targets
         features = {layer: network.features[layer] for layer in targets}
         if self._tiled:
@@ -285,7 +285,7 @@ class _SegmentLosses:
 
     def add_grams(self, tile: Tile, sums: Mapping[str, Array]) -> None:
         """Add the Gram matrices of what the tile owns, which the network has just seen."""
-        self._grams.add(self.network.parts(tile), sums)
+        self._grams.add(self.network.owned_in_window(tile), sums)
 
     def add_content_losses(self, tile: Tile, sums: dict[str, float]) -> None:
         """Add the raw content losses of what the tile owns, which the network has just seen."""
@@ -293,7 +293,7 @@ class _SegmentLosses:
             for layer, target in self._targets.items():
                 (rows, columns), (all_rows, all_columns) = self.network.owned(layer, tile)
                 self._in_window[layer][:] = cast(self.network.features[layer], FLOAT32)  # only what it owns counts
-                self._in_window[layer][:, :, rows, columns] = part_of(target, all_rows, all_columns)
+                self._in_window[layer][:, :, rows, columns] = crop(target, all_rows, all_columns)
         for layer, value in self._content.forward().items():
             sums[layer] += float(value.asscalar())
 
@@ -301,7 +301,7 @@ class _SegmentLosses:
         """The head gradients of the content layers in the window of the tile that the network has just seen."""
         if self._tiled:
             for layer, target in self._targets.items():
-                part_of(target, *self.network.seen(layer, tile)).copyto(self._in_window[layer])
+                crop(target, *self.network.seen(layer, tile)).copyto(self._in_window[layer])
         if not self.network.segment.whole:  # of the whole, the losses are still those of these features
             self._content.forward()
         self._content.backward(self._coefficients)

@@ -75,14 +75,14 @@ def _seen(
             network.features,
             [layer for layer in segment.layers if layer in grams],
             context,
-            parted=not segment.tiling.whole,
+            masked=not segment.tiling.whole,
         )
         kept = [layer for layer in segment.layers if layer in content_layers]
         features |= {layer: mx.nd.zeros(network.shape(layer), ctx=context) for layer in kept}
         handed_on = mx.nd.zeros(network.shape(segment.cut), ctx=context) if segment.cut else None
         for tile in segment.tiling:
             network.forward(given, tile)
-            here.add(network.parts(tile), grams)
+            here.add(network.owned_in_window(tile), grams)
             for layer in kept:
                 network.keep(features[layer], layer, tile)
             if segment.cut:

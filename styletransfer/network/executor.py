@@ -9,7 +9,7 @@ from typing import Any
 import models
 from models.runtime import load_mxnet
 from styletransfer.network.precision import DTYPES, FLOAT32, cast, cast_symbol
-from styletransfer.network.tiling import Part, Segment, Tile, segments
+from styletransfer.network.tiling import Region, Segment, Tile, segments
 from styletransfer.pictures import pixels
 from styletransfer.weights import Parameters
 
@@ -185,7 +185,7 @@ class Backbone:
     precision: str = "float32"
 
     def segments(self, layers: Iterable[str], height: int, width: int) -> list[Segment]:
-        """In which parts, as far as the deepest of `layers`, it sees images of a size."""
+        """Those in which it sees images of a size, as far as the deepest of `layers`."""
         return segments(models.load(self.model).SPEC, layers, height, width, self.tile)
 
     def bind(
@@ -201,7 +201,7 @@ class Backbone:
         return TiledNetwork(segment, network)
 
 
-def part_of(array: Any, rows: slice, columns: slice) -> Any:
+def crop(array: Any, rows: slice, columns: slice) -> Any:
     """Some rows and columns of an array (1, channels, height, width), copied.
 
     Indexing would give a view where it can, which MXNet cannot have of arrays in a layout of its kernels.
@@ -210,7 +210,7 @@ def part_of(array: Any, rows: slice, columns: slice) -> Any:
     return load_mxnet().nd.slice(array, begin=begin, end=end)
 
 
-def _owned(tile: Tile, stride: int, shape: Sequence[int]) -> tuple[Part, Part]:
+def _owned(tile: Tile, stride: int, shape: Sequence[int]) -> tuple[Region, Region]:
     """What a tile owns of values `stride` pixels apart, of which there are `shape`: in its window, and of all."""
     (rows, height), (columns, width) = zip((tile.rows, tile.columns), shape)
     inside = rows.owned_in_window(stride, height), columns.owned_in_window(stride, width)
@@ -240,7 +240,7 @@ class TiledNetwork:
     def forward(self, values: Any, tile: Tile) -> None:
         """Fill `features` with those of a tile of what the segment is given."""
         rows, columns = self._window(tile)
-        part_of(values, rows, columns).copyto(self._network.image)
+        crop(values, rows, columns).copyto(self._network.image)
         self._network.forward()
 
     def backward(self, heads: Heads, tile: Tile, gradient: Any) -> None:
@@ -251,22 +251,22 @@ class TiledNetwork:
         """
         self._network.backward(heads)
         (rows, columns), (all_rows, all_columns) = _owned(tile, 1, self.segment.shape[1:])
-        gradient[:, :, all_rows, all_columns] = part_of(self._network.gradient, rows, columns)
+        gradient[:, :, all_rows, all_columns] = crop(self._network.gradient, rows, columns)
 
     def keep(self, kept: Any, layer: str, tile: Tile) -> None:
         """Copy what the tile owns of a layer into an array, float32, of the shape of all that the layer puts out."""
         (rows, columns), (all_rows, all_columns) = self.owned(layer, tile)
-        kept[:, :, all_rows, all_columns] = part_of(cast(self.features[layer], FLOAT32), rows, columns)
+        kept[:, :, all_rows, all_columns] = crop(cast(self.features[layer], FLOAT32), rows, columns)
 
-    def owned(self, layer: str, tile: Tile) -> tuple[Part, Part]:
+    def owned(self, layer: str, tile: Tile) -> tuple[Region, Region]:
         """Rows and columns of a layer's values that a tile owns: in its window, and in the whole image."""
         return _owned(tile, self._stride(layer), self.shape(layer)[2:])
 
-    def parts(self, tile: Tile) -> dict[str, Part]:
+    def owned_in_window(self, tile: Tile) -> dict[str, Region]:
         """For every layer the rows and columns in the window that a tile owns."""
         return {layer: self.owned(layer, tile)[0] for layer in self.segment.layers}
 
-    def seen(self, layer: str, tile: Tile) -> Part:
+    def seen(self, layer: str, tile: Tile) -> Region:
         """Which rows and columns of a layer of the whole image lie in the window of a tile."""
         stride = self._stride(layer)
         starts = (tile.rows.start // stride, tile.columns.start // stride)

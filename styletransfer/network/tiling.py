@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from models.spec import ModelSpec
 
-Part = tuple[slice, slice]  # rows and columns of a layer
+Region = tuple[slice, slice]  # rows and columns of a layer
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from models import runtime
 from models.spec import ModelSpec
 from styletransfer.config import Config, Init, OptimizerSettings, Output
-from styletransfer.losses.objective import GroupedLayer, Weights
+from styletransfer.losses.objective import GroupedLayer, LossWeights
 from styletransfer.network.tiling import Segment, segments, smallest_tile
 from styletransfer.run import memory, picture_sizes
 from styletransfer.run.picture_sizes import Sizes
@@ -96,7 +96,7 @@ class RunPlan:
         The files of the style pictures that count, with their shares, which sum to 1.
     init : Init
     normalization : str
-    loss_weights : Weights
+    loss_weights : LossWeights
         A group of weight 0 has no layers.
     tv : str
         The kind of total variation; none where its weight is 0.
@@ -121,7 +121,7 @@ class RunPlan:
     styles: Mapping[str, float]
     init: Init
     normalization: str
-    loss_weights: Weights
+    loss_weights: LossWeights
     tv: str
     optimizer: OptimizerSettings
     relative_change: float
@@ -224,7 +224,7 @@ def resolve(config: Config, sizes: Sequence[Sizes] | None = None, begun: Begun |
         styles={name: share / total for name, share in shares.items()},
         init=config.init,
         normalization=config.normalization,
-        loss_weights=Weights(
+        loss_weights=LossWeights(
             config.content.weight,
             config.used_content_layers,
             config.style.weight,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import models
 from models import runtime
-from styletransfer.losses.objective import Weights
+from styletransfer.losses.objective import LossWeights
 from styletransfer.studies.benchmarks import machine
 
 Step = Callable[[], Any]  # returns the computed gradient, (1, 3, size, size), an array of the library
@@ -53,10 +53,10 @@ def measured(bfloat16: bool) -> list[str]:
     ]
 
 
-def weights_of(model: str) -> Weights:
+def weights_of(model: str) -> LossWeights:
     """The network's default layers, with equal content and style weights, without TV."""
     spec = models.load(model).SPEC
-    return Weights(1.0, spec.content_layers, 1.0, spec.style_layers, 0.0)
+    return LossWeights(1.0, spec.content_layers, 1.0, spec.style_layers, 0.0)
 
 
 def pictures(size: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
