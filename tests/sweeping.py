@@ -1,4 +1,4 @@
-"""Helpers for the tests of sweeps: a folder with pictures, a plan in it, and the files of a finished job."""
+"""Helpers for the tests of sweeps: a folder with pictures, a sweep in it, and the files of a finished job."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from helpers import random_picture
 from styletransfer import config as configs
 from styletransfer.pictures import images
 from styletransfer.run import curves, inputs
-from styletransfer.sweeps import plans
+from styletransfer.sweeps import sweep_file
 
 BASE = {"content": {"image": "photo.png"}, "style": {"images": "painting.png"}, "size": 40}
 _COLUMNS = ("step", "total", "content", "style", "tv", "seconds")
@@ -27,11 +27,11 @@ def studio(tmp_path, monkeypatch):
     return tmp_path
 
 
-def planned(assignments=(), **keys):
-    """The plan of a sweep file with these keys."""
+def sweep_of(assignments=(), **keys):
+    """The sweep of a file with these keys."""
     with open("trial.yaml", "w") as stream:
         yaml.safe_dump({"base": BASE, **keys}, stream, sort_keys=False)
-    return plans.plan("trial.yaml", assignments)
+    return sweep_file.read_sweep("trial.yaml", assignments)
 
 
 def finish(job, status=0, said="", total=0.5):

@@ -22,7 +22,7 @@ from styletransfer import weights
 from styletransfer.cli.submit import main, parser
 from styletransfer.pictures import images
 from styletransfer.run import curves
-from styletransfer.sweeps import local, plans
+from styletransfer.sweeps import local, sweep_file
 from styletransfer.sweeps.cluster import Cluster
 from styletransfer.sweeps.states import state_of
 
@@ -179,7 +179,7 @@ def test_a_diverged_run_is_not_done_even_without_a_status(studio, tmp_path):
             assert time.monotonic() < deadline
             time.sleep(0.005)
         process.kill()
-    (job, *_) = plans.plan(studio / "sweep.yaml", output=str(tmp_path)).jobs
+    (job, *_) = sweep_file.read_sweep(studio / "sweep.yaml", output=str(tmp_path)).jobs
     while state_of(job).name == "running":
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -19,7 +19,7 @@ from styletransfer.run.output_folder import CONFIG, PICTURE
 from styletransfer.run.provenance import checksums_in
 from styletransfer.support.errors import Diverged, Interrupted, UserError
 from styletransfer.sweeps.command import resumes
-from styletransfer.sweeps.plans import Job, Plan
+from styletransfer.sweeps.sweep_file import Job, Sweep
 
 # Exit statuses of jobs that have not failed: without a picture, they can be resumed.
 NOT_FAILED = (0, Interrupted.status, 130, -int(signal.SIGINT), -int(signal.SIGTERM))
@@ -147,7 +147,7 @@ def held(job: Job, patience: float = 0.0) -> Iterator[BinaryIO | None]:
         yield log
 
 
-def check_settings(plan: Plan) -> None:
+def check_settings(sweep: Sweep) -> None:
     """Reject existing pictures and checkpoints that were made with other settings or input files.
 
     Raises
@@ -157,16 +157,16 @@ def check_settings(plan: Plan) -> None:
         been replaced since, or by an earlier version.
     """
     checksum = functools.cache(inputs.checksum)  # jobs share files
-    for job in plan.jobs:
+    for job in sweep.jobs:
         change = _change(job, checksum)
         if change:
             raise UserError(f"job {job.name}: {change}; restart such jobs with --force, or choose another output")
 
 
-def jobs_to_restart(plan: Plan, queue: Queue = None) -> list[Job]:
+def jobs_to_restart(sweep: Sweep, queue: Queue = None) -> list[Job]:
     """The jobs that ``--force`` restarts: those that failed, and those whose settings or input files have changed."""
     found, checksum = [], functools.cache(inputs.checksum)
-    for job in plan.jobs:
+    for job in sweep.jobs:
         state = state_of(job, queue).name
         if state == "failed" or (state not in ("running", "queued") and _change(job, checksum)):
             found.append(job)
