@@ -276,7 +276,7 @@ class Config(_Section):
         if isinstance(self.scales, list):
             return list(self.scales)
         edge = max(self.shape) if self.shape else self.size
-        return [max(1, round(edge / 2**level)) for level in reversed(range(self.scales))]
+        return [max(1, round(edge / 2**halvings)) for halvings in reversed(range(self.scales))]
 
     @property
     def steps(self) -> list[int]:
