@@ -11,7 +11,7 @@ from typing import Any
 from models.runtime import load_mxnet
 from styletransfer.losses import symbols
 from styletransfer.network.precision import FLOAT32, cast, cast_symbol
-from styletransfer.network.tiling import Region
+from styletransfer.network.tiling import Slices
 
 
 class Grams:
@@ -23,7 +23,7 @@ class Grams:
     layers : names of those that are wanted
     context : mxnet Context
     masked : bool
-        Whether only regions of the features are to count, which :meth:`add` is given.
+        Whether only slices of the features are to count, which :meth:`add` is given.
     """
 
     def __init__(self, features: Mapping[str, Any], layers: Iterable[str], context: Any, masked: bool) -> None:
@@ -44,10 +44,10 @@ class Grams:
             self._executors[layer] = symbol.bind(context, arguments, grad_req="null", shared_exec=largest)
             largest = largest or self._executors[layer]
 
-    def add(self, regions: Mapping[str, Region], sums: Mapping[str, Any]) -> None:
-        """Add those of a region of each layer's features, as they are now, to `sums`."""
+    def add(self, slices: Mapping[str, Slices], sums: Mapping[str, Any]) -> None:
+        """Add those of a slice of each layer's features, as they are now, to `sums`."""
         for layer, mask in self._masks.items():
-            rows, columns = regions[layer]
+            rows, columns = slices[layer]
             mask[:] = 0
             mask[:, rows, columns] = 1
         for layer, executor in self._executors.items():

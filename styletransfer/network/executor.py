@@ -9,7 +9,7 @@ from typing import Any
 import models
 from models.runtime import load_mxnet
 from styletransfer.network.precision import DTYPES, FLOAT32, cast, cast_symbol
-from styletransfer.network.tiling import Region, Segment, Tile, segments
+from styletransfer.network.tiling import Segment, Slices, Tile, segments
 from styletransfer.pictures import pixels
 from styletransfer.weights import Parameters
 
@@ -210,7 +210,7 @@ def crop(array: Any, rows: slice, columns: slice) -> Any:
     return load_mxnet().nd.slice(array, begin=begin, end=end)
 
 
-def _owned(tile: Tile, stride: int, shape: Sequence[int]) -> tuple[Region, Region]:
+def _owned(tile: Tile, stride: int, shape: Sequence[int]) -> tuple[Slices, Slices]:
     """What a tile owns of values `stride` pixels apart, of which there are `shape`: in its window, and of all."""
     (rows, height), (columns, width) = zip((tile.rows, tile.columns), shape)
     inside = rows.owned_in_window(stride, height), columns.owned_in_window(stride, width)
@@ -258,15 +258,15 @@ class TiledNetwork:
         (rows, columns), (all_rows, all_columns) = self.owned(layer, tile)
         kept[:, :, all_rows, all_columns] = crop(cast(self.features[layer], FLOAT32), rows, columns)
 
-    def owned(self, layer: str, tile: Tile) -> tuple[Region, Region]:
+    def owned(self, layer: str, tile: Tile) -> tuple[Slices, Slices]:
         """Rows and columns of a layer's values that a tile owns: in its window, and in the whole image."""
         return _owned(tile, self._stride(layer), self.shape(layer)[2:])
 
-    def owned_in_window(self, tile: Tile) -> dict[str, Region]:
+    def owned_in_window(self, tile: Tile) -> dict[str, Slices]:
         """For every layer the rows and columns in the window that a tile owns."""
         return {layer: self.owned(layer, tile)[0] for layer in self.segment.layers}
 
-    def seen(self, layer: str, tile: Tile) -> Region:
+    def seen(self, layer: str, tile: Tile) -> Slices:
         """Which rows and columns of a layer of the whole image lie in the window of a tile."""
         stride = self._stride(layer)
         starts = (tile.rows.start // stride, tile.columns.start // stride)

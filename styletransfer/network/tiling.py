@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from models.spec import ModelSpec
 
-Region = tuple[slice, slice]  # rows and columns of a layer
+Slices = tuple[slice, slice]  # of the rows and columns of a layer
 
 
 @dataclass(frozen=True)
