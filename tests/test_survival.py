@@ -277,6 +277,7 @@ def test_wherever_saving_is_killed_there_is_a_state_to_go_on_from():
 def test_an_extended_run_that_is_killed_does_not_look_finished(whole, tmp_path):
     folder = shutil.copytree(whole(), tmp_path / "run")
     (folder / "curve.png").touch()
+    (folder / "run.status").unlink()  # as in folders of earlier versions
     longer = f"stop.max_iterations={STEPS + 5}"
     killed_at(folder, "checkpoint.npz", 1, False, longer, "--resume", "--force")
     assert not (folder / "image.png").exists() and not (folder / "curve.png").exists()

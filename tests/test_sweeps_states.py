@@ -207,6 +207,8 @@ def test_a_run_that_did_not_record_its_inputs_is_not_compared():
     (job.folder / "config.yaml").write_text(configs.dump(job.config, {"weights": "damaged", "inputs": None}))
     images.write("photo.png", random_picture(30, 40, seed=6))
     check_settings(sweep_of(jobs=[{}]))
+    (job.folder / "config.yaml").unlink()
+    check_settings(sweep_of(jobs=[{}]))
 
 
 def test_every_input_is_read_once(monkeypatch):

@@ -194,7 +194,7 @@ def _change(job: Job, checksum: Callable[[Path], str]) -> str | None:
         done = output_folder.is_done(job.folder)
         if _is_of_earlier_version(job.folder):
             return f"{job.folder}: {_EARLIER}"
-        if not done and not (resumes(job) and path.exists() and path.stat().st_size):
+        if not (done or resumes(job)) or not (path.exists() and path.stat().st_size):
             return None
     except OSError:  # its state reports this
         return None
