@@ -159,8 +159,8 @@ FILES = {"photo.png": "content.image", "painting.png": "style.images painting.pn
 def test_a_replaced_input_is_noticed(name, done):
     images.write("start.png", random_picture(30, 40, seed=4))
     images.write("other.png", random_picture(30, 40, seed=5))
-    init = {"kind": "image", "image": "start.png"}
-    sweep = sweep_of(jobs=[{"init": init, "seed": 1}, {**OTHER_FILES, "seed": 2}, {"init": init, "seed": 3}])
+    one, three = ({"init": {"kind": "image", "image": "start.png"}, "seed": seed} for seed in (1, 3))
+    sweep = sweep_of(jobs=[one, {**OTHER_FILES, "seed": 2}, three])
     replaced, other, _ = sweep.jobs
     for job in (replaced, other):
         finish(job)

@@ -22,7 +22,8 @@ if TYPE_CHECKING:  # these modules need NumPy and MXNet; comparing curves does n
     from styletransfer.optimization.loop import Record
 
 Column = Union[str, "GroupedLayer"]
-_BEFORE = ("step", "scale", "total", "content", "style", "tv")
+_SUMS: Sequence[Column] = ("total", "content", "style", "tv")
+_BEFORE: Sequence[Column] = ("step", "scale", *_SUMS)
 _AFTER = ("relative_change", "gradient_norm", "learning_rate", "seconds")
 NOT_COMPARED = ("seconds",)
 
@@ -59,6 +60,7 @@ def _column_of(name: str) -> Column:
 def row_of(record: Record) -> dict[Column, float]:
     """One step as a row, by column."""
     losses = record.losses
+    layers: dict[Column, float] = dict(losses.layers.items())
     return {
         "step": record.step,
         "scale": record.scale,
@@ -66,7 +68,7 @@ def row_of(record: Record) -> dict[Column, float]:
         "content": losses.content,
         "style": losses.style,
         "tv": losses.tv,
-        **losses.layers,
+        **layers,
         "relative_change": record.relative_change,
         "gradient_norm": record.gradient_norm,
         "learning_rate": record.learning_rate,
@@ -165,10 +167,8 @@ def plot(path: str | Path, curves: Mapping[str, Curve]) -> None:
     for (name, curve), line in zip(curves.items(), ("-", "--", ":", "-.") * len(curves)):
         steps = range(len(curve.rows))
         label = f" ({name})" if len(curves) > 1 else ""
-        for axes, columns in (
-            (sums, ("total", "content", "style", "tv")),
-            (layers, [column for column in curve.columns if not isinstance(column, str)]),
-        ):
+        by_layer: Sequence[Column] = [column for column in curve.columns if not isinstance(column, str)]
+        for axes, columns in ((sums, _SUMS), (layers, by_layer)):
             for number, column in enumerate(columns):
                 values = [value if value > 0 else math.nan for value in curve.column(column)]
                 if not all(map(math.isnan, values)):
