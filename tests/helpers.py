@@ -76,7 +76,7 @@ class Quadratic:
     def __call__(self, image: Any) -> Evaluation:
         distance = image - self.centre
         losses = Losses(
-            {"content.quadratic": 0.5 * self.curvature * float((distance * distance).sum().asscalar())},
+            {("content", "quadratic"): 0.5 * self.curvature * float((distance * distance).sum().asscalar())},
             0.5 * (self.tv or 0.0) * float((image * image).sum().asscalar()),
         )
         return Evaluation(losses, distance * self.curvature, None if self.tv is None else image * self.tv)
@@ -104,5 +104,5 @@ class BreaksAt:
         good = self.objective(image)
         if self.seen.setdefault(image.asnumpy().tobytes(), len(self.seen)) not in self.numbers:
             return good
-        losses = good.losses if self.loss is None else Losses({"content.quadratic": self.loss}, 0.0)
+        losses = good.losses if self.loss is None else Losses({("content", "quadratic"): self.loss}, 0.0)
         return Evaluation(losses, good.gradient if self.gradient is None else good.gradient * self.gradient, None)

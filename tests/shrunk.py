@@ -46,5 +46,5 @@ def curve_of(config: Config) -> curves.Curve:
     parameters = inputs.load_parameters(plan) if config.model == "vgg_slim" else random_parameters(config.model)
     pyramid = Pyramid(plan, inputs.read_pictures(plan), parameters)
     rows: list[dict[str, Any]] = [curves.row_of(record) for record in pyramid.records()]
-    columns = curves.columns_for(plan.loss_names)
+    columns = curves.columns_for(plan.grouped_layers)
     return curves.Curve(columns, tuple(tuple(float(row[column]) for column in columns) for row in rows))

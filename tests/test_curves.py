@@ -21,9 +21,10 @@ from styletransfer.run.curves import Curve, first_difference
 from styletransfer.support.errors import UserError
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "compare_curves.py"
-COLUMNS = ("step", "total", "style.relu1_1", "seconds")
+RELU1_1 = ("style", "relu1_1")
+COLUMNS = ("step", "total", RELU1_1, "seconds")
 CURVE = Curve(COLUMNS, ((0.0, 3.0, 2.0, 0.1), (1.0, 2.0, 1.0, 0.2), (2.0, 1.5, 0.0, 0.3)))
-LOSSES = Losses({"content.relu4_2": 0.1, "style.relu1_1": 0.2, "style.relu2_1": 0.7}, 0.4)
+LOSSES = Losses({("content", "relu4_2"): 0.1, RELU1_1: 0.2, ("style", "relu2_1"): 0.7}, 0.4)
 
 
 def changed(row, column, value, curve=CURVE):
@@ -43,7 +44,8 @@ def written(path, curve):
 
 
 def test_the_columns_are_those_of_the_contract():
-    assert curves.columns_for(["content.relu4_2", "style.relu1_1"]) == (
+    columns = curves.columns_for([("content", "relu4_2"), RELU1_1])
+    assert tuple(map(curves.name_of, columns)) == (
         *("step", "scale", "total", "content", "style", "tv", "content.relu4_2", "style.relu1_1"),
         *("relative_change", "gradient_norm", "learning_rate", "seconds"),
     )
@@ -54,8 +56,8 @@ def test_a_row_has_every_column_and_its_sums_are_right():
     row = curves.row_of(record)
     assert tuple(row) == curves.columns_for(list(LOSSES.layers))
     assert row["total"] == row["content"] + row["style"] + row["tv"]
-    assert row["style"] == row["style.relu1_1"] + row["style.relu2_1"]
-    assert row["content"] == row["content.relu4_2"]
+    assert row["style"] == row[RELU1_1] + row["style", "relu2_1"]
+    assert row["content"] == row["content", "relu4_2"]
     expected = {"step": 7, "scale": 1, "tv": 0.4, "relative_change": 0.01, "gradient_norm": 2.5}
     assert expected.items() <= row.items()
     assert (row["learning_rate"], row["seconds"]) == (0.125, 3.5)
@@ -82,6 +84,7 @@ def test_the_file_is_plain_csv(tmp_path):
     text = written(tmp_path / "curve.csv", CURVE).read_text()
     assert text.splitlines()[:2] == ["step,total,style.relu1_1,seconds", "0.0,3.0,2.0,0.1"]
     assert "\r" not in text and text.endswith("\n")
+    assert curves.read(tmp_path / "curve.csv") == CURVE
 
 
 def test_lines_of_provenance_are_not_read(tmp_path):
@@ -135,7 +138,7 @@ def test_a_changed_value_is_found_where_it_is():
 def test_the_first_of_several_differences_is_named():
     later = changed(2, "total", 9.0)
     assert "at step 2" in first_difference(CURVE, later, 1e-3)
-    assert "at step 1 (row 2), style.relu1_1" in first_difference(CURVE, changed(1, "style.relu1_1", 9.0, later), 1e-3)
+    assert "at step 1 (row 2), style.relu1_1" in first_difference(CURVE, changed(1, RELU1_1, 9.0, later), 1e-3)
 
 
 @pytest.mark.parametrize("row", range(3))
@@ -153,7 +156,7 @@ def test_the_relative_tolerance_decides(tolerance, sign):
 
 
 def test_the_absolute_tolerance_lets_small_values_pass():
-    other = changed(2, "style.relu1_1", 1e-7)  # where the other is zero
+    other = changed(2, RELU1_1, 1e-7)  # where the other is zero
     assert first_difference(CURVE, other, 0.1) is not None
     assert first_difference(CURVE, other, 0.0, absolute=2e-7) is None
     assert first_difference(CURVE, other, 0.0, absolute=0.5e-7) is not None

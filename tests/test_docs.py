@@ -17,7 +17,7 @@ from styletransfer import config as configs
 from styletransfer.cli import submit, transfer
 from styletransfer.config import table
 from styletransfer.config.normalizations import NORMALIZATIONS
-from styletransfer.sweeps import plans
+from styletransfer.sweeps import sweep_file
 from styletransfer.weights import sources
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -106,7 +106,7 @@ def check_sweep(options: argparse.Namespace, page: Path, folder: Path) -> None:
     if not options.sweep.startswith("configs/"):
         path = folder / options.sweep
         path.write_text(blocks(page, "yaml")[0])
-    assert plans.plan(path, options.assignments, options.output).jobs
+    assert sweep_file.read_sweep(path, options.assignments, options.output).jobs
 
 
 def check_script(script: str, options: argparse.Namespace, page: Path, folder: Path) -> None:
@@ -210,7 +210,7 @@ def test_examples_in_yaml_are_valid(page: Path, tmp_path: Path) -> None:
         if "base" in yaml.safe_load(block):
             path = tmp_path / "sweep.yaml"
             path.write_text(block)
-            assert plans.plan(path).jobs
+            assert sweep_file.read_sweep(path).jobs
         else:
             configs.parse(yaml.safe_load(block), name_of(page))
 

@@ -23,7 +23,7 @@ def scales_of(*changes):
 def test_every_scale_has_its_size_and_its_steps():
     found = scales_of("scales=[40, 80]", "size=80", "stop.max_iterations=[9, 3]")
     assert [(scale.width, scale.height, scale.steps) for scale in found] == [(40, 26, 9), (80, 53, 3)]
-    assert all(scale.tile is None and scale.sections[0].whole for scale in found)
+    assert all(scale.tile is None and scale.segments[0].whole for scale in found)
     assert found[0].memory < found[1].memory
 
 
@@ -31,7 +31,7 @@ def test_tiles_are_chosen_where_the_whole_does_not_fit():
     whole = scales_of("size=900", "optimizer={name: sgd}")[0]
     limit = whole.memory - 50_000_000
     (tiled,) = scales_of("size=900", "optimizer={name: sgd}", f"memory={limit // 10**6}MB")
-    assert tiled.tile is not None and len(tiled.sections[0].tiling) > 1 and tiled.memory <= limit
+    assert tiled.tile is not None and len(tiled.segments[0].tiling) > 1 and tiled.memory <= limit
     assert tiled.line().startswith("900 x 600 pixels: 6 steps at most, ") and " tiles of " in tiled.line()
 
 
@@ -39,7 +39,7 @@ def test_off_is_never_tiled_and_a_number_always():
     (off,) = scales_of("size=900", "tile=off")
     assert off.tile is None
     (asked,) = scales_of("size=900", "tile=300")
-    assert asked.tile == 300 and max(asked.sections[0].tiling.height, asked.sections[0].tiling.width) <= 300
+    assert asked.tile == 300 and max(asked.segments[0].tiling.height, asked.segments[0].tiling.width) <= 300
 
 
 def test_a_tile_too_small_for_the_network_is_refused():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import pty
 import re
@@ -31,7 +32,7 @@ from styletransfer.run import binding, curves, inputs, picture_sizes, recorders
 from styletransfer.weights import sources
 
 STEPS = 30
-LAYERS = ["content.proj4_1", *(f"style.proj{block}_1" for block in range(1, 6))]
+LAYERS = [("content", "proj4_1"), *(("style", f"proj{block}_1") for block in range(1, 6))]
 COLUMNS = ["step", "scale", "total", "content", "style", "tv", *LAYERS]
 COLUMNS += ["relative_change", "gradient_norm", "learning_rate", "seconds"]
 PLOT = curves.plot
@@ -115,7 +116,8 @@ def finished(studio, tmp_path_factory):
 def test_the_output_folder_holds_what_it_should(finished):
     pictures = [f"steps/{step:06d}.jpg" for step in range(7, STEPS + 1, 7)]
     found = sorted(str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file())
-    assert found == sorted(["image.png", "curve.csv", "curve.png", "config.yaml", *pictures])
+    assert found == sorted(["image.png", "curve.csv", "curve.png", "config.yaml", "run.status", *pictures])
+    assert (finished / "run.status").read_text() == "done\n"
     for name, kind in (("image.png", "PNG"), ("curve.png", "PNG"), (pictures[0], "JPEG")):
         with Image.open(finished / name) as picture:
             assert picture.format == kind and (name == "curve.png" or picture.size == (48, 34))
@@ -124,6 +126,10 @@ def test_the_output_folder_holds_what_it_should(finished):
 def test_the_curve_is_as_the_contract_says(finished):
     curve = curve_of(finished)
     assert list(curve.columns) == COLUMNS
+    assert (finished / "curve.csv").read_text().splitlines()[0] == (
+        "step,scale,total,content,style,tv,content.proj4_1,style.proj1_1,style.proj2_1,style.proj3_1,style.proj4_1,"
+        "style.proj5_1,relative_change,gradient_norm,learning_rate,seconds"
+    )
     assert curve.column("step") == list(range(STEPS + 1))
     assert set(curve.column("scale")) == {0}
     first = dict(zip(curve.columns, curve.rows[0]))
@@ -134,7 +140,7 @@ def test_the_curve_is_as_the_contract_says(finished):
         values = dict(zip(curve.columns, row))
         assert values["total"] == values["content"] + values["style"] + values["tv"]
         for group in ("content", "style"):
-            layers = [value for name, value in values.items() if name.startswith(group + ".")]
+            layers = [values[column] for column in LAYERS if column[0] == group]
             assert values[group] == pytest.approx(sum(layers), rel=1e-12)
 
 
@@ -155,6 +161,10 @@ def test_the_saved_config_says_how_it_was_made(finished):
     assert provenance["weights"]["file"] == "random.params" and re.fullmatch(
         "[0-9a-f]{64}", provenance["weights"]["sha256"]
     )
+    assert provenance["inputs"] == {
+        key: hashlib.sha256(Path(name).read_bytes()).hexdigest()
+        for key, name in {"content.image": "photo.png", "style.images painting.jpg": "painting.jpg"}.items()
+    }
 
 
 def test_the_saved_config_runs_again_and_gives_the_same(finished, tmp_path):
@@ -453,7 +463,7 @@ def test_two_runs_are_the_same(tmp_path):
 def test_a_texture_needs_no_photograph(tmp_path, kind):
     folder = made(tmp_path / "run", "content.weight=0", f"init.kind={kind}", content=None)
     curve = curve_of(folder)
-    assert [name for name in curve.columns if "." in name] == LAYERS[1:]
+    assert [column for column in curve.columns if isinstance(column, tuple)] == LAYERS[1:]
     assert set(curve.column("content")) == {0} and curve.column("style")[-1] < curve.column("style")[0]
     assert images.read(folder / "image.png").shape == (48, 42, 3)  # the proportions of the painting
 
@@ -461,7 +471,7 @@ def test_a_texture_needs_no_photograph(tmp_path, kind):
 def test_a_photograph_is_found_again_without_a_style(tmp_path):
     folder = made(tmp_path / "run", "style.weight=0", "init.kind=noise", style=None)
     curve = curve_of(folder)
-    assert [name for name in curve.columns if "." in name] == LAYERS[:1]
+    assert [column for column in curve.columns if isinstance(column, tuple)] == LAYERS[:1]
     assert set(curve.column("style")) == {0} and curve.column("content")[-1] < curve.column("content")[0]
 
 
@@ -555,12 +565,12 @@ def test_where_a_run_diverges_the_picture_is_written_last(tmp_path, monkeypatch)
 
     def written(path, picture):
         if path == folder / "image.png":
-            found.append(curve_of(folder).column("step")[-1])
+            found.append((curve_of(folder).column("step")[-1], (folder / "run.status").read_text()))
         write(path, picture)
 
     monkeypatch.setattr(images, "write", written)
     assert main(command(folder, "optimizer.learning_rate=1e9", "stop.max_iterations=30")) == 3
-    assert found == [6]
+    assert found == [(6, "diverged\n")]
 
 
 TOO_LARGE = ("optimizer.learning_rate=30", "stop.max_iterations=30")

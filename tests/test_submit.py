@@ -22,7 +22,7 @@ from styletransfer import weights
 from styletransfer.cli.submit import main, parser
 from styletransfer.pictures import images
 from styletransfer.run import curves
-from styletransfer.sweeps import local, plans
+from styletransfer.sweeps import local, sweep_file
 from styletransfer.sweeps.cluster import Cluster
 from styletransfer.sweeps.states import state_of
 
@@ -84,20 +84,24 @@ def test_a_failing_job_does_not_affect_the_others(finished):
     assert Image.open(folder / "contact.png").width > 3 * 256
 
 
-def test_done_jobs_are_skipped_and_failed_ones_are_retried(finished, studio):
-    folder, _ = finished
+def test_done_jobs_are_skipped_and_failed_ones_are_retried(finished, studio, tmp_path):
+    folder = shutil.copytree(finished[0], tmp_path / "out")
+    arguments = ["sweep.yaml", "--output", str(folder)]
     before = (folder / "photo" / "image.png").stat().st_mtime_ns
-    status = submit(studio, "sweep.yaml", "--status")
+    status = submit(studio, *arguments, "--status")
     assert status.returncode == 0 and status.stdout.splitlines()[-1] == "2 done, 1 failed"
     assert status.stdout.startswith("photo: done, 2 steps, ")
     whole, broken = (studio / "photo.png").read_bytes(), (studio / "broken.png").read_bytes()
     (studio / "broken.png").write_bytes(whole)
-    again = submit(studio, "sweep.yaml")
+    again = submit(studio, *arguments)
     (studio / "broken.png").write_bytes(broken)
     assert again.returncode == 0 and again.stderr == ""
     first, second, *_, last = again.stdout.splitlines()
     assert first == "2 of 3 already done" and second.startswith("3/3 broken: done, 2 steps") and last == "3 done"
     assert (folder / "photo" / "image.png").stat().st_mtime_ns == before
+    replaced = submit(studio, *arguments)  # its photograph is another one again
+    assert replaced.returncode == 2 and replaced.stdout == ""
+    assert replaced.stderr.startswith("error: job broken: content.image: the file is no longer the one that the run in")
 
 
 def children_of(process):
@@ -175,7 +179,7 @@ def test_a_diverged_run_is_not_done_even_without_a_status(studio, tmp_path):
             assert time.monotonic() < deadline
             time.sleep(0.005)
         process.kill()
-    (job, *_) = plans.plan(studio / "sweep.yaml", output=str(tmp_path)).jobs
+    (job, *_) = sweep_file.read_sweep(studio / "sweep.yaml", output=str(tmp_path)).jobs
     while state_of(job).name == "running":
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -266,9 +270,10 @@ def test_a_sweep_on_a_cluster_gives_the_same_files(studio, finished, fake_slurm,
     whole, broken = (studio / "photo.png").read_bytes(), (studio / "broken.png").read_bytes()
     (studio / "broken.png").write_bytes(whole)
     again = submit(studio, *arguments, "--cluster", "slurm", "--no-collect")
+    nothing = submit(studio, *arguments, "--cluster", "slurm")
     (studio / "broken.png").write_bytes(broken)
     assert again.stdout == f"submitted 1 of 3 jobs as Slurm array 7: {there}/slurm/array-2.sbatch\n"
-    assert submit(studio, *arguments, "--cluster", "slurm").stdout.startswith("nothing to submit: 3 done\n")
+    assert nothing.stdout.startswith("nothing to submit: 3 done\n")
 
 
 def test_a_dry_run_shows_the_job_file_and_writes_nothing(studio, fake_slurm, monkeypatch, capsys, tmp_path):  # noqa: F811

@@ -277,10 +277,13 @@ def test_wherever_saving_is_killed_there_is_a_state_to_go_on_from():
 def test_an_extended_run_that_is_killed_does_not_look_finished(whole, tmp_path):
     folder = shutil.copytree(whole(), tmp_path / "run")
     (folder / "curve.png").touch()
+    (folder / "run.status").unlink()  # as in folders of earlier versions
     longer = f"stop.max_iterations={STEPS + 5}"
     killed_at(folder, "checkpoint.npz", 1, False, longer, "--resume", "--force")
     assert not (folder / "image.png").exists() and not (folder / "curve.png").exists()
+    assert (folder / "run.status").read_text() == "unfinished\n"
     assert main(command(folder, longer, "--resume")) == 0
+    assert output_folder.is_done(folder)
     assert_same_run(folder, whole(longer))
 
 
@@ -475,7 +478,7 @@ def test_a_precision_that_this_processor_has_not_is_refused(tmp_path, monkeypatc
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:  # as if it could, without computing with it
         patch.setattr(resolve, "precision_of", lambda config: "bfloat16")
-        patch.setattr(binding, "Source", lambda *arguments: network.Source(*arguments[:-1], "float32"))
+        patch.setattr(binding, "Backbone", lambda *arguments: network.Backbone(*arguments[:-1], "float32"))
         assert main(command(folder, "stop.max_iterations=2")) == 0
     monkeypatch.setattr(runtime, "has_bfloat16", lambda: False)
     capsys.readouterr()

@@ -20,7 +20,7 @@ import models
 from models.runtime import load_mxnet
 from models.spec import ModelSpec, Tap
 from styletransfer import weights
-from styletransfer.optimization.loop import Stop, optimize
+from styletransfer.optimization.loop import StoppingRule, optimize
 from styletransfer.pictures import images, pixels
 from styletransfer.run import binding, inputs
 from styletransfer.run.resolve import resolve
@@ -150,7 +150,10 @@ def losses(file: Path) -> NDArray:
     plan = resolve(config)
     prepared = binding.bind(plan, plan.scales[0], inputs.read_pictures(plan)[0], inputs.load_parameters(plan))
     records = optimize(
-        prepared.image, prepared.objective, prepared.optimizer, Stop(config.steps[0], config.stop.relative_change)
+        prepared.image,
+        prepared.objective,
+        prepared.optimizer,
+        StoppingRule(config.steps[0], config.stop.relative_change),
     )
     return np.array([[*record.losses.layers.values(), record.losses.tv, record.gradient_norm] for record in records])
 

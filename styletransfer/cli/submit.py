@@ -47,7 +47,7 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--force",
         action="store_true",
-        help="restart the jobs that failed, or whose settings have changed since they were started",
+        help="restart the jobs that failed, or whose settings or input files have changed since",
     )
     parser.add_argument(
         "--cluster", choices=["slurm"], help="submit the jobs to a cluster instead of running them here"
@@ -106,67 +106,67 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
 
     from styletransfer.support import commands
     from styletransfer.support.errors import UserError
-    from styletransfer.sweeps import batch, contact, local, plans, reports, slurm, states
+    from styletransfer.sweeps import batch, contact, local, reports, slurm, states, sweep_file
     from styletransfer.sweeps.cluster import Cluster
 
     say = functools.partial(print, flush=True)
 
     def submit() -> int:
-        plan = plans.plan(options.sweep, options.assignments, options.output)
+        sweep = sweep_file.read_sweep(options.sweep, options.assignments, options.output)
         asked = {name: getattr(options, name, None) for name in Cluster.model_fields}
         given = [name for name, value in asked.items() if value is not None]
         if given and not options.cluster:
             raise UserError(f"{_OPTIONS.get(given[0], f'--{given[0]}')} is about a cluster: add --cluster slurm")
-        cluster = plan.cluster.changed({**asked, "parallel": options.jobs})
+        cluster = sweep.cluster.changed({**asked, "parallel": options.jobs})
         if options.status or options.collect_now:
-            return show(plan)
+            return show(sweep)
         if not options.force:
-            states.check_settings(plan)
+            states.check_settings(sweep)
         if options.cluster:
-            return send(plan, cluster)
+            return send(sweep, cluster)
         if options.dry_run:
-            say(reports.listing(plan))
+            say(reports.listing(sweep))
             return 0
-        queue = slurm.queue_of(plan)
-        for job in states.jobs_to_restart(plan, queue) if options.force else ():
+        queue = slurm.queue_of(sweep)
+        for job in states.jobs_to_restart(sweep, queue) if options.force else ():
             states.forget(job)
-        unusable = local.run_here(plan, options.jobs or 1, say, queue)
-        return finish(plan, {**(queue or {}), **unusable} if unusable else queue)
+        unusable = local.run_here(sweep, options.jobs or 1, say, queue)
+        return finish(sweep, {**(queue or {}), **unusable} if unusable else queue)
 
-    def show(plan: plans.Plan) -> int:
+    def show(sweep: sweep_file.Sweep) -> int:
         try:
-            queue = slurm.queue_of(plan)
+            queue = slurm.queue_of(sweep)
         except UserError as error:
             say(f"what is queued is not known: {error}")
             queue = None
         if options.collect_now:
-            finish(plan, queue)
+            finish(sweep, queue)
         else:
-            say(reports.report(plan, queue))
+            say(reports.report(sweep, queue))
         return 0
 
-    def send(plan: plans.Plan, cluster: Cluster) -> int:
+    def send(sweep: sweep_file.Sweep, cluster: Cluster) -> int:
         if options.dry_run:
-            queue = slurm.queue_of(plan)
-            jobs = slurm.to_send(plan, queue, states.jobs_to_restart(plan, queue) if options.force else ())
+            queue = slurm.queue_of(sweep)
+            jobs = slurm.to_send(sweep, queue, states.jobs_to_restart(sweep, queue) if options.force else ())
             if jobs:
-                say(batch.array(plan, cluster, jobs, slurm.next_file(plan)))
-            say(reports.listing(plan))
-            say(f"{len(jobs)} of {len(plan.jobs)} jobs would be submitted")
+                say(batch.array(sweep, cluster, jobs, slurm.next_file(sweep)))
+            say(reports.listing(sweep))
+            say(f"{len(jobs)} of {len(sweep.jobs)} jobs would be submitted")
             return 0
         again = [f"--set={each}" for each in options.assignments]
         again += [f"--output={options.output}"] if options.output else []
-        if not slurm.send(plan, cluster, [options.sweep, *again], say, options.force):
-            queue = slurm.queue_of(plan)
-            say(f"nothing to submit: {reports.summary(plan, queue)}")
-            if reports.all_done(plan):
-                finish(plan, queue)
+        if not slurm.send(sweep, cluster, [options.sweep, *again], say, options.force):
+            queue = slurm.queue_of(sweep)
+            say(f"nothing to submit: {reports.summary(sweep, queue)}")
+            if reports.all_done(sweep):
+                finish(sweep, queue)
         return 0
 
-    def finish(plan: plans.Plan, queue: states.Queue) -> int:
-        reports.write_results(plan, queue)
-        say(contact.write_contact_sheet(plan, queue))
-        say("\n".join([*reports.failures(plan, queue), reports.summary(plan, queue)]))
-        return 0 if reports.all_done(plan) else 1
+    def finish(sweep: sweep_file.Sweep, queue: states.Queue) -> int:
+        reports.write_results(sweep, queue)
+        say(contact.write_contact_sheet(sweep, queue))
+        say("\n".join([*reports.failures(sweep, queue), reports.summary(sweep, queue)]))
+        return 0 if reports.all_done(sweep) else 1
 
     return commands.guarded(submit)

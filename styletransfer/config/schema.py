@@ -248,7 +248,7 @@ class Config(_Section):
         description="memory limit, such as 8GB (10^9 bytes each) or 8GiB (2^30); null: what is free",
     )
     provenance: dict[str, Any] | None = Field(
-        None, description="versions and weights, noted in saved configs; ignored when read"
+        None, description="versions and checksums of the input files, noted in saved configs; ignored when read"
     )
 
     @model_validator(mode="after")
@@ -276,7 +276,7 @@ class Config(_Section):
         if isinstance(self.scales, list):
             return list(self.scales)
         edge = max(self.shape) if self.shape else self.size
-        return [max(1, round(edge / 2**level)) for level in reversed(range(self.scales))]
+        return [max(1, round(edge / 2**halvings)) for halvings in reversed(range(self.scales))]
 
     @property
     def steps(self) -> list[int]:

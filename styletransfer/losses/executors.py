@@ -11,7 +11,7 @@ from typing import Any
 from models.runtime import load_mxnet
 from styletransfer.losses import symbols
 from styletransfer.network.precision import FLOAT32, cast, cast_symbol
-from styletransfer.network.tiling import Part
+from styletransfer.network.tiling import Slices
 
 
 class Grams:
@@ -22,11 +22,11 @@ class Grams:
     features : dict of arrays
     layers : names of those that are wanted
     context : mxnet Context
-    parted : bool
-        Whether those of parts of the features will be asked for.
+    masked : bool
+        Whether only slices of the features are to count, which :meth:`add` is given.
     """
 
-    def __init__(self, features: Mapping[str, Any], layers: Iterable[str], context: Any, parted: bool) -> None:
+    def __init__(self, features: Mapping[str, Any], layers: Iterable[str], context: Any, masked: bool) -> None:
         mx = load_mxnet()
         self._masks: dict[str, Any] = {}
         self._executors: dict[str, Any] = {}
@@ -35,7 +35,7 @@ class Grams:
             _, channels, height, width = features[layer].shape
             variable, dtype = mx.sym.Variable("features"), features[layer].dtype
             arguments = {"features": features[layer]}
-            if parted:
+            if masked:
                 self._masks[layer] = arguments["mask"] = mx.nd.zeros((1, height, width, 1), ctx=context)
                 exact = cast_symbol(variable, dtype, FLOAT32)
                 symbol = symbols.masked_gram(exact, mx.sym.Variable("mask"), channels)
@@ -44,10 +44,10 @@ class Grams:
             self._executors[layer] = symbol.bind(context, arguments, grad_req="null", shared_exec=largest)
             largest = largest or self._executors[layer]
 
-    def add(self, parts: Mapping[str, Part], sums: Mapping[str, Any]) -> None:
-        """Add those of a part of each layer's features, as they are now, to `sums`."""
+    def add(self, slices: Mapping[str, Slices], sums: Mapping[str, Any]) -> None:
+        """Add those of a slice of each layer's features, as they are now, to `sums`."""
         for layer, mask in self._masks.items():
-            rows, columns = parts[layer]
+            rows, columns = slices[layer]
             mask[:] = 0
             mask[:, rows, columns] = 1
         for layer, executor in self._executors.items():

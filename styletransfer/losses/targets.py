@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import models
 from models.runtime import Array, load_mxnet, release_memory
 from styletransfer.losses.executors import Grams
-from styletransfer.network.executor import Source
+from styletransfer.network.executor import Backbone
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Targets:
 
 
 def find_targets(
-    source: Source,
+    backbone: Backbone,
     content: Array | None,
     styles: Sequence[tuple[float, Array]],
     content_layers: Sequence[str],
@@ -42,13 +42,13 @@ def find_targets(
     height, width : int
         The image's.
     """
-    spec = models.load(source.model).SPEC
+    spec = models.load(backbone.model).SPEC
     found_content: dict[str, Array] = {}
     if content is not None and content_layers:
-        found_content, _ = _seen(source, content, content_layers, [])
+        found_content, _ = _seen(backbone, content, content_layers, [])
     found_style: dict[str, Array] = {}
     for weight, style in styles if style_layers else ():
-        _, grams = _seen(source, style, [], style_layers)
+        _, grams = _seen(backbone, style, [], style_layers)
         for layer, gram in grams.items():
             here, there = (
                 spec.output_shape(layer, *size) for size in ((height, width), (style.shape[2], style.shape[3]))
@@ -60,36 +60,36 @@ def find_targets(
 
 
 def _seen(
-    source: Source, picture: Array, content_layers: Sequence[str], style_layers: Sequence[str]
+    backbone: Backbone, picture: Array, content_layers: Sequence[str], style_layers: Sequence[str]
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """A whole picture's features in the content layers, and its raw Gram matrices in the style layers."""
-    mx, context = load_mxnet(), source.context
-    spec = models.load(source.model).SPEC
+    mx, context = load_mxnet(), backbone.context
+    spec = models.load(backbone.model).SPEC
     channels = {layer: spec.output_shape(layer, 1, 1)[0] for layer in style_layers}
     grams = {layer: mx.nd.zeros((number, number), ctx=context) for layer, number in channels.items()}
     features: dict[str, Array] = {}
     given = picture
-    for section in source.sections([*style_layers, *content_layers], *picture.shape[2:]):
-        network = source.bind(section, False, section.outputs, ())
+    for segment in backbone.segments([*style_layers, *content_layers], *picture.shape[2:]):
+        network = backbone.bind(segment, False, segment.outputs, ())
         here = Grams(
             network.features,
-            [layer for layer in section.layers if layer in grams],
+            [layer for layer in segment.layers if layer in grams],
             context,
-            parted=not section.tiling.whole,
+            masked=not segment.tiling.whole,
         )
-        kept = [layer for layer in section.layers if layer in content_layers]
+        kept = [layer for layer in segment.layers if layer in content_layers]
         features |= {layer: mx.nd.zeros(network.shape(layer), ctx=context) for layer in kept}
-        handed_on = mx.nd.zeros(network.shape(section.cut), ctx=context) if section.cut else None
-        for tile in section.tiling:
+        handed_on = mx.nd.zeros(network.shape(segment.cut), ctx=context) if segment.cut else None
+        for tile in segment.tiling:
             network.forward(given, tile)
-            here.add(network.parts(tile), grams)
+            here.add(network.owned_in_window(tile), grams)
             for layer in kept:
                 network.keep(features[layer], layer, tile)
-            if section.cut:
-                network.keep(handed_on, section.cut, tile)
+            if segment.cut:
+                network.keep(handed_on, segment.cut, tile)
         given = handed_on
         del network, here  # their memory is needed
-        if section.cut:
+        if segment.cut:
             release_memory()
     mx.nd.waitall()  # so that one picture's features are gone before the next one's are found
     return features, grams

@@ -9,7 +9,7 @@ from typing import Any
 import models
 from models.runtime import load_mxnet
 from styletransfer.network.precision import DTYPES, FLOAT32, cast, cast_symbol
-from styletransfer.network.tiling import Part, Section, Tile, sections
+from styletransfer.network.tiling import Segment, Slices, Tile, segments
 from styletransfer.pictures import pixels
 from styletransfer.weights import Parameters
 
@@ -170,7 +170,7 @@ def parameters_for(model: str, parameters: Parameters, space: str) -> Parameters
 
 
 @dataclass(frozen=True)
-class Source:
+class Backbone:
     """A network as an objective needs it: which one, its parameters for the space in use, its pooling, the device.
 
     `tile` is the longest side, in pixels, of what it is asked to see at once; None: all. `precision` is float32 or
@@ -184,24 +184,24 @@ class Source:
     tile: int | None = None
     precision: str = "float32"
 
-    def sections(self, layers: Iterable[str], height: int, width: int) -> list[Section]:
-        """In which parts, as far as the deepest of `layers`, it sees images of a size."""
-        return sections(models.load(self.model).SPEC, layers, height, width, self.tile)
+    def segments(self, layers: Iterable[str], height: int, width: int) -> list[Segment]:
+        """Those in which it sees images of a size, as far as the deepest of `layers`."""
+        return segments(models.load(self.model).SPEC, layers, height, width, self.tile)
 
     def bind(
-        self, section: Section, trainable: bool, by_features: Collection[str], by_grams: Collection[str]
+        self, segment: Segment, trainable: bool, by_features: Collection[str], by_grams: Collection[str]
     ) -> TiledNetwork:
-        """Bind one of its sections; see :class:`Network`."""
-        names, symbol = tapped(self.model, section.outputs, [], self.pooling, section.after)
-        channels, *_ = section.shape
-        shape = (channels, section.tiling.height, section.tiling.width)
+        """Bind one of its segments; see :class:`Network`."""
+        names, symbol = tapped(self.model, segment.outputs, [], self.pooling, segment.after)
+        channels, *_ = segment.shape
+        shape = (channels, segment.tiling.height, segment.tiling.width)
         network = Network(
             names, symbol, self.parameters, shape, self.context, trainable, self.precision, by_features, by_grams
         )
-        return TiledNetwork(section, network)
+        return TiledNetwork(segment, network)
 
 
-def part_of(array: Any, rows: slice, columns: slice) -> Any:
+def crop(array: Any, rows: slice, columns: slice) -> Any:
     """Some rows and columns of an array (1, channels, height, width), copied.
 
     Indexing would give a view where it can, which MXNet cannot have of arrays in a layout of its kernels.
@@ -210,7 +210,7 @@ def part_of(array: Any, rows: slice, columns: slice) -> Any:
     return load_mxnet().nd.slice(array, begin=begin, end=end)
 
 
-def _owned(tile: Tile, stride: int, shape: Sequence[int]) -> tuple[Part, Part]:
+def _owned(tile: Tile, stride: int, shape: Sequence[int]) -> tuple[Slices, Slices]:
     """What a tile owns of values `stride` pixels apart, of which there are `shape`: in its window, and of all."""
     (rows, height), (columns, width) = zip((tile.rows, tile.columns), shape)
     inside = rows.owned_in_window(stride, height), columns.owned_in_window(stride, width)
@@ -218,55 +218,55 @@ def _owned(tile: Tile, stride: int, shape: Sequence[int]) -> tuple[Part, Part]:
 
 
 class TiledNetwork:
-    """A section of a network that sees what it is given tile by tile, each through one window.
+    """A segment of a network that sees what it is given tile by tile, each through one window.
 
     Attributes
     ----------
-    section : Section
+    segment : Segment
     features : dict of arrays
         The tapped layers' in the window. Of those that the tile does not own, some are not what the whole gives.
     """
 
-    def __init__(self, section: Section, network: Network) -> None:
-        self.section = section
+    def __init__(self, segment: Segment, network: Network) -> None:
+        self.segment = segment
         self.features = network.features
         self._network = network
 
     def shape(self, layer: str) -> tuple[int, int, int, int]:
         """(1, channels, height, width) of all that a layer puts out."""
-        _, height, width = self.section.shape
-        return (1, *self.section.spec.output_shape(layer, height, width))
+        _, height, width = self.segment.shape
+        return (1, *self.segment.spec.output_shape(layer, height, width))
 
     def forward(self, values: Any, tile: Tile) -> None:
-        """Fill `features` with those of a tile of what the section is given."""
+        """Fill `features` with those of a tile of what the segment is given."""
         rows, columns = self._window(tile)
-        part_of(values, rows, columns).copyto(self._network.image)
+        crop(values, rows, columns).copyto(self._network.image)
         self._network.forward()
 
     def backward(self, heads: Heads, tile: Tile, gradient: Any) -> None:
-        """Fill in what the tile last seen owns of the gradient of the whole, of the shape of what the section is given.
+        """Fill in what the tile last seen owns of the gradient of the whole, of the shape of what the segment is given.
 
         The head gradients are those of the window, of what the tile owns and of what it does not; where what is seen
         goes beyond the window they do not matter.
         """
         self._network.backward(heads)
-        (rows, columns), (all_rows, all_columns) = _owned(tile, 1, self.section.shape[1:])
-        gradient[:, :, all_rows, all_columns] = part_of(self._network.gradient, rows, columns)
+        (rows, columns), (all_rows, all_columns) = _owned(tile, 1, self.segment.shape[1:])
+        gradient[:, :, all_rows, all_columns] = crop(self._network.gradient, rows, columns)
 
     def keep(self, kept: Any, layer: str, tile: Tile) -> None:
         """Copy what the tile owns of a layer into an array, float32, of the shape of all that the layer puts out."""
         (rows, columns), (all_rows, all_columns) = self.owned(layer, tile)
-        kept[:, :, all_rows, all_columns] = part_of(cast(self.features[layer], FLOAT32), rows, columns)
+        kept[:, :, all_rows, all_columns] = crop(cast(self.features[layer], FLOAT32), rows, columns)
 
-    def owned(self, layer: str, tile: Tile) -> tuple[Part, Part]:
+    def owned(self, layer: str, tile: Tile) -> tuple[Slices, Slices]:
         """Rows and columns of a layer's values that a tile owns: in its window, and in the whole image."""
         return _owned(tile, self._stride(layer), self.shape(layer)[2:])
 
-    def parts(self, tile: Tile) -> dict[str, Part]:
+    def owned_in_window(self, tile: Tile) -> dict[str, Slices]:
         """For every layer the rows and columns in the window that a tile owns."""
-        return {layer: self.owned(layer, tile)[0] for layer in self.section.layers}
+        return {layer: self.owned(layer, tile)[0] for layer in self.segment.layers}
 
-    def seen(self, layer: str, tile: Tile) -> Part:
+    def seen(self, layer: str, tile: Tile) -> Slices:
         """Which rows and columns of a layer of the whole image lie in the window of a tile."""
         stride = self._stride(layer)
         starts = (tile.rows.start // stride, tile.columns.start // stride)
@@ -274,10 +274,10 @@ class TiledNetwork:
         return rows, columns
 
     def _stride(self, layer: str) -> int:
-        return self.section.spec.receptive_field(layer).stride
+        return self.segment.spec.receptive_field(layer).stride
 
     def _window(self, tile: Tile) -> tuple[slice, slice]:
-        tiling = self.section.tiling
+        tiling = self.segment.tiling
         return (
             slice(tile.rows.start, tile.rows.start + tiling.height),
             slice(tile.columns.start, tile.columns.start + tiling.width),

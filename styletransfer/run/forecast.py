@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 from models.runtime import load_mxnet
-from styletransfer.network.tiling import sections
+from styletransfer.network.tiling import segments
 from styletransfer.run import binding, inputs
 from styletransfer.run.resolve import RunPlan, ScalePlan
 from styletransfer.weights import Parameters
@@ -36,7 +36,7 @@ def lines(plan: RunPlan, parameters: Parameters) -> Iterator[str]:
 def _seconds_of_a_pixel(plan: RunPlan, parameters: Parameters) -> float:
     """The time of a step with a small image, over its pixels."""
     side = _TRIAL_EDGE
-    whole = sections(plan.spec, [*plan.style_layers, *plan.content_layers], side, side, None)
+    whole = segments(plan.spec, [*plan.style_layers, *plan.content_layers], side, side, None)
     scale = ScalePlan(side, side, ((side, side),) * len(plan.styles), 3, None, whole, None)
     trial = dataclasses.replace(plan, scales=(scale,))
     (pictures,) = inputs.read_pictures(trial)

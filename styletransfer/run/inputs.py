@@ -83,4 +83,9 @@ def files_of(config: Config) -> dict[str, Path]:
 
 def checksums(files: Mapping[str, Path]) -> dict[str, str]:
     """The sha256 of every file, by the same keys."""
-    return {key: hashed(path, hashlib.sha256()) for key, path in files.items()}
+    return {key: checksum(path) for key, path in files.items()}
+
+
+def checksum(path: Path) -> str:
+    """The sha256 of a file."""
+    return hashed(path, hashlib.sha256())

@@ -18,7 +18,7 @@ from pathlib import Path
 from models.spec import ModelSpec
 from styletransfer.config import OptimizerSettings
 from styletransfer.losses import total_variation
-from styletransfer.network.tiling import Section, sections, smallest_tile
+from styletransfer.network.tiling import Segment, segments, smallest_tile
 from styletransfer.optimization import optimizers
 from styletransfer.pictures import images
 from styletransfer.support.byte_sizes import parse_size
@@ -150,10 +150,10 @@ def predict(run: Run) -> int:
     written = _IMAGES + _IMAGES_WRITTEN + optimizer.written
     always = _WEIGHTS * weights + _STYLES * styles + targets
     finding_targets = _IMAGES_ENTERED * image + _finding_targets(run)
-    parts = _parts(run, run.layers, run.height, run.width)
-    seeing = _optimizing(run, parts)
+    by_segment = _segment_values(run, run.layers, run.height, run.width)
+    seeing = _optimizing(run, by_segment)
     optimizing = max(steps, written) * image + seeing
-    saving = saved * image + (seeing if len(parts) == 1 else 0.0)
+    saving = saved * image + (seeing if len(by_segment) == 1 else 0.0)
     return int(_FIXED + _GAPS * _FLOAT * (always + max(finding_targets, optimizing, saving)))
 
 
@@ -216,8 +216,8 @@ def _largest_size(run: Run, limit: int) -> int | None:
 
 
 @dataclass(frozen=True)
-class _Part:
-    """The values of a section: of the layers in its window, of what it is given, and of what it hands on."""
+class _SegmentValues:
+    """The values of a segment: of the layers in its window, of what it is given, and of what it hands on."""
 
     window: int  # what it is given, in its window
     style: int
@@ -229,26 +229,26 @@ class _Part:
     whole: bool
 
 
-def _parts(run: Run, layers: Iterable[str], height: int, width: int) -> list[_Part]:
+def _segment_values(run: Run, layers: Iterable[str], height: int, width: int) -> list[_SegmentValues]:
     """Those of a picture of that size, when `layers` are tapped."""
-    return [_part(run, section) for section in sections(run.spec, layers, height, width, run.tile)]
+    return [_values_of(run, segment) for segment in segments(run.spec, layers, height, width, run.tile)]
 
 
-def _part(run: Run, section: Section) -> _Part:
-    names = section.spec.layer_names
-    below = names[: names.index(section.spec.deepest(section.outputs)) + 1]
-    tiling = section.tiling
-    values = {layer: _values(section.spec, layer, tiling.height, tiling.width) for layer in below}
-    channels, height, width = section.shape
-    return _Part(
+def _values_of(run: Run, segment: Segment) -> _SegmentValues:
+    names = segment.spec.layer_names
+    below = names[: names.index(segment.spec.deepest(segment.outputs)) + 1]
+    tiling = segment.tiling
+    values = {layer: _values(segment.spec, layer, tiling.height, tiling.width) for layer in below}
+    channels, height, width = segment.shape
+    return _SegmentValues(
         channels * tiling.height * tiling.width,
-        sum(values[layer] for layer in section.layers if layer in run.style_layers),
-        sum(values[layer] for layer in section.layers if layer in run.content_layers),
+        sum(values[layer] for layer in segment.layers if layer in run.style_layers),
+        sum(values[layer] for layer in segment.layers if layer in run.content_layers),
         sum(values.values()),
         max(values.values()),
-        math.prod(section.shape) if section.after else 0,
-        _values(section.spec, section.cut, height, width) if section.cut else 0,
-        section.whole,
+        math.prod(segment.shape) if segment.after else 0,
+        _values(segment.spec, segment.cut, height, width) if segment.cut else 0,
+        segment.whole,
     )
 
 
@@ -259,36 +259,36 @@ def _values(spec: ModelSpec, layer: str, height: int, width: int) -> int:
 def _finding_targets(run: Run) -> float:
     """The values that forward passes through the content picture or one of the style pictures hold, the most."""
     pictures = [(run.content_layers, (run.height, run.width)), *((run.style_layers, size) for size in run.styles)]
-    return max((_seeing(_parts(run, layers, *size)) for layers, size in pictures if layers), default=0.0)
+    return max((_seeing(_segment_values(run, layers, *size)) for layers, size in pictures if layers), default=0.0)
 
 
-def _seeing(parts: list[_Part]) -> float:
-    """The values that the passes forward hold: of one section at a time, and all that is handed on."""
-    return max(map(_forward, parts)) + sum(part.cut for part in parts)
+def _seeing(by_segment: list[_SegmentValues]) -> float:
+    """The values that the passes forward hold: of one segment at a time, and all that is handed on."""
+    return max(map(_forward, by_segment)) + sum(values.cut for values in by_segment)
 
 
-def _forward(part: _Part) -> float:
-    return _TAPPED_SEEN * (part.style + part.content) + _LARGEST_LAYER_SEEN * part.largest_layer
+def _forward(values: _SegmentValues) -> float:
+    return _TAPPED_SEEN * (values.style + values.content) + _LARGEST_LAYER_SEEN * values.largest_layer
 
 
-def _optimizing(run: Run, parts: list[_Part]) -> float:
+def _optimizing(run: Run, by_segment: list[_SegmentValues]) -> float:
     """The values that the passes forward and back hold."""
-    handed_on = sum(part.cut for part in parts)
-    most = _backward(run, parts[-1]) + handed_on if parts[-1].whole else 0.0  # bound for both ways
-    for part in reversed(parts):
-        handed_on -= part.cut  # let go of
-        most = max(most, _backward(run, part) + handed_on + part.given + part.cut)
-    return max(most, _seeing(parts))
+    handed_on = sum(values.cut for values in by_segment)
+    most = _backward(run, by_segment[-1]) + handed_on if by_segment[-1].whole else 0.0  # bound for both ways
+    for values in reversed(by_segment):
+        handed_on -= values.cut  # let go of
+        most = max(most, _backward(run, values) + handed_on + values.given + values.cut)
+    return max(most, _seeing(by_segment))
 
 
-def _backward(run: Run, part: _Part) -> float:
-    """The values that one section holds, bound for both ways."""
+def _backward(run: Run, values: _SegmentValues) -> float:
+    """The values that one segment holds, bound for both ways."""
     return (
-        (0.0 if part.given else _WINDOW * part.window)
-        + _ALL_LAYERS[run.precision] * part.all_layers
-        + _LARGEST_LAYER * part.largest_layer
-        + _STYLE_LAYER[run.precision] * part.style
-        + _CONTENT_LAYER * part.content
+        (0.0 if values.given else _WINDOW * values.window)
+        + _ALL_LAYERS[run.precision] * values.all_layers
+        + _LARGEST_LAYER * values.largest_layer
+        + _STYLE_LAYER[run.precision] * values.style
+        + _CONTENT_LAYER * values.content
     )
 
 

@@ -15,10 +15,12 @@ from styletransfer.support.files import atomic_write, remove_unfinished
 
 PICTURE = "image.png"
 CONFIG = "config.yaml"
+STATUS = "run.status"  # one word, so that job files in bash can read it too:
+UNFINISHED, DONE, DIVERGED = "unfinished", "done", "diverged"
 STEPS = "steps"
 _LAST = (PICTURE, "curve.png")  # what a run writes at its end
 _STATES = (checkpoints.NAME, checkpoints.PREVIOUS)
-_FILES = (*_LAST, *_STATES, "curve.csv", CONFIG)  # in the order in which they go: no state stays without its curve
+_FILES = (*_LAST, *_STATES, "curve.csv", CONFIG, STATUS)  # in the order of removal: no state stays without its curve
 _RESULTS = (*_FILES, f"{STEPS}/[0-9]*.jpg")
 _LOCK = ".lock"
 
@@ -77,6 +79,44 @@ def check_inputs(folder: Path, inputs: Mapping[str, Path]) -> None:
                         f"{key}: {path} is a result in the output folder, which this run would remove; copy it "
                         "elsewhere or name another output.folder"
                     )
+
+
+def write_status(folder: Path, status: str) -> None:
+    """Write how far a run has come; how it ended is written before its picture.
+
+    Parameters
+    ----------
+    folder : Path
+    status : str
+        `UNFINISHED`, `DONE` or `DIVERGED`.
+    """
+    with atomic_write(folder / STATUS) as stream:
+        stream.write(f"{status}\n".encode())
+
+
+def read_status(folder: Path) -> str | None:
+    """The word in the status file of a folder; None if there is no such file, as in folders of earlier versions.
+
+    Raises
+    ------
+    OSError
+        If the folder or the file cannot be read.
+    """
+    try:
+        return (folder / STATUS).read_text(encoding="utf-8", errors="replace").strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def is_done(folder: Path) -> bool:
+    """Whether a folder has the picture of a run that is done; a run that diverged leaves a picture too.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be read.
+    """
+    return read_status(folder) == DONE and (folder / PICTURE).exists()
 
 
 @contextlib.contextmanager
@@ -158,9 +198,7 @@ def clear(folder: Path, keep: bool) -> None:
 def _clear(folder: Path, keep: bool) -> None:
     for place in (folder, folder / STEPS):
         remove_unfinished(place)
-    if not keep:
-        with atomic_write(folder / CONFIG):
-            pass
+    write_status(folder, UNFINISHED)
     for pattern in _LAST if keep else _RESULTS:
         for path in folder.glob(pattern):
             path.unlink()

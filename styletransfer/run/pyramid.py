@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from models.runtime import Array, load_mxnet
 from styletransfer.optimization.divergence_guard import Guard
-from styletransfer.optimization.loop import Record, Stop, optimize
+from styletransfer.optimization.loop import Record, StoppingRule, optimize
 from styletransfer.pictures import images
 from styletransfer.run import binding
 from styletransfer.run.inputs import Pictures
@@ -68,9 +68,9 @@ class Pyramid:
         self._run = self._bound()
         if state is not None:
             self._run.image[:] = state["image"]
-            self._run.optimizer.restore(_part(state, _OPTIMIZER))
+            self._run.optimizer.restore(_without_prefix(state, _OPTIMIZER))
             self._run.generator.bit_generator.state = json.loads(str(state["generator"]))
-        self._guard = Guard(_part(state or {}, _GUARD))
+        self._guard = Guard(_without_prefix(state or {}, _GUARD))
         self._started = time.monotonic() - elapsed
 
     @property
@@ -98,7 +98,7 @@ class Pyramid:
             self._run.image,
             self._run.objective,
             self._run.optimizer,
-            Stop(limit, self._plan.relative_change),
+            StoppingRule(limit, self._plan.relative_change),
             scale=self._scale,
             after=self._step,
             elapsed=time.monotonic() - self._started,
@@ -131,7 +131,7 @@ class Pyramid:
 
     def state(self) -> dict[str, NDArray]:
         """All that is needed to go on behind the last record, as arrays."""
-        parts = {_OPTIMIZER: self._run.optimizer.state(), _GUARD: self._guard.state()}
+        states = {_OPTIMIZER: self._run.optimizer.state(), _GUARD: self._guard.state()}
         return {
             "scale": np.array(self._scale),
             **self._plan.begun.state(),
@@ -139,10 +139,10 @@ class Pyramid:
             "step": np.array(self._step or 0),
             "image": self._run.image.asnumpy(),
             "generator": np.array(json.dumps(self._run.generator.bit_generator.state)),
-            **{prefix + name: value for prefix, part in parts.items() for name, value in part.items()},
+            **{prefix + name: value for prefix, state in states.items() for name, value in state.items()},
         }
 
 
-def _part(state: Mapping[str, NDArray], prefix: str) -> dict[str, NDArray]:
-    """The part of a state whose names begin with `prefix`, without it."""
+def _without_prefix(state: Mapping[str, NDArray], prefix: str) -> dict[str, NDArray]:
+    """The arrays of a state whose names begin with `prefix`, by the rest of their names."""
     return {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}

@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from styletransfer.losses.objective import GroupedLayer
 from styletransfer.optimization.loop import Record
 from styletransfer.pictures import images, pixels
 from styletransfer.run import curves
+from styletransfer.run.curves import Column
 from styletransfer.support.errors import UserError
 
 LOGGER = logging.getLogger(__name__)
@@ -28,12 +30,12 @@ class Recorder(Protocol):
 class CurveRecorder:
     """Collects ``curve.csv``; written by :meth:`flush` and at the end, with its picture ``curve.png``."""
 
-    def __init__(self, folder: Path, loss_names: Sequence[str]) -> None:
+    def __init__(self, folder: Path, layers: Sequence[GroupedLayer]) -> None:
         self._folder = folder
-        self._columns = curves.columns_for(loss_names)
-        self._rows: list[dict[str, float]] = []
+        self._columns = curves.columns_for(layers)
+        self._rows: list[dict[Column, float]] = []
 
-    def resume(self, step: int) -> Mapping[str, float]:
+    def resume(self, step: int) -> Mapping[Column, float]:
         """Take over the rows up to `step` of the curve in the folder; returns the last of them."""
         path = self._folder / "curve.csv"
         if not path.exists():
@@ -43,7 +45,7 @@ class CurveRecorder:
             raise UserError(f"--resume: {path} is not the curve of this run")
         integers = {"step", "scale"}
         for row in curve.rows:
-            values = {name: int(value) if name in integers else value for name, value in zip(curve.columns, row)}
+            values = {key: int(value) if key in integers else value for key, value in zip(curve.columns, row)}
             if values["step"] <= step:
                 self._rows.append(values)
         if not self._rows or self._rows[-1]["step"] != step:

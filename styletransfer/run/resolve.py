@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from models import runtime
 from models.spec import ModelSpec
 from styletransfer.config import Config, Init, OptimizerSettings, Output
-from styletransfer.losses.objective import Weights
-from styletransfer.network.tiling import Section, sections, smallest_tile
+from styletransfer.losses.objective import GroupedLayer, LossWeights
+from styletransfer.network.tiling import Segment, segments, smallest_tile
 from styletransfer.run import memory, picture_sizes
 from styletransfer.run.picture_sizes import Sizes
 from styletransfer.support.errors import UserError
 
 LOGGER = logging.getLogger(__name__)
-_AGAIN = 1.45  # the time of a section that goes forward twice, over that of one that does so once
+_AGAIN = 1.45  # the time of a segment that goes forward twice, over that of one that does so once
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class ScalePlan:
         How many are made at most.
     tile : int, or None
         The longest side of what the network sees at once, pixels; None: all.
-    sections : list of Section
-        The parts of the network with their tiles.
+    segments : list of Segment
+        The segments of the network with their tiles.
     memory : int, or None
         The predicted peak of the process, bytes; None on a GPU.
     """
@@ -54,21 +54,21 @@ class ScalePlan:
     styles: tuple[tuple[int, int], ...]
     steps: int
     tile: int | None
-    sections: list[Section]
+    segments: list[Segment]
     memory: int | None
 
     @property
     def work(self) -> float:
-        """The pixels that a step computes, what is seen more than once counted as often; of all sections the mean."""
+        """The pixels that a step computes, what is seen more than once counted as often; of all segments the mean."""
         shares = [
-            section.tiling.window_pixels / (section.shape[1] * section.shape[2]) * (1.0 if section.whole else _AGAIN)
-            for section in self.sections
+            segment.tiling.window_pixels / (segment.shape[1] * segment.shape[2]) * (1.0 if segment.whole else _AGAIN)
+            for segment in self.segments
         ]
         return self.height * self.width * sum(shares) / len(shares)
 
     def line(self) -> str:
         """In words."""
-        tiling = self.sections[0].tiling
+        tiling = self.segments[0].tiling
         tiles = "" if tiling.whole else f", {len(tiling)} tiles of {tiling.width} x {tiling.height}"
         needs = "" if self.memory is None else f", {self.memory / 1e9:.2g} GB of memory"
         return f"{self.width} x {self.height} pixels: {self.steps} steps at most{tiles}{needs}"
@@ -96,7 +96,7 @@ class RunPlan:
         The files of the style pictures that count, with their shares, which sum to 1.
     init : Init
     normalization : str
-    loss_weights : Weights
+    loss_weights : LossWeights
         A group of weight 0 has no layers.
     tv : str
         The kind of total variation; none where its weight is 0.
@@ -121,7 +121,7 @@ class RunPlan:
     styles: Mapping[str, float]
     init: Init
     normalization: str
-    loss_weights: Weights
+    loss_weights: LossWeights
     tv: str
     optimizer: OptimizerSettings
     relative_change: float
@@ -141,11 +141,11 @@ class RunPlan:
         return list(self.loss_weights.style_layers)
 
     @property
-    def loss_names(self) -> list[str]:
-        """``content.<layer>`` and ``style.<layer>``, in the order of the objective's."""
+    def grouped_layers(self) -> list[GroupedLayer]:
+        """The layers that have a loss, in the order of the objective's."""
         return [
-            *(f"content.{layer}" for layer in self.content_layers),
-            *(f"style.{layer}" for layer in self.style_layers),
+            *(("content", layer) for layer in self.content_layers),
+            *(("style", layer) for layer in self.style_layers),
         ]
 
     @property
@@ -224,7 +224,7 @@ def resolve(config: Config, sizes: Sequence[Sizes] | None = None, begun: Begun |
         styles={name: share / total for name, share in shares.items()},
         init=config.init,
         normalization=config.normalization,
-        loss_weights=Weights(
+        loss_weights=LossWeights(
             config.content.weight,
             config.used_content_layers,
             config.style.weight,
@@ -244,7 +244,7 @@ def resolve(config: Config, sizes: Sequence[Sizes] | None = None, begun: Begun |
                 run.styles,
                 steps,
                 run.tile,
-                sections(run.spec, run.layers, run.height, run.width, run.tile),
+                segments(run.spec, run.layers, run.height, run.width, run.tile),
                 None if limit is None else memory.predict(run),
             )
             for run, steps in zip(runs, config.steps[-len(sizes) :])

@@ -5,21 +5,19 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import platform
 import signal
 from collections.abc import Iterator, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from models.runtime import load_mxnet
 from styletransfer import config as configs
 from styletransfer.config import Config
 from styletransfer.network.device import context_of
 from styletransfer.pictures import images, pixels
 from styletransfer.run import checkpoints, inputs, output_folder, picture_sizes
+from styletransfer.run.provenance import provenance_of
 from styletransfer.run.pyramid import Pyramid
 from styletransfer.run.recorders import CurveRecorder, PictureRecorder, ProgressRecorder, Recorder
 from styletransfer.run.resolve import Begun, RunPlan, resolve
@@ -27,7 +25,6 @@ from styletransfer.support.errors import Diverged, Interrupted
 from styletransfer.support.files import atomic_write
 
 LOGGER = logging.getLogger(__name__)
-_PACKAGES = ("numpy", "scikit-image", "scipy", "pillow")
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)
 
 
@@ -71,7 +68,7 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
             state = checkpoints.read(folder, checkpoints.comparable(config), checksums)
         # Before anything is read that may not fit into memory.
         plan = resolve(config, sizes, Begun.from_state(state) if state else None)
-        curve = CurveRecorder(folder, plan.loss_names)
+        curve = CurveRecorder(folder, plan.grouped_layers)
         done, elapsed, last_change = 0, 0.0, math.nan
         if state:
             done = int(state["step"])
@@ -90,7 +87,8 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
         if resume:
             LOGGER.info("going on after step %d", done)
         pyramid = Pyramid(plan, pictures, parameters, state, elapsed, last_change)
-        _write_config(folder, config, checksums["weights"])
+        _write_config(folder, config, checksums)
+        output_folder.write_status(folder, output_folder.UNFINISHED)
         recorders: list[Recorder] = [
             curve,
             PictureRecorder(folder / output_folder.STEPS, plan.output.save_every, plan.pixels, plan.output.denoise),
@@ -130,9 +128,10 @@ def _optimize(
                         f"interrupted at step {record.step}, state saved: run again with --resume to go on"
                     )
     except Diverged:
-        _write_config(folder, config, checksums["weights"], diverged=True)  # before the picture is there
+        output_folder.write_status(folder, output_folder.DIVERGED)  # before the picture is there
         _write_picture(folder, pyramid.image.asnumpy(), plan)  # the best
         raise
+    output_folder.write_status(folder, output_folder.DONE)
     return _write_picture(folder, pyramid.image.asnumpy(), plan)
 
 
@@ -168,13 +167,6 @@ def _end_before_the_first_step(stopped: list[int]) -> None:
         raise Interrupted("interrupted before the first step, nothing was written: run the same command again")
 
 
-def _write_config(folder: Path, config: Config, weights_checksum: str, **more: Any) -> None:
-    provenance = {
-        "python": platform.python_version(),
-        "mxnet": load_mxnet().__version__,  # not that of the package, which has other names where it is built for CUDA
-        **{package: metadata.version(package) for package in _PACKAGES},
-        "weights": {"file": Path(config.weights or config.spec.weights_path).name, "sha256": weights_checksum},
-        **more,
-    }
+def _write_config(folder: Path, config: Config, checksums: Mapping[str, str]) -> None:
     with atomic_write(folder / output_folder.CONFIG) as stream:
-        stream.write(configs.dump(config, provenance).encode())
+        stream.write(configs.dump(config, provenance_of(config, checksums)).encode())

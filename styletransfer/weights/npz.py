@@ -1,6 +1,6 @@
 """NumPy archives of TensorFlow kernels: D. Frossard's `vgg16_weights.npz`; and what the published formats share.
 
-Source: https://www.cs.toronto.edu/~frossard/post/vgg16/ (weights of the Caffe original). Members are ``conv1_1_W``,
+Reference: https://www.cs.toronto.edu/~frossard/post/vgg16/ (weights of the Caffe original). Members are ``conv1_1_W``,
 (height, width, channels, filters), and ``conv1_1_b``, (filters,); then ``fc6_W`` to ``fc8_b``, which are skipped. Made
 for RGB, 0..255, minus 123.68/116.779/103.939.
 

@@ -19,6 +19,7 @@ import numpy as np
 import shrunk
 
 from models.runtime import load_mxnet
+from styletransfer.run import curves
 
 # L-BFGS amplifies rounding, so that its curve is only loosely the same on another machine.
 TOLERANCES = {"lbfgs": 1e-3, "lbfgsb": 1e-2}
@@ -34,7 +35,7 @@ def renew(name: str) -> Path:
         f"# configs/{name}.yaml, shrunk to {shrunk.STEPS} steps by tests/shrunk.py; written by tests/goldens/renew.py",
         f"# MXNet {load_mxnet().__version__}, numpy {np.__version__}, {platform.machine()}, float32",
         f"# rtol {tolerance:g}",
-        ",".join(curve.columns),
+        ",".join(map(curves.name_of, curve.columns)),
         *(",".join(map(repr, row)) for row in curve.rows),
     ]
     path = FOLDER / f"{name}.csv"

@@ -28,7 +28,7 @@ class Problem:
 class Evaluation:
     """What an optimiser is told of an image; the total and the gradients are times the normalization's factor."""
 
-    losses: Mapping[str, float]
+    losses: Mapping[Any, float]
     total: float
     gradient: np.ndarray  # of content and style
     tv_gradient: np.ndarray
@@ -39,8 +39,8 @@ def gradient_factor(problem: Problem) -> float:
     return float(problem.content.size) if problem.normalization == "balanced" else 1.0
 
 
-def weighted_losses(problem: Problem, image: Any, see: Callable[[Any], Mapping[str, Any]]) -> dict[str, Any]:
-    """The losses by name, `content.<layer>`, `style.<layer>` and `tv`.
+def weighted_losses(problem: Problem, image: Any, see: Callable[[Any], Mapping[str, Any]]) -> dict[Any, Any]:
+    """The losses of the layers, by ("content", layer) and ("style", layer), and that of `tv`.
 
     `see` is the network: it turns a picture or the image into the features (N, h, w) of every layer.
     """
@@ -49,12 +49,12 @@ def weighted_losses(problem: Problem, image: Any, see: Callable[[Any], Mapping[s
     if problem.content_weight > 0:
         wanted = see(problem.content)
         for layer, weight in problem.content_layers.items():
-            found[f"content.{layer}"] = problem.content_weight * weight * _content(problem, seen[layer], wanted[layer])
+            found["content", layer] = problem.content_weight * weight * _content(problem, seen[layer], wanted[layer])
     if problem.style_weight > 0:
         pictures = [(share, see(style)) for share, style in problem.styles]
         for layer, weight in problem.style_layers.items():
             styles = [(share, features[layer]) for share, features in pictures]
-            found[f"style.{layer}"] = problem.style_weight * weight * _style(problem, seen[layer], styles)
+            found["style", layer] = problem.style_weight * weight * _style(problem, seen[layer], styles)
     found["tv"] = 0.0
     if problem.tv_kind != "none":
         energy = {"laplacian": laplacian_energy, "squared": squared_energy, "power": power_energy}[problem.tv_kind]

@@ -1,6 +1,6 @@
 """The distances of pictures by VGG-19 and its compressed form, in PyTorch float64, from their published parameters.
 
-Source of the compressed network: H. Wang et al. 2020, https://arxiv.org/abs/2003.08436, and its code.
+Reference for the compressed network: H. Wang et al. 2020, https://arxiv.org/abs/2003.08436, and its code.
 """
 
 from __future__ import annotations
