@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Container
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 import models
-from models.runtime import load_mxnet
+from models import vgg
+from models.runtime import Array, load_mxnet
 from styletransfer import weights
 from styletransfer.losses.objective import Evaluation, Losses
 
 mx = load_mxnet()
 
 
-def to_mx(values: Any) -> Any:
+def to_mx(values: ArrayLike) -> Array:
     """A float32 array of MXNet."""
     return mx.nd.array(np.asarray(values, dtype=np.float32))
 
 
-def relative_error(found: Any, expected: Any) -> float:
+def relative_error(found: ArrayLike, expected: ArrayLike) -> float:
     """|found - expected| / |expected|, Euclidean norms in float64."""
     found, expected = (np.asarray(values, dtype=np.float64) for values in (found, expected))
     assert found.shape == expected.shape
@@ -40,7 +40,7 @@ def finite_differences(function: Callable[[NDArray], float], point: NDArray, ste
     return gradient
 
 
-def architecture(model: str) -> tuple[Any, dict[str, str]]:
+def architecture(model: str) -> tuple[vgg.Blocks, dict[str, str]]:
     """The blocks of a network of the VGG family, and of each of its projections the ReLU that it is made of."""
     module = models.load(model)
     return module.BLOCKS, {projection.name: projection.of for projection in getattr(module, "PROJECTIONS", ())}
@@ -73,7 +73,7 @@ class Quadratic:
     def __init__(self, curvature: float = 1.0, centre: float = 0.0, tv: float | None = None) -> None:
         self.curvature, self.centre, self.tv = curvature, centre, tv
 
-    def __call__(self, image: Any) -> Evaluation:
+    def __call__(self, image: Array) -> Evaluation:
         distance = image - self.centre
         losses = Losses(
             {("content", "quadratic"): 0.5 * self.curvature * float((distance * distance).sum().asscalar())},
@@ -91,7 +91,7 @@ class BreaksAt:
 
     def __init__(
         self,
-        objective: Callable[[Any], Evaluation] | None,
+        objective: Callable[[Array], Evaluation] | None,
         numbers: Container[int],
         loss: float | None = None,
         gradient: float | None = None,
@@ -99,7 +99,7 @@ class BreaksAt:
         self.objective, self.numbers, self.loss, self.gradient = objective, numbers, loss, gradient
         self.seen: dict[bytes, int] = {}
 
-    def __call__(self, image: Any) -> Evaluation:
+    def __call__(self, image: Array) -> Evaluation:
         assert self.objective is not None
         good = self.objective(image)
         if self.seen.setdefault(image.asnumpy().tobytes(), len(self.seen)) not in self.numbers:
