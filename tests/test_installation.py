@@ -130,4 +130,4 @@ def test_advice_names_the_command_that_is_there(monkeypatch):
 
 def test_an_unknown_command_is_one_line(capsys):
     assert main(["submti", "a.yaml"]) == 2
-    assert capsys.readouterr().err == "error: nstyle: there is no command 'submti': did you mean 'submit'?\n"
+    assert capsys.readouterr().err == "error: nstyle: unknown command 'submti'; did you mean 'submit'?\n"

@@ -71,7 +71,7 @@ def test_the_command_reports_both_judges_in_every_layer(tmp_path: Path, command:
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--picture", "a", "b"], "as many pictures as styles"),
+        (["--picture", "a", "b"], "expected one picture for each style (1), found 2"),
         (["--vgg19", "a", "b", "c"], "one or two files"),
         (["--vgg19", "absent.params"], "absent.params"),
         (["--size", "20", "--picture", "input/coffee.jpg"], "at least"),

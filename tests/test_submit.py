@@ -205,9 +205,9 @@ def test_a_dry_run_starts_nothing(studio, monkeypatch, capsys, tmp_path):
         (["sweep.yaml", "--output", "~nobody-here/x"], "--output: '~nobody-here/x': Input should not name the home"),
         (["sweep.yaml", "--output", ""], "--output: '': Input should be a file name"),
         (["sweep.yaml", "--cluster", "slurm", "--python", "~nobody-here/x"], "cluster.python: '~nobody-here/x': "),
-        (["sweep.yaml", "--no-collect"], "--no-collect is about a cluster: add --cluster slurm"),
-        (["sweep.yaml", "--option=--exclusive"], "--option is about a cluster"),
-        (["sweep.yaml", "--gpus", "1"], "--gpus is about a cluster: add --cluster slurm"),
+        (["sweep.yaml", "--no-collect"], "--no-collect only applies to a cluster: add --cluster slurm"),
+        (["sweep.yaml", "--option=--exclusive"], "--option only applies to a cluster"),
+        (["sweep.yaml", "--gpus", "1"], "--gpus only applies to a cluster: add --cluster slurm"),
         (
             ["sweep.yaml", "--cluster", "slurm", "--memory", "big"],
             "cluster.memory: 'big': Input should be a number and a unit",
@@ -297,19 +297,19 @@ def test_the_status_works_without_the_queue(studio, fake_slurm, monkeypatch, cap
     (fake_slurm.folder / "silent").write_text("squeue: error: no answer\n")
     assert main(["sweep.yaml", "--output", str(tmp_path), "--status"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "what is queued is not known: squeue: no answer" and lines[-1] == "3 left"
+    assert lines[0] == "the queue could not be read: squeue: no answer" and lines[-1] == "3 left"
     assert main(["sweep.yaml", "--output", str(tmp_path), "--cluster", "slurm"]) == 2
     assert capsys.readouterr().err == "error: squeue: no answer\n"
 
 
 def test_errors_name_the_option(capsys):
-    """Every key that is about a cluster, by the option that people know."""
+    """Every key under `cluster:` is rejected without --cluster, by the name of its option."""
     for action in parser()._actions:
         if action.dest in Cluster.model_fields:
             (option,) = action.option_strings
             given = option if action.nargs == 0 else f"{option}=1"
             assert main([str(PROJECT / "configs" / "sweeps" / "content_layer.yaml"), given]) == 2
-            assert capsys.readouterr().err == f"error: {option} is about a cluster: add --cluster slurm\n"
+            assert capsys.readouterr().err == f"error: {option} only applies to a cluster: add --cluster slurm\n"
 
 
 @pytest.mark.parametrize("count", ["0", "-1", "two", "1.5"])
