@@ -673,7 +673,7 @@ def test_a_mistake_leaves_a_finished_folder_untouched_even_by_force(finished, ca
 def test_a_gpu_that_is_not_there(tmp_path, capsys):
     assert main(command(tmp_path / "run", "device=gpu:0")) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: device: gpu:0 is not there") and not (tmp_path / "run").exists()
+    assert line.startswith("error: device: gpu:0 not found") and not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("model", models.names())

@@ -11,7 +11,7 @@ LAPLACIAN = ((0.0, -1 / 8, 0.0), (-1 / 8, 4 / 8, -1 / 8), (0.0, -1 / 8, 0.0))
 def gram(features: Symbol, channels: int) -> Symbol:
     """The raw Gram matrix G = F F^T, (channels, channels), of features (1, channels, height, width).
 
-    In bfloat16 the products are summed up in float32, and the sums rounded, by 1 part in 250 at most.
+    In bfloat16, products are summed in float32 and the sums are rounded, by at most 1 part in 250.
     """
     mx = load_mxnet()
     rows = mx.sym.Reshape(features, shape=(channels, -1))
@@ -19,10 +19,10 @@ def gram(features: Symbol, channels: int) -> Symbol:
 
 
 def masked_gram(features: Symbol, mask: Symbol, channels: int) -> Symbol:
-    """The raw Gram matrix of the positions where `mask`, (1, height, width, 1), is 1 and not 0.
+    """The raw Gram matrix of the positions where `mask`, (1, height, width, 1), is 1; elsewhere it is 0.
 
-    MXNet's convolutions, where they only go forward, leave their results channels last in memory on today's processors.
-    To turn large ones into rows of channels costs many times as much as to take them so.
+    On current processors, MXNet's forward-only convolutions leave their results in memory with channels last. Using
+    them in that order is many times faster than transposing large ones into rows of channels.
     """
     mx = load_mxnet()
     positions = mx.sym.broadcast_mul(mx.sym.transpose(features, axes=(0, 2, 3, 1)), mask)
@@ -36,7 +36,7 @@ def squared_distance(value: Symbol, target: Symbol) -> Symbol:
 
 
 def laplacian(image: Symbol) -> Symbol:
-    """K x: the Laplacian of every channel of an image (1, 3, H, W), with zeros beyond its border.
+    """K x: the Laplacian of every channel of an image (1, 3, H, W), with zero padding.
 
     It is the gradient of the energy 1/2 <x, K x>. The fixed kernel is the argument ``laplacian_kernel`` of the symbol,
     (3, 1, 3, 3); fill it with `LAPLACIAN`.
