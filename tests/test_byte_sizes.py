@@ -1,4 +1,4 @@
-"""Byte sizes mean the same everywhere: in a config, in a sweep file, for Slurm."""
+"""Byte sizes have the same meaning in a config, a sweep file and for Slurm."""
 
 from __future__ import annotations
 
