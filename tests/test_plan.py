@@ -110,7 +110,7 @@ def test_the_lines_say_sizes_steps_memory_and_time():
     assert text[0] == "VGG-slim, float32, lbfgs, into output/starry"
     assert text[1].startswith("40 x 26 pixels: 9 steps at most") and text[2].startswith("80 x 53 pixels: 3 steps")
     assert re.fullmatch(r"memory: [\d.]+ GB at most, of [\d.e+]+ GB that may be used", text[3])
-    assert re.fullmatch(r"time: about \d+ seconds, from a small trial", text[4])
+    assert re.fullmatch(r"time: about \d+ seconds, estimated from a small trial", text[4])
 
 
 @pytest.mark.parametrize(
@@ -186,8 +186,8 @@ def test_the_tiles_that_a_run_began_with_are_planned_whatever_fits(monkeypatch, 
     assert [scale.tile for scale in begun_with((None, None))] == [None, None]
     needed = max(scale.memory for scale in found) // 10**6
     limit = needed - 10
-    began = rf"--resume: tile: (300|off), as it began: \d+ x \d+ pixels with vgg_slim and sgd need {needed + 1:,} MB "
-    began += f"of memory, and {limit:,} MB"
+    began = r"--resume: tile: (300|off), as when it was started: \d+ x \d+ pixels with vgg_slim and sgd need "
+    began += f"{needed + 1:,} MB of memory, and {limit:,} MB"
     with pytest.raises(UserError, match=f"^{began} may be used; expected more memory than {limit}MB, or --force"):
         begun_with((None, 300), settings.model_copy(update={"memory": f"{limit}MB"}))
     monkeypatch.setattr(memory, "limit", lambda asked: limit * 10**6)

@@ -203,7 +203,7 @@ def test_a_finished_folder_is_only_overwritten_by_force(tmp_path, capsys):
     (folder / "steps" / "mine.jpg").write_text("mine")
     before = contents(folder)
     assert main(command(folder, "seed=1")) == 2
-    assert "holds a finished picture" in capsys.readouterr().err
+    assert "contains a finished picture" in capsys.readouterr().err
     assert contents(folder) == before
     made(folder, "--force", "output.save_every=3")
     assert len(curve_of(folder).rows) == 5
@@ -222,7 +222,7 @@ def test_an_unfinished_folder_is_only_overwritten_by_force(tmp_path, capsys):
     folder = unfinished(tmp_path / "run")
     before = contents(folder)
     assert main(command(folder)) == 2
-    assert "holds an unfinished run; add --resume to go on, or --force" in capsys.readouterr().err
+    assert "contains an unfinished run; add --resume to continue it, or --force" in capsys.readouterr().err
     assert contents(folder) == before
     made(folder, "--force")
     assert not (folder / "checkpoint.npz").exists() and len(curve_of(folder).rows) == 5
@@ -282,7 +282,7 @@ def test_a_finished_run_does_not_go_on_by_accident(tmp_path, capsys):
     folder = made(tmp_path / "run", "output.checkpoint_every=2")
     before = contents(folder)
     assert main(command(folder, "--resume")) == 2
-    assert "holds a finished picture" in capsys.readouterr().err
+    assert "contains a finished picture" in capsys.readouterr().err
     assert contents(folder) == before
     made(folder, "--resume", "--force", "stop.max_iterations=6")
     assert len(curve_of(folder).rows) == 7
@@ -360,7 +360,7 @@ def test_a_run_does_not_go_on_without_its_curve(tmp_path, capsys, damage):
     assert "curve" in line
     if damage is None:
         missing = folder / "curve.csv"
-        assert line == f"error: --resume: there is no {missing}, which is gone on with; start anew with --force"
+        assert line == f"error: --resume: {missing} is missing; start over with --force"
 
 
 def test_a_run_does_not_go_on_with_another_photograph(tmp_path, capsys):
@@ -368,7 +368,7 @@ def test_a_run_does_not_go_on_with_another_photograph(tmp_path, capsys):
     folder = unfinished(tmp_path / "run", f"content.image={tmp_path / 'photo.png'}")
     Image.open("photo.png").rotate(90, expand=True).save(tmp_path / "photo.png")
     assert main(command(folder, "--resume", f"content.image={tmp_path / 'photo.png'}")) == 2
-    assert "--resume: content.image: the file is no longer the one" in capsys.readouterr().err
+    assert "--resume: content.image: the file has changed since" in capsys.readouterr().err
 
 
 def test_a_checkpoint_comes_with_its_curve(tmp_path, monkeypatch):
@@ -400,7 +400,7 @@ def test_an_interrupted_run_goes_on_as_if_nothing_had_been(tmp_path, number, opt
     folder, chosen = tmp_path / "run", f"optimizer.name={optimizer}"
     status, lines = interrupted(folder, number, chosen)
     assert status == 75 and not any("Traceback" in line for line in lines), lines
-    last = re.fullmatch(r"error: interrupted at step (\d+), state saved: run again with --resume to go on", lines[-1])
+    last = re.fullmatch(r"error: interrupted at step (\d+), state saved: run again with --resume", lines[-1])
     assert last and int(last[1]) >= 50
     assert (folder / "checkpoint.npz").exists() and not (folder / "image.png").exists()
     assert len(curve_of(folder).rows) == int(last[1]) + 1
@@ -625,7 +625,7 @@ def test_what_cannot_be_brought_back_is_said_in_one_line(tmp_path, capsys, setti
 
 NO_GPU = pytest.mark.skipif(mx.context.num_gpus() > 0, reason="there is a GPU")
 
-TOO_SMALL = "gives 15 x 10 pixels, too small for the layer proj5_1 of vgg_slim, which needs 16 on either side"
+TOO_SMALL = "gives 15 x 10 pixels, too small for the layer proj5_1 of vgg_slim, which needs 16 on each side"
 MISTAKES = {
     "content missing": ({"content": "nowhere.jpg"}, "picture nowhere.jpg: no such file"),
     "style missing": ({"style": "nowhere.jpg"}, "picture nowhere.jpg: no such file"),

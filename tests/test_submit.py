@@ -101,7 +101,7 @@ def test_done_jobs_are_skipped_and_failed_ones_are_retried(finished, studio, tmp
     assert (folder / "photo" / "image.png").stat().st_mtime_ns == before
     replaced = submit(studio, *arguments)  # its photograph is another one again
     assert replaced.returncode == 2 and replaced.stdout == ""
-    assert replaced.stderr.startswith("error: job broken: content.image: the file is no longer the one that the run in")
+    assert replaced.stderr.startswith("error: job broken: content.image: the file has changed since the run in")
 
 
 def children_of(process):
@@ -133,7 +133,7 @@ def test_an_interrupted_sweep_saves_its_states_and_resumes(studio, tmp_path):
     enough = f"stop.max_iterations={steps + 3}"
     done = submit(studio, "sweep.yaml", "--output", str(tmp_path), "--set", enough, "--jobs", "2")
     assert done.stdout.splitlines()[-1] == "2 done, 1 failed", done.stdout
-    assert "going on after step" in (tmp_path / "photo" / "job.log").read_text()
+    assert "resuming after step" in (tmp_path / "photo" / "job.log").read_text()
 
 
 def test_an_unusable_folder_fails_only_one_job(studio, monkeypatch, capsys, tmp_path):

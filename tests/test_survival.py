@@ -321,7 +321,7 @@ def test_a_run_that_is_interrupted_goes_on_as_if_nothing_had_been(whole, tmp_pat
     assert process.returncode == 75, error
     assert output == "" and "Traceback" not in error
     last = error.splitlines()[-1]
-    assert last == (f"error: interrupted at step {saved_step(folder)}, state saved: run again with --resume to go on")
+    assert last == (f"error: interrupted at step {saved_step(folder)}, state saved: run again with --resume")
     assert main(command(folder, *kind, "--resume")) == 0
     assert_same_run(folder, whole(*kind))
 
@@ -375,7 +375,7 @@ def test_where_the_newest_state_is_damaged_the_one_before_is_gone_on_from(
     path.write_bytes(damage(path.read_bytes()))
     caplog.set_level("INFO")
     assert main(command(folder, "--resume", "output.checkpoint_every=6", *OWN_FILES)) == 0
-    assert "going on after step 6" in caplog.text and f"cannot read {path}" in caplog.text
+    assert "resuming after step 6" in caplog.text and f"cannot read {path}" in caplog.text
     assert_same_run(folder, whole(*OWN_FILES))
 
 
@@ -434,7 +434,7 @@ def test_a_run_of_an_earlier_version_is_refused_with_the_keys_that_have_changed(
         checkpoints.read(tmp_path, {"normalization": "mxnet", "size": 3}, {})
     assert str(caught.value) == (
         f"--resume: the run in {tmp_path} was begun by a version with other config keys (convention, normalization); "
-        "start anew with --force"
+        "start over with --force"
     )
 
 
@@ -458,7 +458,7 @@ def test_a_replaced_input_is_refused_by_name(studio, halfway, tmp_path, monkeypa
         next(iter(parameters.values()))[:] += 1
         weights.save(other / name, parameters)
     assert main(command(folder, "--resume", *OWN_FILES)) == 2
-    assert said(capsys).startswith(f"error: --resume: {key}: the file is no longer the one")
+    assert said(capsys).startswith(f"error: --resume: {key}: the file has changed since")
 
 
 # Elsewhere.
@@ -484,8 +484,8 @@ def test_a_precision_that_this_processor_has_not_is_refused(tmp_path, monkeypatc
     capsys.readouterr()
     assert main(command(folder, "--resume", "--force")) == 2
     assert said(capsys) == (
-        "error: --resume: the run began in bfloat16, which this processor cannot compute with; go on where it began, "
-        "or start anew with --force"
+        "error: --resume: the run was started in bfloat16, which this processor does not support; resume it where it "
+        "was started, or start over with --force"
     )
     assert (folder / "image.png").exists()
 
@@ -511,9 +511,7 @@ def test_a_second_run_in_the_same_folder_is_refused_and_the_first_goes_on(whole,
         wait_until(lambda: saved_step(folder) >= 2, process)
         for option in ("--force", "--resume"):
             assert main(command(folder, option)) == 2
-            assert said(capsys) == (
-                f"error: output.folder: another run is at work in {folder}; wait for it or name another"
-            )
+            assert said(capsys) == (f"error: output.folder: another run is using {folder}; wait for it or name another")
         step = saved_step(folder)
         wait_until(lambda: saved_step(folder) > step + 2, process)
         process.terminate()
@@ -533,7 +531,7 @@ def test_the_lock_of_another_run_is_left_alone(tmp_path):
         other.enter_context(output_folder.taken(folder, False, False))
     with other:
         assert (folder / ".lock").exists()
-        with pytest.raises(UserError, match="another run is at work"), output_folder.taken(folder, True, False):
+        with pytest.raises(UserError, match="another run is using"), output_folder.taken(folder, True, False):
             pass
     assert not (folder / ".lock").exists()
 

@@ -98,7 +98,7 @@ def test_failed_and_changed_jobs_are_restarted():
     for name in ("done", "queued"):
         finish(jobs[name])
     (jobs["queued"].folder / "image.png").unlink()
-    finish(jobs["failed"], 2, "error: content.image: the file is no longer the one")
+    finish(jobs["failed"], 2, "error: content.image: the file has changed since")
     finish(jobs["diverged"], 3)
     for name in ("other", "unfinished", "other state"):
         finish(sweep_of(["size=41"] if "other" in name else [], vary={"seed": list(range(len(names)))}).jobs[
@@ -174,7 +174,7 @@ def test_a_replaced_input_is_noticed(name, done):
     with pytest.raises(UserError) as caught:
         check_settings(sweep)
     assert str(caught.value) == (
-        f"job {replaced.name}: {FILES[name]}: the file is no longer the one that the run in {replaced.folder} "
+        f"job {replaced.name}: {FILES[name]}: the file has changed since the run in {replaced.folder} "
         "was made from; restart such jobs with --force, or choose another output"
     )
     assert jobs_to_restart(sweep) == [replaced]
@@ -196,7 +196,7 @@ def test_replaced_weights_are_noticed():
     for job in sweep.jobs:
         finish(job)
     Path("mine.params").write_bytes(b"others")
-    with pytest.raises(UserError, match=r"^job mine: weights: the file is no longer the one"):
+    with pytest.raises(UserError, match=r"^job mine: weights: the file has changed since"):
         check_settings(sweep)
     assert jobs_to_restart(sweep) == [sweep.jobs[0]]
 

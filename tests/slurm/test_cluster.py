@@ -164,7 +164,7 @@ def remains(studio, reference):
         slurm("scontrol", "update", f"JobId={task[SLOW]}", "TimeLimit=1")
         slurm("scontrol", "release", *(task[start] for start in (SLOW, *QUICK)))
         studio.wait("the warning", lambda: "requeueing" in studio.log(SLOW))
-        studio.wait("that it goes on", lambda: "going on after step" in studio.log(SLOW))
+        studio.wait("that it resumes", lambda: "resuming after step" in studio.log(SLOW))
         slurm("scontrol", "update", f"JobId={task[SLOW]}", "TimeLimit=15")
         studio.ended(array)
         studio.wait("the sheet", lambda: not slurm("squeue", "--noheader"))
@@ -179,7 +179,7 @@ def test_a_sweep_survives_all_that(studio, remains, reference):
         start: (remains / studio.job(start).name / "job.log").read_text() for start in (PREEMPTED, SLOW, BROKEN, *QUICK)
     }
     for start in (PREEMPTED, SLOW):
-        assert re.search(r"restart [1-9]", logs[start]) and "going on after step" in logs[start]
+        assert re.search(r"restart [1-9]", logs[start]) and "resuming after step" in logs[start]
     for start in (BROKEN, *QUICK):
         assert logs[start].count("Slurm job") == 1 and "restart 0" in logs[start]
 
