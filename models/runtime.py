@@ -30,7 +30,6 @@ Array = Any  # mxnet.nd.NDArray
 Symbol = Any  # mxnet.sym.Symbol
 Context = Any  # mxnet.Context
 Executor = Any  # mxnet.executor.Executor
-Executor = Any  # mxnet.executor.Executor
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""The command that runs sweeps: real jobs, tiny, in processes of their own."""
+"""The command that runs sweeps: real but tiny jobs, in separate processes."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_a_changed_sweep_is_restarted_with_force(studio, finished, tmp_path):
     before = (out / "photo" / "image.png").stat().st_mtime_ns
     config = out / "other" / "config.yaml"
     config.write_text(config.read_text().replace("seed: 0", "seed: 7"))
-    (out / "other" / "image.png").unlink()  # it is unfinished
+    (out / "other" / "image.png").unlink()  # now it is unfinished
     for more in ([], ["--dry-run"]):
         refused = submit(studio, *arguments, *more)
         assert refused.returncode == 2 and refused.stdout == ""
@@ -169,7 +169,7 @@ def test_a_changed_sweep_is_restarted_with_force(studio, finished, tmp_path):
 
 
 def test_a_diverged_run_is_not_done_even_without_a_status(studio, tmp_path):
-    """The command is killed while its job still has the worst before it."""
+    """The command is killed before its job diverges."""
     arguments = ["sweep.yaml", "--output", str(tmp_path)]
     for key in ("optimizer.name=sgd", "optimizer.learning_rate=1e30", "stop.max_iterations=300"):
         arguments += ["--set", key]
@@ -291,7 +291,7 @@ def test_a_dry_run_shows_the_job_file_and_writes_nothing(studio, fake_slurm, mon
     assert not (tmp_path / "new").exists() and sorted(studio.rglob("*")) == before and not fake_slurm.calls("sbatch")
 
 
-def test_the_status_works_without_the_queue(studio, fake_slurm, monkeypatch, capsys, tmp_path):  # noqa: F811
+def test_the_status_is_shown_without_the_queue(studio, fake_slurm, monkeypatch, capsys, tmp_path):  # noqa: F811
     monkeypatch.chdir(studio)
     (tmp_path / "slurm").mkdir()
     (fake_slurm.folder / "silent").write_text("squeue: error: no answer\n")
