@@ -25,9 +25,7 @@ needs_bfloat16 = pytest.mark.skipif(not runtime.has_bfloat16(), reason="this pro
 @pytest.mark.parametrize("model", models.names())
 def test_bfloat16_features_and_gradient_are_close_to_float32(model):
     spec = models.load(model).SPEC
-    pooling = (
-        spec.pooling if model == "squeezenet" else STABLE_POOLING
-    )  # its average needs sums, which have no bfloat16
+    pooling = spec.pooling if model == "squeezenet" else STABLE_POOLING  # its averages are sums, without bfloat16
     names, symbol = tapped(model, spec.style_layers, spec.content_layers, pooling)
     image = to_mx(np.random.default_rng(2).normal(0, 60, (1, 3, 65, 79)))
     features, gradients = [], []

@@ -626,7 +626,7 @@ def test_a_run_that_cannot_recover_is_one_line(tmp_path, capsys, settings):
 NO_GPU = pytest.mark.skipif(mx.context.num_gpus() > 0, reason="there is a GPU")
 
 TOO_SMALL = "gives 15 x 10 pixels, too small for the layer proj5_1 of vgg_slim, which needs 16 on each side"
-ERRORS = {
+MISTAKES = {
     "content missing": ({"content": "nowhere.jpg"}, "picture nowhere.jpg: no such file"),
     "style missing": ({"style": "nowhere.jpg"}, "picture nowhere.jpg: no such file"),
     "content broken": ({"content": "broken.jpg"}, "picture broken.jpg: cannot be read: "),
@@ -653,7 +653,7 @@ def mistaken(folder, mistake):
     return command(folder, *mistake) if isinstance(mistake, list) else command(folder, **mistake)
 
 
-@pytest.mark.parametrize(("error", "words"), ERRORS.values(), ids=ERRORS)
+@pytest.mark.parametrize(("mistake", "words"), MISTAKES.values(), ids=MISTAKES)
 def test_an_error_is_one_line_and_nothing_is_written(tmp_path, capsys, mistake, words):
     folder = tmp_path / "run"
     assert main(mistaken(folder, mistake)) == 2
@@ -662,7 +662,7 @@ def test_an_error_is_one_line_and_nothing_is_written(tmp_path, capsys, mistake, 
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("error", [mistake for mistake, _ in ERRORS.values()], ids=ERRORS)
+@pytest.mark.parametrize("mistake", [mistake for mistake, _ in MISTAKES.values()], ids=MISTAKES)
 def test_an_error_leaves_a_finished_folder_untouched_even_with_force(finished, capsys, mistake):
     before = contents(finished)
     assert main([*mistaken(finished, mistake), "--force"]) == 2
