@@ -157,9 +157,9 @@ def test_a_changed_sweep_is_restarted_with_force(studio, finished, tmp_path):
     config.write_text(config.read_text().replace("seed: 0", "seed: 7"))
     (out / "other" / "image.png").unlink()  # now it is unfinished
     for more in ([], ["--dry-run"]):
-        refused = submit(studio, *arguments, *more)
-        assert refused.returncode == 2 and refused.stdout == ""
-        assert refused.stderr.startswith(
+        rejected = submit(studio, *arguments, *more)
+        assert rejected.returncode == 2 and rejected.stdout == ""
+        assert rejected.stderr.startswith(
             f"error: job other: {out}/other contains a run with another seed; restart such"
         )
     done = submit(studio, *arguments, "--force")

@@ -174,10 +174,10 @@ def test_force_restarts_failed_and_changed_jobs_unless_queued(fake_slurm):  # no
     (sweep.jobs[2].folder / "checkpoint.npz").touch()
     fake_slurm.queue(entry(sweep, 2, "PENDING"))
     queue = slurm.queue_of(sweep)
-    anew = jobs_to_restart(sweep, queue)
+    restarted = jobs_to_restart(sweep, queue)
     assert slurm.next_file(sweep) == "array-2.sbatch"
     assert [job.name for job in slurm.to_send(sweep, queue)] == ["seed=4"]
-    assert [job.name for job in slurm.to_send(sweep, queue, anew)] == ["seed=1", "seed=4"]
+    assert [job.name for job in slurm.to_send(sweep, queue, restarted)] == ["seed=1", "seed=4"]
     assert slurm.send(sweep, Cluster(), ["trial.yaml"], print, force=True) == 2
     assert batch.jobs_in((sweep.folder / "slurm" / "array-2.sbatch").read_text()) == ["seed=1", "seed=4"]
     assert [(job.folder / "image.png").exists() for job in sweep.jobs] == [False, True, False, False]

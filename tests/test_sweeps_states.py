@@ -108,9 +108,9 @@ def test_failed_and_changed_jobs_are_restarted():
         (jobs[name].folder / "checkpoint.npz").touch()
         (jobs[name].folder / "checkpoint.previous.npz").touch()
         (jobs[name].folder / "image.png").unlink(missing_ok=True)
-    anew = jobs_to_restart(sweep, {jobs["queued"].name: State("queued")})
-    assert [name for name in names if jobs[name] in anew] == ["other", "failed", "diverged", "other state"]
-    for job in anew:
+    restarted = jobs_to_restart(sweep, {jobs["queued"].name: State("queued")})
+    assert [name for name in names if jobs[name] in restarted] == ["other", "failed", "diverged", "other state"]
+    for job in restarted:
         forget(job)
         assert command.command_of(job)[4:] == [] and state_of(job).name in ("left", "failed")
     forget(jobs["nothing"])
