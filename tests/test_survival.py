@@ -433,7 +433,7 @@ def test_a_run_of_an_earlier_version_is_rejected_with_the_changed_keys(tmp_path)
     with pytest.raises(UserError) as caught:
         checkpoints.read(tmp_path, {"normalization": "mxnet", "size": 3}, {})
     assert str(caught.value) == (
-        f"--resume: the run in {tmp_path} was begun by a version with other config keys (convention, normalization); "
+        f"--resume: the run in {tmp_path} was started by a version with other config keys (convention, normalization); "
         "start over with --force"
     )
 
