@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 
 import pytest
 from processes import NSTYLE, PROJECT, output_of, python
@@ -28,14 +29,15 @@ sys.meta_path.insert(0, Refuse())
 """
 
 
-def imported(path):
-    """The modules that a file imports, anywhere in it, with the imported names."""
+def imported(path, code=None):
+    """The modules that a file, or other code in its place, imports anywhere, with the imported names."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text() if code is None else code)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            package = path.relative_to(PROJECT).parts[0] if node.level else node.module
+            relative_to = path.relative_to(PROJECT).parts[: -node.level] if node.level else ()
+            package = ".".join([*relative_to, *([node.module] if node.module else [])])
             found |= {f"{package}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in (
             "import_module",
@@ -72,13 +74,32 @@ def test_every_module_of_the_library_is_in_a_package():
     assert {path.name for path in library.glob("*.py")} == {"__init__.py", "__main__.py"}
 
 
+def later_packages(package, names):
+    """The packages of the library among imported names that come after `package`."""
+    imports = {name.split(".")[1] for name in names if name.startswith("styletransfer.")}
+    return imports - set(PACKAGES[: PACKAGES.index(package) + 1])
+
+
 @every_file
 def test_a_package_imports_only_packages_before_it(path):
     parts = path.relative_to(PROJECT).parts
-    if parts[0] != "styletransfer" or len(parts) == 2:
-        return
-    imports = {name.split(".")[1] for name in imported(path) if name.startswith("styletransfer.")}
-    assert imports <= set(PACKAGES[: PACKAGES.index(parts[1]) + 1])
+    if parts[0] == "styletransfer" and len(parts) > 2:
+        assert not later_packages(parts[1], imported(path))
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["import styletransfer.run.run", "from styletransfer import run", "from ..run import run", "from .. import run"],
+)
+def test_an_import_of_a_later_package_is_detected(line):
+    path = PROJECT / "styletransfer" / "losses" / "example.py"
+    assert later_packages("losses", imported(path, f"from styletransfer import network, losses\n{line}")) == {"run"}
+
+
+def test_contributing_lists_the_packages_in_this_order():
+    text = (PROJECT / "CONTRIBUTING.md").read_text()
+    listed = text[text.index("\nstyletransfer/ ") : text.index("\nconfigs/ ")]
+    assert tuple(re.findall(r"^  (\w+)/ ", listed, re.MULTILINE)) == PACKAGES
 
 
 @every_file
