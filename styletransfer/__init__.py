@@ -4,6 +4,6 @@ import sys
 
 from styletransfer.support.project import PROJECT_FOLDER
 
-# The networks, `models`, lie in the project; installed, they are found by this library and pollute no other's names.
+# The networks, `models`, are in the project folder, which is inside the package if that is installed.
 if str(PROJECT_FOLDER) not in sys.path:
     sys.path.insert(0, str(PROJECT_FOLDER))

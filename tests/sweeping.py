@@ -20,7 +20,7 @@ _COLUMNS = ("step", "total", "content", "style", "tv", "seconds")
 
 @pytest.fixture
 def studio(tmp_path, monkeypatch):
-    """The folder in which the test works, with two pictures."""
+    """The working folder of a test, with two pictures."""
     monkeypatch.chdir(tmp_path)
     images.write("photo.png", random_picture(30, 40, seed=1))
     images.write("painting.png", random_picture(44, 30, seed=2))
@@ -55,7 +55,7 @@ class FakeSlurm:
         self.folder = folder
         self._command("sbatch", "cat refuse >&2 2> /dev/null && exit 1\necho $((100 + $(wc -l < sbatch.calls)))")
         self._command("squeue", "cat silent >&2 2> /dev/null && exit 1\ncat queue 2> /dev/null\ntrue")
-        # Slurm ends the shell of a job that it has queued again.
+        # Slurm terminates the shell of a job that it has requeued.
         self._command("scontrol", 'cat refuse >&2 2> /dev/null && exit 1\nkill -TERM "$PPID"')
 
     def _command(self, name, text):

@@ -1,4 +1,4 @@
-"""The loop: its records, its stopping rules, going on, diverging."""
+"""The loop: its records, stopping rules, resumption and divergence."""
 
 from __future__ import annotations
 

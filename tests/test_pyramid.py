@@ -57,9 +57,9 @@ def test_steps_are_for_every_scale_or_for_each():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (["scales=[67, 24]"], "must grow and end with the long edge of the result, 67"),
-        (["scales=[24, 24, 67]"], "must grow"),
-        (["scales=[24, 60]"], "must grow and end"),
+        (["scales=[67, 24]"], "must increase and end with the long edge of the result, 67"),
+        (["scales=[24, 24, 67]"], "must increase"),
+        (["scales=[24, 60]"], "must increase and end"),
         (["scales=2", "stop.max_iterations=[1, 2, 3]"], "stop.max_iterations: 3 numbers for 2 scales"),
         (["stop.max_iterations=[]"], "stop.max_iterations"),
         (["scales=0"], "scales: 0: Input should be"),

@@ -35,7 +35,7 @@ def written(sweep, file="array-1.sbatch", **keys):
     return batch.array(sweep, Cluster(**keys), sweep.jobs, file)
 
 
-# What stands in it.
+# Its contents.
 
 
 def test_all_options():
@@ -118,7 +118,7 @@ def test_a_job_that_fits_with_tiles_requests_at_most_16_gb_and_is_limited_to_it(
     ).jobs
     assert peak_memory(large.config) > 4e10 and peak_memory(huge.config) > 4e11
     assert batch.memory_of(large) == pytest.approx(16e9, rel=0.01)
-    assert 16e9 < batch.memory_of(huge) < 4e11  # what its smallest tile takes
+    assert 16e9 < batch.memory_of(huge) < 4e11  # what its smallest tile needs
     told = [batch.with_its_limit(job, Cluster()) for job in (large, huge)]
     assert told[0].config.memory == "12.8GB"
     for job, told_job in zip((large, huge), told):
@@ -157,10 +157,10 @@ def test_the_job_file_is_valid_bash(output):
         assert checked.returncode == 0 and checked.stderr == b""
 
 
-# What bash makes of it.
+# Its behaviour in bash.
 
 PROGRAM = """#!/bin/bash
-# In the place of Python: its arguments, some variables, and then what the test wants.
+# In place of Python: its arguments, some variables, and then the test's commands.
 printf '%s\\n' "${@:2}" > arguments
 echo "threads $OMP_NUM_THREADS, ${WORD:-no word}" > variables
 source behaviour
@@ -295,7 +295,7 @@ def test_a_warning_while_another_process_has_the_job(tmp_path, fake_slurm):  # n
     task = Task(tmp_path)
     task.text = task.text.replace("patience=0", "patience=20")
     with open(task.job.folder / "job.log", "a") as log:
-        fcntl.flock(log, fcntl.LOCK_SH)  # as one who looks
+        fcntl.flock(log, fcntl.LOCK_SH)  # like a process that checks
         process = task.start("")
         start_of_flock(process)
         process.send_signal(signal.SIGUSR1)
@@ -391,7 +391,7 @@ def test_a_job_that_slurm_terminates_is_not_requeued(tmp_path, fake_slurm):  # n
     task = Task(tmp_path)
     process = task.start(WAITS)
     task.wait_for("waits")
-    os.killpg(process.pid, signal.SIGTERM)  # as Slurm does it: to all processes
+    os.killpg(process.pid, signal.SIGTERM)  # like Slurm: to all processes
     assert process.wait(20) == 75 and task.status() == "75\n"
     process.communicate()
     assert not fake_slurm.calls("scontrol")
@@ -413,7 +413,7 @@ def test_an_exit_without_a_message_is_a_failure(tmp_path):
     process.communicate()
     deadline = time.monotonic() + 20
     while (found := state_of(task.job, {})).name == "running" and time.monotonic() < deadline:
-        time.sleep(0.05)  # the system takes a moment to end all that held the lock
+        time.sleep(0.05)  # the system takes a moment to end all holders of the lock
     assert found.name == "failed" and found.reason.startswith("Slurm job 12_1 on node1 exited without a message")
 
 

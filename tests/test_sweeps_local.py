@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("studio")
 
 def test_cores_are_divided_unless_the_user_decides(monkeypatch):
     monkeypatch.setattr(local, "usable_cores", lambda: 8)
-    assert local.environment(3)["OMP_NUM_THREADS"] == "1"  # as conftest.py has it
+    assert local.environment(3)["OMP_NUM_THREADS"] == "1"  # as set in conftest.py
     monkeypatch.delenv("OMP_NUM_THREADS")
     assert [local.environment(jobs)["OMP_NUM_THREADS"] for jobs in (1, 3, 9)] == ["8", "2", "1"]
 
@@ -37,7 +37,7 @@ def test_memory_is_divided_unless_the_user_decides():
     other = sweep_of(jobs=[{}], output="begun").jobs[0]
     other.folder.mkdir(parents=True)
     (other.folder / "checkpoint.npz").touch()
-    assert local.with_its_share(other, 2, 10**9) is other  # its tiles would need what they needed before
+    assert local.with_its_share(other, 2, 10**9) is other  # its tiles need the same memory as before
     assert parse_size(local.with_its_share(job, 2, 5).config.memory) == 10**6
     assert parse_size(local.with_its_share(job, 2, 10**15).config.memory) == 5 * 10**14
 

@@ -50,11 +50,11 @@ def test_no_job_is_submitted_twice(fake_slurm):  # noqa: F811
     send(sweep)
     fake_slurm.queue(entry(sweep, 0, "RUNNING"), entry(sweep, 3, "PENDING"), "102|N/A|PENDING|Dependency|(null)")
     assert [job.name for job in slurm.to_send(sweep, slurm.queue_of(sweep))] == ["seed=2", "seed=3"]
-    with open(sweep.jobs[1].folder / "job.log", "w") as log:  # it runs, whoever runs it
+    with open(sweep.jobs[1].folder / "job.log", "w") as log:  # it is running, by whatever process
         fcntl.flock(log, fcntl.LOCK_EX)
         assert send(sweep, collect=False)[0] == 1
     first, second = (batch.jobs_in((sweep.folder / f"slurm/array-{number}.sbatch").read_text()) for number in (1, 2))
-    assert first == [job.name for job in sweep.jobs] and second == ["seed=3"]  # what was sent stays as it was
+    assert first == [job.name for job in sweep.jobs] and second == ["seed=3"]  # submitted files stay unchanged
     fake_slurm.queue(
         *(entry(sweep, number, "PENDING") for number in (0, 1, 3)), entry(sweep, 0, "RUNNING", file="array-2.sbatch")
     )
@@ -72,7 +72,7 @@ def test_the_queue_of_a_sweep(fake_slurm, tmp_path):  # noqa: F811
         entry(sweep, 1, "PENDING", "QOSMaxJobsPerUserLimit"),
         f"103|2|SUSPENDED|None|{link}/slurm/array-1.sbatch",
         entry(sweep, 3, "PENDING", "(launch failed requeued held)"),
-        entry(sweep, 3, "RUNNING", array=104),  # sent once more by hand
+        entry(sweep, 3, "RUNNING", array=104),  # submitted again by hand
         entry(sweep, 3, "PENDING", array=105),
         entry(sweep, 77, "RUNNING"),
         f"106|0|RUNNING|None|{tmp_path}/other/array-1.sbatch",
@@ -158,7 +158,7 @@ def test_a_job_that_fits_with_tiles_gets_a_memory_limit(fake_slurm):  # noqa: F8
     send(sweep)
     told = [configs.parse(configs.read_file(job.folder / "job.yaml"), "").memory for job in sweep.jobs]
     assert told == [None, batch.with_its_limit(sweep.jobs[1], Cluster()).config.memory] and told[1]
-    send(sweep, memory="30GB")  # which is what its control group will say
+    send(sweep, memory="30GB")  # the limit of its control group
     assert "memory: null" in (sweep.jobs[1].folder / "job.yaml").read_text()
 
 
@@ -174,10 +174,10 @@ def test_force_restarts_failed_and_changed_jobs_unless_queued(fake_slurm):  # no
     (sweep.jobs[2].folder / "checkpoint.npz").touch()
     fake_slurm.queue(entry(sweep, 2, "PENDING"))
     queue = slurm.queue_of(sweep)
-    anew = jobs_to_restart(sweep, queue)
+    restarted = jobs_to_restart(sweep, queue)
     assert slurm.next_file(sweep) == "array-2.sbatch"
     assert [job.name for job in slurm.to_send(sweep, queue)] == ["seed=4"]
-    assert [job.name for job in slurm.to_send(sweep, queue, anew)] == ["seed=1", "seed=4"]
+    assert [job.name for job in slurm.to_send(sweep, queue, restarted)] == ["seed=1", "seed=4"]
     assert slurm.send(sweep, Cluster(), ["trial.yaml"], print, force=True) == 2
     assert batch.jobs_in((sweep.folder / "slurm" / "array-2.sbatch").read_text()) == ["seed=1", "seed=4"]
     assert [(job.folder / "image.png").exists() for job in sweep.jobs] == [False, True, False, False]

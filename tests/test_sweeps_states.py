@@ -25,7 +25,7 @@ def test_states():
     done, failed, diverged, killed, unfinished, running, _ = sweep.jobs
     finish(done)
     finish(failed, 2, "error: picture x.jpg: no such file")
-    finish(diverged, 3, "error: step 3: the loss is no finite number")
+    finish(diverged, 3, "error: step 3: the loss is not finite")
     finish(killed, -9, "step 10 of 20")
     finish(unfinished, 75, "error: interrupted at step 3")
     (unfinished.folder / "checkpoint.npz").touch()
@@ -47,7 +47,7 @@ def test_a_picture_with_other_settings_is_not_done():
     sweep = sweep_of(vary={"seed": [0, 1]})
     finish(sweep.jobs[1])
     check_settings(sweep)
-    check_settings(sweep_of(["memory=3GB"], vary={"seed": [0, 1]}))  # which changes nothing but rounding
+    check_settings(sweep_of(["memory=3GB"], vary={"seed": [0, 1]}))  # only changes rounding
     with pytest.raises(
         UserError, match=r"job seed=1: output/sweeps/trial/seed=1 contains a run with another tv\.weight; "
     ):
@@ -77,7 +77,7 @@ def changed(assignment):
 def test_which_settings_may_change_depends_on_the_state_of_a_job():
     settings = ("output.save_every=7", "output.checkpoint_every=7", "output.denoise=0.1", "stop.max_iterations=7")
     job = sweep_of(vary={"seed": [0, 1]}).jobs[1]
-    assert not any(changed(setting) for setting in settings)  # there is nothing
+    assert not any(changed(setting) for setting in settings)  # nothing exists yet
     finish(job)
     assert [changed(setting) for setting in settings] == [False, False, True, True]
     (job.folder / "image.png").unlink()
@@ -86,9 +86,9 @@ def test_which_settings_may_change_depends_on_the_state_of_a_job():
         (job.folder / "job.status").write_text(f"{status}\n")
         assert [changed(setting) for setting in (*settings, "tv.weight=7")] == [False] * 4 + [True]
     (job.folder / "config.yaml").write_text("")
-    assert not changed("tv.weight=7")  # what the run in the folder was is not known; it will say so itself
+    assert not changed("tv.weight=7")  # the settings of the run in the folder are unknown; the run will report it
     finish(job, 3)
-    assert not changed("tv.weight=7")  # it begins anew in any case
+    assert not changed("tv.weight=7")  # it starts over in any case
 
 
 def test_failed_and_changed_jobs_are_restarted():
@@ -98,7 +98,7 @@ def test_failed_and_changed_jobs_are_restarted():
     for name in ("done", "queued"):
         finish(jobs[name])
     (jobs["queued"].folder / "image.png").unlink()
-    finish(jobs["failed"], 2, "error: content.image: the file is no longer the one")
+    finish(jobs["failed"], 2, "error: content.image: the file has changed since")
     finish(jobs["diverged"], 3)
     for name in ("other", "unfinished", "other state"):
         finish(sweep_of(["size=41"] if "other" in name else [], vary={"seed": list(range(len(names)))}).jobs[
@@ -108,9 +108,9 @@ def test_failed_and_changed_jobs_are_restarted():
         (jobs[name].folder / "checkpoint.npz").touch()
         (jobs[name].folder / "checkpoint.previous.npz").touch()
         (jobs[name].folder / "image.png").unlink(missing_ok=True)
-    anew = jobs_to_restart(sweep, {jobs["queued"].name: State("queued")})
-    assert [name for name in names if jobs[name] in anew] == ["other", "failed", "diverged", "other state"]
-    for job in anew:
+    restarted = jobs_to_restart(sweep, {jobs["queued"].name: State("queued")})
+    assert [name for name in names if jobs[name] in restarted] == ["other", "failed", "diverged", "other state"]
+    for job in restarted:
         forget(job)
         assert command.command_of(job)[4:] == [] and state_of(job).name in ("left", "failed")
     forget(jobs["nothing"])
@@ -130,11 +130,11 @@ def test_running_jobs_are_not_restarted():
 
 def test_a_run_that_diverged_is_never_done():
     (job,) = sweep_of(jobs=[{}]).jobs
-    finish(job, 3, "error: step 3: the loss is no finite number")
-    (job.folder / "job.status").unlink()  # nobody was there to write it, or the next run was killed as it began
-    assert state_of(job) == state_of(job, {}) == State("failed", "step 3: the loss is no finite number")
+    finish(job, 3, "error: step 3: the loss is not finite")
+    (job.folder / "job.status").unlink()  # nobody wrote it, or the next run was killed as it started
+    assert state_of(job) == state_of(job, {}) == State("failed", "step 3: the loss is not finite")
     assert command.command_of(job)[4:] == ["--force"]
-    (job.folder / "run.status").write_text("unfinished\n")  # a run that begins writes this first
+    (job.folder / "run.status").write_text("unfinished\n")  # a new run writes this first
     assert state_of(job).name == "failed"
 
 
@@ -174,7 +174,7 @@ def test_a_replaced_input_is_noticed(name, done):
     with pytest.raises(UserError) as caught:
         check_settings(sweep)
     assert str(caught.value) == (
-        f"job {replaced.name}: {FILES[name]}: the file is no longer the one that the run in {replaced.folder} "
+        f"job {replaced.name}: {FILES[name]}: the file has changed since the run in {replaced.folder} "
         "was made from; restart such jobs with --force, or choose another output"
     )
     assert jobs_to_restart(sweep) == [replaced]
@@ -196,7 +196,7 @@ def test_replaced_weights_are_noticed():
     for job in sweep.jobs:
         finish(job)
     Path("mine.params").write_bytes(b"others")
-    with pytest.raises(UserError, match=r"^job mine: weights: the file is no longer the one"):
+    with pytest.raises(UserError, match=r"^job mine: weights: the file has changed since"):
         check_settings(sweep)
     assert jobs_to_restart(sweep) == [sweep.jobs[0]]
 
@@ -244,7 +244,7 @@ def test_the_queue_takes_precedence_over_the_folder():
     done, begins, again, waits, lost, stopped, _ = sweep.jobs
     finish(done)
     finish(begins, 3)
-    (begins.folder / "job.status").unlink()  # a new run begins beside the picture of one that diverged
+    (begins.folder / "job.status").unlink()  # a new run starts, with the picture of one that diverged
     finish(again, 2, "error: of an earlier try")
     finish(lost, 75, "step 10 of 20")
     (lost.folder / "job.status").unlink()
@@ -261,6 +261,6 @@ def test_the_queue_takes_precedence_over_the_folder():
     assert state_of(lost, queue).reason == (
         "Slurm job 7_4 on node1 exited without a message: killed, or out of memory or time; last output: step 10 of 20"
     )
-    assert state_of(lost).name == "left"  # it may be running, for all we know
+    assert state_of(lost).name == "left"  # it may be running
     assert reports.sentence(again, queue) == "seed=2: queued: QOSMaxJobs"
     assert reports.summary(sweep, queue) == "1 done, 1 running, 2 queued, 1 unfinished, 1 failed, 1 left"

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from helpers import mx, random_parameters, random_picture, relative_error
+from helpers import STABLE_POOLING, mx, random_parameters, random_picture, relative_error
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +23,7 @@ every_model = pytest.mark.parametrize("model", models.names())
 
 @st.composite
 def covered(draw):
-    """A model's spec, some of its layers, an image's sides and a tile's."""
+    """A network, some of its layers, and the sides of an image and a tile."""
     spec = models.load(draw(st.sampled_from(models.names()))).SPEC
     layers = draw(st.lists(st.sampled_from(spec.layer_names), min_size=1, max_size=4, unique=True))
     least = spec.smallest_side(spec.deepest(layers))
@@ -153,7 +153,7 @@ class Case:
     tile: int
     style_layers: tuple[str, ...]
     content_layers: tuple[str, ...]
-    smooth: bool  # weights with which no ReLU ever cuts anything off
+    smooth: bool  # weights for which no ReLU input is negative
 
 
 def parameters_of(case):
@@ -171,7 +171,7 @@ def evaluation(case, tile, seed):
     """Targets, raw losses and gradient."""
     parameters = parameters_of(case)
     backbone = Backbone(case.model, case.pooling, parameters, mx.cpu(), tile)
-    lift = 130 if case.smooth else 0  # so that no value is negative, and pictures differ by more than their noise
+    lift = 130 if case.smooth else 0  # makes all values positive, and pictures differ by more than their noise
     content, style, image = (
         mx.nd.array(pixels.from_picture(random_picture(*size, seed + number), "rgb255") + lift * (number + 1))
         for number, size in enumerate(
@@ -188,12 +188,12 @@ def evaluation(case, tile, seed):
 
 
 def compare(case):
-    """Tiled is untiled, to 1e-5.
+    """Compare tiled with untiled, to 1e-5.
 
-    A ReLU whose input is 0 but for rounding may let through in one what it does not in the other; the gradient is not
-    continuous there, and then differs in the square that it sees. That is an accident of the picture, where a tile that
-    goes wrong does so with every picture: so one of some must have the same gradient. With smooth weights and averages
-    all must; a maximum of nearly equal values is such an accident too.
+    The gradient is discontinuous where the input of a ReLU is 0 up to rounding, or the two largest values of a max
+    pooling are equal up to rounding, so it may differ in a receptive field there. That depends on the picture, while an
+    error in tiling affects every picture: so the gradient must be the same for at least one of several pictures. With
+    smooth weights and average pooling, it must be the same for every picture.
     """
     errors = []
     for seed in range(1 if case.smooth else 8):
@@ -234,7 +234,7 @@ def cases(draw):
     contents = draw(st.lists(st.sampled_from(names), max_size=2, unique=True))
     height, width = (draw(st.integers(40, 190)) for _ in range(2))
     tile = smallest_tile(spec, styles + contents) + draw(st.integers(0, 40))
-    return Case(model, "avg", height, width, tile, tuple(styles), tuple(contents), smooth=True)
+    return Case(model, STABLE_POOLING, height, width, tile, tuple(styles), tuple(contents), smooth=True)
 
 
 @given(cases())
@@ -244,13 +244,13 @@ def test_tiled_equals_untiled_for_any_size_and_layers(case):
 
 
 def test_content_alone_and_style_alone_are_tiled():
-    both = Case("vgg_slim", "avg", 150, 170, 110, ("relu1_1", "relu3_1"), ("relu2_2", "relu3_1"), True)
+    both = Case("vgg_slim", STABLE_POOLING, 150, 170, 110, ("relu1_1", "relu3_1"), ("relu2_2", "relu3_1"), True)
     compare(dataclasses.replace(both, content_layers=()))
     compare(dataclasses.replace(both, style_layers=()))
 
 
 def test_a_second_evaluation_is_independent_of_the_first():
-    case = Case("vgg_slim", "avg", 150, 170, 110, ("relu1_1", "relu3_1"), ("relu2_2",), False)
+    case = Case("vgg_slim", STABLE_POOLING, 150, 170, 110, ("relu1_1", "relu3_1"), ("relu2_2",), False)
     backbone = Backbone(case.model, case.pooling, random_parameters(case.model), mx.cpu(), case.tile)
     targets = Targets(
         {"relu2_2": mx.nd.zeros((1, 48, 75, 85))},

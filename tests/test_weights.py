@@ -378,7 +378,7 @@ def encode(parameters: dict[str, NDArray]) -> bytes:
         shared[1 : len(values) + 1] = values
         codes, gaps, last = [], [], -1
         for position in np.flatnonzero(flat):
-            while position - last - 1 > LONGEST_GAP:  # a stored zero on the way
+            while position - last - 1 > LONGEST_GAP:  # a stored zero in between
                 codes.append(0)
                 gaps.append(LONGEST_GAP)
                 last += LONGEST_GAP + 1

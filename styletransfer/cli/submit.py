@@ -1,18 +1,20 @@
-"""Run a sweep: many pictures from one file that lists what varies, on this machine or a Slurm cluster."""
+"""Run a sweep: many pictures from one file that states what varies, on this machine or a Slurm cluster."""
 
 from __future__ import annotations
 
 import argparse
 import functools
 
+from styletransfer.cli.options import add_overrides
+
 
 def parser(program: str | None = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program,
-        description="Run a sweep, many pictures from one file that lists what varies, on this machine or, as one job "
+        description="Run a sweep, many pictures from one file that states what varies, on this machine or, as one job "
         "array, on a Slurm cluster.",
         epilog="Repeat the command to continue: finished jobs are skipped, and interrupted ones resume. "
-        "Exit status: 0 all done, or submitted; 1 some jobs failed, with the reasons; 2 invalid input, and "
+        "Exit status: 0 all done, or submitted; 1 some jobs failed, for the reasons printed; 2 invalid input, "
         "nothing was started; 75 interrupted, states saved.",
     )
     parser.add_argument("sweep", metavar="FILE", help="a YAML file such as configs/sweeps/content_layer.yaml")
@@ -20,34 +22,31 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
         "--jobs",
         metavar="N",
         type=_count,
-        help="number of concurrent jobs; here (default: 1) they share cores and memory; on a cluster, default: all",
+        help="number of concurrent jobs (default: 1, or all on a cluster); on one machine they share cores and memory",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
-        "--dry-run", action="store_true", help="check everything and show the jobs, and the job file of a cluster"
+        "--dry-run",
+        action="store_true",
+        help="check everything and list the jobs; with --cluster, also print the job file",
     )
     what.add_argument(
-        "--status", action="store_true", help="show what is done, running, queued, unfinished, failed, left"
+        "--status",
+        action="store_true",
+        help="show the state of every job: done, running, queued, unfinished, failed or left",
     )
     what.add_argument(
         "--collect",
         action="store_true",
         dest="collect_now",
-        help="make the contact sheet and the table of the results so far",
+        help="make the contact sheet and the table from the results so far",
     )
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        dest="assignments",
-        help="override a config key of all jobs, size=256",
-    )
-    parser.add_argument("--output", metavar="FOLDER", help="the sweep's folder, instead of the one its file names")
+    add_overrides(parser, "a config key of all jobs")
+    parser.add_argument("--output", metavar="FOLDER", help="folder of the sweep (default: `output` in its file)")
     parser.add_argument(
         "--force",
         action="store_true",
-        help="restart the jobs that failed, or whose settings or input files have changed since",
+        help="start over the jobs that failed, or whose settings or input files have changed since they started",
     )
     parser.add_argument(
         "--cluster", choices=["slurm"], help="submit the jobs to a cluster instead of running them here"
@@ -57,37 +56,41 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
 
 
 def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
-    """The resources of a job; each option has the name of its key in the sweep file, under `cluster:`."""
-    group = parser.add_argument_group("resources of every job on the cluster", "on top of `cluster:` in the sweep file")
+    """The resources of a job; an option has the name of its key under `cluster:` in the sweep file."""
+    group = parser.add_argument_group(
+        "resources of a job on the cluster", "they override the keys under `cluster:` in the sweep file"
+    )
     add = functools.partial(group.add_argument, default=None)
     add("--partition", metavar="NAME")
     add("--account", metavar="NAME")
     add("--qos", metavar="NAME")
-    add("--gpus", metavar="N", help="1, or a100:1; default: 1 if a config's device is a GPU")
+    add("--gpus", metavar="N", help="number of GPUs, 1 or a100:1 (default: 1 if a config's device is a GPU)")
     add("--cpus", metavar="N", type=_count)
-    add("--memory", metavar="SIZE", help="such as 8GB (10^9 bytes each) or 8GiB (2^30)")
-    add("--time", metavar="LIMIT", help="4:00:00; a job that reaches it saves its state and is requeued")
-    add("--warning", metavar="SECONDS", type=_count, help="before the limit, for saving the state")
+    add("--memory", metavar="SIZE", help="memory, such as 8GB (10^9 bytes each) or 8GiB (2^30)")
+    add("--time", metavar="LIMIT", help="such as 4:00:00; a job that reaches the limit saves its state and is requeued")
+    add(
+        "--warning", metavar="SECONDS", type=_count, help="seconds before the time limit at which a job saves its state"
+    )
     add("--restarts", metavar="N", type=int, help="maximum number of times a job is requeued")
     add(
         "--setup",
         metavar="LINE",
         action="append",
-        help="bash, run before each job: 'module load cuda/11.2'; repeatable",
+        help="a bash command to run before each job, such as 'module load cuda/11.2'; repeatable",
     )
-    add("--python", metavar="FILE", help="the Python that runs the jobs; default: the one that runs this")
+    add("--python", metavar="FILE", help="the Python that runs the jobs (default: the one that runs this command)")
     add(
         "--option",
         metavar="OPTION",
         action="append",
         dest="options",
-        help="for sbatch: --option=--constraint=a100; repeatable",
+        help="an option for sbatch, such as --option=--constraint=a100; repeatable",
     )
     add(
         "--no-collect",
         dest="collect",
         action="store_false",
-        help="do not submit the job that makes the sheet and the table",
+        help="do not submit the job that makes the contact sheet and the table",
     )
 
 
@@ -116,7 +119,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
         asked = {name: getattr(options, name, None) for name in Cluster.model_fields}
         given = [name for name, value in asked.items() if value is not None]
         if given and not options.cluster:
-            raise UserError(f"{_OPTIONS.get(given[0], f'--{given[0]}')} is about a cluster: add --cluster slurm")
+            raise UserError(f"{_OPTIONS.get(given[0], f'--{given[0]}')} only applies to a cluster: add --cluster slurm")
         cluster = sweep.cluster.changed({**asked, "parallel": options.jobs})
         if options.status or options.collect_now:
             return show(sweep)
@@ -137,7 +140,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
         try:
             queue = slurm.queue_of(sweep)
         except UserError as error:
-            say(f"what is queued is not known: {error}")
+            say(f"the queue could not be read: {error}")
             queue = None
         if options.collect_now:
             finish(sweep, queue)

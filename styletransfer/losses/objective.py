@@ -1,7 +1,8 @@
-"""The question an optimiser asks: given an image, what are the losses and the gradient?
+"""The objective of the optimisation: the losses of an image and their gradient.
 
-The seam is the tapped features: a network turns the image into features, executors bound on those same arrays turn
-features into raw losses and, with one head gradient per loss, into the gradients that the network goes back with.
+The interface between network and losses is the tapped features. The network turns an image into features; executors
+that are bound to the same arrays turn features into raw losses and, with one head gradient per loss, into the gradients
+that the network propagates back.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ GroupedLayer = tuple[str, str]  # the group, content or style, and the name of o
 
 @dataclass(frozen=True)
 class Losses:
-    """The weighted losses of one image: those of the layers of both groups, and that of the total variation."""
+    """The weighted losses of one image, of the layers of both groups and of the total variation."""
 
     layers: Mapping[GroupedLayer, float]
     tv: float
@@ -48,7 +49,7 @@ class Losses:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an objective says of an image. The gradients are arrays of its shape, valid until the next evaluation.
+    """The losses and gradients of an image. The gradients have its shape and are valid until the next evaluation.
 
     The gradient of the TV is kept apart, because the MXNet system adds it after clipping the other.
     """
@@ -56,7 +57,7 @@ class Evaluation:
     losses: Losses
     gradient: Array
     tv_gradient: Array | None
-    gain: float = 1.0  # the gradients are those of the total times this
+    gain: float = 1.0  # by which the gradients of the total are multiplied
 
     @property
     def scaled_total(self) -> float:
@@ -66,7 +67,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class LossWeights:
-    """How much each loss counts: the config's weights, before the normalization's coefficients."""
+    """The weights of the losses, as in the config, without the coefficients of the normalization."""
 
     content: float
     content_layers: Mapping[str, float]
@@ -86,9 +87,9 @@ class Objective:
     weights : LossWeights
     tv : TotalVariation, or None
     tv_unit : float
-        The TV energy that counts as 1 (that of the content picture, under a relative normalization).
+        What the TV energy is divided by: that of the content picture, under a relative normalization.
     height, width : int
-        The image's.
+        Of the image.
     """
 
     def __init__(
@@ -103,13 +104,13 @@ class Objective:
         width: int,
     ) -> None:
         spec = models.load(backbone.model).SPEC
-        # A relative normalization hands out the gradient per pixel value, so that it does not fade as images grow.
+        # A relative normalization multiplies the gradient by the number of values, or it would fade in large images.
         self._gain = float(3 * height * width) if normalization.relative else 1.0
         groups = (
             ("content", targets.content, weights.content, weights.content_layers, normalization.content),
             ("style", targets.style, weights.style, weights.style_layers, normalization.style),
         )
-        self._coefficients: dict[GroupedLayer, float] = {}  # the factor between a raw loss and its place in the total
+        self._coefficients: dict[GroupedLayer, float] = {}  # by which the raw losses are multiplied
         for group, found, weight, layers, factor in groups:
             whole = sum(layers.values()) if normalization.relative else 1.0
             for layer, target in found.items():
@@ -138,24 +139,24 @@ class Objective:
 
 
 class NetworkLosses:
-    """The raw losses of the tapped layers, and the gradient of their weighted sum; the seam is the tapped features.
+    """The raw losses of the tapped layers, and the gradient of their weighted sum.
 
-    On the way forward the Gram matrices and content losses are summed up over the tiles of the image; the style losses
-    follow from them, and the head gradients of every tile on the way back.
+    The forward pass sums Gram matrices and content losses over the tiles of the image. The style losses, and the head
+    gradients for the backward pass over the tiles, follow from these sums.
 
     Parameters
     ----------
     backbone : Backbone
     targets : Targets
     coefficients : dict of floats
-        For every layer of both groups, the factor of its loss in the sum whose gradient is wanted.
+        For every layer of both groups, the factor of its loss in the weighted sum.
     height, width : int
-        The image's.
+        Of the image.
 
     Attributes
     ----------
     gradient : array (1, 3, height, width)
-        Of the image last seen.
+        Of the last image.
     """
 
     def __init__(
@@ -168,7 +169,7 @@ class NetworkLosses:
 
         self._backbone = backbone
         self._segments = backbone.segments([*targets.style, *targets.content], height, width)
-        self._whole: _SegmentLosses | None = None  # the last segment, which stays bound where it has one tile
+        self._whole: _SegmentLosses | None = None  # the last segment, kept bound if it has one tile
         self._grams = {layer: mx.nd.zeros(target.shape, ctx=context) for layer, target in targets.style.items()}
         self._style = SquaredDistances(self._grams, targets.style, context)
         self._style_coefficients = heads_of("style", targets.style)
@@ -177,7 +178,7 @@ class NetworkLosses:
         self.gradient: Array = mx.nd.zeros((1, 3, height, width), ctx=context)
 
     def __call__(self, image: Array) -> dict[GroupedLayer, float]:
-        """The raw losses of an image; `gradient` is filled."""
+        """The raw losses of an image; fills `gradient`."""
         given, content = self._forward(image)
         style = {layer: float(value.asscalar()) for layer, value in self._style.forward().items()}
         self._style.backward(list(self._style_coefficients.values()))
@@ -188,7 +189,7 @@ class NetworkLosses:
         }
 
     def _forward(self, image: Array) -> tuple[list[Array], dict[str, float]]:
-        """Sum up the Gram matrices over all tiles; what each segment was given, and the content losses."""
+        """Sum Gram matrices over all tiles; returns the input of every segment, and the content losses."""
         mx = load_mxnet()
         for gram in self._grams.values():
             gram[:] = 0
@@ -212,15 +213,15 @@ class NetworkLosses:
         return given, content
 
     def _backward(self, given: list[Array]) -> None:
-        """Go back through all tiles with the head gradients of content and style, and fill `gradient`."""
+        """Propagate the head gradients of content and style back through all tiles, and fill `gradient`."""
         mx = load_mxnet()
-        above: Array = None  # the gradient of what the segment handed on
+        above: Array = None  # the gradient of the segment's output
         for segment in reversed(self._segments):
             values = given.pop()
             here = self._bound(segment, trainable=True)
             gradient = mx.nd.zeros(values.shape, ctx=self._backbone.context) if given else self.gradient
             for tile in segment.tiling:
-                if not segment.whole:  # of the whole, features and content losses are still those of the way forward
+                if not segment.whole:  # otherwise features and losses are still valid
                     here.network.forward(values, tile)
                 heads = here.content_heads(tile)
                 if segment.cut:
@@ -236,7 +237,7 @@ class NetworkLosses:
                 release_memory()
 
     def _bound(self, segment: Segment, trainable: bool) -> _SegmentLosses:
-        """A segment and its losses; only one takes memory at a time."""
+        """Bind a segment and its losses; only one is kept in memory at a time."""
         if segment.whole and self._whole is not None:
             return self._whole
         content = [layer for layer in segment.layers if layer in self._content_targets]
@@ -251,16 +252,16 @@ class NetworkLosses:
 
 
 class _SegmentLosses:
-    """A segment of the network, bound, with the Gram matrices and content losses of its layers.
+    """A bound segment of the network, with the Gram matrices and content losses of its layers.
 
     Parameters
     ----------
     network : TiledNetwork
-    style : names of the layers whose Gram matrices are wanted
+    style : names of the style layers
     targets : dict of arrays
         The features of the whole content picture, for the segment's content layers.
     coefficients : dict of arrays (1,)
-        The factor of every content layer's loss.
+        The factors of the content losses.
     context : mxnet Context
     """
 
@@ -284,25 +285,26 @@ class _SegmentLosses:
         self._coefficients = [coefficients[layer] for layer in targets]
 
     def add_grams(self, tile: Tile, sums: Mapping[str, Array]) -> None:
-        """Add the Gram matrices of what the tile owns, which the network has just seen."""
+        """Add the Gram matrices of the part that a tile owns, after its forward pass."""
         self._grams.add(self.network.owned_in_window(tile), sums)
 
     def add_content_losses(self, tile: Tile, sums: dict[str, float]) -> None:
-        """Add the raw content losses of what the tile owns, which the network has just seen."""
+        """Add the raw content losses of the part that a tile owns, after its forward pass."""
         if self._tiled:
             for layer, target in self._targets.items():
                 (rows, columns), (all_rows, all_columns) = self.network.owned(layer, tile)
-                self._in_window[layer][:] = cast(self.network.features[layer], FLOAT32)  # only what it owns counts
+                # No loss outside the part that the tile owns.
+                self._in_window[layer][:] = cast(self.network.features[layer], FLOAT32)
                 self._in_window[layer][:, :, rows, columns] = crop(target, all_rows, all_columns)
         for layer, value in self._content.forward().items():
             sums[layer] += float(value.asscalar())
 
     def content_heads(self, tile: Tile) -> Mapping[str, Array]:
-        """The head gradients of the content layers in the window of the tile that the network has just seen."""
+        """The head gradients of the content layers in the window of a tile, after its forward pass."""
         if self._tiled:
             for layer, target in self._targets.items():
                 crop(target, *self.network.seen(layer, tile)).copyto(self._in_window[layer])
-        if not self.network.segment.whole:  # of the whole, the losses are still those of these features
+        if not self.network.segment.whole:  # otherwise the losses of these features are still valid
             self._content.forward()
         self._content.backward(self._coefficients)
         return self._content.gradients

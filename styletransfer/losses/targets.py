@@ -1,4 +1,4 @@
-"""What the losses compare with, found by forward passes through the network."""
+"""The targets of the losses, computed by forward passes through the network."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from styletransfer.network.executor import Backbone
 
 @dataclass(frozen=True)
 class Targets:
-    """What the losses compare with: for each layer the content's features or the styles' blended raw Gram matrix.
+    """For each layer the features of the content picture, or the blended raw Gram matrix of the style pictures.
 
-    Gram matrices are those of style pictures as large as the image: each is multiplied by M / M_style.
+    The Gram matrices are those of style pictures as large as the image: each is multiplied by M / M_style.
     """
 
     content: Mapping[str, Array]
@@ -31,7 +31,7 @@ def find_targets(
     height: int,
     width: int,
 ) -> Targets:
-    """Fill the targets with forward passes.
+    """Compute the targets with forward passes.
 
     Parameters
     ----------
@@ -40,15 +40,15 @@ def find_targets(
     styles : sequence of (weight, array (1, 3, h, w))
         The style pictures, of any size; weights sum to 1.
     height, width : int
-        The image's.
+        Of the image.
     """
     spec = models.load(backbone.model).SPEC
     found_content: dict[str, Array] = {}
     if content is not None and content_layers:
-        found_content, _ = _seen(backbone, content, content_layers, [])
+        found_content, _ = _features_and_grams(backbone, content, content_layers, [])
     found_style: dict[str, Array] = {}
     for weight, style in styles if style_layers else ():
-        _, grams = _seen(backbone, style, [], style_layers)
+        _, grams = _features_and_grams(backbone, style, [], style_layers)
         for layer, gram in grams.items():
             here, there = (
                 spec.output_shape(layer, *size) for size in ((height, width), (style.shape[2], style.shape[3]))
@@ -59,10 +59,10 @@ def find_targets(
     return Targets(found_content, found_style)
 
 
-def _seen(
+def _features_and_grams(
     backbone: Backbone, picture: Array, content_layers: Sequence[str], style_layers: Sequence[str]
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """A whole picture's features in the content layers, and its raw Gram matrices in the style layers."""
+    """The features of a picture in the content layers, and its raw Gram matrices in the style layers."""
     mx, context = load_mxnet(), backbone.context
     spec = models.load(backbone.model).SPEC
     channels = {layer: spec.output_shape(layer, 1, 1)[0] for layer in style_layers}
@@ -91,5 +91,5 @@ def _seen(
         del network, here  # their memory is needed
         if segment.cut:
             release_memory()
-    mx.nd.waitall()  # so that one picture's features are gone before the next one's are found
+    mx.nd.waitall()  # frees the features of this picture before those of the next are computed
     return features, grams

@@ -1,4 +1,4 @@
-"""A scale of a run bound: targets found, objective, optimiser and starting image ready for the loop."""
+"""Binding one scale of a run: its targets, objective, optimiser and initial image."""
 
 from __future__ import annotations
 

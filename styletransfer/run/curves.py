@@ -1,7 +1,7 @@
-"""Loss curves: one row a step, kept as CSV in full precision, compared and plotted.
+"""Loss curves: one row per step, stored as CSV in full precision, compared and plotted.
 
-A column is a number such as ``total``, or the loss of a layer, known by its group and layer: ``("style", "relu1_1")``.
-In the file, and for a reader, the latter is ``style.relu1_1``.
+A column is a number such as ``total``, or the loss of a layer, identified by group and layer: ``("style", "relu1_1")``.
+In files and messages, the latter is ``style.relu1_1``.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def read(path: str | Path) -> Curve:
     Raises
     ------
     UserError
-        If the file is absent or no curve.
+        If the file is missing or not a curve.
     """
     try:
         with open(path, encoding="utf-8", newline="") as stream:
@@ -107,7 +107,7 @@ def read(path: str | Path) -> Curve:
     if "step" not in columns or any(len(row) != len(columns) for row in rows):
         raise UserError(f"curve {path}: not a loss curve: no column `step`, or rows of different lengths")
     if not rows or len(set(columns)) < len(columns):
-        raise UserError(f"curve {path}: not a loss curve: no rows, or two columns of one name")
+        raise UserError(f"curve {path}: not a loss curve: no rows, or two columns with the same name")
     return Curve(columns, rows)
 
 
@@ -147,12 +147,12 @@ def first_difference(
 
 
 def plot(path: str | Path, curves: Mapping[str, Curve]) -> None:
-    """Draw curves as a PNG, whole or not at all: the sums on the left, every layer on the right.
+    """Plot curves as a PNG, written atomically: the sums on the left, every layer on the right.
 
     Parameters
     ----------
     curves : dict
-        By the name they get in the legend; the first is drawn in solid lines, others dashed.
+        By their names in the legend; the first is drawn with solid lines, others with dashed ones.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""What goes into a run: its files, the pictures at the sizes of every scale, the network's weights."""
+"""The inputs of a run: its files, the pictures at every scale, and the network's weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from styletransfer.support.files import hashed
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures at one scale, (H, W, 3) RGB 0..1: content and start at the size of the result, styles at theirs."""
+    """The pictures at one scale, (H, W, 3) RGB 0..1; content and start have the size of the image."""
 
     height: int
     width: int
@@ -52,7 +52,7 @@ def read_pictures(plan: RunPlan) -> list[Pictures]:
 
 
 def _read(name: str | None, sizes: Sequence[tuple[int, int]]) -> list[Any]:
-    """A picture in each of these sizes, None for none; the picture itself, which may be far larger, is let go."""
+    """A picture at each of these sizes, or None; the full-size picture, which may be far larger, is not kept."""
     if name is None:
         return [None] * len(sizes)
     picture = images.read(found(name))
@@ -65,13 +65,13 @@ def load_parameters(plan: RunPlan) -> weights.Parameters:
     Raises
     ------
     UserError
-        If they are absent or unusable.
+        If they are missing or unusable.
     """
     return weights.load(plan.spec, find_input(plan.weights_file) if plan.weights_file else None)
 
 
 def files_of(config: Config) -> dict[str, Path]:
-    """Every file that goes into a run, by the config key that names it; absent files are left out."""
+    """Every input file of a run, by the config key that names it; missing files are omitted."""
     names = {
         "content.image": config.content.image,
         **{f"style.images {name}": name for name in (config.style.images or {})},

@@ -1,4 +1,4 @@
-"""The sizes that the pictures of a run will have at every scale, told from their files' headers."""
+"""The sizes of the pictures of a run at every scale, from the headers of their files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from styletransfer.weights import sources
 
 @dataclass(frozen=True)
 class Sizes:
-    """Those of the pictures at one scale, pixels: the result's, which content and start get too, and the styles'."""
+    """The sizes of the pictures at one scale, in pixels: that of image, content and start, and those of the styles."""
 
     height: int
     width: int
@@ -24,15 +24,15 @@ class Sizes:
 
 
 def read_sizes(config: Config) -> list[Sizes]:
-    """The sizes that the pictures of a config will have at every scale; the last is that of the result.
+    """The sizes of the pictures of a config at every scale; the last is that of the result.
 
-    The files are opened but not read, so that memory can be foretold before it is taken. Of a number of scales, those
-    are left out that are too small for one of the layers.
+    The files are opened but not read, so that memory can be estimated first. If the config only has a number of scales,
+    those that are too small for one of the layers are omitted.
 
     Raises
     ------
     UserError
-        If a file is no picture, or one of the sizes is too small for a layer.
+        If a file is not a picture, or one of the sizes is too small for a layer.
     """
     content = images.size(found(config.content.image)) if config.content.image else None
     styles = {name: images.size(found(name)) for name in config.used_styles}
@@ -53,7 +53,7 @@ def found(name: str) -> Path:
     Raises
     ------
     UserError
-        If it is absent, and could be fetched.
+        If it is missing, but can be fetched.
     """
     path = find_input(name)
     if not path.exists():
@@ -66,7 +66,7 @@ def found(name: str) -> Path:
 def _at_scale(
     config: Config, edge: int, content: tuple[int, int] | None, styles: Mapping[str, tuple[int, int]]
 ) -> Sizes:
-    """The sizes for an image of a long edge, from those of the files."""
+    """The sizes for an image with the long edge `edge`, from those of the files."""
     share = edge / config.long_edges[-1]
     if config.shape:
         height, width = (max(1, round(side * share)) for side in config.shape)
@@ -88,7 +88,7 @@ def _at_scale(
 
 
 def _style_size(config: Config, style: tuple[int, int], height: int, width: int, share: float) -> tuple[int, int]:
-    """That of a style picture, from its file's, for an image `height` x `width`, a `share` as long as the result."""
+    """The size of a style picture for an image of `height` x `width`, whose long edge is `share` that of the result."""
     if config.style.size == "match":
         return height, width
     return images.fit(*style, max(1, round((config.style.size or config.size) * share)))
@@ -101,5 +101,5 @@ def _check_size(spec: ModelSpec, layers: list[str], height: int, width: int, wha
     if min(spec.output_shape(deepest, height, width)[1:]) < 1:
         raise UserError(
             f"{what} gives {width} x {height} pixels, too small for the layer {deepest} of {spec.name}, "
-            f"which needs {spec.smallest_side(deepest)} on either side"
+            f"which needs {spec.smallest_side(deepest)} on each side"
         )

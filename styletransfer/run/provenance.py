@@ -1,4 +1,4 @@
-"""Where a picture comes from: package versions and the checksums of all input files, as ``config.yaml`` keeps them."""
+"""The provenance of a picture, recorded in ``config.yaml``: package versions and checksums of all input files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def provenance_of(config: Config, checksums: Mapping[str, str]) -> dict[str, Any
     """
     return {
         "python": platform.python_version(),
-        "mxnet": load_mxnet().__version__,  # not that of the package, which has other names where it is built for CUDA
+        "mxnet": load_mxnet().__version__,  # not metadata.version, as builds with CUDA have other package names
         **{package: metadata.version(package) for package in _PACKAGES},
         "weights": {"file": Path(config.weights or config.spec.weights_path).name, "sha256": checksums["weights"]},
         "inputs": {key: checksum for key, checksum in checksums.items() if key != "weights"},

@@ -1,4 +1,4 @@
-"""What becomes of the records of a run: curve, progress, intermediate pictures."""
+"""The recorders of a run: curve, progress, intermediate pictures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LOGGER = logging.getLogger(__name__)
 
 
 class Recorder(Protocol):
-    """Takes every record, and is closed at the end, however the run ends."""
+    """Receives every record, and is closed at the end, however the run ends."""
 
     def record(self, record: Record) -> None: ...
 
@@ -28,7 +28,7 @@ class Recorder(Protocol):
 
 
 class CurveRecorder:
-    """Collects ``curve.csv``; written by :meth:`flush` and at the end, with its picture ``curve.png``."""
+    """Collects the rows of ``curve.csv``, written by :meth:`flush` and, with the plot ``curve.png``, at the end."""
 
     def __init__(self, folder: Path, layers: Sequence[GroupedLayer]) -> None:
         self._folder = folder
@@ -36,10 +36,10 @@ class CurveRecorder:
         self._rows: list[dict[Column, float]] = []
 
     def resume(self, step: int) -> Mapping[Column, float]:
-        """Take over the rows up to `step` of the curve in the folder; returns the last of them."""
+        """Load the rows up to `step` of the curve in the folder; returns the last one."""
         path = self._folder / "curve.csv"
         if not path.exists():
-            raise UserError(f"--resume: there is no {path}, which is gone on with; start anew with --force")
+            raise UserError(f"--resume: {path} is missing; start over with --force")
         curve = curves.read(path)
         if curve.columns != self._columns:
             raise UserError(f"--resume: {path} is not the curve of this run")
@@ -65,12 +65,12 @@ class CurveRecorder:
             path = self._folder / "curve.png"
             try:
                 curves.plot(path, {"": curves.read(self._folder / "curve.csv")})
-            except OSError as error:  # which shall not cost the picture, nor hide what ended the run
+            except OSError as error:  # must not prevent the picture, or hide why the run ended
                 LOGGER.warning("%s: not drawn: %s", path, error.strerror or error)
 
 
 class PictureRecorder:
-    """Writes ``steps/000050.jpg`` and the like."""
+    """Writes intermediate pictures, ``steps/000050.jpg`` and so on."""
 
     def __init__(self, folder: Path, every: int, space: str, denoise: float) -> None:
         self._folder, self._every, self._space, self._denoise = folder, every, space, denoise
@@ -86,7 +86,7 @@ class PictureRecorder:
 
 
 class ProgressRecorder:
-    """A bar with the loss and the time left on a terminal; elsewhere a plain line now and then."""
+    """Shows a bar with the loss and the remaining time on a terminal, or else occasional plain lines."""
 
     def __init__(self, steps: int, done: int = 0) -> None:
         from tqdm import tqdm

@@ -1,4 +1,4 @@
-"""One run: a config becomes an output folder."""
+"""One run, from a config to its output folder."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
     force : bool
         Whether a finished output folder may be overwritten.
     resume : bool
-        Whether to go on from the checkpoint in the output folder.
+        Whether to resume from the checkpoint in the output folder.
 
     Returns
     -------
@@ -47,11 +47,11 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
     Raises
     ------
     UserError
-        If something the config names cannot be used; nothing has been written then.
+        If the input is invalid; nothing has been written then.
     Diverged
-        If the optimisation left its course and could not be brought back; the best picture has been written.
+        If the optimisation diverged and could not recover; the best picture has been written.
     Interrupted
-        If SIGINT, SIGTERM or SIGUSR2 came; a checkpoint has been written, or nothing yet.
+        If SIGINT, SIGTERM or SIGUSR2 arrived; a checkpoint has been written, or nothing yet.
     """
     with _signals() as stopped, contextlib.ExitStack() as stack:
         folder = Path(config.output.folder).expanduser()
@@ -66,7 +66,7 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
         if resume:
             stack.enter_context(taken)
             state = checkpoints.read(folder, checkpoints.comparable(config), checksums)
-        # Before anything is read that may not fit into memory.
+        # Before reading anything that may not fit into memory.
         plan = resolve(config, sizes, Begun.from_state(state) if state else None)
         curve = CurveRecorder(folder, plan.grouped_layers)
         done, elapsed, last_change = 0, 0.0, math.nan
@@ -78,14 +78,14 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
         pictures = inputs.read_pictures(plan)
         parameters = inputs.load_parameters(plan)
         _end_before_the_first_step(stopped)
-        if not resume:  # now that nothing is at fault, the folder may be made
+        if not resume:  # all input is valid: now the folder may be created
             stack.enter_context(taken)
         output_folder.clear(folder, keep=resume)
         LOGGER.info("%s, into %s", plan.spec.title, folder)
         for scale in plan.scales:
             LOGGER.info("%s", scale.line())
         if resume:
-            LOGGER.info("going on after step %d", done)
+            LOGGER.info("resuming after step %d", done)
         pyramid = Pyramid(plan, pictures, parameters, state, elapsed, last_change)
         _write_config(folder, config, checksums)
         output_folder.write_status(folder, output_folder.UNFINISHED)
@@ -107,7 +107,7 @@ def _optimize(
     checksums: Mapping[str, str],
     stopped: list[int],
 ) -> Path:
-    """Make all steps, recording and saving on the way, and write the picture."""
+    """Make all steps, with recorders and checkpoints, and write the picture."""
     try:
         with contextlib.ExitStack() as stack:
             for recorder in recorders:
@@ -115,7 +115,7 @@ def _optimize(
             for record in stack.enter_context(contextlib.closing(pyramid.records())):
                 for recorder in recorders:
                     recorder.record(record)
-                if record.diverged:  # there is nothing to go on with
+                if record.diverged:  # it cannot be resumed
                     continue
                 if record.rollback:
                     LOGGER.info("%s", record.rollback)
@@ -124,11 +124,9 @@ def _optimize(
                     curve.flush()
                     checkpoints.save(folder, pyramid.state(), checkpoints.comparable(config), checksums)
                 if stopped:
-                    raise Interrupted(
-                        f"interrupted at step {record.step}, state saved: run again with --resume to go on"
-                    )
+                    raise Interrupted(f"interrupted at step {record.step}, state saved: run again with --resume")
     except Diverged:
-        output_folder.write_status(folder, output_folder.DIVERGED)  # before the picture is there
+        output_folder.write_status(folder, output_folder.DIVERGED)  # before the picture exists
         _write_picture(folder, pyramid.image.asnumpy(), plan)  # the best
         raise
     output_folder.write_status(folder, output_folder.DONE)
@@ -143,7 +141,7 @@ def _write_picture(folder: Path, image: NDArray, plan: RunPlan) -> Path:
 
 @contextlib.contextmanager
 def _signals() -> Iterator[list[int]]:
-    """Collect the signals that ask a run to end in a list instead of acting on them; a second one acts at once."""
+    """Collect the first signal that asks the run to end in a list; a second one has its default effect."""
     received: list[int] = []
     before: dict[int, Any] = {}
 

@@ -207,7 +207,7 @@ def _change(job: Job, checksum: Callable[[Path], str]) -> str | None:
     if key:
         return f"{job.folder} contains a run with another {key}"
     key = _replaced_input(job, checksums_in(there.provenance or {}), checksum)
-    return f"{key}: the file is no longer the one that the run in {job.folder} was made from" if key else None
+    return f"{key}: the file has changed since the run in {job.folder} was started" if key else None
 
 
 def _replaced_input(job: Job, recorded: Mapping[str, str], checksum: Callable[[Path], str]) -> str | None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from models.spec import ModelSpec
 from styletransfer.weights import gluon
-from styletransfer.weights.npz import adapt
+from styletransfer.weights.conversion import adapt
 from styletransfer.weights.pytorch import floats
 
 _CLASSES = 1000

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Write the golden loss curves anew: every config of the project, shrunk, as tests/shrunk.py does it.
+"""Regenerate the golden loss curves: every config of the project, scaled down by tests/shrunk.py.
 
     python tests/goldens/renew.py [CONFIG ...]
 
-Only after a change that is meant to move them; say in the commit why they moved.
+Only after a change that is meant to alter them; explain the change in the commit message.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import shrunk
 from models.runtime import load_mxnet
 from styletransfer.run import curves
 
-# L-BFGS amplifies rounding, so that its curve is only loosely the same on another machine.
+# L-BFGS amplifies rounding, so its curves differ more between machines.
 TOLERANCES = {"lbfgs": 1e-3, "lbfgsb": 1e-2}
 USUAL_TOLERANCE = 2e-4
 

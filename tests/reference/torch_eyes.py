@@ -37,7 +37,7 @@ def _layers(values: torch.Tensor, parameters: Published, name: str, blocks: int)
     for block, convolutions in zip(range(1, blocks + 1), (2, 2, 4, 4, 1)):
         for position in range(1, convolutions + 1):
             if f"{name.format(block, position)}.weight" not in parameters:
-                break  # as far as the file goes
+                break  # the file ends here
             values = functional.relu(_convolution(values, parameters, name.format(block, position)))
             if position == 1:
                 found[f"relu{block}_1"] = values

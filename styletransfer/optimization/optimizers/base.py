@@ -25,7 +25,7 @@ class Move:
 
 @dataclass(frozen=True)
 class Memory:
-    """The values of 4 bytes that an optimiser holds for each value of the image, as `tests/peak_memory.py` measures."""
+    """Values of 4 bytes that an optimiser holds per value of the image, as `tests/peak_memory.py` measures."""
 
     steps: float  # while it makes steps
     saved: float  # while its state is saved as well

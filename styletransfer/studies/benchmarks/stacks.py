@@ -86,7 +86,7 @@ def mxnet_step(model: str, size: int, precision: str = "float32", tile: int | No
     del content, style
     objective = Objective(backbone, targets, NORMALIZATIONS["balanced"], balance, None, 1.0, size, size)
 
-    def step() -> Any:
+    def step() -> runtime.Array:
         gradient = objective(image).gradient
         gradient.wait_to_read()
         return gradient
