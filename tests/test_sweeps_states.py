@@ -36,7 +36,7 @@ def test_states():
         assert local.start(running, {}) is None
         assert reports.summary(sweep) == "1 done, 1 running, 1 unfinished, 3 failed, 1 left"
     assert [state.name for state in states] == ["done", "failed", "failed", "failed", "unfinished", "running", "left"]
-    assert states[1].reason == "picture x.jpg: no such file" and "no finite number" in states[2].reason
+    assert states[1].reason == "picture x.jpg: no such file" and "not finite" in states[2].reason
     assert states[3].reason == "killed by signal 9; last output: step 10 of 20"
     options = [command.command_of(job)[4:] for job in sweep.jobs]
     assert options == [["--force"], [], ["--force"], [], ["--resume"], [], []]
@@ -175,7 +175,7 @@ def test_a_replaced_input_is_noticed(name, done):
         check_settings(sweep)
     assert str(caught.value) == (
         f"job {replaced.name}: {FILES[name]}: the file has changed since the run in {replaced.folder} "
-        "was made from; restart such jobs with --force, or choose another output"
+        "was started; restart such jobs with --force, or choose another output"
     )
     assert jobs_to_restart(sweep) == [replaced]
     Path(name).unlink()  # nothing to compare with
