@@ -28,7 +28,7 @@ from scripts.nstyle import main
 from styletransfer import weights
 from styletransfer.config import OptimizerSettings, loading
 from styletransfer.pictures import images
-from styletransfer.run import binding, curves, inputs, picture_sizes, recorders
+from styletransfer.run import binding, curves, inputs, picture_sizes, picture_sources, recorders
 from styletransfer.weights import sources
 
 STEPS = 30
@@ -313,7 +313,7 @@ def test_input_files_are_hashed_in_chunks(tmp_path, monkeypatch):
 
 
 def test_a_missing_picture_that_can_be_fetched_has_a_hint(tmp_path, monkeypatch, capsys):
-    for module, name in ((loading, "PROJECT_FOLDER"), (picture_sizes, "PROJECT_FOLDER"), (sources, "PROJECT_FOLDER")):
+    for module, name in ((loading, "PROJECT_FOLDER"), (picture_sources, "PROJECT_FOLDER"), (sources, "PROJECT_FOLDER")):
         monkeypatch.setattr(module, name, tmp_path)
     for options in ({"content": "input/IMG_4343.jpg"}, {"style": str(tmp_path / "input" / "IMG_4343.jpg")}):
         assert main(command(tmp_path / "run", **options)) == 2

@@ -1,17 +1,15 @@
-"""The sizes of the pictures of a run at every scale, from the headers of their files."""
+"""The sizes of the pictures of a run at every scale, before they are read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from models.spec import ModelSpec
-from styletransfer.config import Config, find_input
+from styletransfer.config import Config
 from styletransfer.pictures import images
+from styletransfer.run.picture_sources import FILES, PictureSources
 from styletransfer.support.errors import UserError
-from styletransfer.support.project import PROJECT_FOLDER
-from styletransfer.weights import sources
 
 
 @dataclass(frozen=True)
@@ -23,19 +21,25 @@ class Sizes:
     styles: tuple[tuple[int, int], ...]  # (height, width) of each
 
 
-def read_sizes(config: Config) -> list[Sizes]:
+def read_sizes(config: Config, sources: PictureSources = FILES) -> list[Sizes]:
     """The sizes of the pictures of a config at every scale; the last is that of the result.
 
-    The files are opened but not read, so that memory can be estimated first. If the config only has a number of scales,
+    Files are opened but not read, so that memory can be estimated first. If the config only has a number of scales,
     those that are too small for one of the layers are omitted.
+
+    Parameters
+    ----------
+    config : Config
+    sources : PictureSources
+        Where the pictures are.
 
     Raises
     ------
     UserError
-        If a file is not a picture, or one of the sizes is too small for a layer.
+        If one is not a picture, or one of the sizes is too small for a layer.
     """
-    content = images.size(found(config.content.image)) if config.content.image else None
-    styles = {name: images.size(found(name)) for name in config.used_styles}
+    content = sources.size(config.content.image) if config.content.image else None
+    styles = {name: sources.size(name) for name in config.used_styles}
     *smaller, edge = config.long_edges
     scales = []
     for small in smaller:
@@ -45,22 +49,6 @@ def read_sizes(config: Config) -> list[Sizes]:
             if isinstance(config.scales, list):
                 raise
     return [*scales, _at_scale(config, edge, content, styles)]
-
-
-def found(name: str) -> Path:
-    """The file of a picture.
-
-    Raises
-    ------
-    UserError
-        If it is missing, but can be fetched.
-    """
-    path = find_input(name)
-    if not path.exists():
-        hint = sources.how_to_get(PROJECT_FOLDER / path)
-        if hint:
-            raise UserError(f"picture {path}: no such file; {hint}")
-    return path
 
 
 def _at_scale(
