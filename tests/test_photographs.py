@@ -54,7 +54,7 @@ def test_every_photograph_has_a_folder_in_the_output_folder(folder):
     values = {"style": {"images": "painting.png"}, "content": {"weight": 2}}
     if folder:
         values["output"] = {"folder": folder, "format": "jpg"}
-    plan = photographs.plan(values, ["photos/b.png", "photos/a.JPG", "other/b.png"], "here", ["size=99"])
+    plan = photographs.sweep(values, ["photos/b.png", "photos/a.JPG", "other/b.png"], "here", ["size=99"])
     inside = folder or "output/mine"
     assert plan.name == inside.rpartition("/")[2] and str(plan.folder) == inside
     assert [str(job.folder) for job in plan.jobs] == [f"{inside}/{name}" for name in ("photos-b", "a", "other-b")]

@@ -44,8 +44,13 @@ def read(path: str | os.PathLike[str]) -> Picture:
         If the file does not exist, is not a picture, is damaged, or is too large (a decompression bomb).
     """
     with _opened(Path(path)) as image:
-        image.load()
-        return _to_rgb(ImageOps.exif_transpose(image), Path(path))
+        return from_pillow(image, path)
+
+
+def from_pillow(image: Image.Image, name: str | os.PathLike[str]) -> Picture:
+    """Convert an image of Pillow's, whose file is read now if it has not been; `name` is for the log."""
+    image.load()
+    return _to_rgb(ImageOps.exif_transpose(image), name)
 
 
 def size(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -85,25 +90,25 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise UserError(f"picture {path}: cannot be read: {reason}") from None
 
 
-def _to_rgb(image: Image.Image, path: Path) -> Picture:
+def _to_rgb(image: Image.Image, name: str | os.PathLike[str]) -> Picture:
     if image.mode.startswith(("I", "F")):  # greyscale: 16-bit integers or floating-point numbers
         white = 1.0 if image.mode == "F" else _WHITE_16_BIT
         grey = np.asarray(image, dtype=np.float64) / white
         if not (grey.min() >= 0 and grey.max() <= 1):
             raise ValueError(f"grey values outside 0..{white:g}")
         if image.info.get("icc_profile"):
-            LOGGER.warning("%s: its colour profile is ignored, as it is grey with more than 8 bits", path)
+            LOGGER.warning("%s: its colour profile is ignored, as it is grey with more than 8 bits", name)
         return np.repeat(grey[..., None], 3, axis=2).astype(np.float32)
     profile = image.info.get("icc_profile")
-    if image.mode not in ("RGBA", "LA", "PA", "RGBa", "La") and "transparency" not in image.info:
-        return np.asarray(profiles.to_srgb(image, profile, path), dtype=np.float32) / 255
+    if not image.has_transparency_data:
+        return np.asarray(profiles.to_srgb(image, profile, name), dtype=np.float32) / 255
     with_alpha = image.convert("RGBA")
     alpha = with_alpha.getchannel("A")
     if alpha.getextrema()[0] < 255:  # type: ignore[operator]
-        LOGGER.info("%s has transparent parts: composited on white", path)
+        LOGGER.info("%s has transparent parts: composited on white", name)
     opaque = with_alpha.getchannel("R") if image.mode.startswith("L") else with_alpha.convert("RGB")
-    white = Image.new("RGB", image.size, "white")
-    composite = Image.composite(profiles.to_srgb(opaque, profile, path), white, alpha)
+    background = Image.new("RGB", image.size, "white")
+    composite = Image.composite(profiles.to_srgb(opaque, profile, name), background, alpha)
     return np.asarray(composite, dtype=np.float32) / 255
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import struct
-from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -22,7 +22,7 @@ def srgb() -> bytes:
     return bytes(profile)
 
 
-def to_srgb(image: Image.Image, profile: bytes | None, path: Path) -> Image.Image:
+def to_srgb(image: Image.Image, profile: bytes | None, name: str | os.PathLike[str]) -> Image.Image:
     """Convert a picture without transparency to sRGB, mode RGB.
 
     A profile that is not usable is ignored with a warning, as browsers do: greys and RGB are taken as sRGB, CMYK is
@@ -34,8 +34,8 @@ def to_srgb(image: Image.Image, profile: bytes | None, path: Path) -> Image.Imag
         In a mode that Pillow converts to RGB.
     profile : bytes, or None
         Its ICC profile.
-    path : Path
-        Its file, for the warning.
+    name : str or path
+        Its file, or another name, for the warning.
     """
     plain = image.convert("RGB")
     if not profile or profile == srgb():
@@ -50,7 +50,7 @@ def to_srgb(image: Image.Image, profile: bytes | None, path: Path) -> Image.Imag
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         converted = None
     if converted is None:
-        LOGGER.warning("%s: its colour profile is not usable and is ignored", path)
+        LOGGER.warning("%s: its colour profile is not usable and is ignored", name)
         return plain
     return converted
 

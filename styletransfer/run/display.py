@@ -1,4 +1,4 @@
-"""From the image in training to the picture that is written."""
+"""From the image in training to the picture that is written and shown."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ class Display:
     def picture(self, image: NDArray) -> Picture:
         """The picture (H, W, 3) of an image (1, 3, H, W) of one of the scales."""
         picture = images.denoise(pixels.to_picture(image, self._space), self._denoise)
-        photograph = self._photographs[picture.shape[:2]]
+        photograph = self._photographs[picture.shape[0], picture.shape[1]]
         return picture if photograph is None else colors.with_luminance(photograph, colors.luminance(picture))

@@ -9,7 +9,7 @@ from typing import Any
 from styletransfer import config as configs
 from styletransfer.config import Output
 from styletransfer.support.errors import UserError
-from styletransfer.sweeps import plans
+from styletransfer.sweeps.sweep_file import Sweep, SweepFile, sweep_of
 
 _KEY = "content.image"
 _SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
@@ -45,9 +45,7 @@ def _listed() -> str:
     return ", ".join(_SUFFIXES[:-1]) + f" or {_SUFFIXES[-1]}"
 
 
-def plan(
-    values: Mapping[str, Any], photographs: Sequence[str], where: str, assignments: Sequence[str] = ()
-) -> plans.Plan:
+def sweep(values: Mapping[str, Any], photographs: Sequence[str], where: str, assignments: Sequence[str] = ()) -> Sweep:
     """One job for each photograph, in a folder with its name, inside the output folder of the config.
 
     Parameters
@@ -68,5 +66,5 @@ def plan(
     output = values.get("output")
     folder = str(output.get("folder", "")) if isinstance(output, Mapping) else ""
     folder = folder or Output().folder
-    sweep = plans.Sweep.model_validate({"base": dict(values), "vary": {_KEY: list(photographs)}})
-    return plans.plan_of(sweep, Path(folder).name, where, assignments, folder)
+    file = SweepFile.model_validate({"base": dict(values), "vary": {_KEY: list(photographs)}})
+    return sweep_of(file, Path(folder).name, where, assignments, folder)

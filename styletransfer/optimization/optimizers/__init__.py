@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from models.runtime import Array
 from styletransfer.config import OptimizerSettings
-from styletransfer.optimization.optimizers.averaging import Averaged
+from styletransfer.optimization.optimizers.averaging import Averaged, with_average
 from styletransfer.optimization.optimizers.base import Memory, Move, Optimizer
 from styletransfer.optimization.optimizers.descent import SGD, AcceptReject, Adam
 from styletransfer.optimization.optimizers.lbfgs import LBFGS
@@ -46,4 +46,4 @@ def create(settings: OptimizerSettings, image: Array, space: str) -> Optimizer:
 def memory(settings: OptimizerSettings) -> Memory:
     """What the configured optimiser holds at most."""
     held = KINDS[settings.name].memory(settings)
-    return Averaged.memory(held) if settings.average else held
+    return with_average(held) if settings.average else held

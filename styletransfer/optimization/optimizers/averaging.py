@@ -14,6 +14,11 @@ from styletransfer.optimization.optimizers.base import Memory, Move, Optimizer
 from styletransfer.pictures import images
 
 
+def with_average(inner: Memory) -> Memory:
+    """What an average adds to the memory of an optimiser: itself, and that of the state to roll back to."""
+    return Memory(inner.steps + 2.0, inner.saved + 3.0, inner.written + 2.0)
+
+
 class Averaged:
     """An optimiser whose result is an exponential moving average of its images.
 
@@ -26,11 +31,6 @@ class Averaged:
         self._optimizer, self._decay = optimizer, decay
         self._average, self._count = image.copy(), 1
         self.step_key = optimizer.step_key
-
-    @staticmethod
-    def memory(inner: Memory) -> Memory:
-        """What it holds, with an optimiser that holds `inner`: the average, and that of the state to roll back to."""
-        return Memory(inner.steps + 2.0, inner.saved + 3.0, inner.written + 2.0)
 
     def advance(
         self, image: Array, evaluation: Evaluation, objective: Callable[[Array], Evaluation]

@@ -25,7 +25,7 @@ class Move:
 
 @dataclass(frozen=True)
 class Memory:
-    """The values of 4 bytes that an optimiser holds for each value of the image, as `tests/peak_memory.py` measures."""
+    """Values of 4 bytes that an optimiser holds per value of the image, as `tests/peak_memory.py` measures."""
 
     steps: float  # while it makes steps
     saved: float  # while its state is saved as well
@@ -36,10 +36,6 @@ class Optimizer(Protocol):
     """Updates an image in place."""
 
     step_key: str  # the config key that sets the step size
-
-    @classmethod
-    def memory(cls, settings: OptimizerSettings) -> Memory:
-        """What it holds at most with these settings."""
 
     def advance(
         self, image: Array, evaluation: Evaluation, objective: Callable[[Array], Evaluation]
@@ -62,7 +58,7 @@ class Optimizer(Protocol):
         """The part of the state that :meth:`roll_back` needs."""
 
     def roll_back(self, state: Mapping[str, NDArray], factor: float) -> None:
-        """Roll back to a state of :meth:`rollback_state`, and scale the step size by `factor`."""
+        """Roll back to a state of :meth:`rollback_state`, and multiply the step size by `factor`."""
 
     def resized_state(self, height: int, width: int) -> dict[str, NDArray]:
         """The state for another optimiser that continues with the image resized to another size."""
