@@ -353,7 +353,7 @@ def contents(folder):
 def test_a_finished_folder_is_overwritten_only_by_force(tmp_path):
     folder = made(output={"folder": tmp_path / "run", "save_every": 0}).folder
     before = contents(folder)
-    with pytest.raises(UserError, match=r"holds a finished picture; name another output.folder or add force=True$"):
+    with pytest.raises(UserError, match=r"contains a finished picture; name another output.folder or add force=True$"):
         made(output=folder)
     assert contents(folder) == before
     assert made(output=folder, force=True, **{"stop.max_iterations": 2}).losses["step"] == [0, 1, 2]
@@ -375,7 +375,7 @@ def test_a_run_that_was_stopped_goes_on_as_if_nothing_had_been(tmp_path, way, op
     gc.collect()
     assert not (tmp_path / "run" / "image.png").exists()
     assert losses_of(tmp_path / "run")["step"] == [0, 1, 2, 3]
-    with pytest.raises(UserError, match=r"holds an unfinished run; add resume=True to go on, or force=True"):
+    with pytest.raises(UserError, match=r"contains an unfinished run; add resume=True to continue it, or force=True"):
         made(**keys)
     seen = []
     found = made(**keys, resume=True, progress=seen.append)
@@ -387,7 +387,7 @@ def test_pictures_in_memory_are_known_again(tmp_path):
     photo, painting = pixels("photo.png"), Image.open("painting.png")
     made(photo, painting, output=tmp_path / "run", output__checkpoint_every=3, **{"stop.max_iterations": 4})
     (tmp_path / "run" / "image.png").unlink()
-    with pytest.raises(UserError, match=r"^resume=True: content\.image: the file is no longer the one that "):
+    with pytest.raises(UserError, match=r"^resume=True: content\.image: the file has changed since the run in "):
         made(255 - photo, painting, output=tmp_path / "run", resume=True)
     with pytest.raises(UserError, match=r"^resume=True: content\.image differs from the run in "):
         made("photo.png", painting, output=tmp_path / "run", resume=True)
@@ -524,7 +524,7 @@ def test_a_second_interrupt_acts_at_once(monkeypatch, alive):
 
 
 def test_an_interrupt_with_a_folder_saves_the_state(pressed_within_a_step, tmp_path):
-    with pytest.raises(Stopped, match=r"^interrupted at step 2, state saved: run again with resume=True to go on$"):
+    with pytest.raises(Stopped, match=r"^interrupted at step 2, state saved: run again with resume=True$"):
         made(output=tmp_path / "run")
     assert losses_of(tmp_path / "run")["step"] == [0, 1, 2]
     assert_same(made(output=tmp_path / "run", resume=True), made(progress=False, **{"seed": 0}))

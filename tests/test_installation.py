@@ -121,6 +121,53 @@ def test_only_one_package_is_added(programs):
     assert folders - {"__pycache__"} == {LIBRARY}
 
 
+DOWNSTREAM = """
+from PIL import Image
+from styletransfer import Result, UserError, steps, transfer
+
+try:
+    result = transfer("a.jpg", {"b.jpg": 2.0}, size=300, progress=lambda step: step.image.save("step.png"))
+except UserError as error:
+    raise SystemExit(str(error))
+reveal_type(result)
+reveal_type(result.image)
+reveal_type(result.losses)
+reveal_type(result.config.style.weight)
+transfer(result.image, [result.image, "b.jpg"], config=result.config)
+transfer("a.jpg", [("b.jpg", 2), (result.image, 0.5)])
+for step in steps("a.jpg", "b.jpg"):
+    reveal_type(step.losses.total)
+transfer(3)
+result.picture
+"""
+_SEEN = [
+    '9: note: Revealed type is "styletransfer.api.results.Result"',
+    '10: note: Revealed type is "PIL.Image.Image"',
+    '11: note: Revealed type is "typing.Mapping[builtins.str, builtins.list[builtins.float]]"',
+    '12: note: Revealed type is "builtins.float"',
+    '16: note: Revealed type is "builtins.float"',
+    '17: error: Argument 1 to "transfer" has incompatible type "int"',
+    '18: error: "Result" has no attribute "picture"',
+]
+
+
+def test_a_program_that_uses_it_sees_its_types(programs, tmp_path):
+    (tmp_path / "mine.py").write_text(DOWNSTREAM)
+    options = ("--python-executable", programs / "python", "--cache-dir", tmp_path / "cache", "mine.py")
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", *map(str, options)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    found = [line.removeprefix("mine.py:") for line in done.stdout.splitlines() if line.startswith("mine.py:")]
+    assert len(found) == len(_SEEN), done.stdout
+    for line, expected in zip(found, _SEEN):
+        assert line.startswith(expected), done.stdout
+
+
 def test_hints_name_the_installed_command(monkeypatch):
     line = "run `python scripts/fetch.py vgg19`"
     assert commands.as_called(line) == line

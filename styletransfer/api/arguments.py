@@ -22,7 +22,7 @@ from styletransfer.support.errors import UserError, closest
 
 PathLike = str | os.PathLike[str]
 PictureLike = PathLike | Image.Image | NDArray[Any]
-Styles = PictureLike | Sequence[PictureLike] | Sequence[tuple[PictureLike, float]] | Mapping[Any, float]
+Styles = PictureLike | Sequence[PictureLike | tuple[PictureLike, float]] | Mapping[Any, float]
 Output = PathLike | Mapping[str, Any]
 ConfigLike = PathLike | Mapping[str, Any] | Config
 

@@ -72,7 +72,7 @@ def transfer(
     with _plain_errors():
         request = understood("transfer", content, style, config, output, keys)
         with _prepared(request, force, resume) as run:
-            bars = [ProgressRecorder(run.steps, run.done, own_terminal=False)] if progress is True else []
+            bars = [ProgressRecorder(run.steps, run.done, redirect_log=False)] if progress is True else []
             with contextlib.closing(_records(run, request, bars)) as records:
                 for record in records:
                     if callable(progress):

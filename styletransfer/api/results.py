@@ -75,7 +75,7 @@ class Step:
     scale : int
         The number of the scale, the smallest being 0.
     losses : Losses
-        Weighted: `total`, `content`, `style`, `tv`, and those of the `layers`.
+        Weighted: `total`, `content`, `style`, `tv`, and `layers` by group and name: ``("style", "relu1_1")``.
     relative_change : float
         |x - previous x| / |x|; NaN at step 0 and after a rollback.
     gradient_norm : float
