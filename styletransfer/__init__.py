@@ -25,7 +25,7 @@ if str(PROJECT_FOLDER) not in sys.path:
 
 
 def __getattr__(name: str) -> Any:
-    """Import the API when one of its names is first used: commands, and ``--help``, do without."""
+    """Import the API on first use of one of its names; ``--help`` does not need it."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from styletransfer import api

@@ -1,4 +1,4 @@
-"""The library as it is called from Python: :func:`transfer`, :func:`steps`, and what they return and raise."""
+"""The interface for Python: :func:`transfer`, :func:`steps`, their results and exceptions."""
 
 from styletransfer.api.arguments import PictureLike, Styles
 from styletransfer.api.calls import steps, transfer

@@ -1,4 +1,4 @@
-"""From the arguments of a call to a checked config, and the pictures in memory that it names."""
+"""The arguments of a call as a checked config, and the pictures in memory that it names."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ _EXPECTED = "expected a path, a PIL image or an array (height, width, 3)"
 
 @dataclass(frozen=True)
 class Request:
-    """What a call asks for.
+    """A call, with its arguments checked.
 
     Attributes
     ----------
     config : Config
     sources : PictureSources
-        With the pictures that are in memory.
+        With the pictures in memory.
     recorded : bool
-        Whether files are to be written, into the config's output folder.
+        Whether to write files, to the output folder of the config.
     """
 
     config: Config
@@ -56,12 +56,12 @@ def understood(
     output: Output | None,
     keys: Mapping[str, Any],
 ) -> Request:
-    """What a call asks for, checked; no picture is opened.
+    """Check the arguments of a call; no picture is opened.
 
     Parameters
     ----------
     function : str
-        That is called, for error messages.
+        The name of the function, for error messages.
     content, style, config, output
         As :func:`~styletransfer.transfer` explains.
     keys : dict
@@ -96,7 +96,7 @@ def understood(
 
 
 def _values(config: ConfigLike | None, held: _Held) -> dict[str, Any]:
-    """Those that the call starts from."""
+    """The values of `config`."""
     if config is None:
         return {}
     if isinstance(config, Config):
@@ -118,7 +118,7 @@ def _path(name: str, where: str) -> list[str]:
     Raises
     ------
     UserError
-        If it looks like another key, such as ``style_weight``; other unknown keys are found with the config.
+        If it is almost a key, such as ``style_weight``; other unknown keys are found when the config is checked.
     """
     path = name.replace(_SEPARATOR, ".").split(".")
     if path[0] not in keys_of(Config):
@@ -138,12 +138,12 @@ def _keys(section: type[BaseModel]) -> Iterator[tuple[str, ...]]:
 
 
 class _Held:
-    """Gives names to the pictures in memory that it comes across.
+    """Collects the pictures in memory, and gives them names.
 
     Attributes
     ----------
     pictures : dict
-        Those pictures, by name.
+        The pictures by name.
     """
 
     def __init__(self, where: str) -> None:
@@ -151,7 +151,7 @@ class _Held:
         self.pictures: dict[str, in_memory.PictureInMemory] = {}
 
     def name(self, picture: Any, key: str) -> str:
-        """The name of a picture for a config: that of its file, or one made from the key; one picture has one name."""
+        """The name of a picture for a config: its file, or the key if it is in memory; a picture has one name."""
         if isinstance(picture, (str, os.PathLike)):
             return os.fsdecode(picture)
         if not (in_memory.is_picture(picture) or isinstance(picture, np.ndarray)):
@@ -180,7 +180,7 @@ class _Held:
         return named
 
     def named(self, value: Any, path: Sequence[str]) -> Any:
-        """A value as a config file has it: names in place of the pictures in it, lists, numbers of Python's."""
+        """A value as in a config file: with names in place of pictures, and numbers and lists of Python."""
         if tuple(path) == ("style", "images") and value is not None:
             return self.styles(value)
         if isinstance(value, Mapping):
@@ -196,11 +196,11 @@ class _Held:
         return value.tolist() if isinstance(value, np.ndarray) else value
 
     def _key(self, key: Any, path: Sequence[str]) -> str:
-        """A key as a config file has it; it may be a picture, as in `style.images`."""
+        """A key as in a config file; it may be a picture, as in `style.images`."""
         is_picture = isinstance(key, os.PathLike) or in_memory.is_picture(key)
         return self.name(key, ".".join(path)) if is_picture else str(key)
 
 
 def _is_pair(entry: Any) -> bool:
-    """Whether it is a picture with its weight."""
+    """Whether an entry is a picture with its weight."""
     return isinstance(entry, (list, tuple)) and len(entry) == 2 and isinstance(entry[1], (Real, np.generic))

@@ -1,4 +1,4 @@
-"""Style transfer from Python: :func:`transfer` for the result, :func:`steps` for what happens on the way."""
+"""Style transfer from Python: :func:`transfer` returns the result, :func:`steps` yields every step."""
 
 from __future__ import annotations
 
@@ -29,28 +29,28 @@ def transfer(
     progress: bool | Callable[[Step], object] = True,
     **keys: Any,
 ) -> Result:
-    """Make a picture of the content of a photograph in the style of a painting.
+    """Make a picture with the content of a photograph in the style of a painting.
 
-    The result is that of the command with the same config, pixel by pixel.
+    The picture is the same as that of the command with the same config, pixel by pixel.
 
     Parameters
     ----------
     content : path, PIL image or array
         The photograph. An array is (H, W, 3), (H, W) in grey, or (H, W, 4) with opacity: uint8 (0..255), uint16, bool,
-        or float (0..1). It may be left out where `config` names one or ``content__weight=0``.
+        or float (0..1). Not needed if `config` names one, or with ``content__weight=0``.
     style : the same, several in a list, a list of (picture, weight), or a dict {path: weight}
         The painting, or several to blend.
     config : path, dict or Config, optional
-        What to start from: a config file, its keys, or the `config` of an earlier result. Keywords override it.
+        A config file, config keys, or the `config` of an earlier result. Keywords override it.
     output : path or dict, optional
         The output folder, or the keys of the section `output`. Files are written only if a folder is named here.
     force : bool
         Whether a finished output folder may be overwritten.
     resume : bool
-        Whether to go on from the checkpoint in the output folder.
+        Whether to resume from the checkpoint in the output folder.
     progress : bool or function
-        True for a bar on a terminal and in a notebook, elsewhere a line in the log now and then; False for none; or a
-        function that is called with every step.
+        True: a bar on a terminal or in a notebook, otherwise occasional lines in the log. False: nothing. A function
+        is called with every step.
     **keys
         Any config key (docs/config.md): ``size=800``, ``style__weight=400`` for `style.weight`, or a whole section,
         ``optimizer={"name": "adam", "learning_rate": 3}``.
@@ -62,12 +62,12 @@ def transfer(
     Raises
     ------
     UserError
-        If something is wrong with the arguments, the pictures, or the output folder, or memory runs out; one line.
+        If the arguments, the pictures or the output folder are invalid, or memory runs out; one line.
     Diverged
-        If the optimisation left its course and could not be brought back; it has the best result.
+        If the optimisation diverged and could not recover; it contains the best result.
     Stopped
-        In place of KeyboardInterrupt, of which it is a kind; it has the result so far. A second Ctrl-C while the step
-        at hand is finished acts at once.
+        After Ctrl-C: a KeyboardInterrupt that contains the result so far, raised after the current step. A second
+        Ctrl-C has an immediate effect.
     """
     with _plain_errors():
         request = understood("transfer", content, style, config, output, keys)
@@ -92,21 +92,21 @@ def steps(
 ) -> Generator[Step, None, Result]:
     """Make a picture step by step.
 
-    To stop, leave the loop, or close the generator: the memory is free again then, and in an output folder there is a
-    checkpoint to go on from. A step, with its image, outlasts the run.
+    To stop, leave the loop or close the generator; its memory is then released, and with an output folder a checkpoint
+    is saved. The steps and their images remain valid.
 
-    The parameters and errors are those of :func:`transfer`; mistakes in the arguments are raised at once.
+    The parameters and errors are those of :func:`transfer`. Invalid arguments are reported by the call itself.
 
     Yields
     ------
     Step
-        The first is the initial image. The image of the last is the result, except with L-BFGS-B that stops within a
-        round: its steps are trials, and the result is the best of them.
+        The first is the initial image. The image of the last one is the result, unless L-BFGS-B stops within a round:
+        its steps are trials, and the result is the best one.
 
     Returns
     -------
     Result
-        Of the generator, which ``yield from`` and StopIteration have.
+        The return value of the generator, for ``yield from``.
     """
     with _plain_errors():
         request = understood("steps", content, style, config, output, keys)
@@ -132,7 +132,7 @@ def _prepared(request: Request, force: bool, resume: bool) -> contextlib.Abstrac
 
 
 def _records(run: PreparedRun, request: Request, recorders: Sequence[Recorder] = ()) -> Generator[Record, None, None]:
-    """The records of a run. An exception that ends it has the result, and its traceback does not hold the memory."""
+    """The records of a run; exceptions contain the result, and their tracebacks do not keep its memory."""
     ended: Diverged | Stopped | None = None
     stopped: list[int] = []
     with contextlib.closing(run.records(recorders, stopped)) as records:
@@ -157,7 +157,7 @@ def _result(run: PreparedRun, request: Request) -> Result:
 
 @contextlib.contextmanager
 def _plain_errors() -> Iterator[None]:
-    """Errors that are expected have one line, that of the command in the words of Python."""
+    """Give expected errors the one line of the command, with keywords in place of options."""
     try:
         yield
     except StyleTransferError as error:
@@ -166,7 +166,7 @@ def _plain_errors() -> Iterator[None]:
     except Exception as error:
         if not commands.is_out_of_memory(error):
             raise
-        error.__traceback__ = None  # which holds what took the memory
+        error.__traceback__ = None  # its frames refer to the large arrays
         raise UserError(commands.OUT_OF_MEMORY) from None
 
 

@@ -1,4 +1,4 @@
-"""What a call from Python gives back: the result, its steps on the way, and the ways to end without."""
+"""The results of a call from Python: the final one, single steps, and exceptions with the result so far."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from styletransfer.support import errors
 
 
 def to_pillow(picture: Picture) -> Image.Image:
-    """An RGB image of Pillow's, of exactly the values that the command writes."""
+    """An RGB image, with exactly the values that the command writes."""
     return Image.fromarray(images.to_bytes(picture))
 
 
@@ -44,10 +44,10 @@ class Result:
         The columns of ``curve.csv``, with one value a step: `step`, `scale`, `total`, `content`, `style`, `tv`, the
         layers' (``style.relu1_1``), `relative_change`, `gradient_norm`, `learning_rate` and `seconds`.
     config : Config
-        Every key as it was used. The name of a picture that was in memory is its key in angle brackets:
-        ``<content.image>``, ``<style.images 1>``.
+        Every key as it was used. A picture that was in memory has its key in angle brackets as a name, such as
+        ``<content.image>`` or ``<style.images 1>``.
     folder : Path, or None
-        The output folder, if one was asked for.
+        The output folder, if there is one.
     """
 
     image: Image.Image
@@ -71,9 +71,9 @@ class Step:
     ----------
     step : int
     max_step : int
-        The last one if no scale ends early.
+        The last step if no scale ends early.
     scale : int
-        The number of the scale, the smallest being 0.
+        The number of the scale; the smallest is 0.
     losses : Losses
         Weighted: `total`, `content`, `style`, `tv`, and `layers` by group and name: ``("style", "relu1_1")``.
     relative_change : float
@@ -85,7 +85,7 @@ class Step:
     seconds : float
         Since the start.
     rollback : str, or None
-        Of a step that was rolled back: why, and to which step.
+        The reason, if the step was rolled back.
     diverged : bool
         Whether the run ends here, after too many rollbacks; the image is the best one.
     """
@@ -105,7 +105,7 @@ class Step:
 
     @classmethod
     def of(cls, record: Record, run: PreparedRun) -> Step:
-        """One that outlasts the record, whose image is valid until the next is requested."""
+        """A copy of a record, whose own image is only valid until the next record is requested."""
         return cls(
             record.step,
             run.steps,
@@ -123,7 +123,7 @@ class Step:
 
     @functools.cached_property
     def image(self) -> Image.Image:
-        """The image after this step, RGB, at the size of its scale; converted when it is first looked at."""
+        """The image after this step, RGB, at the size of its scale; converted on first use."""
         return to_pillow(self._display.picture(self._array))
 
     def _repr_png_(self) -> bytes:
@@ -131,12 +131,12 @@ class Step:
 
 
 class Diverged(errors.Diverged):
-    """The optimisation left its course and could not be brought back.
+    """The optimisation diverged and could not recover.
 
     Attributes
     ----------
     result : Result
-        With the best image that was found.
+        With the best image.
     """
 
     def __init__(self, message: str, result: Result) -> None:
@@ -145,7 +145,7 @@ class Diverged(errors.Diverged):
 
 
 class Stopped(KeyboardInterrupt):
-    """Ctrl-C, or the stop button of a notebook; the step at hand was finished first.
+    """Ctrl-C or the stop button of a notebook; the current step was finished first.
 
     Attributes
     ----------

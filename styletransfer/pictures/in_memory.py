@@ -1,4 +1,4 @@
-"""Pictures that are in memory already: PIL images, and arrays of NumPy or of anything that turns into them."""
+"""Pictures in memory: PIL images, NumPy arrays, and objects that convert to arrays."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from styletransfer.support.errors import UserError
 
 PictureInMemory = Any  # a PIL image, or what `numpy.asarray` takes
 
-_ROUNDING = 1e-4  # by which floats may leave 0..1, as those of other programs do after a resize
+_ROUNDING = 1e-4  # how far floats may be outside 0..1, for example after a resize by another program
 _WHITE_16_BIT = 65535.0
 
 
 def is_picture(value: Any) -> bool:
-    """Whether a value is a picture in memory, of whatever shape; a single number, or a row of them, is none."""
+    """Whether a value is a PIL image, or an array of at least two dimensions."""
     if isinstance(value, Image.Image):
         return True
     return hasattr(value, "__array__") and np.ndim(value) > 1
 
 
 def name_for(key: str) -> str:
-    """The name that stands in a config for a picture in memory, which is the value of `key`."""
+    """The name in a config of a picture in memory that is the value of `key`."""
     return f"<{key}>"
 
 
 def is_name(name: str) -> bool:
-    """Whether :func:`name_for` made a name."""
+    """Whether a name has the form of :func:`name_for`."""
     return name.startswith("<") and name.endswith(">")
 
 
@@ -93,7 +93,7 @@ def checksum(picture: PictureInMemory) -> str:
 
 
 def _load(image: Image.Image, name: str) -> None:
-    """Make sure that an image is read whole, which Pillow puts off."""
+    """Read the file of an image, which Pillow does only when needed."""
     try:
         image.load()
     except Exception as error:  # decoders may raise any exception on a damaged file
@@ -108,7 +108,7 @@ def _checked(picture: PictureInMemory, name: str) -> NDArray:
     """An array (H, W) or (H, W, 2..4) of uint8, uint16 or float."""
     try:
         array = np.asarray(picture)
-    except Exception as error:  # such as that of a tensor on a GPU
+    except Exception as error:  # for example of a tensor on a GPU
         raise UserError(f"picture {name}: cannot be read: {_reason(error)}") from None
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]

@@ -1,4 +1,4 @@
-"""Signals that ask a run to end: it does so behind the present step, whose state is whole."""
+"""Signals that ask a run to end: it ends after the current step, when its state is consistent."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from collections.abc import Collection, Iterator
 from typing import Any
 
 LOGGER = logging.getLogger(__name__)
-COMMAND = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)  # those that end the command
+COMMAND = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)  # the signals that the command handles
 
 
 @contextlib.contextmanager
 def collected(numbers: Collection[int], received: list[int]) -> Iterator[None]:
-    """Append signals to a list instead of acting on them; a second one acts at once."""
+    """Append the first signal that asks the run to end to a list; a second one has its previous effect."""
     before: dict[int, Any] = {}
 
     def receive(number: int, frame: Any) -> None:
@@ -34,7 +34,7 @@ def collected(numbers: Collection[int], received: list[int]) -> Iterator[None]:
 
 
 def keyboard() -> Collection[int]:
-    """The signal of Ctrl-C, where it would raise KeyboardInterrupt in this thread; otherwise none."""
+    """SIGINT, if it raises KeyboardInterrupt in this thread; otherwise nothing."""
     here = threading.current_thread() is threading.main_thread()
     raises = here and signal.getsignal(signal.SIGINT) is signal.default_int_handler
     return (signal.SIGINT,) if raises else ()

@@ -1,4 +1,4 @@
-"""Where the pictures of a run come from: files, or the memory of the program that makes the run."""
+"""The sources of the pictures of a run: files, and pictures that the calling program has in memory."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from styletransfer.weights import sources
 
 @dataclass(frozen=True)
 class PictureSources:
-    """Finds the pictures that a config names.
+    """Reads the pictures that a config names.
 
     Attributes
     ----------
     in_memory : dict of PIL images and arrays
-        Those that are not files, by the names that stand for them in the config, such as ``<content.image>``.
+        Pictures that are not files, by their names in the config, such as ``<content.image>``.
     """
 
     in_memory: Mapping[str, in_memory.PictureInMemory] = field(default_factory=dict)
 
     def size(self, name: str) -> tuple[int, int]:
-        """(height, width) of a picture, of a file usually from its header alone.
+        """(height, width) of a picture; of a file, usually from its header alone.
 
         Raises
         ------
         UserError
-            If it is no picture.
+            If it is not a picture.
         """
         if name in self.in_memory:
             return in_memory.size(self.in_memory[name], name)
@@ -51,7 +51,7 @@ class PictureSources:
         return images.read(found(name))
 
 
-FILES = PictureSources()  # nothing is in memory
+FILES = PictureSources()  # all pictures are files
 
 
 def found(name: str) -> Path:
@@ -60,7 +60,7 @@ def found(name: str) -> Path:
     Raises
     ------
     UserError
-        If it is absent, and could be fetched or was in memory.
+        If it is missing, but can be fetched or was in memory.
     """
     path = find_input(name)
     if not path.exists():

@@ -1,4 +1,4 @@
-"""A run prepared: pictures and weights read, everything bound, ready for its first step, recorded or not."""
+"""A prepared run: pictures and weights are read and the first scale is bound; with an output folder or without."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class PreparedRun:
     plan : RunPlan
     display : Display
     losses : LossRecorder
-        Those of the steps so far, of an earlier run that this one goes on with too.
+        The losses so far, including those of an earlier run that is resumed.
     steps : int
-        How many are made at most.
+        The largest number of steps.
     done : int
-        How many an earlier run has made.
+        The steps of an earlier run that is resumed.
     """
 
     def __init__(
@@ -54,23 +54,23 @@ class PreparedRun:
         self._recording = recording
 
     def records(self, recorders: Sequence[Recorder] = (), stopped: Sequence[int] = ()) -> Generator[Record, None, None]:
-        """Make all steps, recording and saving on the way, and at the end write the picture.
+        """Make all steps; if the run is recorded, with checkpoints, and the picture at the end.
 
-        Closed before its end, it saves the state.
+        If the generator is closed early, the state is saved.
 
         Parameters
         ----------
         recorders : sequence of Recorder
-            Further ones; they are closed at the end.
+            Additional recorders; they are closed at the end.
         stopped : sequence
-            Looked at after every step; the run ends if there is anything in it.
+            Checked after every step; the run ends if it is not empty.
 
         Raises
         ------
         Diverged
-            If the optimisation left its course and could not be brought back; the best picture has been written.
+            If the optimisation diverged and could not recover; the best picture has been written.
         Interrupted
-            If there was something in `stopped`; the state has been saved.
+            If `stopped` was not empty; the state has been saved.
         """
         pyramid, recording = self._running, self._recording
         ours: list[Recorder] = [self.losses]
@@ -98,8 +98,8 @@ class PreparedRun:
             recording.finish(self.picture())
 
     def _after(self, record: Record, stopped: bool) -> bool:
-        """What is done about a step once it is recorded; returns whether the state was saved."""
-        if record.diverged:  # there is nothing to go on with
+        """Log a rollback and save the state where due; returns whether it was saved."""
+        if record.diverged:  # it cannot be resumed
             return False
         if record.rollback:
             LOGGER.info("%s", record.rollback)
@@ -113,17 +113,17 @@ class PreparedRun:
         return due
 
     def _save(self) -> None:
-        """Save the state of a run that is recorded."""
+        """Save the state, if the run is recorded."""
         if self._recording:
             self._recording.save(self._running.state())
 
     @property
     def folder(self) -> Path | None:
-        """The output folder of a run that is recorded."""
+        """The output folder, if the run is recorded."""
         return self._recording.folder if self._recording else None
 
     def picture(self) -> Picture:
-        """The picture as it is, (H, W, 3), RGB, 0..1."""
+        """The current picture, (H, W, 3), RGB, 0..1."""
         return self.display.picture(self._running.image.asnumpy())
 
     @property
@@ -132,7 +132,7 @@ class PreparedRun:
         return self._pyramid
 
     def close(self) -> None:
-        """Let go of everything that is bound, though an exception's traceback may still know this run."""
+        """Release everything that is bound, even if the traceback of an exception still refers to this run."""
         self._pyramid = None
 
 
@@ -143,7 +143,7 @@ def prepared(
     recording: Recording | None = None,
     stopped: Sequence[int] = (),
 ) -> Iterator[PreparedRun]:
-    """Prepare a run; what it binds and takes is let go at the end of the block.
+    """Prepare a run; its memory and its folder are released at the end of the block.
 
     Parameters
     ----------
@@ -151,16 +151,16 @@ def prepared(
     sources : PictureSources
         Where the pictures are.
     recording : Recording, optional
-        The output folder; without, no file is written.
+        The output folder; without it, no file is written.
     stopped : sequence
-        Looked at in between; the run ends if there is anything in it.
+        Checked in between; the run ends if it is not empty.
 
     Raises
     ------
     UserError
-        If something the config names cannot be used; nothing has been written then.
+        If the input is invalid; nothing has been written then.
     Interrupted
-        If there was something in `stopped`; nothing has been written either.
+        If `stopped` was not empty; nothing has been written then.
     """
     with contextlib.ExitStack() as stack:
         files = inputs.files_of(config, sources)
@@ -186,7 +186,7 @@ def prepared(
         pictures = inputs.read_pictures(plan, sources)
         parameters = inputs.load_parameters(plan)
         _end_before_the_first_step(stopped)
-        if recording:  # now that nothing is at fault, the folder may be made
+        if recording:  # all input is valid: now the folder may be created
             recording.begin()
         LOGGER.info("%s%s", plan.spec.title, f", into {recording.folder}" if recording else "")
         for scale in plan.scales:

@@ -149,13 +149,13 @@ class ProgressRecorder:
 
 
 def _in_a_notebook() -> bool:
-    """Whether this program is the kernel of a notebook."""
+    """Whether this process is the kernel of a notebook."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return shell is not None and "IPKernelApp" in shell.config
 
 
 def _bar_class() -> type:
-    """tqdm; in a notebook the one that it chooses for it, which is in plain text where ipywidgets is not installed."""
+    """tqdm's bar; in a notebook the one that tqdm chooses, which is plain text without ipywidgets."""
     if not _in_a_notebook():
         from tqdm import tqdm
 

@@ -1,4 +1,4 @@
-"""What a run leaves in its output folder, and what a run that goes on finds there."""
+"""The recording of a run in its output folder, and the state of an earlier run there."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from styletransfer.support.files import atomic_write
 
 
 class Recording:
-    """The output folder of a run: looked into, taken, filled step by step, and given back by :meth:`close`.
+    """The output folder of a run, from its check and lock to the finished picture.
 
-    The methods are called in the order in which they stand here, from :meth:`check` to :meth:`finish`.
+    The methods are called in the order in which they are defined.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Recording:
     force : bool
         Whether a finished output folder may be overwritten.
     resume : bool
-        Whether the run goes on from the checkpoint in the folder.
+        Whether to resume from the checkpoint in the folder.
 
     Attributes
     ----------
@@ -52,28 +52,28 @@ class Recording:
         self._exif = b""
 
     def check(self, files: Mapping[str, Path]) -> None:
-        """See whether the run may go into the folder, by its input files too.
+        """Check whether the run may use the folder; `files` are its input files.
 
         Raises
         ------
         UserError
-            If not.
+            If it may not.
         """
         output_folder.check(self.folder, self._force, self.resume)
         output_folder.check_inputs(self.folder, files)
 
     def earlier(self, checksums: Mapping[str, str]) -> dict[str, Any] | None:
-        """The state in the folder where the run goes on, or None; the folder is taken with it.
+        """The state that is resumed, or None; if there is one, the folder is locked.
 
         Parameters
         ----------
         checksums : dict of str
-            Those of everything that goes into the run.
+            The sha256 of every input of the run.
 
         Raises
         ------
         UserError
-            If there is none of this run.
+            If there is no state, or it is that of another run.
         """
         self._checksums = checksums
         if not self.resume:
@@ -82,7 +82,7 @@ class Recording:
         return checkpoints.read(self.folder, checkpoints.comparable(self._config), checksums)
 
     def begin(self) -> None:
-        """Take the folder of a new run, and remove what an earlier one left in it.
+        """Lock the folder of a new run, and remove the results of an earlier run.
 
         Raises
         ------
@@ -100,16 +100,16 @@ class Recording:
         self._taken.enter_context(output_folder.taken(self.folder, self._force, self.resume))
 
     def curve(self, layers: Sequence[GroupedLayer]) -> CurveRecorder:
-        """What records the losses."""
+        """The recorder of the losses."""
         self._curve = CurveRecorder(self.folder, layers)
         return self._curve
 
     def pictures(self, every: int, display: Display) -> PictureRecorder:
-        """What records a picture every so many steps."""
+        """The recorder of intermediate pictures, one every `every` steps."""
         return PictureRecorder(self.folder / output_folder.STEPS, every, display)
 
     def save(self, state: Mapping[str, NDArray]) -> None:
-        """Save the state of the run, and the curve up to it."""
+        """Save the state of the run, and the curve so far."""
         if self._curve:
             self._curve.flush()
         checkpoints.save(self.folder, state, checkpoints.comparable(self._config), self._checksums)
@@ -134,5 +134,5 @@ class Recording:
         return output_folder.picture_of(self.folder, self._config.output.format)
 
     def close(self) -> None:
-        """Let other runs use the folder."""
+        """Unlock the folder."""
         self._taken.close()
