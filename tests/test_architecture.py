@@ -11,7 +11,7 @@ FOLDERS = ("scripts", "styletransfer", "models")
 # The packages of the library in the order in which they may be imported: each by itself and by those after it.
 PACKAGES = (
     *("support", "pictures", "config", "weights", "network"),
-    *("losses", "optimization", "run", "sweeps", "studies", "cli"),
+    *("losses", "optimization", "run", "sweeps", "studies", "page", "cli"),
 )
 FILES = sorted(path for folder in FOLDERS for path in (PROJECT / folder).rglob("*.py"))
 every_file = pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(PROJECT)) for path in FILES])
@@ -84,6 +84,13 @@ def test_a_package_imports_only_those_before_it(path):
 @every_file
 def test_one_module_imports_mxnet(path):
     assert ("mxnet" in packages(path)) == (path == PROJECT / "models" / "runtime.py")
+
+
+@every_file
+def test_one_module_imports_gradio(path):
+    assert bool(packages(path) & {"gradio", "fastapi", "pandas"}) == (
+        path == PROJECT / "styletransfer" / "page" / "layout.py"
+    )
 
 
 @every_file

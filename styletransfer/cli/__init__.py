@@ -1,7 +1,7 @@
 """The commands, one module each; a script in `scripts/` calls one of them, ``nstyle`` all.
 
 transfer          one picture from one config: ``nstyle`` alone
-submit ... bench  the others, by their names: ``nstyle submit``
+page ... distill  the others, by their names: ``nstyle submit``
 
 They import the library only once the command line is understood, so that ``--help`` needs nothing but Python.
 """
@@ -15,6 +15,7 @@ from styletransfer.support import commands
 from styletransfer.support.errors import UserError, nearest
 
 COMMANDS = {
+    "page": "a page in the browser",
     "submit": "many pictures, here or on a cluster",
     "fetch": "pretrained weights",
     "compare": "two loss curves",

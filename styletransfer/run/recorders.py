@@ -26,10 +26,10 @@ class Recorder(Protocol):
 
 
 class CurveRecorder:
-    """Collects ``curve.csv``; written by :meth:`flush` and at the end, with its picture ``curve.png``."""
+    """Collects ``curve.csv``; written every so many steps and at the end, then with its picture ``curve.png``."""
 
-    def __init__(self, folder: Path, loss_names: Sequence[str]) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, loss_names: Sequence[str], every: int = 0) -> None:
+        self._folder, self._every = folder, every
         self._columns = curves.columns_for(loss_names)
         self._rows: list[dict[str, float]] = []
 
@@ -52,6 +52,8 @@ class CurveRecorder:
 
     def record(self, record: Record) -> None:
         self._rows.append(curves.row_of(record))
+        if self._every and record.step % self._every == 0:
+            self.flush()
 
     def flush(self) -> None:
         """Write the rows so far."""

@@ -71,7 +71,7 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
             state = checkpoints.read(folder, checkpoints.comparable(config), checksums)
         # Before anything is read that may not fit into memory.
         plan = resolve(config, sizes, Begun.from_state(state) if state else None)
-        curve = CurveRecorder(folder, plan.loss_names)
+        curve = CurveRecorder(folder, plan.loss_names, plan.output.save_every)
         done, elapsed, last_change = 0, 0.0, math.nan
         if state:
             done = int(state["step"])
