@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import html
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ _COLORS = {
     "keep": "of the photograph",
     "match": "of the painting, matched to the photograph",
 }
-_LOSSES = ("total", "content", "style", "tv")
+_LINES = {"total": "#64748b", "content": "#16a34a", "style": "#6366f1", "tv": "#d97706"}
 _SHOW_RESULT = "() => { if (innerWidth < 800) document.getElementById('result').scrollIntoView({behavior: 'smooth'}) }"
 _PRIVATE: Mapping[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
@@ -100,12 +101,13 @@ class _Page:
             self.opened = gr.State([])
             gr.HTML("<h1>nstyle</h1><p>A photograph, painted in the style of a painting.</p>", elem_id="head")
             with gr.Row():
-                with gr.Column(scale=4, min_width=340):
+                with gr.Column(scale=4, min_width=280):
                     self._build_choices()
-                with gr.Column(scale=6, min_width=340, elem_id="result"):
+                with gr.Column(scale=6, min_width=280, elem_id="result"):
                     self._build_result()
+            self.earlier = gr.HTML("<h2>Earlier pictures</h2>", visible=False)
             self.gallery = gr.Gallery(
-                label="Earlier pictures", columns=6, height="auto", object_fit="cover", allow_preview=False,
+                show_label=False, columns=6, height="auto", object_fit="cover", allow_preview=False,
                 interactive=False, buttons=[], elem_id="gallery", visible=False,
             )  # fmt: skip
             self.timer = gr.Timer(_EVERY)
@@ -120,27 +122,30 @@ class _Page:
             "allow_preview": False, "interactive": False, "buttons": [], "object_fit": "cover", "height": "auto",
         }  # fmt: skip
         drop: dict[str, Any] = {"type": "filepath", "sources": ["upload", "clipboard"], "buttons": []}
-        with gr.Group():
+        gr.HTML("<h2>Photograph</h2>")
+        with gr.Column(elem_classes="part"):
             self.photo = gr.Image(
-                label="Photograph", height=240, elem_id="photo", placeholder="Drop a photograph here\n- or -\nclick",
+                show_label=False, height=240, elem_id="photo", placeholder="Drop a photograph here\n- or -\nclick",
                 alt_text="the photograph", **drop,
             )  # fmt: skip
             self.photo_samples = gr.Gallery(
                 thumbnails(self.photographs), show_label=False, columns=4, elem_id="photo-samples",
                 elem_classes="samples", **options,
             )  # fmt: skip
-        with gr.Group():
+        gr.HTML("<h2>Paintings <small>one, or several to blend</small></h2>")
+        with gr.Column(elem_classes="part"):
             self.paintings = gr.Gallery(
-                self._paintings(self.offered.value, {}), label="Paintings: one, or several to blend", columns=4,
+                self._paintings(self.offered.value, {}), show_label=False, columns=4,
                 elem_id="paintings", elem_classes="samples", **options,
             )  # fmt: skip
             self.painting = gr.Image(
-                show_label=False, height=96, elem_id="painting", placeholder="Drop a painting here\n- or -\nclick",
+                show_label=False, height=96, elem_id="painting", placeholder="Drop a painting of yours, or click",
                 **drop,
             )  # fmt: skip
+        gr.HTML("<h2>Settings</h2>")
         self.preset_samples = gr.Gallery(
-            [(str(preset.picture), preset.name) for preset in self.presets], label="Settings to begin with",
-            columns=6, elem_id="presets", elem_classes="samples", visible=bool(self.presets), **options,
+            [(str(preset.picture), preset.name) for preset in self.presets], show_label=False,
+            columns=3, elem_id="presets", elem_classes="samples", visible=bool(self.presets), **options,
         )  # fmt: skip
         with gr.Group():
             usual = choices.of({})
@@ -155,10 +160,11 @@ class _Page:
             self.stroke_size = slider("stroke_size", "Stroke size, percent", "more: larger strokes")
             self.size = slider("size", "Size, pixels", "of the long edge; twice the size takes four times as long")
             self.color = gr.Radio(
-                [(_COLORS.get(color, color), color) for color in choices.colors()], value=usual.color, label="Colours",
+                [(_COLORS.get(color, color), color) for color in choices.colors() or [usual.color]],
+                value=usual.color, label="Colours",
                 elem_id="color", visible=bool(choices.colors()),
             )  # fmt: skip
-        with gr.Accordion("More settings", open=False):
+        with gr.Accordion("More settings", open=False, elem_id="more"):
             self.steps = slider("steps", "Steps", "at each scale; more: more finished")
             self.smoothness = slider("smoothness", "Smoothness", "more: less noise")
         self.note = gr.HTML(elem_id="note")
@@ -183,7 +189,7 @@ class _Page:
             self.save_picture = gr.DownloadButton("Save picture", interactive=False, elem_id="save", min_width=120)
             self.save_config = gr.DownloadButton("Save config", interactive=False, elem_id="save-config", min_width=120)
         self.curve = gr.LinePlot(
-            x="step", y="loss", color="part", x_title="step", y_title="weighted loss", label="Losses", height=220,
+            x="step", y="loss", color="part", color_title="loss", color_map=_LINES, x_title="step", y_title="weighted loss, log 10", label="Losses", height=260,
             buttons=[], visible=False, elem_id="curve",
         )  # fmt: skip
         self.line = gr.HTML(elem_id="line")
@@ -200,12 +206,17 @@ class _Page:
         ]
         watched = [
             *(self.seen, self.status, self.picture, self.compared, self.curve, self.stop, self.go_on),
-            *(self.save_picture, self.save_config, self.line, self.follow, self.gallery, self.opened, self.estimate),
+            *(self.save_picture, self.save_config, self.line, self.follow, self.earlier, self.gallery, self.opened),
         ]
-        watching: dict[str, Any] = {"inputs": [self.name, self.seen, *settings], "outputs": watched, **_PRIVATE}
+        watching: dict[str, Any] = {"inputs": [self.name, self.seen], "outputs": watched, **_PRIVATE}
 
         blocks.load(self._load, None, [self.name, self.seen, *filled], **_PRIVATE)
         self.timer.tick(self._watch, concurrency_limit=8, **watching)
+
+        gr.on(
+            [component.change for component in settings[:-1]], self._estimate, settings, self.estimate,
+            trigger_mode="always_last", **_PRIVATE,
+        )  # fmt: skip
 
         self.photo.upload(self._take_photo, self.photo, [self.photo, self.content], preprocess=False, **_PRIVATE)
         self.photo.clear(lambda: None, None, self.content, **_PRIVATE)
@@ -352,12 +363,11 @@ class _Page:
 
     # What is seen.
 
-    def _watch(self, name: str | None, seen: dict[str, Any], *settings: Any) -> list[Any]:
+    def _watch(self, name: str | None, seen: dict[str, Any]) -> list[Any]:
         """What has changed since the last look."""
         view = self.studio.view(name)
         runs = self.studio.gallery()
         current = self.studio.queue.current
-        chosen = _choices(*settings)
         now: dict[str, Any] = {
             "status": view.status,
             "picture": _mark(view.picture),
@@ -370,7 +380,6 @@ class _Page:
             "line": self.studio.line(),
             "follow": current is not None and current != name,
             "gallery": [(run.name, run.changed) for run in runs],
-            "estimate": (chosen, len(runs)),
         }
 
         def changed(key: str, value: Callable[[], Any]) -> Any:
@@ -379,7 +388,6 @@ class _Page:
         def download(key: str) -> Callable[[], gr.DownloadButton]:
             return lambda: gr.DownloadButton(value=now[key], interactive=now[key] is not None)
 
-        gallery = changed("gallery", lambda: gr.Gallery(value=self._thumbnails(runs), visible=bool(runs)))
         return [
             now,
             changed("status", lambda: view.status),
@@ -392,10 +400,13 @@ class _Page:
             changed("config_download", download("config_download")),
             changed("line", lambda: now["line"]),
             changed("follow", lambda: gr.Button(visible=now["follow"])),
-            gallery,
+            changed("gallery", lambda: gr.HTML(visible=bool(runs))),
+            changed("gallery", lambda: gr.Gallery(value=self._thumbnails(runs), visible=bool(runs))),
             [run.name for run in runs],
-            changed("estimate", lambda: html.escape(self.studio.estimate(chosen))),
         ]
+
+    def _estimate(self, *settings: Any) -> str:
+        return html.escape(self.studio.estimate(_choices(*settings)))
 
     def _thumbnails(self, runs: list[Any]) -> list[tuple[str, str]]:
         found = []
@@ -434,6 +445,7 @@ def _plot(curve: Curve | None) -> gr.LinePlot:
     if curve is None:
         return gr.LinePlot(value=None, visible=False)
     steps = curve.column("step")
-    parts = [part for part in _LOSSES if any(curve.column(part))]
-    rows = [(step, loss, part) for part in parts for step, loss in zip(steps, curve.column(part))]
+    rows = [
+        (step, math.log10(loss), part) for part in _LINES for step, loss in zip(steps, curve.column(part)) if loss > 0
+    ]
     return gr.LinePlot(value=pd.DataFrame(rows, columns=["step", "loss", "part"]), visible=True)

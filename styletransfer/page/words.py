@@ -89,7 +89,7 @@ def estimate(memory: int | None, seconds: float | None) -> str:
     if seconds is not None:
         found.append(f"about {duration(seconds)}, as the last run with this network")
     if memory is not None:
-        found.append(f"{format_size(memory)} of memory if made as a whole")
+        found.append(f"{format_size(memory)} of memory if it is not made in tiles")
     return "; ".join(found)
 
 
