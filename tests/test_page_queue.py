@@ -232,7 +232,8 @@ def test_the_next_server_finds_the_runs_of_the_last(studio):
     with contextlib.closing(a_queue(studio)) as queue:
         assert queue.latest is None
         assert state(queue, "a") == "stopped"
-        assert queue.config("a") == first.config("a")
+        found, expected = (one.config("a").model_dump(exclude={"output"}) for one in (queue, first))
+        assert found == expected
         end(studio, "a")
         queue.resume("a", queue.config("a"))
         until(lambda: state(queue, "a") == "done")
