@@ -299,7 +299,7 @@ def test_any_file_name(read, name):
 # What is no picture.
 
 
-def refused(path):
+def rejected(path):
     """The message with which a file is rejected."""
     with pytest.raises(UserError) as caught:
         images.read(path)
@@ -309,8 +309,8 @@ def refused(path):
 
 
 def test_a_missing_file_and_a_folder(tmp_path):
-    assert refused(tmp_path / "none.png") == "no such file"
-    assert refused(tmp_path) == "cannot be read: Is a directory"
+    assert rejected(tmp_path / "none.png") == "no such file"
+    assert rejected(tmp_path) == "cannot be read: Is a directory"
 
 
 @pytest.mark.parametrize(
@@ -331,18 +331,18 @@ def test_a_missing_file_and_a_folder(tmp_path):
 def test_files_that_are_not_pictures(tmp_path, content):
     path = tmp_path / "picture.jpg"
     path.write_bytes(content)
-    assert refused(path)
+    assert rejected(path)
 
 
 def test_the_message_lists_known_formats(tmp_path):
     (tmp_path / "a.txt").write_text("hello")
-    assert refused(tmp_path / "a.txt") == "not a picture in a known format (JPEG, PNG, WEBP, TIFF)"
+    assert rejected(tmp_path / "a.txt") == "not a picture in a known format (JPEG, PNG, WEBP, TIFF)"
 
 
 def test_a_truncated_picture(tmp_path):
     content = encoded(SMOOTH, "JPEG")
     (tmp_path / "a.jpg").write_bytes(content[: len(content) // 2])
-    assert "truncated" in refused(tmp_path / "a.jpg").lower()
+    assert "truncated" in rejected(tmp_path / "a.jpg").lower()
 
 
 @pytest.mark.parametrize("side", [12_000, 60_000])
@@ -351,7 +351,7 @@ def test_a_decompression_bomb_is_rejected_before_decoding(tmp_path, side):
     content[16:24] = struct.pack(">II", side, side)
     content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
     (tmp_path / "bomb.png").write_bytes(content)
-    assert "too large to read" in refused(tmp_path / "bomb.png")
+    assert "too large to read" in rejected(tmp_path / "bomb.png")
 
 
 @pytest.mark.parametrize("error", [struct.error("odd"), KeyError("odd"), ZeroDivisionError("odd"), MemoryError("odd")])
@@ -361,7 +361,7 @@ def test_any_exception_of_a_decoder(tmp_path, monkeypatch, error):
 
     monkeypatch.setattr(BmpImagePlugin.BmpImageFile, "load", load)
     (tmp_path / "a.bmp").write_bytes(encoded(SMOOTH, "BMP"))
-    assert re.fullmatch("cannot be read: '?odd'?", refused(tmp_path / "a.bmp"))
+    assert re.fullmatch("cannot be read: '?odd'?", rejected(tmp_path / "a.bmp"))
 
 
 def exif_of_a_camera():
@@ -482,18 +482,52 @@ def test_bytes_are_rounded_and_clipped():
     assert images.to_bytes(values).tolist() == [0, 0, 0, 1, 1, 255, 255, 255]
 
 
+@pytest.mark.parametrize("name", ["a.tif", "a.tiff"])
+def test_tiff_has_16_bits_a_channel(tmp_path, name):
+    import tifffile
+
+    picture = np.random.default_rng(0).random((9, 14, 3))
+    images.write(tmp_path / name, picture)
+    stored = tifffile.imread(tmp_path / name)
+    assert stored.dtype == np.uint16 and stored.shape == (9, 14, 3)
+    np.testing.assert_allclose(stored / 65535, picture, atol=0.51 / 65535)
+    assert_shows(images.read(tmp_path / name), picture * 255, tolerance=1)
+
+
+def test_quality_is_that_of_jpeg_and_webp(tmp_path):
+    picture = np.random.default_rng(0).random((64, 64, 3))
+    for suffix in ("jpg", "webp"):
+        sizes = []
+        for quality in (10, 95):
+            images.write(tmp_path / f"a.{suffix}", picture, quality)
+            sizes.append((tmp_path / f"a.{suffix}").stat().st_size)
+        assert sizes[0] < 0.5 * sizes[1]
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tiff"])
+def test_the_same_picture_is_the_same_file(tmp_path, name):
+    contents = []
+    for _ in range(2):
+        images.write(tmp_path / name, SMOOTH / 255)
+        contents.append((tmp_path / name).read_bytes())
+    assert contents[0] == contents[1]
+
+
 def test_writing_and_reading_preserves_bytes(tmp_path, read):
     picture = read(encoded(SMOOTH, "PNG"))
     images.write(tmp_path / "a.png", picture)
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), SMOOTH)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("a.png", "PNG"), ("a.PNG", "PNG"), ("a.jpg", "JPEG"), ("a.JPEG", "JPEG")])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("a.png", "PNG"), ("a.PNG", "PNG"), ("a.jpg", "JPEG"), ("a.JPEG", "JPEG"), ("a.webp", "WEBP"), ("a.TIFF", "TIFF")],
+)
 def test_the_suffix_sets_the_format(tmp_path, name, kind):
     images.write(tmp_path / name, SMOOTH / 255)
     with Image.open(tmp_path / name) as written:
         assert written.format == kind and written.mode == "RGB" and written.size == (32, 24)
-    assert_shows(images.read(tmp_path / name), SMOOTH, tolerance=6)
+    assert_shows(images.read(tmp_path / name), SMOOTH, tolerance=12 if kind == "WEBP" else 6)
     assert [path.name for path in tmp_path.iterdir()] == [name]
 
 

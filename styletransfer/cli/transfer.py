@@ -6,41 +6,56 @@ import argparse
 import logging
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from styletransfer.cli.options import add_overrides
+
+if TYPE_CHECKING:
+    from styletransfer.config import Config
+    from styletransfer.sweeps.sweep_file import Sweep
+
+LOGGER = logging.getLogger("styletransfer")
 
 
 def parser(program: str | None = None, more: str = "") -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program,
         description="Neural style transfer: the content of a photograph in the style of a painting.",
-        epilog="Exit status: 0 done; 2 something in the input is at fault; 3 the optimisation diverged; "
-        f"75 interrupted, the last line says how to go on. docs/config.md explains every config key. {more}",
-    )
-    parser.add_argument("--config", metavar="FILE", help="a YAML config; without, the default preset is used")
-    parser.add_argument("--content", metavar="PICTURE", help="the photograph (content.image)")
-    parser.add_argument(
-        "--style", metavar="PICTURE", action="append", help="a painting (style.images); give it again to blend several"
-    )
-    parser.add_argument("--output", metavar="FOLDER", help="where the results go (output.folder)")
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        dest="assignments",
-        help="override a key, style.weight=50",
+        epilog="Exit status: 0 done; 2 an error such as invalid input, reported in one line; 3 the optimisation "
+        f"diverged; 75 interrupted, the last line says how to resume. docs/config.md explains every config key. {more}",
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="print the plan (sizes, steps, memory, time) and make nothing"
+        "--config", metavar="FILE", help="a YAML config, or a PNG made with one (default: the default preset)"
     )
-    parser.add_argument("--profile", action="store_true", help="print where the time of a step goes, and make nothing")
-    parser.add_argument("--force", action="store_true", help="overwrite a finished output folder")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder")
+    parser.add_argument(
+        "--content",
+        metavar="PICTURE",
+        nargs="+",
+        action="extend",
+        help="the photograph (content.image); several, or a folder: one picture each, in folders of their own",
+    )
+    parser.add_argument(
+        "--style", metavar="PICTURE", action="append", help="a painting (style.images); repeatable, to blend several"
+    )
+    parser.add_argument("--output", metavar="FOLDER", help="folder of the results (output.folder)")
+    add_overrides(parser)
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print sizes, steps, memory and estimated time, without making the picture",
+    )
+    parser.add_argument(
+        "--profile", action="store_true", help="print where the time of a step goes, without making the picture"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="overwrite a finished or unfinished run in the output folder"
+    )
+    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in the output folder")
     return parser
 
 
-def _foretold(settings: Any, profile: bool) -> Iterable[str]:
-    """The lines about a run that is not made."""
+def _report(settings: Config, profile: bool) -> Iterable[str]:
+    """The lines that ``--profile`` or ``--dry-run`` prints."""
     if profile:
         from styletransfer.studies import profiling
 
@@ -52,34 +67,79 @@ def _foretold(settings: Any, profile: bool) -> Iterable[str]:
     return forecast.lines(plan, inputs.load_parameters(plan))
 
 
+def _values(options: argparse.Namespace) -> dict[str, Any]:
+    """What the config file and the short options say; of the photograph only if there is one."""
+    from styletransfer import config
+
+    values = {} if options.config is None else config.read_file(config.find_input(options.config))
+    named = {
+        "content": {"image": options.content[0] if options.content and len(options.content) == 1 else None},
+        "style": {"images": options.style},
+        "output": {"folder": options.output},
+    }
+    for section, keys in named.items():
+        for key, value in keys.items():
+            if value is not None:
+                values = config.put(values, [section, key], value, f"--{section}")
+    return values
+
+
+def _one_each(plan: Sweep, force: bool) -> int:
+    """Make the pictures of several photographs, one after the other; those that are done are skipped."""
+    from styletransfer.run.output_folder import finished_picture
+    from styletransfer.sweeps import contact, local, reports, states
+
+    if force:
+        for job in plan.jobs:
+            states.forget(job)
+    else:
+        states.check_settings(plan)
+    LOGGER.info("%d photographs, one after the other, into %s", len(plan.jobs), plan.folder)
+    unusable = local.run_here(plan, 1, lambda line: LOGGER.info("%s", line))
+    reports.write_results(plan, unusable)
+    LOGGER.info("%s", contact.write_contact_sheet(plan, unusable))
+    for job in plan.jobs:
+        if states.state_of(job, unusable).name == "done":
+            print(finished_picture(job.folder), flush=True)
+    for line in reports.failures(plan, unusable):
+        print(line, file=sys.stderr)
+    return 0 if reports.all_done(plan) else 1
+
+
 def main(arguments: list[str] | None = None, program: str | None = None, more: str = "") -> int:
-    """Make a picture; `more` is said at the end of the help."""
+    """Make a picture; the help ends with `more`."""
     options = parser(program, more).parse_args(arguments)
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("styletransfer").setLevel(logging.INFO)
 
     from styletransfer.support import commands
+    from styletransfer.support.errors import UserError
 
     def transfer() -> int:
         from styletransfer import config
 
-        values = {} if options.config is None else config.read_file(config.find_input(options.config))
-        named = {
-            "content": {"image": options.content},
-            "style": {"images": options.style},
-            "output": {"folder": options.output},
-        }
-        for section, keys in named.items():
-            for key, value in keys.items():
-                if value is not None:
-                    values = config.put(values, [section, key], value, f"--{section}")
+        values = _values(options)
         where = options.config or "the command line"
         if options.config and options.assignments:
             where += " with --set"
+        if len(options.content or ()) > 1 or any(
+            name and config.find_input(name).is_dir() for name in options.content or ()
+        ):
+            from styletransfer.sweeps import photographs
+
+            plan = photographs.sweep(values, photographs.listed(options.content), where, options.assignments)
+            if options.profile:
+                raise UserError("--profile: name one photograph")
+            if not options.dry_run:
+                return _one_each(plan, options.force)
+            for job in plan.jobs:
+                for line in _report(job.config, profile=False):
+                    print(f"{job.name}: {line}", flush=True)
+            return 0
         settings = config.parse(config.override(values, options.assignments), where)
 
         if options.dry_run or options.profile:
-            for line in _foretold(settings, options.profile):
+            for line in _report(settings, options.profile):
                 print(line, flush=True)
             return 0
 

@@ -1,22 +1,33 @@
-"""The config of a run: its schema with all defaults, its reading and checking, and what is said of a mistake in it.
+"""The config of a run: its schema with all defaults, loading, checking, and error messages. Does not need MXNet."""
 
-Nothing here needs MXNet.
-"""
-
-from styletransfer.config.loading import dump, find_input, override, parse, put, read_file, read_yaml
+from styletransfer.config.loading import (
+    PNG_KEY,
+    dump,
+    dump_for_picture,
+    find_input,
+    override,
+    parse,
+    put,
+    read_file,
+    read_yaml,
+    settings_of_picture,
+)
 from styletransfer.config.schema import Config, Init, OptimizerSettings, Output, Schedule
 
 __all__ = [
+    "PNG_KEY",
     "Config",
     "Init",
     "OptimizerSettings",
     "Output",
     "Schedule",
     "dump",
+    "dump_for_picture",
     "find_input",
     "override",
     "parse",
     "put",
     "read_file",
     "read_yaml",
+    "settings_of_picture",
 ]

@@ -1,4 +1,4 @@
-"""From a file and the command line to a checked config, and from a config to a file."""
+"""Loading a config from a file and the command line, checking it, and writing it to a file."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ import yaml
 
 from styletransfer.config.problems import first_problem
 from styletransfer.config.schema import Config
+from styletransfer.pictures.formats import PNG_SIGNATURE
 from styletransfer.support.errors import UserError, nearest
 from styletransfer.support.project import PROJECT_FOLDER
 
+PNG_KEY = "styletransfer config"  # the keyword of the text in a PNG
 _LARGEST_FILE = 100_000  # bytes
+_HEAD_OF_PNG = 1_000_000  # bytes, among which a text that we wrote is
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses keys given twice, and aliases, whose expansion has no bound."""
+    """Safe YAML that rejects duplicate keys, and aliases, which may expand without limit."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -35,21 +38,19 @@ class _Loader(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is not a text", key_node.start_mark
+                    None, None, f"the key {key!r} is not a string", key_node.start_mark
                 )
             if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is given twice", key_node.start_mark
-                )
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key!r}", key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes texts that :class:`_Loader` would read as numbers."""
+    """Quotes strings that :class:`_Loader` would read as numbers."""
 
 
-# YAML 1.1 reads 1e-3 as a text; people who write configs mean a number.
+# YAML 1.1 reads 1e-3 as a string; in a config it is a number.
 for _class in (_Loader, _Dumper):
     _class.add_implicit_resolver(
         "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
@@ -62,7 +63,7 @@ def read_yaml(text: str, where: str) -> Any:
     Raises
     ------
     UserError
-        If it is not valid; the message opens with `where`, a file or an option.
+        If it is not valid; the message starts with `where`, a file or an option.
     """
     try:
         return yaml.load(text, Loader=_Loader)
@@ -72,12 +73,12 @@ def read_yaml(text: str, where: str) -> Any:
         problem = getattr(error, "problem", None) or str(error)
         raise UserError(f"{where}{line}: not valid YAML: {' '.join(problem.split())}") from None
     except (ValueError, LookupError, AttributeError, RecursionError) as error:
-        # dates out of range, tags that do not fit their values, nesting without end
+        # dates out of range, tags that do not match their values, excessive nesting
         raise UserError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def read_file(path: str | Path) -> dict[str, Any]:
-    """Read the values of a config file, without checking them.
+    """Read the values of a config file, or of a PNG that has them in it, without checking them.
 
     Raises
     ------
@@ -87,17 +88,32 @@ def read_file(path: str | Path) -> dict[str, Any]:
     try:
         with open(path, "rb", opener=_without_waiting) as stream:
             raw = stream.read(_LARGEST_FILE + 1)
+            if raw.startswith(PNG_SIGNATURE):
+                raw = _config_in(raw + stream.read(_HEAD_OF_PNG), path)
         if len(raw) > _LARGEST_FILE:
-            raise UserError(f"config {path}: larger than {_LARGEST_FILE} bytes, which no config is")
+            raise UserError(f"config {path}: larger than {_LARGEST_FILE} bytes")
         text = raw.decode("utf-8")
     except OSError as error:
         raise UserError(f"config {path}: {error.strerror or error}") from None
     except (UnicodeDecodeError, ValueError):
-        raise UserError(f"config {path}: not a text file in UTF-8") from None
+        raise UserError(f"config {path}: not a UTF-8 text file, nor a PNG with a config in it") from None
     values = read_yaml(text, f"config {path}")
     if not isinstance(values, dict):
         raise UserError(f"config {path}: expected keys and values, found {type(values).__name__}")
     return values
+
+
+def _config_in(content: bytes, path: str | Path) -> bytes:
+    """The config that a PNG was made with, from its first bytes."""
+    from styletransfer.pictures.metadata import png_text
+
+    try:
+        text = png_text(content, PNG_KEY)
+    except ValueError as error:
+        raise UserError(f"config {path}: a PNG that cannot be read: {error}") from None
+    if text is None:
+        raise UserError(f"config {path}: a PNG without a config in it; expected one that this program has written")
+    return text.encode(errors="surrogateescape")
 
 
 def _without_waiting(path: str, flags: int) -> int:
@@ -113,9 +129,9 @@ def find_input(name: str) -> Path:
     Raises
     ------
     UserError
-        If the system cannot even look for it, for example because the name is too long.
+        If it cannot be looked up, for example because its name is too long.
     """
-    path = Path(os.path.expanduser(name))  # noqa: PTH111 - leaves the ~ of nobody we know as it is, a name like others
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - leaves the ~ of an unknown user unchanged
     inside = PROJECT_FOLDER / path
     try:
         return inside if not path.exists() and inside.exists() else path
@@ -147,7 +163,7 @@ def put(values: Mapping[str, Any], path: Sequence[str], value: Any, where: str) 
     Raises
     ------
     UserError
-        If one of the sections is not a section; the message opens with `where`.
+        If one of the sections is not a section; the message starts with `where`.
     """
     first, *rest = path
     if not rest:
@@ -159,14 +175,14 @@ def put(values: Mapping[str, Any], path: Sequence[str], value: Any, where: str) 
 
 
 def parse(values: Mapping[str, Any], where: str) -> Config:
-    """Check values and fill in the defaults, those of the model too.
+    """Check values and fill in the defaults, including those of the model.
 
     Parameters
     ----------
     values : mapping
         From a file, with overrides.
     where : str
-        Where they come from; error messages open with it.
+        Their origin, with which error messages start.
 
     Raises
     ------
@@ -187,7 +203,7 @@ def parse(values: Mapping[str, Any], where: str) -> Config:
 
 
 def _resolved(config: Config) -> Config:
-    """Fill in what the model decides where the user left it open."""
+    """Fill in the keys left unset whose defaults depend on the model."""
     spec = config.spec
     style = config.style.model_copy(update={"layers": config.style.layers or dict(spec.style_layers)})
     content = config.content.model_copy(update={"layers": config.content.layers or dict(spec.content_layers)})
@@ -195,7 +211,21 @@ def _resolved(config: Config) -> Config:
 
 
 def dump(config: Config, provenance: Mapping[str, Any]) -> str:
-    """Write a resolved config as YAML that runs again."""
-    values = config.model_dump(mode="json", exclude={"provenance"})
-    values["provenance"] = dict(provenance)
-    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    """Format a resolved config as YAML that can be run again."""
+    return _as_yaml(config.model_dump(mode="json", exclude={"provenance"}), provenance)
+
+
+def dump_for_picture(config: Config, provenance: Mapping[str, Any]) -> str:
+    """The same with :func:`settings_of_picture` alone, to be written into the picture under `PNG_KEY`."""
+    return _as_yaml(settings_of_picture(config), provenance)
+
+
+def settings_of_picture(config: Config) -> dict[str, Any]:
+    """What decides about a finished picture: all but where it goes, what else is written, and the memory allowed."""
+    writing = {"folder", "save_every", "checkpoint_every"}
+    return config.model_dump(mode="json", exclude={"provenance": True, "memory": True, "output": writing})
+
+
+def _as_yaml(values: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
+    whole = {**values, "provenance": dict(provenance)}
+    return yaml.dump(whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True)

@@ -1,17 +1,16 @@
 """Executors between the tapped features and the losses: Gram matrices, raw losses, and their gradients.
 
-The features, Gram matrices and targets are arrays that are bound as they are; nothing is copied.
+They are bound directly to the arrays of features, Gram matrices and targets; nothing is copied.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
-from models.runtime import load_mxnet
+from models.runtime import Array, Context, Executor, load_mxnet
 from styletransfer.losses import symbols
 from styletransfer.network.precision import FLOAT32, cast, cast_symbol
-from styletransfer.network.tiling import Part
+from styletransfer.network.tiling import Slices
 
 
 class Grams:
@@ -20,22 +19,22 @@ class Grams:
     Parameters
     ----------
     features : dict of arrays
-    layers : names of those that are wanted
+    layers : names of the layers
     context : mxnet Context
-    parted : bool
-        Whether those of parts of the features will be asked for.
+    masked : bool
+        Whether :meth:`add` is given slices of the features; otherwise it takes all of them.
     """
 
-    def __init__(self, features: Mapping[str, Any], layers: Iterable[str], context: Any, parted: bool) -> None:
+    def __init__(self, features: Mapping[str, Array], layers: Iterable[str], context: Context, masked: bool) -> None:
         mx = load_mxnet()
-        self._masks: dict[str, Any] = {}
-        self._executors: dict[str, Any] = {}
-        largest: Any = None  # in whose memory the others work
+        self._masks: dict[str, Array] = {}
+        self._executors: dict[str, Executor] = {}
+        largest: Executor = None  # the others share its memory
         for layer in sorted(layers, key=lambda layer: features[layer].size, reverse=True):
             _, channels, height, width = features[layer].shape
             variable, dtype = mx.sym.Variable("features"), features[layer].dtype
             arguments = {"features": features[layer]}
-            if parted:
+            if masked:
                 self._masks[layer] = arguments["mask"] = mx.nd.zeros((1, height, width, 1), ctx=context)
                 exact = cast_symbol(variable, dtype, FLOAT32)
                 symbol = symbols.masked_gram(exact, mx.sym.Variable("mask"), channels)
@@ -44,10 +43,10 @@ class Grams:
             self._executors[layer] = symbol.bind(context, arguments, grad_req="null", shared_exec=largest)
             largest = largest or self._executors[layer]
 
-    def add(self, parts: Mapping[str, Part], sums: Mapping[str, Any]) -> None:
-        """Add those of a part of each layer's features, as they are now, to `sums`."""
+    def add(self, slices: Mapping[str, Slices], sums: Mapping[str, Array]) -> None:
+        """Add the Gram matrices of slices of the current features to `sums`."""
         for layer, mask in self._masks.items():
-            rows, columns = parts[layer]
+            rows, columns = slices[layer]
             mask[:] = 0
             mask[:, rows, columns] = 1
         for layer, executor in self._executors.items():
@@ -65,7 +64,7 @@ class SquaredDistances:
     context : mxnet Context
     """
 
-    def __init__(self, values: Mapping[str, Any], targets: Mapping[str, Any], context: Any) -> None:
+    def __init__(self, values: Mapping[str, Array], targets: Mapping[str, Array], context: Context) -> None:
         mx = load_mxnet()
         self.gradients = {
             name: cast(mx.nd.zeros(value.shape, ctx=context), value.dtype) for name, value in values.items()
@@ -88,11 +87,11 @@ class SquaredDistances:
             grad_req={name: "write" if name.startswith("value_") else "null" for name in arguments},
         )
 
-    def forward(self) -> dict[str, Any]:
+    def forward(self) -> dict[str, Array]:
         """The raw losses, arrays (1,)."""
         return dict(zip(self.gradients, self._executor.forward(is_train=True))) if self._executor else {}
 
-    def backward(self, coefficients: Sequence[Any]) -> None:
+    def backward(self, coefficients: Sequence[Array]) -> None:
         """Fill `gradients` for the sum of coefficient x S; each coefficient is an array (1,)."""
         if self._executor:
             self._executor.backward(list(coefficients))

@@ -1,4 +1,4 @@
-"""What the losses compare with, found by forward passes through the network."""
+"""The targets of the losses, computed by forward passes through the network."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import models
 from models.runtime import Array, load_mxnet, release_memory
 from styletransfer.losses.executors import Grams
-from styletransfer.network.executor import Source
+from styletransfer.network.executor import Backbone
 
 
 @dataclass(frozen=True)
 class Targets:
-    """What the losses compare with: for each layer the content's features or the styles' blended raw Gram matrix.
+    """For each layer the features of the content picture, or the blended raw Gram matrix of the style pictures.
 
-    Gram matrices are those of style pictures as large as the image: each is multiplied by M / M_style.
+    The Gram matrices are those of style pictures as large as the image: each is multiplied by M / M_style.
     """
 
     content: Mapping[str, Array]
@@ -23,7 +23,7 @@ class Targets:
 
 
 def find_targets(
-    source: Source,
+    backbone: Backbone,
     content: Array | None,
     styles: Sequence[tuple[float, Array]],
     content_layers: Sequence[str],
@@ -31,7 +31,7 @@ def find_targets(
     height: int,
     width: int,
 ) -> Targets:
-    """Fill the targets with forward passes.
+    """Compute the targets with forward passes.
 
     Parameters
     ----------
@@ -40,15 +40,15 @@ def find_targets(
     styles : sequence of (weight, array (1, 3, h, w))
         The style pictures, of any size; weights sum to 1.
     height, width : int
-        The image's.
+        Of the image.
     """
-    spec = models.load(source.model).SPEC
+    spec = models.load(backbone.model).SPEC
     found_content: dict[str, Array] = {}
     if content is not None and content_layers:
-        found_content, _ = _seen(source, content, content_layers, [])
+        found_content, _ = _features_and_grams(backbone, content, content_layers, [])
     found_style: dict[str, Array] = {}
     for weight, style in styles if style_layers else ():
-        _, grams = _seen(source, style, [], style_layers)
+        _, grams = _features_and_grams(backbone, style, [], style_layers)
         for layer, gram in grams.items():
             here, there = (
                 spec.output_shape(layer, *size) for size in ((height, width), (style.shape[2], style.shape[3]))
@@ -59,37 +59,37 @@ def find_targets(
     return Targets(found_content, found_style)
 
 
-def _seen(
-    source: Source, picture: Array, content_layers: Sequence[str], style_layers: Sequence[str]
+def _features_and_grams(
+    backbone: Backbone, picture: Array, content_layers: Sequence[str], style_layers: Sequence[str]
 ) -> tuple[dict[str, Array], dict[str, Array]]:
-    """A whole picture's features in the content layers, and its raw Gram matrices in the style layers."""
-    mx, context = load_mxnet(), source.context
-    spec = models.load(source.model).SPEC
+    """The features of a picture in the content layers, and its raw Gram matrices in the style layers."""
+    mx, context = load_mxnet(), backbone.context
+    spec = models.load(backbone.model).SPEC
     channels = {layer: spec.output_shape(layer, 1, 1)[0] for layer in style_layers}
     grams = {layer: mx.nd.zeros((number, number), ctx=context) for layer, number in channels.items()}
     features: dict[str, Array] = {}
     given = picture
-    for section in source.sections([*style_layers, *content_layers], *picture.shape[2:]):
-        network = source.bind(section, False, section.outputs, ())
+    for segment in backbone.segments([*style_layers, *content_layers], *picture.shape[2:]):
+        network = backbone.bind(segment, False, segment.outputs, ())
         here = Grams(
             network.features,
-            [layer for layer in section.layers if layer in grams],
+            [layer for layer in segment.layers if layer in grams],
             context,
-            parted=not section.tiling.whole,
+            masked=not segment.tiling.whole,
         )
-        kept = [layer for layer in section.layers if layer in content_layers]
+        kept = [layer for layer in segment.layers if layer in content_layers]
         features |= {layer: mx.nd.zeros(network.shape(layer), ctx=context) for layer in kept}
-        handed_on = mx.nd.zeros(network.shape(section.cut), ctx=context) if section.cut else None
-        for tile in section.tiling:
+        handed_on = mx.nd.zeros(network.shape(segment.cut), ctx=context) if segment.cut else None
+        for tile in segment.tiling:
             network.forward(given, tile)
-            here.add(network.parts(tile), grams)
+            here.add(network.owned_in_window(tile), grams)
             for layer in kept:
                 network.keep(features[layer], layer, tile)
-            if section.cut:
-                network.keep(handed_on, section.cut, tile)
+            if segment.cut:
+                network.keep(handed_on, segment.cut, tile)
         given = handed_on
         del network, here  # their memory is needed
-        if section.cut:
+        if segment.cut:
             release_memory()
-    mx.nd.waitall()  # so that one picture's features are gone before the next one's are found
+    mx.nd.waitall()  # frees the features of this picture before those of the next are computed
     return features, grams

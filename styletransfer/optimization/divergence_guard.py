@@ -100,13 +100,14 @@ class Guard:
             If the run was rolled back too often; the image is the best one.
         """
         image[:] = self._kept["image"]
+        state = {name[len(_OPTIMIZER) :]: value for name, value in self._kept.items() if name.startswith(_OPTIMIZER)}
         if self._rollbacks >= MAX_ROLLBACKS:
+            optimizer.roll_back(state, 1.0)  # its result is the best one too
             raise Diverged(
                 f"step {step}: {problem}; {MAX_ROLLBACKS} rollbacks with smaller steps did not help; "
                 f"try a smaller {optimizer.step_key}"
             )
         self._rollbacks += 1
-        state = {name[len(_OPTIMIZER) :]: value for name, value in self._kept.items() if name.startswith(_OPTIMIZER)}
         optimizer.roll_back(state, STEP_FACTOR)
         return (
             f"step {step}: {problem}; rolled back to step {self._kept['step']} with steps {STEP_FACTOR:g} times "

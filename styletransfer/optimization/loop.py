@@ -31,13 +31,13 @@ class Record:
     gradient_norm: float  # of content and style, before clipping
     learning_rate: float  # of the update that led here; NaN at step 0
     seconds: float  # since the start
-    image: Array  # (1, 3, H, W), valid until the next record is requested
+    image: Array  # (1, 3, H, W), what the run has made so far; valid until the next record is requested
     rollback: str | None = None  # for a step that was rolled back: why, and to which step; one line
     diverged: bool = False  # whether the run ends here, after too many rollbacks; the image is the best one
 
 
 @dataclass(frozen=True)
-class Stop:
+class StoppingRule:
     """When the loop ends: at a step, or as soon as |x - previous x| / |x| falls below `relative_change`."""
 
     max_iterations: int
@@ -48,7 +48,7 @@ def optimize(
     image: Array,
     objective: Callable[[Array], Evaluation],
     optimizer: Optimizer,
-    stop: Stop,
+    stop: StoppingRule,
     scale: int = 0,
     after: int | None = None,
     elapsed: float = 0.0,
@@ -87,7 +87,8 @@ def optimize(
 
     def record(change: float, rate: float, rollback: str | None = None, diverged: bool = False) -> Record:
         seconds = time.monotonic() - started
-        return Record(step, scale, evaluation.losses, change, length, rate, seconds, image, rollback, diverged)
+        result = optimizer.result(image)
+        return Record(step, scale, evaluation.losses, change, length, rate, seconds, result, rollback, diverged)
 
     try:
         guard.start(step, evaluation.losses.total, length, image, optimizer)

@@ -6,17 +6,20 @@ A picture is a float array (H, W, 3), RGB, values 0..1.
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngInfo
 
+from styletransfer.pictures import profiles
+from styletransfer.pictures.formats import JPEG_QUALITY
 from styletransfer.support.errors import UserError
 from styletransfer.support.files import atomic_write
 
@@ -26,14 +29,14 @@ Picture = NDArray[np.floating]
 _FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
 _ORIENTED_ON_LOAD = ("PNG", "TIFF")  # orientation stored after the pixels, or applied by Pillow itself
 _WHITE_16_BIT = 65535.0
-_JPEG_QUALITY = 95
 
 
 def read(path: str | os.PathLike[str]) -> Picture:
     """Read a picture file.
 
     JPEG, PNG, WebP, TIFF, BMP, GIF (first frame) and PPM are supported, in greyscale (8 and 16 bits), palette, RGB and
-    CMYK. The camera's orientation (EXIF) is applied. Transparency is composited on white, which is logged.
+    CMYK. The camera's orientation (EXIF) is applied. Colours are converted to sRGB with the file's colour profile; a
+    broken one is ignored with a warning. Transparency is composited on white, which is logged.
 
     Raises
     ------
@@ -41,8 +44,13 @@ def read(path: str | os.PathLike[str]) -> Picture:
         If the file does not exist, is not a picture, is damaged, or is too large (a decompression bomb).
     """
     with _opened(Path(path)) as image:
-        image.load()
-        return _to_rgb(ImageOps.exif_transpose(image), Path(path))
+        return from_pillow(image, path)
+
+
+def from_pillow(image: Image.Image, name: str | os.PathLike[str]) -> Picture:
+    """Convert an image of Pillow's, whose file is read now if it has not been; `name` is for the log."""
+    image.load()
+    return _to_rgb(ImageOps.exif_transpose(image), name)
 
 
 def size(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -82,36 +90,26 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise UserError(f"picture {path}: cannot be read: {reason}") from None
 
 
-def _to_rgb(image: Image.Image, path: Path) -> Picture:
+def _to_rgb(image: Image.Image, name: str | os.PathLike[str]) -> Picture:
     if image.mode.startswith(("I", "F")):  # greyscale: 16-bit integers or floating-point numbers
         white = 1.0 if image.mode == "F" else _WHITE_16_BIT
         grey = np.asarray(image, dtype=np.float64) / white
         if not (grey.min() >= 0 and grey.max() <= 1):
             raise ValueError(f"grey values outside 0..{white:g}")
+        if image.info.get("icc_profile"):
+            LOGGER.warning("%s: its colour profile is ignored, as it is grey with more than 8 bits", name)
         return np.repeat(grey[..., None], 3, axis=2).astype(np.float32)
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        image = image.convert("RGBA")
-        if image.getchannel("A").getextrema()[0] < 255:  # type: ignore[operator]
-            LOGGER.info("%s has transparent parts: composited on white", path)
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    elif image.mode == "CMYK":
-        image = _cmyk_to_rgb(image, path)
-    return np.asarray(image.convert("RGB"), dtype=np.float32) / 255
-
-
-def _cmyk_to_rgb(image: Image.Image, path: Path) -> Image.Image:
-    """Convert with the embedded colour profile if it is usable, else with Pillow's simple formula."""
     profile = image.info.get("icc_profile")
-    if profile:
-        try:
-            converted = ImageCms.profileToProfile(
-                image, ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB"), outputMode="RGB"
-            )
-            if converted is not None:
-                return converted
-        except (ImageCms.PyCMSError, OSError):
-            LOGGER.info("%s: its colour profile is not usable and is ignored", path)
-    return image.convert("RGB")
+    if not image.has_transparency_data:
+        return np.asarray(profiles.to_srgb(image, profile, name), dtype=np.float32) / 255
+    with_alpha = image.convert("RGBA")
+    alpha = with_alpha.getchannel("A")
+    if alpha.getextrema()[0] < 255:  # type: ignore[operator]
+        LOGGER.info("%s has transparent parts: composited on white", name)
+    opaque = with_alpha.getchannel("R") if image.mode.startswith("L") else with_alpha.convert("RGB")
+    background = Image.new("RGB", image.size, "white")
+    composite = Image.composite(profiles.to_srgb(opaque, profile, name), background, alpha)
+    return np.asarray(composite, dtype=np.float32) / 255
 
 
 def fit(height: int, width: int, long_edge: int) -> tuple[int, int]:
@@ -154,17 +152,55 @@ def to_bytes(picture: Picture) -> NDArray[np.uint8]:
     return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
 
 
-def write(path: str | os.PathLike[str], picture: Picture) -> None:
-    """Write a picture atomically, in the format given by the suffix of `path` (.png, .jpg).
+def write(
+    path: str | os.PathLike[str],
+    picture: Picture,
+    quality: int = JPEG_QUALITY,
+    exif: bytes = b"",
+    texts: Mapping[str, str] | None = None,
+) -> None:
+    """Write a picture atomically, tagged as sRGB, in the format given by the suffix of `path`.
+
+    Parameters
+    ----------
+    path : path
+        With the suffix .png, .jpg, .webp or .tiff, which has 16 bits a channel; any other is written as PNG.
+    picture : array (H, W, 3), RGB, 0..1
+    quality : int
+        1 to 100, for JPEG and WebP.
+    exif : bytes
+        For all but TIFF.
+    texts : dict of str, optional
+        Texts by keyword, for PNG.
 
     Raises
     ------
     OSError
         If it cannot be written.
     """
-    image = Image.fromarray(to_bytes(picture))
+    kind = Path(path).suffix.lower()
+    tags = {"icc_profile": profiles.srgb(), "exif": exif}
     with atomic_write(path) as stream:
-        if Path(path).suffix.lower() in (".jpg", ".jpeg"):
-            image.save(stream, format="JPEG", quality=_JPEG_QUALITY, subsampling=0)
+        if kind in (".tif", ".tiff"):
+            _write_tiff(stream, picture)
+            return
+        image = Image.fromarray(to_bytes(picture))
+        if kind in (".jpg", ".jpeg"):
+            image.save(stream, format="JPEG", quality=quality, subsampling=0, **tags)
+        elif kind == ".webp":
+            image.save(stream, format="WEBP", quality=quality, **tags)
         else:
-            image.save(stream, format="PNG")
+            chunks = PngInfo()
+            for key, text in (texts or {}).items():
+                chunks.add_itxt(key, text)
+            image.save(stream, format="PNG", pnginfo=chunks, **tags)
+
+
+def _write_tiff(stream: BinaryIO, picture: Picture) -> None:
+    """With 16 bits a channel, which Pillow cannot write."""
+    import tifffile
+
+    values = np.rint(np.clip(picture, 0, 1) * _WHITE_16_BIT).astype(np.uint16)
+    tifffile.imwrite(
+        stream, values, photometric="rgb", compression="zlib", iccprofile=profiles.srgb(), metadata=None, software=False
+    )

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from styletransfer import config as configs
-from styletransfer.pictures import images, pixels
+from styletransfer.pictures import images
 from styletransfer.pictures.images import Picture
 from styletransfer.run import inputs
+from styletransfer.run.display import Display
 from styletransfer.run.pyramid import Pyramid
 from styletransfer.run.resolve import resolve
 from styletransfer.studies.eyes import Judge
@@ -107,7 +108,8 @@ def _make(content: str, style: str, size: int, assignments: Sequence[str]) -> tu
     """Make a picture; also returns the steps and seconds it took."""
     values = {"content": {"image": content}, "style": {"images": style}, "size": size}
     plan = resolve(configs.parse(configs.override(values, assignments), "the command line"))
-    for record in Pyramid(plan, inputs.read_pictures(plan), inputs.load_parameters(plan)).records():
+    pictures = inputs.read_pictures(plan)
+    for record in Pyramid(plan, pictures, inputs.load_parameters(plan)).records():
         last = record
-    picture = images.denoise(pixels.to_picture(last.image.asnumpy(), plan.pixels), plan.output.denoise)
+    picture = Display(plan, pictures).picture(last.image.asnumpy())
     return images.to_bytes(picture) / 255.0, last.step, last.seconds

@@ -6,10 +6,10 @@ import sys
 
 from styletransfer import config as configs
 from styletransfer.run import checkpoints
-from styletransfer.run.output_folder import PICTURE
+from styletransfer.run.output_folder import finished_picture
 from styletransfer.support.files import atomic_write
 from styletransfer.support.project import PROJECT_FOLDER
-from styletransfer.sweeps.plans import Job
+from styletransfer.sweeps.sweep_file import Job
 
 NSTYLE = PROJECT_FOLDER / "scripts" / "nstyle.py"
 
@@ -23,7 +23,7 @@ def write_config(job: Job) -> None:
 
 def resumes(job: Job) -> bool:
     """Whether a job resumes from a checkpoint when started; not after a run that diverged, which left a picture."""
-    return checkpoints.exists(job.folder) and not (job.folder / PICTURE).exists()
+    return checkpoints.exists(job.folder) and not finished_picture(job.folder)
 
 
 def command_of(job: Job) -> list[str]:
@@ -31,4 +31,4 @@ def command_of(job: Job) -> list[str]:
     command = [sys.executable, str(NSTYLE), "--config", str(job.folder / "job.yaml")]
     if resumes(job):
         return [*command, "--resume"]
-    return [*command, "--force"] if (job.folder / PICTURE).exists() else command
+    return [*command, "--force"] if finished_picture(job.folder) else command

@@ -6,12 +6,25 @@ from collections.abc import Callable, Mapping
 
 from models.runtime import Array
 from styletransfer.config import OptimizerSettings
-from styletransfer.optimization.optimizers.base import Move, Optimizer
+from styletransfer.optimization.optimizers.averaging import Averaged, with_average
+from styletransfer.optimization.optimizers.base import Memory, Move, Optimizer
 from styletransfer.optimization.optimizers.descent import SGD, AcceptReject, Adam
 from styletransfer.optimization.optimizers.lbfgs import LBFGS
 from styletransfer.optimization.optimizers.lbfgsb import LBFGSB
 
-__all__ = ["KINDS", "LBFGS", "LBFGSB", "SGD", "AcceptReject", "Adam", "Move", "Optimizer", "create"]
+__all__ = [
+    "KINDS",
+    "LBFGS",
+    "LBFGSB",
+    "SGD",
+    "AcceptReject",
+    "Adam",
+    "Averaged",
+    "Move",
+    "Optimizer",
+    "create",
+    "memory",
+]
 
 
 KINDS: Mapping[str, type[SGD | AcceptReject | Adam | LBFGS | LBFGSB]] = {
@@ -26,4 +39,11 @@ KINDS: Mapping[str, type[SGD | AcceptReject | Adam | LBFGS | LBFGSB]] = {
 def create(settings: OptimizerSettings, image: Array, space: str) -> Optimizer:
     """Create the configured optimiser for an image in a pixel space."""
     kind: Callable[..., Optimizer] = KINDS[settings.name]
-    return kind(settings, image, space) if kind is AcceptReject else kind(settings, image)
+    optimizer = kind(settings, image, space) if kind is AcceptReject else kind(settings, image)
+    return Averaged(optimizer, image, settings.average) if settings.average else optimizer
+
+
+def memory(settings: OptimizerSettings) -> Memory:
+    """What the configured optimiser holds at most."""
+    held = KINDS[settings.name].memory(settings)
+    return with_average(held) if settings.average else held

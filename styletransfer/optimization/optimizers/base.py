@@ -25,7 +25,7 @@ class Move:
 
 @dataclass(frozen=True)
 class Memory:
-    """The values of 4 bytes that an optimiser holds for each value of the image, as `tests/peak_memory.py` measures."""
+    """Values of 4 bytes that an optimiser holds per value of the image, as `tests/peak_memory.py` measures."""
 
     steps: float  # while it makes steps
     saved: float  # while its state is saved as well
@@ -37,10 +37,6 @@ class Optimizer(Protocol):
 
     step_key: str  # the config key that sets the step size
 
-    @classmethod
-    def memory(cls, settings: OptimizerSettings) -> Memory:
-        """What it holds at most with these settings."""
-
     def advance(
         self, image: Array, evaluation: Evaluation, objective: Callable[[Array], Evaluation]
     ) -> Generator[Move, None, None]:
@@ -48,6 +44,9 @@ class Optimizer(Protocol):
 
     def finish(self, image: Array) -> None:
         """Set `image` to the final image of the run when a restored optimiser makes no more moves."""
+
+    def result(self, image: Array) -> Array:
+        """What the run has made so far, `image` being where the optimiser is: that itself, or an average."""
 
     def state(self) -> dict[str, NDArray]:
         """Everything :meth:`restore` needs to resume exactly."""
@@ -59,7 +58,7 @@ class Optimizer(Protocol):
         """The part of the state that :meth:`roll_back` needs."""
 
     def roll_back(self, state: Mapping[str, NDArray], factor: float) -> None:
-        """Roll back to a state of :meth:`rollback_state`, and scale the step size by `factor`."""
+        """Roll back to a state of :meth:`rollback_state`, and multiply the step size by `factor`."""
 
     def resized_state(self, height: int, width: int) -> dict[str, NDArray]:
         """The state for another optimiser that continues with the image resized to another size."""

@@ -80,6 +80,9 @@ class LBFGSB:
         if self._to_replay:
             image[:] = self._best
 
+    def result(self, image: Array) -> Array:
+        return image
+
     def state(self) -> dict[str, NDArray]:
         return {
             "rounds": np.array(self._rounds),

@@ -1,6 +1,6 @@
 """The sweep file, and its jobs.
 
-A sweep file becomes a :class:`Plan`, a list of jobs, each with a validated config and its own folder; nothing is
+A sweep file becomes a :class:`Sweep`, a list of jobs, each with a validated config and its own folder; nothing is
 written.
 """
 
@@ -29,7 +29,7 @@ CONTACT, RESULTS, SLURM = "contact.png", "results.csv", "slurm"
 _MOST_JOBS = 1000
 
 
-class Sweep(BaseModel):
+class SweepFile(BaseModel):
     """A sweep file: `vary` or `jobs`, on top of `base` and `set`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,7 +57,7 @@ class Sweep(BaseModel):
         return base
 
     @pydantic.model_validator(mode="after")
-    def _one_of_two(self) -> Sweep:
+    def _one_of_two(self) -> SweepFile:
         if (self.vary is None) == (self.jobs is None):
             raise ValueError("expected either `vary` (lists of values by key) or `jobs` (a list of overrides)")
         return self
@@ -70,19 +70,19 @@ class Sweep(BaseModel):
             yield from (dict(zip(self.vary, values)) for values in itertools.product(*self.vary.values()))
 
 
-def read_sweep(path: str | Path) -> Sweep:
+def _read_file(path: str | Path) -> SweepFile:
     """Read a sweep file.
 
     Raises
     ------
     UserError
-        If it does not exist, is not valid YAML, or does not match :class:`Sweep`; one line.
+        If it does not exist, is not valid YAML, or does not match :class:`SweepFile`; one line.
     """
     values = configs.read_file(configs.find_input(str(path)))
     try:
-        return Sweep.model_validate(values)
+        return SweepFile.model_validate(values)
     except pydantic.ValidationError as error:
-        raise UserError(f"sweep {path}: {first_problem(error, values, Sweep)}") from None
+        raise UserError(f"sweep {path}: {first_problem(error, values, SweepFile)}") from None
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Sweep:
     """All jobs of a sweep.
 
     Attributes
@@ -136,7 +136,7 @@ class Plan:
     cluster: Cluster
 
 
-def plan(path: str | Path, assignments: Sequence[str] = (), output: str | None = None) -> Plan:
+def read_sweep(path: str | Path, assignments: Sequence[str] = (), output: str | None = None) -> Sweep:
     """The jobs of a sweep file, with validated configs.
 
     Parameters
@@ -152,50 +152,69 @@ def plan(path: str | Path, assignments: Sequence[str] = (), output: str | None =
     UserError
         If the file, or the config of one of its jobs (which is named), is invalid.
     """
+    return sweep_of(_read_file(path), Path(path).stem, f"sweep {path}", assignments, output)
+
+
+def sweep_of(
+    file: SweepFile, name: str, where: str, assignments: Sequence[str] = (), output: str | None = None
+) -> Sweep:
+    """The jobs of a sweep, with validated configs.
+
+    Parameters
+    ----------
+    file : SweepFile
+    name : str
+        Its name.
+    where : str
+        Where it comes from; error messages open with it.
+    assignments, output
+        As for :func:`read_sweep`.
+
+    Raises
+    ------
+    UserError
+        As :func:`read_sweep`.
+    """
     if output is not None:
         try:
             check_file_name(output)
         except ValueError as error:
             raise UserError(f"--output: {output!r}: {error}") from None
-    sweep = read_sweep(path)
-    count = len(sweep.jobs) if sweep.jobs else math.prod(map(len, (sweep.vary or {}).values()))
+    count = len(file.jobs) if file.jobs else math.prod(map(len, (file.vary or {}).values()))
     if count > _MOST_JOBS:
-        raise UserError(f"sweep {path}: {count:,} jobs, but a sweep may have at most {_MOST_JOBS:,}")
-    overrides = list(sweep.overrides())
+        raise UserError(f"{where}: {count:,} jobs, but a sweep may have at most {_MOST_JOBS:,}")
+    overrides = list(file.overrides())
     keys = tuple(dict.fromkeys(itertools.chain.from_iterable(overrides)))
-    _check_folders(path, keys, sweep.common, assignments)
-    _check_effects(path, overrides, keys, sweep.common, assignments)
+    _check_folders(where, keys, file.common, assignments)
+    _check_effects(where, overrides, keys, file.common, assignments)
 
-    values = dict(sweep.base) if isinstance(sweep.base, dict) else configs.read_file(configs.find_input(sweep.base))
-    for key, value in sweep.common.items():
-        values = configs.put(values, key.split("."), value, f"sweep {path}: set: {key}")
+    values = dict(file.base) if isinstance(file.base, dict) else configs.read_file(configs.find_input(file.base))
+    for key, value in file.common.items():
+        values = configs.put(values, key.split("."), value, f"{where}: set: {key}")
     values = configs.override(values, assignments)
 
-    stem = Path(path).stem
-    folder = Path(output or sweep.output or f"output/sweeps/{names.safe_name(stem)}").expanduser()
+    folder = Path(output or file.output or f"output/sweeps/{names.safe_name(name)}").expanduser()
     if folder.exists() and not folder.is_dir():
         raise UserError(f"output: {folder} is a file; name a folder")
     labels = names.labels(overrides, keys)
     readable = (",".join(filter(None, map(names.safe_name, parts))) or "base" for parts in labels)
     jobs = []
-    for name, parts, job in zip(names.unique(readable, overrides, (CONTACT, RESULTS, SLURM)), labels, overrides):
-        where = f"sweep {path}, job {name}"
+    for job_name, parts, job in zip(names.unique(readable, overrides, (CONTACT, RESULTS, SLURM)), labels, overrides):
+        here = f"{where}, job {job_name}"
         changed = values
         for key, value in job.items():
-            changed = configs.put(changed, key.split("."), value, f"{where}: {key}")
-        changed = configs.put(changed, ["output", "folder"], str(folder / name), where)
-        jobs.append(Job(name, folder / name, job, parts, configs.parse(changed, where)))
-    columns = len(list(sweep.vary.values())[-1]) if sweep.vary else None
-    return Plan(stem, folder, keys, columns, tuple(jobs), sweep.cluster)
+            changed = configs.put(changed, key.split("."), value, f"{here}: {key}")
+        changed = configs.put(changed, ["output", "folder"], str(folder / job_name), here)
+        jobs.append(Job(job_name, folder / job_name, job, parts, configs.parse(changed, here)))
+    columns = len(list(file.vary.values())[-1]) if file.vary else None
+    return Sweep(name, folder, keys, columns, tuple(jobs), file.cluster)
 
 
-def _check_folders(
-    path: str | Path, varying: Iterable[str], common: Mapping[str, Any], assignments: Iterable[str]
-) -> None:
+def _check_folders(where: str, varying: Iterable[str], common: Mapping[str, Any], assignments: Iterable[str]) -> None:
     """Reject `output.folder` for jobs: each job has its own folder."""
     for key in (*varying, *common):
         if key == "output.folder" or (key == "output" and (key in varying or _names_folder(common[key]))):
-            raise UserError(f"sweep {path}: {key}: each job has its own folder; set `output` for that of the sweep")
+            raise UserError(f"{where}: {key}: each job has its own folder; set `output` for that of the sweep")
     for assignment in assignments:
         key, _, text = assignment.partition("=")
         names_it = key == "output" and _names_folder(configs.read_yaml(text, f"--set {assignment}"))
@@ -208,7 +227,7 @@ def _names_folder(output: Any) -> bool:
 
 
 def _check_effects(
-    path: str | Path,
+    where: str,
     overrides: Iterable[Iterable[str]],
     varying: Iterable[str],
     common: Iterable[str],
@@ -216,8 +235,8 @@ def _check_effects(
 ) -> None:
     """Reject keys that would have no effect because their section is set as well."""
     for keys in (common, *overrides):
-        _check_sections(path, keys, keys)
-    _check_sections(path, common, varying)
+        _check_sections(where, keys, keys)
+    _check_sections(where, common, varying)
     for assignment in assignments:
         key = assignment.partition("=")[0]
         for other in varying:
@@ -225,10 +244,10 @@ def _check_effects(
                 raise UserError(f"--set {assignment}: the sweep varies {other}")
 
 
-def _check_sections(path: str | Path, keys: Iterable[str], sections: Iterable[str]) -> None:
+def _check_sections(where: str, keys: Iterable[str], sections: Iterable[str]) -> None:
     for key, section in itertools.product(keys, sections):
         if _is_in(key, section):
-            raise UserError(f"sweep {path}: {key} and all of {section} are set; expected only one of them")
+            raise UserError(f"{where}: {key} and all of {section} are set; expected only one of them")
 
 
 def _is_in(key: str, section: str) -> bool:
