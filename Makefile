@@ -4,17 +4,25 @@
 SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
+VENV_PAGE := .venv-page
+PYTHON_PAGE := $(VENV_PAGE)/bin/python
 
 # The first of these that is installed and supported by MXNet 1.9.1; PYTHON3=... chooses another.
 PYTHON3 ?= $(firstword $(foreach name,python3.11 python3.12 python3.10 python3,$(shell \
   $(name) -c 'import sys, venv; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null && echo $(name))))
 
-.PHONY: starry test test-slurm lint bench clean
+.PHONY: starry page test test-page test-slurm lint bench clean
 starry: $(VENV)/installed
 	$(PYTHON) scripts/nstyle.py --config configs/starry.yaml --force
 
+page: $(VENV)/installed $(VENV_PAGE)/installed
+	$(PYTHON_PAGE) scripts/page.py --python $(PYTHON)
+
 test: $(VENV)/installed-dev
 	$(PYTHON) -m pytest
+
+test-page: $(VENV)/installed $(VENV_PAGE)/installed-dev
+	tests/page/run.sh $(PYTHON_PAGE) $(PYTHON)
 
 test-slurm: $(VENV)/installed-dev
 	tests/slurm/run.sh $(PYTHON)
@@ -39,5 +47,17 @@ $(VENV)/installed-dev: requirements-dev.txt $(VENV)/installed
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
+$(PYTHON_PAGE):
+	@test -n "$(PYTHON3)" || { echo "error: Python 3.10, 3.11 or 3.12 with venv is needed (on Debian: apt install python3-venv)" >&2; exit 2; }
+	$(PYTHON3) -m venv $(VENV_PAGE)
+
+$(VENV_PAGE)/installed: requirements-page.txt requirements.txt | $(PYTHON_PAGE)
+	$(PYTHON_PAGE) -m pip install --quiet --disable-pip-version-check -r requirements-page.txt -c requirements.txt
+	touch $@
+
+$(VENV_PAGE)/installed-dev: requirements-page-dev.txt requirements-dev.txt $(VENV_PAGE)/installed
+	$(PYTHON_PAGE) -m pip install --quiet --disable-pip-version-check -r requirements-page-dev.txt -c requirements-dev.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV_PAGE) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -108,6 +108,13 @@ def test_only_one_module_imports_mxnet(path):
 
 
 @every_file
+def test_one_module_imports_gradio(path):
+    assert bool(packages(path) & {"gradio", "fastapi", "pandas"}) == (
+        path == PROJECT / "styletransfer" / "page" / "layout.py"
+    )
+
+
+@every_file
 def test_nothing_imports_a_script(path):
     scripts = {script.stem for script in (PROJECT / "scripts").glob("*.py")}
     assert not packages(path) & scripts

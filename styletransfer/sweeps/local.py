@@ -43,8 +43,17 @@ def with_its_share(job: Job, at_once: int, free: int) -> Job:
     return dataclasses.replace(job, config=job.config.model_copy(update={"memory": share}))
 
 
-def start(job: Job, variables: Mapping[str, str]) -> subprocess.Popen[bytes] | None:
-    """Start a job in its own process and session; None if another process is running it."""
+def start(job: Job, variables: Mapping[str, str], python: str | None = None) -> subprocess.Popen[bytes] | None:
+    """Start a job in its own process and session; None if another process is running it.
+
+    Parameters
+    ----------
+    job : Job
+    variables : dict of str
+        The environment.
+    python : str, optional
+        The Python that runs it, if not the one that runs this.
+    """
     job.folder.mkdir(parents=True, exist_ok=True)
     # The child inherits the lock with its standard error, so the job stays locked until it ends, even if we are killed.
     with held(job, _PATIENCE) as log:
@@ -53,8 +62,9 @@ def start(job: Job, variables: Mapping[str, str]) -> subprocess.Popen[bytes] | N
         (job.folder / "job.status").unlink(missing_ok=True)
         (job.folder / "job.begun").unlink(missing_ok=True)
         write_config(job)
+        command = command_of(job)
         return subprocess.Popen(
-            command_of(job),
+            command if python is None else [python, *command[1:]],
             env=dict(variables),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -63,7 +73,8 @@ def start(job: Job, variables: Mapping[str, str]) -> subprocess.Popen[bytes] | N
         )
 
 
-def _finish(job: Job, status: int) -> None:
+def note_status(job: Job, status: int) -> None:
+    """Write the exit status of a job's process into its folder."""
     with atomic_write(job.folder / "job.status") as stream:
         stream.write(f"{status}\n".encode())
 
@@ -127,7 +138,7 @@ def run_here(sweep: Sweep, at_once: int, say: Callable[[str], None], queue: Queu
             for process in [process for process in running if process.poll() is not None]:
                 job = running.pop(process)
                 try:
-                    _finish(job, process.returncode)
+                    note_status(job, process.returncode)
                 except OSError as error:
                     unusable[job.name] = failure(error)
                 finished += 1

@@ -1,0 +1,55 @@
+"""Open a page in the browser on which pictures are made without a command line."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from pathlib import Path
+
+
+def parser(program: str | None = None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="Serve a page on which pictures are made, watched and compared in the browser.",
+        epilog="Ctrl-C ends it; the run that is being made saves its state first.",
+    )
+    parser.add_argument(
+        "--host",
+        metavar="ADDRESS",
+        default="127.0.0.1",
+        help="the address to listen to (default: %(default)s, this machine alone); with 0.0.0.0, everybody whose "
+        "computer can reach this one can see all pictures and start runs",
+    )
+    parser.add_argument("--port", type=_port, default=7860, help="(default: %(default)s; 0: one that is free)")
+    parser.add_argument(
+        "--output", metavar="FOLDER", type=Path, default=Path("output"), help="of all runs (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--python",
+        metavar="FILE",
+        help="the Python that makes the pictures, with the packages of requirements.txt; default: the one that runs "
+        "this, or that of the project's .venv",
+    )
+    parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, 0 to 65535")
+    return int(text)
+
+
+def main(arguments: list[str] | None = None, program: str | None = None) -> int:
+    options = parser(program).parse_args(arguments)
+
+    from styletransfer.support import commands
+
+    def page() -> int:
+        from styletransfer.page import server
+
+        say = functools.partial(print, flush=True)
+        server.serve(options.host, options.port, options.output, options.python, not options.no_browser, say)
+        return 0
+
+    return commands.guarded(page)

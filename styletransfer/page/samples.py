@@ -1,0 +1,80 @@
+"""What the page offers to begin with: the project's photographs and paintings, and presets, each shown as a picture."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from styletransfer import config as configs
+from styletransfer.page import choices
+from styletransfer.page.choices import Choices
+from styletransfer.support.errors import UserError
+from styletransfer.support.project import PROJECT_FOLDER
+
+PHOTOGRAPHS = ("input/coffee.jpg", "input/chelsea.jpg", "input/rocket.jpg", "input/astronaut.jpg")
+PAINTINGS = ("input/night.jpg", "input/wave.jpg", "input/mosaic.jpg", "input/dusk.jpg")
+FOLDER = Path(__file__).parent / "presets"
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings to begin with.
+
+    Attributes
+    ----------
+    name : str
+    picture : Path
+        What they make of a photograph and a painting of the project.
+    values : dict
+        The keys of a config, without pictures and size.
+    stroke_size : int
+        In percent, as on the page.
+    """
+
+    name: str
+    picture: Path
+    values: Mapping[str, Any]
+    stroke_size: int = 100
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the schema has its keys and values."""
+        try:
+            configs.parse({**self.values, "content": {"image": "a"}, "style": _with_image(self.values)}, self.name)
+        except UserError:
+            return False
+        return True
+
+    def applied(self, content: str | None, styles: Mapping[str, float], size: int) -> Choices:
+        """The choices with this preset, these pictures and this size."""
+        chosen = choices.of(self.values)
+        return dataclasses.replace(
+            chosen, content=content, styles=dict(styles), size=size, stroke_size=self.stroke_size
+        )
+
+
+def _with_image(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {**values.get("style", {}), "images": "b"}
+
+
+def paths(files: tuple[str, ...]) -> list[Path]:
+    """Those of the project's pictures that are there."""
+    return [path for file in files if (path := PROJECT_FOLDER / file).is_file()]
+
+
+def presets() -> list[Preset]:
+    """All presets, in the order of their file.
+
+    Raises
+    ------
+    UserError
+        If the file is damaged.
+    """
+    listed = configs.read_file(FOLDER / "presets.yaml")["presets"]
+    return [
+        Preset(entry["name"], FOLDER / entry["picture"], entry["set"], entry.get("stroke_size", 100))
+        for entry in listed
+    ]

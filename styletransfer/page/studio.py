@@ -1,0 +1,237 @@
+"""What the page does, without its looks: start, stop, go on, open a run, and what is to be seen of one."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from styletransfer import config as configs
+from styletransfer.config import Config
+from styletransfer.page import choices, progress, runs, words
+from styletransfer.page.choices import Choices
+from styletransfer.page.job_queue import JobQueue, Status
+from styletransfer.page.thumbnails import Thumbnails
+from styletransfer.page.uploads import Uploads
+from styletransfer.run import picture_sizes
+from styletransfer.run.curves import Curve
+from styletransfer.run.output_folder import CONFIG
+from styletransfer.support.errors import UserError
+
+_AT_WORK = ("waiting", "running", "stopping")
+
+
+@dataclass(frozen=True)
+class View:
+    """What is to be seen of a run.
+
+    Attributes
+    ----------
+    status : str
+        HTML.
+    picture : Path, or None
+        The newest.
+    curve : Curve, or None
+    compared : pair of Path, or None
+        The photograph and the picture, of the same size; None while the picture is being made.
+    downloads : pair of Path, or None
+        The picture and its config, under names of their own; None while the picture is being made.
+    can_stop, can_go_on : bool
+    """
+
+    status: str = words.NOTHING
+    picture: Path | None = None
+    curve: Curve | None = None
+    compared: tuple[Path, Path] | None = None
+    downloads: tuple[Path, Path] | None = None
+    can_stop: bool = False
+    can_go_on: bool = False
+
+
+class Studio:
+    """What the page does.
+
+    Parameters
+    ----------
+    queue : JobQueue
+    cache : Path
+        A folder for thumbnails and copies, which is there and is removed with the server.
+    arrivals : Path
+        The folder in which the server puts uploads.
+    """
+
+    def __init__(self, queue: JobQueue, cache: Path, arrivals: Path) -> None:
+        self.queue = queue
+        self.thumbnails = Thumbnails(cache)
+        self.uploads = Uploads(arrivals, queue.folder)
+        self._cache = cache
+
+    def start(self, chosen: Choices) -> str:
+        """Put a new run in line; its name.
+
+        Raises
+        ------
+        UserError
+            If something has not been chosen or cannot be used, or too many runs wait.
+        """
+        name = self._new_name(chosen)
+        config = choices.to_config(chosen, self._folder(name))
+        picture_sizes.read_sizes(config)
+        self.queue.add(name, config)
+        return name
+
+    def go_on(self, name: str, chosen: Choices) -> str:
+        """Go on with a run; the name of the run that does.
+
+        One that was stopped continues from its state if nothing but the number of steps has been changed. Else a new
+        run starts from its present picture, and it is stopped if it is still being made.
+
+        Raises
+        ------
+        UserError
+            As for :meth:`start`, or if the run has no picture yet, or is being made as it is.
+        """
+        state, config = self._state(name), self.queue.config(name)
+        before = choices.of(config.model_dump(mode="json"))
+        same = dataclasses.replace(chosen, base={}, steps=0) == dataclasses.replace(before, base={}, steps=0)
+        if state.name == "stopped" and same:
+            stop = config.stop
+            if chosen.steps != before.steps:
+                stop = stop.model_copy(update={"max_iterations": chosen.steps})
+            self.queue.resume(name, config.model_copy(update={"stop": stop}))
+            return name
+        if state.name in _AT_WORK and same and chosen.steps == before.steps:
+            raise UserError("this run is going on already; change a setting first")
+        picture = runs.newest(self.queue.folder / name)
+        if state.name == "waiting" or picture is None:
+            raise UserError("this run has no picture yet to go on from")
+        with Image.open(picture) as image:
+            edge = max(image.size)
+        new = self._new_name(chosen)
+        config = choices.to_config(chosen, self._folder(new), edge)
+        self.queue.add(new, config, start_from=self.queue.folder / name, first=state.name in _AT_WORK)
+        self.queue.stop(name)
+        return new
+
+    def stop(self, name: str) -> None:
+        """Stop a run, or take it out of the line."""
+        self.queue.stop(name)
+
+    def choices_of(self, name: str) -> Choices:
+        """The settings of a run.
+
+        Raises
+        ------
+        UserError
+            If they cannot be read.
+        """
+        return choices.of(self.queue.config(name).model_dump(mode="json"))
+
+    def view(self, name: str | None) -> View:
+        """What is to be seen of a run; of None, or one that is gone, that there is nothing."""
+        state = self.queue.status(name) if name else None
+        if name is None or state is None:
+            return View()
+        config = self.queue.config(name)
+        folder = self.queue.folder / name
+        now = progress.of(folder, config)
+        at_work = state.name in _AT_WORK
+        before = ""
+        if state.name == "waiting":
+            ahead = self.queue.waiting[: state.place - 1][-1:] or [self.queue.current]
+            before = self.title(ahead[0]) if ahead[0] else ""
+        return View(
+            words.status(runs.title(config), state, now, before),
+            now.picture,
+            now.curve,
+            None if at_work else self._compared(config, now.picture),
+            None if at_work else self._downloads(name, folder, now.picture),
+            can_stop=state.name in ("waiting", "running"),
+            can_go_on=now.picture is not None and state.name not in ("waiting", "stopping"),
+        )
+
+    def line(self) -> str:
+        """The runs in line, as HTML."""
+        current = self.queue.current
+        return words.line(self.title(current) if current else "", map(self.title, self.queue.waiting))
+
+    def title(self, name: str) -> str:
+        """A run in a few words."""
+        try:
+            return runs.title(self.queue.config(name)) or name
+        except UserError:
+            return name
+
+    def gallery(self) -> list[runs.Run]:
+        """The runs that can be opened, the newest first."""
+        at_work = {self.queue.current, *self.queue.waiting}
+        return [run for run in runs.listed(self.queue.folder) if run.name not in at_work]
+
+    def estimate(self, chosen: Choices) -> str:
+        """What a run with these settings will take; why it cannot be made, or nothing if something is missing."""
+        if not chosen.content and not chosen.styles:
+            return ""
+        try:
+            config = choices.to_config(chosen, self._folder("estimate"))
+            return words.estimate(*progress.estimate(config, self._seconds_of_a_pixel(config)))
+        except UserError as error:
+            return str(error)
+
+    def _seconds_of_a_pixel(self, config: Config) -> float | None:
+        """That of the last finished run with the same network, optimiser and precision."""
+        for earlier in self._configs():
+            kinds = [(each.model, each.optimizer.name, each.precision) for each in (config, earlier)]
+            if kinds[0] == kinds[1]:
+                found = progress.seconds_of_a_pixel(Path(earlier.output.folder), earlier)
+                if found is not None:
+                    return found
+        return None
+
+    def _configs(self) -> Iterator[Config]:
+        for run in self.gallery()[:10]:
+            if run.finished:
+                try:
+                    yield self.queue.config(run.name)
+                except UserError:
+                    continue
+
+    def _compared(self, config: Config, picture: Path | None) -> tuple[Path, Path] | None:
+        if picture is None or config.content.image is None:
+            return None
+        try:
+            with Image.open(picture) as image:
+                width, height = image.size
+            return self.thumbnails.resized(configs.find_input(config.content.image), height, width), picture
+        except OSError:  # the photograph is gone
+            return None
+
+    def _downloads(self, name: str, folder: Path, picture: Path | None) -> tuple[Path, Path] | None:
+        """Copies, so that what is saved from the browser has a name that tells what it is."""
+        config = folder / CONFIG
+        if picture is None or not config.exists():
+            return None
+        places = []
+        for path in (picture, config):
+            facts = path.stat()
+            place = self._cache / f"{facts.st_mtime_ns}" / f"{Path(name).name}{path.suffix}"
+            if not place.exists():
+                place.parent.mkdir(exist_ok=True)
+                shutil.copyfile(path, place)
+            places.append(place)
+        return places[0], places[1]
+
+    def _state(self, name: str) -> Status:
+        state = self.queue.status(name)
+        if state is None:
+            raise UserError("this run is gone")
+        return state
+
+    def _new_name(self, chosen: Choices) -> str:
+        return runs.new_name(self.queue.folder, chosen.content, chosen.styles)
+
+    def _folder(self, name: str) -> str:
+        return str(self.queue.folder / name)

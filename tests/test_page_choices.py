@@ -1,0 +1,169 @@
+"""The choices of the page: to a config and back, nothing changed that was not chosen."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from processes import PROJECT
+
+from styletransfer import config as configs
+from styletransfer.config import Config
+from styletransfer.page import choices, samples
+from styletransfer.page.choices import RANGES, Choices
+from styletransfer.support.errors import UserError
+
+USUAL = choices.of({})
+CHOSEN = dataclasses.replace(USUAL, content="photo.png", styles={"a.png": 1.0})
+CONFIGS = sorted((PROJECT / "configs").glob("*.yaml"))
+
+
+def settings(config):
+    """A config without what depends on the folder."""
+    return config.model_dump(mode="json", exclude={"output", "provenance"})
+
+
+def test_the_defaults_are_those_of_the_schema():
+    fields = Config.model_fields
+    assert USUAL.size == fields["size"].default
+    assert USUAL.style_weight == fields["style"].default.weight
+    assert USUAL.smoothness == fields["tv"].default.weight
+    assert USUAL.steps == fields["stop"].default.max_iterations
+    assert USUAL.stroke_size == 100 and USUAL.content is None and USUAL.styles == {}
+    expected = configs.parse({"content": {"image": "photo.png"}, "style": {"images": "a.png"}}, "")
+    assert settings(choices.to_config(CHOSEN, "output/a")) == settings(expected)
+
+
+def test_the_defaults_lie_on_the_sliders():
+    for name, (least, most, step) in RANGES.items():
+        value = getattr(USUAL, name)
+        assert least <= value <= most
+        assert (value - least) / step == pytest.approx(round((value - least) / step))
+        assert (most - least) / step == pytest.approx(round((most - least) / step))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_a_config_that_is_opened_stays_as_it_is(path):
+    """As its file has it, and as a run of it saves it."""
+    values = configs.read_file(path)
+    config = configs.parse(values, "")
+    saved = yaml.safe_load(configs.dump(config, {"mxnet": "1.9.1"}))
+    for given_values in (values, saved):
+        assert settings(choices.to_config(choices.of(given_values), "output/a")) == settings(config)
+
+
+@given(
+    style_weight=st.integers(1, 100),
+    stroke_size=st.integers(5, 20),
+    size=st.integers(96, 2048),
+    steps=st.integers(10, 300),
+    smoothness=st.integers(0, 50),
+)
+def test_what_is_chosen_comes_back(style_weight, stroke_size, size, steps, smoothness):
+    chosen = dataclasses.replace(
+        CHOSEN,
+        style_weight=10.0 * style_weight,
+        stroke_size=10 * stroke_size,
+        size=size,
+        steps=steps,
+        smoothness=smoothness / 100,
+    )
+    config = choices.to_config(chosen, "output/a")
+    back = choices.of(config.model_dump(mode="json"))
+    assert dataclasses.replace(back, base={}) == dataclasses.replace(chosen, base={})
+    assert config.output.folder == "output/a"
+
+
+def test_only_what_was_changed_is_changed():
+    base = configs.read_file(PROJECT / "configs" / "starry_mxnet.yaml")
+    opened = choices.of(base)
+    changed = choices.to_config(dataclasses.replace(opened, style_weight=20.0), "output/a")
+    expected = configs.parse(configs.override(base, ["style.weight=20"]), "")
+    assert settings(changed) == settings(expected)
+
+
+@pytest.mark.parametrize(("size", "scales"), [(96, 2), (512, 2), (700, 2), (1024, 3), (2048, 4)])
+def test_a_larger_picture_gets_more_scales(size, scales):
+    config = choices.to_config(dataclasses.replace(CHOSEN, size=size, stroke_size=150), "output/a")
+    assert (config.size, config.scales, config.style.size) == (size, scales, round(1.5 * size))
+
+
+def test_a_shape_and_lists_give_way_to_another_size():
+    base = {"shape": [300, 400], "scales": [200, 400], "stop": {"max_iterations": [70, 50]}}
+    opened = dataclasses.replace(choices.of(base), content="photo.png", styles={"a.png": 1.0})
+    assert (opened.size, opened.steps) == (400, 70)
+    kept = choices.to_config(opened, "output/a")
+    assert (kept.shape, kept.scales, kept.stop.max_iterations) == ((300, 400), [200, 400], [70, 50])
+    larger = choices.to_config(dataclasses.replace(opened, size=1024), "output/a")
+    assert (larger.shape, larger.size, larger.scales, larger.stop.max_iterations) == (None, 1024, 3, 70)
+
+
+@pytest.mark.parametrize(("edge", "scales"), [(512, 1), (400, 1), (256, 2), (128, 2), (600, 1)])
+def test_going_on_starts_from_the_picture_at_its_size(edge, scales):
+    config = choices.to_config(CHOSEN, "output/b", picture_edge=edge)
+    assert (config.init.kind, config.init.image, config.scales) == ("image", "output/b/start.png", scales)
+    larger = choices.to_config(dataclasses.replace(CHOSEN, size=1024), "output/b", picture_edge=512)
+    assert (larger.scales, larger.long_edges) == (2, [512, 1024])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"content": None}, "choose a photograph"),
+        ({"styles": {}}, "choose at least one painting"),
+        ({"size": 4000}, "size: 4000 is out of range, expected 96 to 2048"),
+        ({"steps": 0}, "steps: 0 is out of range"),
+        ({"style_weight": -1.0}, "style weight: -1 is out of range"),
+        ({"style_weight": float("nan")}, "style weight: nan is out of range"),
+        ({"content": "a\0b"}, "these settings"),
+    ],
+)
+def test_what_cannot_be_is_refused(change, words):
+    with pytest.raises(UserError, match=words):
+        choices.to_config(dataclasses.replace(CHOSEN, **change), "output/a")
+
+
+@pytest.mark.skipif(not choices.colors(), reason="the schema has no colours")
+def test_colours_are_chosen_from_those_of_the_schema():
+    for color in choices.colors():
+        assert choices.to_config(dataclasses.replace(CHOSEN, color=color), "output/a").color == color
+    with pytest.raises(UserError, match="colours: 'blue': expected one of: style"):
+        choices.to_config(dataclasses.replace(CHOSEN, color="blue"), "output/a")
+
+
+def test_a_run_may_be_larger_than_the_sliders_allow():
+    base = {"size": 4000, "scales": 5}
+    opened = dataclasses.replace(choices.of(base), content="photo.png", styles={"a.png": 1.0})
+    assert choices.to_config(opened, "output/a").size == 4000
+
+
+def test_keys_that_the_page_does_not_show_are_told():
+    assert choices.others({}) == []
+    assert choices.others(choices.to_config(CHOSEN, "output/a").model_dump(mode="json")) == []
+    told = choices.others(configs.read_file(PROJECT / "configs" / "coursera_vgg19.yaml"))
+    assert "model: vgg19" in told and "optimizer.name: adam" in told
+    assert not any(line.startswith(("size", "style.weight", "output")) for line in told)
+
+
+def test_presets_are_known_and_shown():
+    presets = samples.presets()
+    assert len({preset.name for preset in presets}) == len(presets) >= 4
+    for preset in presets:
+        assert preset.picture.is_file()
+        assert preset.is_known or "color" in preset.values  # known once the schema has the key
+        chosen = preset.applied("photo.png", {"a.png": 1.0}, 640)
+        assert (chosen.content, chosen.size, chosen.stroke_size) == ("photo.png", 640, preset.stroke_size)
+        if preset.is_known:
+            assert choices.to_config(chosen, "output/a").size == 640
+
+
+def test_the_samples_are_there():
+    for files in (samples.PHOTOGRAPHS, samples.PAINTINGS):
+        assert len(samples.paths(files)) == len(files) == 4
+
+
+def test_choices_are_empty_to_begin_with():
+    assert Choices().content is None and Choices().styles == {}

@@ -1,0 +1,136 @@
+"""Uploads: limited, decoded, written anew under names of ours."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from styletransfer.page import uploads
+from styletransfer.page.uploads import Uploads
+from styletransfer.pictures import images
+from styletransfer.support.errors import UserError
+
+
+@pytest.fixture
+def place(tmp_path):
+    (tmp_path / "arrivals").mkdir()
+    return tmp_path
+
+
+@pytest.fixture
+def accept(place):
+    taker = Uploads(place / "arrivals", place / "output")
+    return lambda name: taker.accept(place / "arrivals" / name, "photo")
+
+
+def send(place, name, size=(40, 30), **options):
+    generator = np.random.default_rng(0)
+    pixels = generator.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(pixels).resize(size).save(place / "arrivals" / name, **options)
+
+
+def one_pixel_claiming(width, height):
+    """A PNG of little data whose header claims a size."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    data = zlib.compress(b"\0" * 100)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def test_a_picture_is_written_anew_under_a_name_of_ours(place, accept):
+    exif = Image.Exif()
+    exif[0x010E] = "where I live"
+    send(place, "../arrivals/my holiday<script>.jpg", exif=exif, quality=95)
+    before = images.read(place / "arrivals" / "my holiday<script>.jpg")
+    path = accept("my holiday<script>.jpg")
+    assert path.parent == place / "output" / "uploads"
+    assert path.name.startswith("photo-") and path.suffix == ".jpg" and path.stem[6:].isalnum()
+    assert np.abs(images.read(path) - before).mean() < 0.02
+    with Image.open(path) as image:
+        assert len(image.getexif()) == 0 and b"where I live" not in path.read_bytes()
+    assert list((place / "arrivals").iterdir()) == []
+
+
+def test_the_orientation_of_the_camera_is_applied(place, accept):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    send(place, "a.jpg", exif=exif)
+    assert images.size(accept("a.jpg")) == (40, 30)
+
+
+def test_the_same_picture_has_the_same_name(place, accept):
+    send(place, "a.png")
+    first = accept("a.png")
+    send(place, "b.png")
+    assert accept("b.png") == first
+    send(place, "c.png", size=(41, 30))
+    assert accept("c.png") != first
+
+
+def test_a_large_picture_is_made_smaller(place, accept, monkeypatch):
+    monkeypatch.setattr(uploads, "LONGEST_EDGE", 20)
+    send(place, "a.png")
+    assert images.size(accept("a.png")) == (15, 20)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "the file: not a picture in a known format"),
+        (b"#!/bin/sh\nrm -rf /\n", "the file: not a picture"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'><script>alert(1)</script></svg>", "the file: not a picture"),
+        (b"\xff\xd8\xff\xe0" + b"\0" * 50, "the file"),
+        (one_pixel_claiming(30_000, 30_000), "the file: more than .* pixels, too large"),
+        (one_pixel_claiming(9_000, 8_000), "the picture has 9000 x 8000 pixels; expected 60 million|the file"),
+    ],
+    ids=["empty", "script", "svg", "damaged", "bomb", "many pixels"],
+)
+def test_what_is_no_picture_is_refused_and_removed(place, accept, content, words):
+    (place / "arrivals" / "a.png").write_bytes(content)
+    with pytest.raises(UserError, match=words) as caught:
+        accept("a.png")
+    assert "\n" not in str(caught.value) and str(place) not in str(caught.value)
+    assert list((place / "arrivals").iterdir()) == []
+    assert not list(place.glob("output/uploads/*"))
+
+
+def test_a_truncated_picture_is_refused(place, accept):
+    send(place, "a.jpg", size=(200, 150))
+    path = place / "arrivals" / "a.jpg"
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(UserError, match="the file: cannot be read"):
+        accept("a.jpg")
+
+
+def test_pixels_are_counted_before_they_are_read(place, accept, monkeypatch):
+    send(place, "a.jpg")
+    monkeypatch.setattr(uploads, "MOST_PIXELS", 1199)
+    monkeypatch.setattr(images, "read", None)
+    with pytest.raises(UserError, match="the picture has 40 x 30 pixels"):
+        accept("a.jpg")
+
+
+def test_bytes_are_counted_before_they_are_read(place, accept, monkeypatch):
+    send(place, "a.png")
+    monkeypatch.setattr(uploads, "MOST_BYTES", 100)
+    monkeypatch.setattr(images, "size", None)
+    with pytest.raises(UserError, match="MB at most"):
+        accept("a.png")
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "link.png", "folder", "", "gone.png"])
+def test_only_what_has_arrived_is_taken(place, accept, name):
+    """A request may name any file of this machine."""
+    send(place, "../secret.png")
+    (place / "arrivals" / "link.png").symlink_to(place / "secret.png")
+    (place / "arrivals" / "folder").mkdir()
+    with pytest.raises(UserError, match="the file has not arrived"):
+        accept(name)
+    assert (place / "secret.png").exists()
