@@ -6,13 +6,18 @@ features into raw losses and, with one head gradient per loss, into the gradient
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 import models
 from models.runtime import Array, Context, load_mxnet, release_memory
 from styletransfer.config.normalizations import LayerFacts, LossNormalization
-from styletransfer.losses.executors import Grams, SquaredDistances
+from styletransfer.losses.executors import Grams, GuidedGradients, SquaredDistances
+from styletransfer.losses.guidance import Guidance
 from styletransfer.losses.targets import Targets
 from styletransfer.losses.total_variation import TotalVariation
 from styletransfer.network.arithmetic import squared_norm
@@ -107,13 +112,20 @@ class Objective:
             ("content", targets.content, weights.content, weights.content_layers, normalization.content),
             ("style", targets.style, weights.style, weights.style_layers, normalization.style),
         )
-        self._coefficients: dict[str, float] = {}  # the whole factor between a raw loss and its place in the total
+        # The whole factor between a raw loss and its place in the total; of regions, one for each.
+        self._coefficients: dict[str, float | NDArray[np.float64]] = {}
         for group, found, weight, layers, factor in groups:
             whole = sum(layers.values()) if normalization.relative else 1.0
             for layer, target in found.items():
-                channels, *positions = spec.output_shape(layer, height, width)
-                facts = LayerFacts(channels, positions[0] * positions[1], height * width, squared_norm(target))
-                self._coefficients[f"{group}.{layer}"] = weight * (layers[layer] / whole) * factor(facts)
+                channels, *sides = spec.output_shape(layer, height, width)
+                positions, share = sides[0] * sides[1], weight * (layers[layer] / whole)
+                facts = LayerFacts(channels, positions, height * width, squared_norm(target))
+                if group == "style" and targets.guidance is not None:
+                    areas = targets.guidance.positions(layer) / positions
+                    own = _of_regions(facts, factor, target, areas)
+                    self._coefficients[f"{group}.{layer}"] = share * own * np.array(targets.region_weights)
+                else:
+                    self._coefficients[f"{group}.{layer}"] = share * factor(facts)
         scaled = {name: value * self._gain for name, value in self._coefficients.items()}
         self._losses = NetworkLosses(source, targets, scaled, height, width)
         self._tv = tv
@@ -131,8 +143,25 @@ class Objective:
         if self._tv is not None:
             tv_energy, tv_gradient = self._tv.energy_and_gradient(image)
             tv_energy, tv_gradient = tv_energy * self._tv_weight, tv_gradient * (self._tv_weight * self._gain)
-        layers = {name: coefficient * float(raw[name]) for name, coefficient in self._coefficients.items()}
+        layers = {name: float(np.sum(coefficient * raw[name])) for name, coefficient in self._coefficients.items()}
         return Evaluation(Losses(layers, tv_energy), self._losses.gradient, tv_gradient, self._gain)
+
+
+def _of_regions(
+    facts: LayerFacts, factor: Callable[[LayerFacts], float], targets: Array, areas: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The coefficients of the raw losses of regions, of one layer.
+
+    The Gram matrices of a region are brought to the size of the whole image, as those of a style picture are, and its
+    loss counts by its share of the area. So a normalization sees what it would see of an ordinary run; the losses of
+    regions that share all positions alike, or of one that has all, sum to that of an ordinary run; and pixels are drawn
+    towards their style as strongly in a small region as in a large one.
+    """
+    found = []
+    for target, area in zip(targets, areas):
+        own = dataclasses.replace(facts, target_energy=squared_norm(target) / area**2)
+        found.append(factor(own) / area**2 * area)
+    return np.array(found)
 
 
 class NetworkLosses:
@@ -145,7 +174,7 @@ class NetworkLosses:
     ----------
     source : Source
     targets : Targets
-    coefficients : dict of floats
+    coefficients : dict of floats, or of arrays (regions,)
         For every loss, ``content.<layer>`` or ``style.<layer>``, its factor in the sum whose gradient is wanted.
     height, width : int
         The image's.
@@ -157,14 +186,21 @@ class NetworkLosses:
     """
 
     def __init__(
-        self, source: Source, targets: Targets, coefficients: Mapping[str, float], height: int, width: int
+        self,
+        source: Source,
+        targets: Targets,
+        coefficients: Mapping[str, float | NDArray[np.float64]],
+        height: int,
+        width: int,
     ) -> None:
         mx, context = load_mxnet(), source.context
 
         def heads_of(group: str, layers: Iterable[str]) -> dict[str, Array]:
-            return {layer: mx.nd.array([coefficients[f"{group}.{layer}"]], ctx=context) for layer in layers}
+            return {
+                layer: mx.nd.array(np.atleast_1d(coefficients[f"{group}.{layer}"]), ctx=context) for layer in layers
+            }
 
-        self._source = source
+        self._source, self._guidance = source, targets.guidance
         self._sections = source.sections([*targets.style, *targets.content], height, width)
         self._whole: _SectionLosses | None = None  # the last section, which stays bound where it has one tile
         self._grams = {layer: mx.nd.zeros(target.shape, ctx=context) for layer, target in targets.style.items()}
@@ -174,10 +210,13 @@ class NetworkLosses:
         self._content_coefficients = heads_of("content", targets.content)
         self.gradient: Array = mx.nd.zeros((1, 3, height, width), ctx=context)
 
-    def __call__(self, image: Array) -> dict[str, float]:
-        """The raw losses of an image, by name; `gradient` is filled."""
+    def __call__(self, image: Array) -> dict[str, float | NDArray[np.float64]]:
+        """The raw losses of an image, by name, with regions those of style for each; `gradient` is filled."""
         given, content = self._forward(image)
-        style = {layer: float(value.asscalar()) for layer, value in self._style.forward().items()}
+        style = {
+            layer: float(value.asscalar()) if self._guidance is None else value.asnumpy().astype(np.float64)
+            for layer, value in self._style.forward().items()
+        }
         self._style.backward(list(self._style_coefficients.values()))
         self._backward(given)
         return {
@@ -218,13 +257,13 @@ class NetworkLosses:
             for tile in section.tiling:
                 if not section.whole:  # of the whole, features and content losses are still those of the way forward
                     here.network.forward(values, tile)
-                heads = here.content_heads(tile)
+                heads = here.heads(tile, self._style.gradients)
                 if section.cut:
                     head = part_of(above, *here.network.seen(section.cut, tile))
                     if section.cut in heads:
                         head = head + cast(heads[section.cut], FLOAT32)
-                    heads = {**heads, section.cut: head}
-                here.network.backward(Heads(heads, self._style.gradients), tile, gradient)
+                    heads[section.cut] = head
+                here.network.backward(Heads(heads, {} if self._guidance else self._style.gradients), tile, gradient)
             del here
             above = gradient
             if len(self._sections) > 1:
@@ -237,10 +276,13 @@ class NetworkLosses:
             return self._whole
         content = [layer for layer in section.layers if layer in self._content_targets]
         style = [layer for layer in section.layers if layer in self._grams]
-        by_features = [layer for layer in section.outputs if layer in content or layer == section.cut]
-        network = self._source.bind(section, trainable, by_features, style)
+        wanted = {*content, section.cut, *(style if self._guidance else ())}
+        by_features = [layer for layer in section.outputs if layer in wanted]
+        network = self._source.bind(section, trainable, by_features, () if self._guidance else style)
         targets = {layer: self._content_targets[layer] for layer in content}
-        bound = _SectionLosses(network, style, targets, self._content_coefficients, self._source.context)
+        bound = _SectionLosses(
+            network, style, targets, self._content_coefficients, self._source.context, self._guidance, trainable
+        )
         if section.whole:
             self._whole = bound
         return bound
@@ -258,6 +300,10 @@ class _SectionLosses:
     coefficients : dict of arrays (1,)
         The factor of every content layer's loss.
     context : mxnet Context
+    guidance : Guidance, or None
+        The regions of the image.
+    trainable : bool
+        Whether gradients will be asked for.
     """
 
     def __init__(
@@ -267,11 +313,16 @@ class _SectionLosses:
         targets: Mapping[str, Array],
         coefficients: Mapping[str, Array],
         context: Context,
+        guidance: Guidance | None,
+        trainable: bool,
     ) -> None:
         mx = load_mxnet()
         self.network = network
         self._tiled = not network.section.tiling.whole
-        self._grams = Grams(network.features, style, context, parted=self._tiled)
+        self._grams = Grams(network.features, style, context, self._tiled, guidance)
+        self._guided: GuidedGradients | None = None
+        if guidance is not None and trainable:
+            self._guided = GuidedGradients(network.features, style, context, guidance)
         self._targets = self._in_window = targets
         features = {layer: network.features[layer] for layer in targets}
         if self._tiled:
@@ -293,8 +344,21 @@ class _SectionLosses:
         for layer, value in self._content.forward().items():
             sums[layer] += float(value.asscalar())
 
-    def content_heads(self, tile: Tile) -> Mapping[str, Array]:
-        """The head gradients of the content layers in the window of the tile that the network has just seen."""
+    def heads(self, tile: Tile, of_grams: Mapping[str, Array]) -> dict[str, Array]:
+        """The head gradients of the features in the window of the tile that the network has just seen.
+
+        They are those of the content layers; and of the style layers where the image has regions, for which the
+        gradients with respect to the Gram matrices are given. Without, the network goes back with these itself.
+        """
+        heads = dict(self._content_heads(tile))
+        if self._guided is not None:
+            seen = {layer: self.network.seen(layer, tile) for layer in self.network.section.layers}
+            for layer, head in self._guided(of_grams, seen).items():
+                heads[layer] = head if layer not in heads else cast(heads[layer], FLOAT32) + cast(head, FLOAT32)
+        return heads
+
+    def _content_heads(self, tile: Tile) -> Mapping[str, Array]:
+        """The head gradients of the content layers in the window."""
         if self._tiled:
             for layer, target in self._targets.items():
                 part_of(target, *self.network.seen(layer, tile)).copyto(self._in_window[layer])

@@ -262,9 +262,9 @@ class TiledNetwork:
         """Rows and columns of a layer's values that a tile owns: in its window, and in the whole image."""
         return _owned(tile, self._stride(layer), self.shape(layer)[2:])
 
-    def parts(self, tile: Tile) -> dict[str, Part]:
-        """For every layer the rows and columns in the window that a tile owns."""
-        return {layer: self.owned(layer, tile)[0] for layer in self.section.layers}
+    def parts(self, tile: Tile) -> dict[str, tuple[Part, Part]]:
+        """What :meth:`owned` says of every layer."""
+        return {layer: self.owned(layer, tile) for layer in self.section.layers}
 
     def seen(self, layer: str, tile: Tile) -> Part:
         """Which rows and columns of a layer of the whole image lie in the window of a tile."""

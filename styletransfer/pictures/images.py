@@ -45,6 +45,19 @@ def read(path: str | os.PathLike[str]) -> Picture:
         return _to_rgb(ImageOps.exif_transpose(image), Path(path))
 
 
+def read_mask(path: str | os.PathLike[str]) -> NDArray[np.float32]:
+    """Read a picture file as a mask: grey values (H, W), 0..1; what is transparent is 0.
+
+    Raises
+    ------
+    UserError
+        As for :func:`read`.
+    """
+    with _opened(Path(path)) as image:
+        image.load()
+        return _to_rgb(ImageOps.exif_transpose(image), Path(path), background="black").mean(axis=2)
+
+
 def size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """(height, width) of the picture that :func:`read` would return, usually from the file's header alone.
 
@@ -82,7 +95,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise UserError(f"picture {path}: cannot be read: {reason}") from None
 
 
-def _to_rgb(image: Image.Image, path: Path) -> Picture:
+def _to_rgb(image: Image.Image, path: Path, background: str = "white") -> Picture:
     if image.mode.startswith(("I", "F")):  # greyscale: 16-bit integers or floating-point numbers
         white = 1.0 if image.mode == "F" else _WHITE_16_BIT
         grey = np.asarray(image, dtype=np.float64) / white
@@ -92,8 +105,8 @@ def _to_rgb(image: Image.Image, path: Path) -> Picture:
     if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
         image = image.convert("RGBA")
         if image.getchannel("A").getextrema()[0] < 255:  # type: ignore[operator]
-            LOGGER.info("%s has transparent parts: composited on white", path)
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+            LOGGER.info("%s has transparent parts: composited on %s", path, background)
+        image = Image.alpha_composite(Image.new("RGBA", image.size, background), image)
     elif image.mode == "CMYK":
         image = _cmyk_to_rgb(image, path)
     return np.asarray(image.convert("RGB"), dtype=np.float32) / 255

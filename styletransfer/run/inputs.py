@@ -12,7 +12,9 @@ from styletransfer import weights
 from styletransfer.config import Config, find_input
 from styletransfer.pictures import images
 from styletransfer.pictures.images import Picture
+from styletransfer.run import regions
 from styletransfer.run.picture_sizes import found
+from styletransfer.run.regions import RegionMasks
 from styletransfer.run.resolve import RunPlan
 from styletransfer.support.files import hashed
 
@@ -26,6 +28,7 @@ class Pictures:
     content: Picture | None
     styles: tuple[tuple[float, Picture], ...]  # with blending weights that sum to 1
     start: Picture | None
+    regions: tuple[RegionMasks, ...] = ()  # without any, all of the result has the blended style
 
 
 def read_pictures(plan: RunPlan) -> list[Pictures]:
@@ -34,18 +37,20 @@ def read_pictures(plan: RunPlan) -> list[Pictures]:
     Raises
     ------
     UserError
-        If a file cannot be read.
+        If a file cannot be read, or the masks of regions do not divide the result among them.
     """
     inside = [(scale.height, scale.width) for scale in plan.scales]
     content = _read(plan.content, inside)
     styles = [_read(name, [scale.styles[number] for scale in plan.scales]) for number, name in enumerate(plan.styles)]
     start = _read(plan.init.image, inside)
+    masks = regions.read_masks(plan)
     return [
         Pictures(
             *size,
             content[number],
             tuple((share, style[number]) for share, style in zip(plan.styles.values(), styles)),
             start[number],
+            masks[number],
         )
         for number, size in enumerate(inside)
     ]
@@ -76,6 +81,7 @@ def files_of(config: Config) -> dict[str, Path]:
         "content.image": config.content.image,
         **{f"style.images {name}": name for name in (config.style.images or {})},
         "init.image": config.init.image,
+        **regions.files_of(config),
         "weights": config.weights or str(config.spec.weights_path),
     }
     return {key: path for key, name in names.items() if name is not None and (path := find_input(name)).is_file()}

@@ -79,6 +79,8 @@ class Run:
         Of the network: float32 or bfloat16.
     tile : int, or None
         The longest side of a window, pixels; None: the whole image at once.
+    regions : int
+        With styles of their own; 0 where all of the image has one style.
     """
 
     spec: ModelSpec
@@ -91,6 +93,7 @@ class Run:
     tv: str
     precision: str = "float32"
     tile: int | None = None
+    regions: int = 0
 
     @property
     def layers(self) -> tuple[str, ...]:

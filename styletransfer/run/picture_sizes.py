@@ -32,10 +32,12 @@ def read_sizes(config: Config) -> list[Sizes]:
     Raises
     ------
     UserError
-        If a file is no picture, or one of the sizes is too small for a layer.
+        If a file is no picture, a mask has other proportions than its picture, or one of the sizes is too small for a
+        layer.
     """
     content = images.size(found(config.content.image)) if config.content.image else None
     styles = {name: images.size(found(name)) for name in config.used_styles}
+    _check_masks(config, content or config.shape or next(iter(styles.values()), None), styles)
     *smaller, edge = config.long_edges
     scales = []
     for small in smaller:
@@ -45,6 +47,31 @@ def read_sizes(config: Config) -> list[Sizes]:
             if isinstance(config.scales, list):
                 raise
     return [*scales, _at_scale(config, edge, content, styles)]
+
+
+def _check_masks(config: Config, whole: tuple[int, int] | None, styles: Mapping[str, tuple[int, int]]) -> None:
+    """See that the masks of regions have the proportions of what they are masks of: `whole`, or one of the paintings.
+
+    Sizes are (height, width).
+    """
+    for number, region in enumerate(config.used_regions):
+        key = f"regions.{number}"
+        masks = [(f"{key}.content", region.content, whole)]
+        masks += [(f"{key}.style.{name}.mask", style.mask, styles[name]) for name, style in region.style.items()]
+        for where, mask, picture in masks:
+            if mask is not None and picture is not None:
+                _check_proportions(where, mask, images.size(found(mask)), picture)
+
+
+def _check_proportions(where: str, name: str, mask: tuple[int, int], picture: tuple[int, int]) -> None:
+    """Proportions may differ by what rounding to whole pixels makes of them, or by a hundredth."""
+    height, width = mask
+    fitting = picture[1] * height / picture[0]
+    if abs(width - fitting) > max(0.01 * fitting, 1, picture[1] / picture[0]):
+        raise UserError(
+            f"{where}: {name} has {width} x {height} pixels, its picture {picture[1]} x {picture[0]}: expected a mask "
+            "of the same proportions"
+        )
 
 
 def found(name: str) -> Path:
