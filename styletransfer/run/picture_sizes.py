@@ -66,8 +66,8 @@ def _check_masks(config: Config, whole: tuple[int, int] | None, styles: Mapping[
 def _check_proportions(where: str, name: str, mask: tuple[int, int], picture: tuple[int, int]) -> None:
     """Proportions may differ by what rounding to whole pixels makes of them, or by a hundredth."""
     height, width = mask
-    fitting = picture[1] * height / picture[0]
-    if abs(width - fitting) > max(0.01 * fitting, 1, picture[1] / picture[0]):
+    fitting_height, fitting_width = picture[0] * width / picture[1], picture[1] * height / picture[0]
+    if abs(width - fitting_width) > max(0.01 * fitting_width, 1) and abs(height - fitting_height) > 1:
         raise UserError(
             f"{where}: {name} has {width} x {height} pixels, its picture {picture[1]} x {picture[0]}: expected a mask "
             "of the same proportions"
