@@ -57,6 +57,9 @@ _ALL_LAYERS, _LARGEST_LAYER = {"float32": 1.3, "bfloat16": 0.65}, 3.2
 # Training: a style layer's features as tapped and as head gradient, in two layouts, half of that in bfloat16; a content
 # layer's differences and gradients. The cases that tap large layers, or none.
 _STYLE_LAYER, _CONTENT_LAYER = {"float32": 3.7, "bfloat16": 1.5}, 5.6
+# Regions: beyond that, a style layer's masked features and head gradients; and a pixel of each mask, in double precision,
+# with its maps in the layers. The cases with regions of vgg_slim.
+_GUIDED_STYLE_LAYER, _MASKS = 2.5, 4.5
 
 
 @dataclass(frozen=True)
@@ -151,7 +154,8 @@ def predict(run: Run) -> int:
     images_held = _IMAGES + (0.0 if run.tv == "none" else total_variation.KINDS[run.tv].held)
     steps, saved = images_held + optimizer.steps, images_held + optimizer.saved
     written = _IMAGES + _IMAGES_WRITTEN + optimizer.written
-    always = _WEIGHTS * weights + _STYLES * styles + targets
+    masks = run.regions * run.height * run.width
+    always = _WEIGHTS * weights + _STYLES * styles + targets + _MASKS * masks
     finding_targets = _IMAGES_ENTERED * image + _finding_targets(run)
     parts = _parts(run, run.layers, run.height, run.width)
     seeing = _optimizing(run, parts)
@@ -290,7 +294,7 @@ def _backward(run: Run, part: _Part) -> float:
         (0.0 if part.given else _WINDOW * part.window)
         + _ALL_LAYERS[run.precision] * part.all_layers
         + _LARGEST_LAYER * part.largest_layer
-        + _STYLE_LAYER[run.precision] * part.style
+        + (_STYLE_LAYER[run.precision] + (_GUIDED_STYLE_LAYER if run.regions else 0.0)) * part.style
         + _CONTENT_LAYER * part.content
     )
 
