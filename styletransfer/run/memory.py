@@ -57,8 +57,8 @@ _ALL_LAYERS, _LARGEST_LAYER = {"float32": 1.3, "bfloat16": 0.65}, 3.2
 # Training: a style layer's features as tapped and as head gradient, in two layouts, half of that in bfloat16; a content
 # layer's differences and gradients. The cases that tap large layers, or none.
 _STYLE_LAYER, _CONTENT_LAYER = {"float32": 3.7, "bfloat16": 1.5}, 5.6
-# Regions: beyond that, a style layer's masked features and head gradients; and a pixel of each mask, in double precision,
-# with its maps in the layers. The cases with regions of vgg_slim.
+# Regions: beyond that, a style layer's masked features and head gradients; and a pixel of each mask, in double
+# precision, with its maps in the layers. The cases with regions of vgg_slim.
 _GUIDED_STYLE_LAYER, _MASKS = 2.5, 4.5
 
 
