@@ -1,11 +1,11 @@
-# make starry   the environment, then the first picture, to output/starry/image.png
-# make test     the tests        make lint   style and types        make bench   time and memory
-# make test-slurm   the tests on a real Slurm of one node; as root it installs the packages they need
+# make starry   create the environment and make the first picture, output/starry/image.png
+# make test     run the tests    make lint   check style and types    make bench   measure time and memory
+# make test-slurm   run the tests on a real Slurm of one node; as root, it installs the packages it needs
 SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 
-# The first of these that runs here and that MXNet 1.9.1 works on; PYTHON3=... chooses another.
+# The first of these that is installed and supported by MXNet 1.9.1; PYTHON3=... chooses another.
 PYTHON3 ?= $(firstword $(foreach name,python3.11 python3.12 python3.10 python3,$(shell \
   $(name) -c 'import sys, venv; sys.exit(not (3, 10) <= sys.version_info < (3, 13))' 2>/dev/null && echo $(name))))
 

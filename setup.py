@@ -1,7 +1,8 @@
-"""What is installed; all else stands in pyproject.toml.
+"""The files to install; all other metadata is in pyproject.toml.
 
-The folders beside the library are installed inside it, as ``styletransfer/_project``, where
-`styletransfer/support/project.py` finds them: names such as ``models`` and ``input`` belong to no one package.
+The folders next to the library are installed inside it, as ``styletransfer/_project``, where
+`styletransfer/support/project.py` finds them: names such as ``models`` and ``input`` are too general for top-level
+packages.
 """
 
 from setuptools import find_packages, setup
@@ -13,5 +14,5 @@ setup(
     packages=[*find_packages(include=["styletransfer*"]), *inside],
     package_dir=inside,
     package_data={"": ["*.yaml", "*.jpg", "*.md", "*.sbatch", "py.typed", "vgg_slim*"]},
-    exclude_package_data={"": ["IMG_4343.jpg", "starry_night.jpg"]},  # fetched, not ours to pass on
+    exclude_package_data={"": ["IMG_4343.jpg", "starry_night.jpg"]},  # fetched, may not be redistributed
 )

@@ -29,6 +29,7 @@ _XFEATURE_XTILEDATA = 18
 Array = Any  # mxnet.nd.NDArray
 Symbol = Any  # mxnet.sym.Symbol
 Context = Any  # mxnet.Context
+Executor = Any  # mxnet.executor.Executor
 
 
 @functools.cache

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Measure what this project costs, beside the same objective in PyTorch where that is installed.
+"""Measure the time and memory of this project, next to the same objective in PyTorch if that is installed.
 
     python scripts/bench.py                       all three tables
-    python scripts/bench.py steps                 time and peak memory of a step of every stack
+    python scripts/bench.py steps                 time and peak memory of a step, for each library and precision
     python scripts/bench.py quality               time to the loss that PyTorch's L-BFGS reaches
-    python scripts/bench.py sizes                 memory and time against the resolution, whole and in tiles
+    python scripts/bench.py sizes                 time and memory of a step by size, whole and in tiles
     python scripts/bench.py --write docs/performance.md
 
-docs/performance.md says what exactly is measured.
+docs/performance.md describes what exactly is measured.
 """
 
 import sys

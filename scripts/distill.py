@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Train the bundled network vgg_slim to carry what SqueezeNet sees, and write its weights.
+"""Train the bundled network vgg_slim to predict what VGG-19 sees, and write its weights.
 
-python scripts/distill.py --photos FOLDER --paintings FOLDER --work output/distill
+python scripts/distill.py --photos FOLDER --paintings FOLDER --vgg19 FILE --vgg19-16x FILE --work output/distill
 """
 
 import sys

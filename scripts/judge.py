@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Judge pictures, or a network, by what VGG-19 and SqueezeNet see: style distance and content distance.
+"""Judge pictures, or a network, by style distance and content distance as seen by VGG-19 and SqueezeNet.
 
-Make pictures with a network in several styles and judge them:
+Make pictures in several styles and judge them:
 
     python scripts/judge.py --content photo.jpg --style a.jpg b.jpg --set model=vgg_slim --output output/judged
 
-or judge pictures that are there, one for each style:
+or judge existing pictures, one for each style:
 
     python scripts/judge.py --content photo.jpg --style a.jpg b.jpg --picture made_a.png made_b.png
 
-An eye whose weights have not been fetched is left out.
+A network whose weights have not been fetched is left out.
 """
 
 import sys

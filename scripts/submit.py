@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run a sweep: many pictures from one file that says what varies, on this machine or a Slurm cluster.
+"""Run a sweep: many pictures from one file that states what varies, on this machine or a Slurm cluster.
 
 python scripts/submit.py configs/sweeps/content_layer.yaml
 python scripts/submit.py configs/sweeps/content_layer.yaml --jobs 2 --set size=128 --output output/sweeps/small

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Show what a filter of a network responds to: the patches of pictures that excite it most, and what in them does.
+"""Show what a filter of a network responds to: the patches of pictures that activate it most, and their gradients.
 
 python scripts/visualize.py vgg_slim relu3_1 17
 """

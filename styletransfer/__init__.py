@@ -1,9 +1,37 @@
-"""Neural style transfer by optimisation (Gatys et al. 2015) on MXNet's symbolic executors."""
+"""Neural style transfer by optimisation (Gatys et al. 2015) on MXNet's symbolic executors.
+
+From Python::
+
+    from styletransfer import transfer
+
+    transfer("photo.jpg", "painting.jpg", size=512).image.save("picture.png")
+"""
+
+from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING, Any
 
 from styletransfer.support.project import PROJECT_FOLDER
 
-# The networks, `models`, lie in the project; installed, they are found by this library and pollute no other's names.
+if TYPE_CHECKING:
+    from styletransfer.api import Diverged, Result, Step, Stopped, StyleTransferError, UserError, steps, transfer
+
+__all__ = ["Diverged", "Result", "Step", "Stopped", "StyleTransferError", "UserError", "steps", "transfer"]
+
+# The networks, `models`, are in the project folder, which is inside the package if that is installed.
 if str(PROJECT_FOLDER) not in sys.path:
     sys.path.insert(0, str(PROJECT_FOLDER))
+
+
+def __getattr__(name: str) -> Any:
+    """Import the API when one of its names is first used: commands, and ``--help``, do without."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from styletransfer import api
+
+    return getattr(api, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""``python -m styletransfer`` does what the installed command ``nstyle`` does."""
+"""``python -m styletransfer`` is the same as the installed command ``nstyle``."""
 
 import sys
 

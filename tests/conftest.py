@@ -1,4 +1,4 @@
-"""Puts the project on the import path and makes every run of the tests draw the same examples."""
+"""Puts the project on the import path, and makes hypothesis draw the same examples in every run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import hypothesis
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-# The arrays of the tests are too small to share among threads, which only wait for each other when cores are busy.
+# The arrays of the tests are too small for several threads, which would only wait for each other on busy cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=25)

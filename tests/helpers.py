@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Container
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 import models
-from models.runtime import load_mxnet
+from models import vgg
+from models.runtime import Array, load_mxnet
 from styletransfer import weights
 from styletransfer.losses.objective import Evaluation, Losses
 
 mx = load_mxnet()
 
+# For comparisons of two computations: max pooling picks one of several values that may be nearly equal, so rounding can
+# route a gradient to another pixel.
+STABLE_POOLING = "avg"
 
-def to_mx(values: Any) -> Any:
+
+def to_mx(values: ArrayLike) -> Array:
     """A float32 array of MXNet."""
     return mx.nd.array(np.asarray(values, dtype=np.float32))
 
 
-def relative_error(found: Any, expected: Any) -> float:
+def relative_error(found: ArrayLike, expected: ArrayLike) -> float:
     """|found - expected| / |expected|, Euclidean norms in float64."""
     found, expected = (np.asarray(values, dtype=np.float64) for values in (found, expected))
     assert found.shape == expected.shape
@@ -40,15 +44,15 @@ def finite_differences(function: Callable[[NDArray], float], point: NDArray, ste
     return gradient
 
 
-def architecture(model: str) -> tuple[Any, dict[str, str]]:
-    """The blocks of a network of the VGG family, and of each of its projections the ReLU that it is made of."""
+def architecture(model: str) -> tuple[vgg.Blocks, dict[str, str]]:
+    """The blocks of a network of the VGG family, and for each of its projections the ReLU it projects."""
     module = models.load(model)
     return module.BLOCKS, {projection.name: projection.of for projection in getattr(module, "PROJECTIONS", ())}
 
 
 @functools.cache
 def random_parameters(model: str) -> weights.Parameters:
-    """Random weights of a network, and biases that are not zero. Shared by all tests: not to be changed."""
+    """Random weights and nonzero biases of a network. Shared by all tests, so read-only."""
     parameters = weights.random(models.load(model).SPEC, seed=0)
     generator = np.random.default_rng(0)
     for values in parameters.values():
@@ -59,7 +63,7 @@ def random_parameters(model: str) -> weights.Parameters:
 
 
 def random_picture(height: int, width: int, seed: int) -> NDArray[np.float64]:
-    """A picture (height, width, 3), 0..1: smooth stripes and some noise."""
+    """A picture (height, width, 3), 0..1, of smooth stripes with some noise."""
     generator = np.random.default_rng(seed)
     y, x, channel = np.meshgrid(np.arange(height), np.arange(width), np.arange(3), indexing="ij")
     frequency = generator.uniform(0.1, 0.5, 2)
@@ -68,30 +72,30 @@ def random_picture(height: int, width: int, seed: int) -> NDArray[np.float64]:
 
 
 class Quadratic:
-    """An objective known by heart: content 1/2 curvature |x - centre|^2 and a TV of 1/2 tv |x|^2."""
+    """A quadratic objective: content 1/2 curvature |x - centre|^2, and a TV of 1/2 tv |x|^2."""
 
     def __init__(self, curvature: float = 1.0, centre: float = 0.0, tv: float | None = None) -> None:
         self.curvature, self.centre, self.tv = curvature, centre, tv
 
-    def __call__(self, image: Any) -> Evaluation:
+    def __call__(self, image: Array) -> Evaluation:
         distance = image - self.centre
         losses = Losses(
-            {"content.quadratic": 0.5 * self.curvature * float((distance * distance).sum().asscalar())},
+            {("content", "quadratic"): 0.5 * self.curvature * float((distance * distance).sum().asscalar())},
             0.5 * (self.tv or 0.0) * float((image * image).sum().asscalar()),
         )
         return Evaluation(losses, distance * self.curvature, None if self.tv is None else image * self.tv)
 
 
 class BreaksAt:
-    """An objective that says something else of some images.
+    """An objective with wrong losses or gradients for some images.
 
-    They are counted from 0 in the order in which they are first seen, so that they mostly are the steps; of an image
-    that is seen again it says the same again.
+    Images are numbered from 0 in the order in which they are first seen, so numbers are mostly steps; an image that is
+    seen again keeps its number.
     """
 
     def __init__(
         self,
-        objective: Callable[[Any], Evaluation] | None,
+        objective: Callable[[Array], Evaluation] | None,
         numbers: Container[int],
         loss: float | None = None,
         gradient: float | None = None,
@@ -99,10 +103,10 @@ class BreaksAt:
         self.objective, self.numbers, self.loss, self.gradient = objective, numbers, loss, gradient
         self.seen: dict[bytes, int] = {}
 
-    def __call__(self, image: Any) -> Evaluation:
+    def __call__(self, image: Array) -> Evaluation:
         assert self.objective is not None
         good = self.objective(image)
         if self.seen.setdefault(image.asnumpy().tobytes(), len(self.seen)) not in self.numbers:
             return good
-        losses = good.losses if self.loss is None else Losses({"content.quadratic": self.loss}, 0.0)
+        losses = good.losses if self.loss is None else Losses({("content", "quadratic"): self.loss}, 0.0)
         return Evaluation(losses, good.gradient if self.gradient is None else good.gradient * self.gradient, None)

@@ -1,6 +1,6 @@
-"""The measured peak memory of real runs beside what styletransfer.run.memory predicts.
+"""The measured peak memory of real runs, next to the estimates of styletransfer.run.memory.
 
-``python tests/peak_memory.py`` prints the table from which the coefficients there were taken, one run after the other.
+``python tests/peak_memory.py`` prints the table from which its coefficients were taken, one run after another.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MB = 10**6
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A run of two steps with random weights and pictures, the styles of one long edge.
+    """A run of two steps with random weights and pictures; the styles have the same long edge.
 
     `settings` are config keys and values as for ``--set``. With `regions`, each has a mask and all styles.
     """
@@ -67,7 +67,7 @@ class Case:
         return configs.parse(configs.override(values, self.settings), str(self))
 
     def run(self) -> memory.Run:
-        """What the prediction takes of it."""
+        """The same run as the estimate sees it."""
         config = self.config(Path())
         return memory.Run(
             spec=config.spec,
@@ -85,7 +85,7 @@ class Case:
 
 
 _FEW_LAYERS = ("style.layers={relu1_1: 1}", "content.layers={pool2: 1}")
-_SAVED = "output.checkpoint_every=12"  # as soon as the optimiser remembers all that it can
+_SAVED = "output.checkpoint_every=12"  # once the optimiser's history is full
 CASES = (
     Case("vgg_slim", 256, 256),
     Case("vgg_slim", 512, 512, ((512, 512),)),
@@ -139,7 +139,7 @@ CASES = (
 
 
 def measure(case: Case) -> int:
-    """The peak resident memory, in bytes, of a process that does nothing but this run."""
+    """The peak resident memory, in bytes, of a process for this run only."""
     with tempfile.TemporaryDirectory() as folder:
         generator = np.random.default_rng(0)
         for number, (height, width) in enumerate(case.styles):
@@ -165,7 +165,7 @@ def _case(values: dict[str, Any]) -> Case:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Measure the case of the arguments in this process; without any, print the table of all cases."""
+    """Measure the case given by the arguments in this process; without arguments, print the table of all cases."""
     if arguments:
         folder, case = arguments
         run.run(_case(json.loads(case)).config(Path(folder)))

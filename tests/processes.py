@@ -13,7 +13,7 @@ NSTYLE = PROJECT / "scripts" / "nstyle.py"
 
 
 def python(*arguments: Any, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run ``python ARGUMENTS`` in the project folder and wait for it."""
+    """Run ``python ARGUMENTS`` in the project folder to completion."""
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=PROJECT,
@@ -26,7 +26,7 @@ def python(*arguments: Any, **environment: str) -> subprocess.CompletedProcess[s
 
 
 def output_of(code: str, **environment: str) -> str:
-    """The output of a few lines of Python, which must succeed."""
+    """The output of a few lines of Python, which must exit with status 0."""
     done = python("-c", code, **environment)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

@@ -1,4 +1,4 @@
-"""Every config of the project as a real run, scaled down: small pictures, few steps, random weights."""
+"""Every config of the project as a real but small run: small pictures, few steps, random weights."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from styletransfer.run.resolve import resolve
 PROJECT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(path.stem for path in (PROJECT / "configs").glob("*.yaml"))
 STEPS = 6
-# Pictures that come with the project stand in for those that would have to be fetched.
+# Pictures of the project that replace those that would have to be fetched.
 _STAND_INS = {"input/IMG_4343.jpg": "input/rocket.jpg", "input/starry_night.jpg": "input/night.jpg"}
 
 
@@ -41,10 +41,10 @@ def shrunk(name: str, assignments: Iterable[str] = ()) -> Config:
 
 
 def curve_of(config: Config) -> curves.Curve:
-    """Run a config in memory; the curve, with random weights for all networks but the bundled one."""
+    """The curve of a config that is run in memory, with random weights for all networks except the bundled one."""
     plan = resolve(config)
     parameters = inputs.load_parameters(plan) if config.model == "vgg_slim" else random_parameters(config.model)
     pyramid = Pyramid(plan, inputs.read_pictures(plan), parameters)
     rows: list[dict[str, Any]] = [curves.row_of(record) for record in pyramid.records()]
-    columns = curves.columns_for(plan.loss_names)
+    columns = curves.columns_for(plan.grouped_layers)
     return curves.Curve(columns, tuple(tuple(float(row[column]) for column in columns) for row in rows))

@@ -1,4 +1,4 @@
-"""Helpers for the tests of sweeps: a folder with pictures, a plan in it, and the files of a finished job."""
+"""Helpers for the tests of sweeps: a folder with pictures, a sweep in it, and the files of a finished job."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from helpers import random_picture
 
 from styletransfer import config as configs
 from styletransfer.pictures import images
-from styletransfer.run import curves
-from styletransfer.sweeps import plans
+from styletransfer.run import curves, inputs
+from styletransfer.sweeps import sweep_file
 
 BASE = {"content": {"image": "photo.png"}, "style": {"images": "painting.png"}, "size": 40}
 _COLUMNS = ("step", "total", "content", "style", "tv", "seconds")
@@ -20,18 +20,18 @@ _COLUMNS = ("step", "total", "content", "style", "tv", "seconds")
 
 @pytest.fixture
 def studio(tmp_path, monkeypatch):
-    """The folder in which the test works, with two pictures."""
+    """The working folder of a test, with two pictures."""
     monkeypatch.chdir(tmp_path)
     images.write("photo.png", random_picture(30, 40, seed=1))
     images.write("painting.png", random_picture(44, 30, seed=2))
     return tmp_path
 
 
-def planned(assignments=(), **keys):
-    """The plan of a sweep file with these keys."""
+def sweep_of(assignments=(), **keys):
+    """The sweep of a file with these keys."""
     with open("trial.yaml", "w") as stream:
         yaml.safe_dump({"base": BASE, **keys}, stream, sort_keys=False)
-    return plans.plan("trial.yaml", assignments)
+    return sweep_file.read_sweep("trial.yaml", assignments)
 
 
 def finish(job, status=0, said="", total=0.5):
@@ -39,7 +39,9 @@ def finish(job, status=0, said="", total=0.5):
     job.folder.mkdir(parents=True, exist_ok=True)
     if status in (0, 3):
         images.write(job.folder / "image.png", random_picture(30, 40, seed=3))
-        (job.folder / "config.yaml").write_text(configs.dump(job.config, {"diverged": True} if status == 3 else {}))
+        checksums = {"inputs": inputs.checksums(inputs.files_of(job.config))}
+        (job.folder / "config.yaml").write_text(configs.dump(job.config, checksums))
+        (job.folder / "run.status").write_text("diverged\n" if status == 3 else "done\n")
         row = {"step": 2, "total": total, "content": 0.1, "style": 0.3, "tv": 0.1, "seconds": 1.5}
         curves.write(job.folder / "curve.csv", _COLUMNS, [row])
     (job.folder / "job.log").write_text(f"VGG-slim, 40 x 30 pixels\n{said}\n")
@@ -53,7 +55,7 @@ class FakeSlurm:
         self.folder = folder
         self._command("sbatch", "cat refuse >&2 2> /dev/null && exit 1\necho $((100 + $(wc -l < sbatch.calls)))")
         self._command("squeue", "cat silent >&2 2> /dev/null && exit 1\ncat queue 2> /dev/null\ntrue")
-        # Slurm ends the shell of a job that it has queued again.
+        # Slurm terminates the shell of a job that it has requeued.
         self._command("scontrol", 'cat refuse >&2 2> /dev/null && exit 1\nkill -TERM "$PPID"')
 
     def _command(self, name, text):

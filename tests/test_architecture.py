@@ -1,17 +1,18 @@
-"""The shape of the house: dependencies point one way, and much works where MXNet is not installed."""
+"""The structure of the project: imports point one way, and much of it works without MXNet."""
 
 from __future__ import annotations
 
 import ast
+import re
 
 import pytest
 from processes import NSTYLE, PROJECT, output_of, python
 
 FOLDERS = ("scripts", "styletransfer", "models")
-# The packages of the library in the order in which they may be imported: each by itself and by those after it.
+# The packages of the library in order: each may import itself and those before it.
 PACKAGES = (
     *("support", "pictures", "config", "weights", "network"),
-    *("losses", "optimization", "run", "sweeps", "studies", "cli"),
+    *("losses", "optimization", "run", "api", "sweeps", "studies", "cli"),
 )
 FILES = sorted(path for folder in FOLDERS for path in (PROJECT / folder).rglob("*.py"))
 every_file = pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(PROJECT)) for path in FILES])
@@ -28,14 +29,15 @@ sys.meta_path.insert(0, Refuse())
 """
 
 
-def imported(path):
-    """The modules that a file imports, wherever in it, with the names taken from them."""
+def imported(path, code=None):
+    """The modules that a file, or other code in its place, imports anywhere, with the imported names."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text() if code is None else code)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            package = path.relative_to(PROJECT).parts[0] if node.level else node.module
+            relative_to = path.relative_to(PROJECT).parts[: -node.level] if node.level else ()
+            package = ".".join([*relative_to, *([node.module] if node.module else [])])
             found |= {f"{package}.{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in (
             "import_module",
@@ -49,14 +51,14 @@ def packages(path):
     return {name.partition(".")[0] for name in imported(path)}
 
 
-def test_there_are_files_to_look_at():
+def test_the_files_are_found():
     assert {path.relative_to(PROJECT).parts[0] for path in FILES} == set(FOLDERS)
     assert "mxnet" in packages(PROJECT / "models" / "runtime.py")
     assert "styletransfer" in packages(NSTYLE)
 
 
 @every_file
-def test_dependencies_point_one_way(path):
+def test_imports_point_one_way(path):
     folder = path.relative_to(PROJECT).parts[0]
     allowed = {
         "scripts": {"styletransfer", "models"},
@@ -72,17 +74,36 @@ def test_every_module_of_the_library_is_in_a_package():
     assert {path.name for path in library.glob("*.py")} == {"__init__.py", "__main__.py"}
 
 
+def later_packages(package, names):
+    """The packages of the library among imported names that come after `package`."""
+    imports = {name.split(".")[1] for name in names if name.startswith("styletransfer.")}
+    return imports - set(PACKAGES[: PACKAGES.index(package) + 1])
+
+
 @every_file
-def test_a_package_imports_only_those_before_it(path):
+def test_a_package_imports_only_packages_before_it(path):
     parts = path.relative_to(PROJECT).parts
-    if parts[0] != "styletransfer" or len(parts) == 2:
-        return
-    imports = {name.split(".")[1] for name in imported(path) if name.startswith("styletransfer.")}
-    assert imports <= set(PACKAGES[: PACKAGES.index(parts[1]) + 1])
+    if parts[0] == "styletransfer" and len(parts) > 2:
+        assert not later_packages(parts[1], imported(path))
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["import styletransfer.run.run", "from styletransfer import run", "from ..run import run", "from .. import run"],
+)
+def test_an_import_of_a_later_package_is_detected(line):
+    path = PROJECT / "styletransfer" / "losses" / "example.py"
+    assert later_packages("losses", imported(path, f"from styletransfer import network, losses\n{line}")) == {"run"}
+
+
+def test_contributing_lists_the_packages_in_this_order():
+    text = (PROJECT / "CONTRIBUTING.md").read_text()
+    listed = text[text.index("\nstyletransfer/ ") : text.index("\nconfigs/ ")]
+    assert tuple(re.findall(r"^  (\w+)/ ", listed, re.MULTILINE)) == PACKAGES
 
 
 @every_file
-def test_one_module_imports_mxnet(path):
+def test_only_one_module_imports_mxnet(path):
     assert ("mxnet" in packages(path)) == (path == PROJECT / "models" / "runtime.py")
 
 
@@ -93,8 +114,8 @@ def test_nothing_imports_a_script(path):
 
 
 @pytest.mark.parametrize("path", sorted((PROJECT / "scripts").glob("*.py")), ids=lambda path: path.name)
-def test_scripts_only_define_and_do_nothing_when_imported(path):
-    """What stands at the top level: docstring, imports, the path, constants, functions, and the call of main."""
+def test_scripts_do_nothing_when_imported(path):
+    """Only docstring, imports, the path, constants, functions, and the call of main are at the top level."""
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
             assert ast.unparse(node.value).startswith("sys.path.insert(0, ")
@@ -118,7 +139,7 @@ def test_much_works_without_mxnet():
     assert output_of(WITHOUT_MXNET + code + "print('mxnet' in sys.modules)") == "False"
 
 
-def test_the_refusal_refuses():
+def test_mxnet_cannot_be_imported_in_these_tests():
     code = (
         "from models.runtime import load_mxnet\ntry:\n    load_mxnet()\nexcept ModuleNotFoundError as e:\n    print(e)"
     )
@@ -126,7 +147,7 @@ def test_the_refusal_refuses():
 
 
 @pytest.mark.parametrize("path", sorted((PROJECT / "scripts").glob("*.py")), ids=lambda path: path.name)
-def test_help_needs_nothing_but_python(path):
+def test_help_needs_only_python(path):
     done = python("-X", "importtime", path, "--help")
     assert done.returncode == 0 and done.stdout.startswith("usage: ")
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}

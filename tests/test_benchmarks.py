@@ -173,7 +173,7 @@ def test_a_race() -> None:
     result = quality.race(config, evaluations=20, noise=20.0, every=3)
     assert [point.evaluation for point in result.theirs] == list(range(1, 21))
     assert result.threshold == min(point.loss for point in result.theirs)
-    assert [point.evaluation for point in result.ours][:4] == [0, 3, 6, 7]  # aside at the first scale, then all
+    assert [point.evaluation for point in result.ours][:4] == [0, 3, 6, 7]  # every third at the first scale, then all
     assert result.ours[-1].loss <= result.threshold < min(point.loss for point in result.ours[:-1])
     for curve in (result.ours, result.theirs):
         assert all(earlier.seconds < later.seconds for earlier, later in itertools.pairwise(curve))

@@ -1,11 +1,11 @@
-"""Byte sizes mean the same everywhere: in a config, in a sweep file, for Slurm."""
+"""Byte sizes have the same meaning in a config, a sweep file and for Slurm."""
 
 from __future__ import annotations
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sweeping import planned, studio  # noqa: F401
+from sweeping import studio, sweep_of  # noqa: F401
 
 from styletransfer.run import memory
 from styletransfer.support.byte_sizes import for_slurm, format_size, parse_size
@@ -47,6 +47,6 @@ def test_sizes_for_slurm_are_rounded_up_by_at_most_a_mebibyte(count):
 @pytest.mark.parametrize("size", ["8GB", "8GiB"])
 def test_a_size_is_the_same_for_a_config_and_for_a_cluster(size):
     """A job that may use exactly what it gets is accepted, whatever the unit."""
-    plan = planned(jobs=[{"memory": size}])
-    text = batch.array(plan, Cluster(memory=size), plan.jobs, "array-1.sbatch")
+    sweep = sweep_of(jobs=[{"memory": size}])
+    text = batch.array(sweep, Cluster(memory=size), sweep.jobs, "array-1.sbatch")
     assert f"#SBATCH --mem={for_slurm(memory.limit(size))}\n" in text

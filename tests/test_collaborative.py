@@ -1,4 +1,4 @@
-"""The encoder of Collaborative Distillation: the file as published, against the network as published."""
+"""The encoder of Collaborative Distillation: the published file format against the published network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exit of commands: every expected error is one line on standard error and has its exit status."""
+"""How commands end: every expected error is one line on standard error, with its own exit status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The config: what is taken, what is refused and in which words, and that a dumped config is the config."""
+"""The config: valid and invalid values, error messages, and writing it to a file and reading it back."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ MINIMAL = {"content": {"image": "photo.jpg"}, "style": {"images": "painting.jpg"
 SCHEMA = Config.model_json_schema()
 
 
-# The schema as JSON Schema describes it: which keys there are, and what they take.
+# The schema as JSON Schema: its keys and their types.
 
 
 def resolved(schema):
-    """A schema in place of a reference to it."""
+    """A schema, or the one that it refers to."""
     return SCHEMA["$defs"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
 
 
 def choices(schema):
-    """The alternatives of a schema, itself where it has none."""
+    """The alternatives of a schema, or the schema itself."""
     return [choice for option in schema.get("anyOf", [schema]) for choice in [resolved(option)]]
 
 
 def walk(schema=SCHEMA, keys=()):
-    """Every key, as the names of its sections and its own, with its schema; tables have one made-up entry."""
+    """The path and the schema of every key; tables have one example entry."""
     for name, value in schema.get("properties", {}).items():
         here = (*keys, name)
         yield here, value
@@ -79,8 +79,8 @@ def parsed(values=MINIMAL):
     return configs.parse(values, "here.yaml")
 
 
-def refused(values):
-    """The message with which values are refused: one line that opens with where they come from."""
+def rejected(values):
+    """The error message for invalid values: one line that starts with their origin."""
     with pytest.raises(UserError) as caught:
         parsed(values)
     message = str(caught.value)
@@ -91,7 +91,7 @@ def refused(values):
 # Defaults and documented keys.
 
 
-def test_two_pictures_are_enough():
+def test_a_photograph_and_a_painting_are_enough():
     config = parsed()
     assert config.content.image == "photo.jpg" and config.style.images == {"painting.jpg": 1.0}
     assert config.model == "vgg_slim" and config.pixels == "rgb255" and config.normalization == "balanced"
@@ -99,7 +99,7 @@ def test_two_pictures_are_enough():
     assert config.output.folder == "output/mine"
 
 
-def test_what_the_model_decides_is_written_out():
+def test_defaults_of_the_model_are_filled_in():
     for name in models.names():
         spec = models.load(name).SPEC
         config = parsed({**MINIMAL, "model": name})
@@ -108,7 +108,7 @@ def test_what_the_model_decides_is_written_out():
         assert config.spec is spec
 
 
-def test_what_the_user_decides_stays():
+def test_values_set_by_the_user_are_kept():
     values = {
         "model": "vgg19",
         "weights": "w.params",
@@ -138,11 +138,11 @@ def test_what_the_user_decides_stays():
 
 
 @pytest.mark.parametrize("images", ["a.jpg", ["a.jpg"], {"a.jpg": 1}])
-def test_one_style_is_given_as_a_name_a_list_or_a_table(images):
+def test_a_single_style_may_be_a_name_a_list_or_a_table(images):
     assert parsed(with_key(("style", "images"), images)).style.images == {"a.jpg": 1.0}
 
 
-def test_several_styles_given_as_a_list_weigh_the_same():
+def test_styles_in_a_list_have_equal_weights():
     assert parsed(with_key(("style", "images"), ["a.jpg", "b.jpg"])).style.images == {"a.jpg": 1.0, "b.jpg": 1.0}
 
 
@@ -170,7 +170,7 @@ def test_regions_of_weight_0_do_not_count():
     assert not without.used_styles and not without.used_regions
 
 
-def test_every_key_is_described():
+def test_every_key_has_a_description():
     for keys, schema in KEYS:
         is_section = any("properties" in choice for choice in choices(schema))
         assert is_section or keys[-1] == "relu1_1" or schema.get("description"), dotted(keys)
@@ -181,41 +181,41 @@ def test_a_config_cannot_be_changed():
         parsed().size = 3
 
 
-# Keys that do not exist.
+# Unknown keys.
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=dotted)
-def test_an_unknown_key_is_refused_at_every_level(section):
-    assert f"unknown key {dotted((*section, 'zzz'))!r}; expected one of: " in refused(with_key((*section, "zzz"), 1))
+def test_an_unknown_key_is_rejected_at_every_level(section):
+    assert f"unknown key {dotted((*section, 'zzz'))!r}; expected one of: " in rejected(with_key((*section, "zzz"), 1))
 
 
 @pytest.mark.parametrize("keys", [keys for keys, _ in KEYS if keys[-1] != "relu1_1"], ids=dotted)
-def test_a_misspelt_key_gets_the_right_one_suggested(keys):
+def test_the_right_key_is_suggested_for_a_misspelt_one(keys):
     *section, name = keys
-    message = refused(with_key((*section, name + "x"), 1))
+    message = rejected(with_key((*section, name + "x"), 1))
     assert message == f"unknown key {dotted(keys) + 'x'!r}; did you mean {name!r}?"
 
 
 @pytest.mark.parametrize("name", ["float", "int", "str", "nullable", "function-x", "literal['a']", ""])
-def test_unknown_keys_may_be_called_anything(name):
-    assert refused({**MINIMAL, name: 1}).startswith(f"unknown key {name!r}; ")
+def test_unknown_keys_may_have_any_name(name):
+    assert rejected({**MINIMAL, name: 1}).startswith(f"unknown key {name!r}; ")
 
 
 @pytest.mark.parametrize(("old", "new"), [("convention", "normalization"), ("made_with", "provenance")])
-def test_a_key_of_an_earlier_version_is_refused_with_its_new_name(old, new):
-    assert refused({**MINIMAL, old: "mxnet"}) == f"unknown key {old!r}; it is now called {new!r}"
-    assert refused(with_key(("style", old), 1)).startswith(f"unknown key 'style.{old}'; expected one of: ")
+def test_a_renamed_key_is_rejected_with_its_new_name(old, new):
+    assert rejected({**MINIMAL, old: "mxnet"}) == f"unknown key {old!r}; it is now called {new!r}"
+    assert rejected(with_key(("style", old), 1)).startswith(f"unknown key 'style.{old}'; expected one of: ")
 
 
 @pytest.mark.parametrize("section", [keys for keys in SECTIONS if keys], ids=dotted)
 @pytest.mark.parametrize("value", [3, "text", [1], True])
-def test_a_section_takes_nothing_but_keys_and_values(section, value):
-    assert refused(with_key(section, value)).startswith(
+def test_a_section_must_be_a_mapping(section, value):
+    assert rejected(with_key(section, value)).startswith(
         f"{dotted(section)}: {value!r}: Input should be a valid dictionary or instance of "
     )
 
 
-# Values that are not allowed.
+# Invalid values.
 
 
 def test_numbers_are_found_in_the_schema():
@@ -224,12 +224,12 @@ def test_numbers_are_found_in_the_schema():
 
 
 def limits(schema):
-    """The lowest and the highest value of a number, where these are allowed themselves."""
+    """The inclusive limits of a number."""
     return [schema[limit] for limit in ("minimum", "maximum") if limit in schema]
 
 
 def beyond(schema):
-    """Values beyond the limits, which every number must have."""
+    """Values beyond the limits that every number must have."""
     lowest = schema.get("minimum", schema.get("exclusiveMinimum"))
     highest = schema.get("maximum", schema.get("exclusiveMaximum"))
     step = 1 if schema["type"] == "integer" else abs(lowest) * 0.01 or 1e-3
@@ -238,65 +238,65 @@ def beyond(schema):
 
 
 @pytest.mark.parametrize(("keys", "schema"), NUMBERS, ids=[dotted(keys) for keys, _ in NUMBERS])
-def test_every_number_has_its_limits_and_is_refused_beyond_them(keys, schema):
+def test_every_number_has_limits_and_is_rejected_beyond_them(keys, schema):
     for value in limits(schema):
         parsed(with_key(keys, value, {**MINIMAL, "init": {"low": -1e6, "high": 1e6}}))
     for value in beyond(schema):
-        assert refused(with_key(keys, value)).startswith(f"{dotted(keys)}: "), value
+        assert rejected(with_key(keys, value)).startswith(f"{dotted(keys)}: "), value
 
 
 @pytest.mark.parametrize(("keys", "items"), LISTS, ids=[dotted(keys) for keys, _ in LISTS])
-def test_every_number_in_a_list_has_its_limits_and_a_list_its_length(keys, items):
+def test_every_number_in_a_list_has_limits_and_a_list_has_a_length(keys, items):
     good = [limits(item)[0] for item in items]
     parsed(with_key(keys, good))
     bad = [good[:-1], [*good, good[0]], [], 3, "ab", {"a": 1}]
     bad += [[value, *good[1:]] for value in (*beyond(items[0]), "3", True, None, [1])]
     bad += [[*good[:-1], value] for value in beyond(items[-1])]
     for value in bad:
-        assert refused(with_key(keys, value)).startswith((f"{dotted(keys)}: ", f"{dotted(keys)}.")), value
+        assert rejected(with_key(keys, value)).startswith((f"{dotted(keys)}: ", f"{dotted(keys)}.")), value
     last = len(good) - 1
-    assert refused(with_key(keys, good[:-1])) == f"{dotted(keys)}.{last}: {good[:-1]}: Field required"
-    assert f"at most {len(good)} items" in refused(with_key(keys, [*good, 1]))
-    assert refused(with_key(keys, 3)) == f"{dotted(keys)}: 3: Input should be a valid tuple"
-    assert refused(with_key(keys, [*good[:-1], 0])).startswith(f"{dotted(keys)}.{last}: 0: Input should be ")
+    assert rejected(with_key(keys, good[:-1])) == f"{dotted(keys)}.{last}: {good[:-1]}: Field required"
+    assert f"at most {len(good)} items" in rejected(with_key(keys, [*good, 1]))
+    assert rejected(with_key(keys, 3)) == f"{dotted(keys)}: 3: Input should be a valid tuple"
+    assert rejected(with_key(keys, [*good[:-1], 0])).startswith(f"{dotted(keys)}.{last}: 0: Input should be ")
 
 
 @pytest.mark.parametrize(("keys", "schema"), NUMBERS, ids=[dotted(keys) for keys, _ in NUMBERS])
 @pytest.mark.parametrize("value", ["3", "abc", True, False, [1], {"a": 1}, b"3"])
-def test_what_is_no_number_is_refused(keys, schema, value):
+def test_a_value_that_is_not_a_number_is_rejected(keys, schema, value):
     if isinstance(value, list) and dotted(keys) in ("scales", "stop.max_iterations"):
-        return  # which take one as well
+        return  # which accept lists
     if value is False and dotted(keys) == "tile":
-        assert parsed(with_key(keys, value)).tile == "off"  # as YAML reads the bare word
+        assert parsed(with_key(keys, value)).tile == "off"  # YAML reads a bare `off` as false
         return
-    message = refused(with_key(keys, value))
+    message = rejected(with_key(keys, value))
     assert message.startswith(f"{dotted(keys)}: {value!r}: Input should be ") and "a valid " in message
 
 
 @pytest.mark.parametrize(
     "keys", [keys for keys, schema in NUMBERS if schema["type"] == "integer"], ids=lambda keys: dotted(keys)
 )
-def test_whole_numbers_may_be_written_in_any_way_but_have_no_fraction(keys):
+def test_whole_numbers_may_be_written_as_floats_without_a_fraction(keys):
     ten = 10 if dotted(keys) == "scales" else 1000
     assert parsed(with_key(keys, float(ten))) == parsed(with_key(keys, ten))
-    assert "valid integer" in refused(with_key(keys, 10.5))
+    assert "valid integer" in rejected(with_key(keys, 10.5))
 
 
 @pytest.mark.parametrize("keys", FREE_TEXTS, ids=dotted)
 @pytest.mark.parametrize("value", [3, 1.5, True, {"a": 1}, [[1]], [{"a": 1}]])
-def test_what_is_no_text_is_refused(keys, value):
-    assert refused(with_key(keys, value)).startswith(f"{dotted(keys)}: ")
+def test_a_value_that_is_not_a_string_is_rejected(keys, value):
+    assert rejected(with_key(keys, value)).startswith(f"{dotted(keys)}: ")
 
 
 @pytest.mark.parametrize("keys", FREE_TEXTS, ids=dotted)
 @pytest.mark.parametrize("value", ["", "a\0b", "~nobody_of_that_name/a"])
-def test_what_cannot_be_a_file_name_is_refused(keys, value):
-    assert refused(with_key(keys, value)).startswith(f"{dotted(keys)}: ")
+def test_an_invalid_file_name_is_rejected(keys, value):
+    assert rejected(with_key(keys, value)).startswith(f"{dotted(keys)}: ")
 
 
 @pytest.mark.parametrize("value", ["", "a\0b"])
-def test_what_cannot_be_a_file_name_is_refused_as_the_name_of_a_style(value):
-    message = refused(with_key(("style", "images"), {value: 1}))
+def test_an_invalid_file_name_of_a_style_is_rejected(value):
+    message = rejected(with_key(("style", "images"), {value: 1}))
     assert message.startswith("style.images.") and message.endswith(f": {value!r}: Input should be a file name")
 
 
@@ -314,8 +314,8 @@ def test_what_cannot_be_a_file_name_is_refused_as_the_name_of_a_style(value):
         ("optimizer.clip_norm", "element", "elements"),
     ],
 )
-def test_a_misspelt_name_gets_the_right_one_suggested(key, value, suggestion):
-    message = refused(with_key(tuple(key.split(".")), value))
+def test_the_right_name_is_suggested_for_a_misspelt_value(key, value, suggestion):
+    message = rejected(with_key(tuple(key.split(".")), value))
     assert message.startswith(f"{key}: {value!r}: Input should be ") and f"{suggestion!r}" in message
     assert message.endswith(f"; did you mean {suggestion!r}?")
 
@@ -331,28 +331,28 @@ def test_a_misspelt_name_gets_the_right_one_suggested(key, value, suggestion):
         ("memory", "8G", "memory: '8G': Input should be a number and a unit, such as 8GB "),
     ],
 )
-def test_the_words_are_pydantics_about_what_was_meant(key, value, words):
-    assert refused(with_key(tuple(key.split(".")), value)).startswith(words)
+def test_messages_are_those_of_pydantic_for_the_likely_alternative(key, value, words):
+    assert rejected(with_key(tuple(key.split(".")), value)).startswith(words)
 
 
 @pytest.mark.parametrize("model", models.names())
 @pytest.mark.parametrize("section", ["content", "style"])
-def test_a_misspelt_layer_gets_the_right_one_suggested(model, section):
+def test_the_right_layer_is_suggested_for_a_misspelt_one(model, section):
     layer = models.load(model).SPEC.layer_names[3]
     values = with_key((section, "layers"), {layer + "x": 1}, {**MINIMAL, "model": model})
-    assert refused(values) == f"{section}.layers: {model} has no layer {layer + 'x'!r}; did you mean {layer!r}?"
+    assert rejected(values) == f"{section}.layers: {model} has no layer {layer + 'x'!r}; did you mean {layer!r}?"
 
 
 @pytest.mark.parametrize("section", ["content", "style"])
-def test_layers_that_are_named_are_at_least_one(section):
-    assert f"{section}.layers: {{}}: Dictionary should have at least 1 item" in refused(
+def test_a_list_of_layers_is_not_empty(section):
+    assert f"{section}.layers: {{}}: Dictionary should have at least 1 item" in rejected(
         with_key((section, "layers"), {})
     )
 
 
 @pytest.mark.parametrize("device", ["gpu", "GPU:0", "gpu:", "gpu:-1", "gpu:100", "cpu:0", "gpu:٣", "", "cpu\n"])
-def test_a_device_is_the_cpu_or_a_gpu_with_its_number(device):
-    assert refused({**MINIMAL, "device": device}) == f"device: {device!r}: Input should be cpu or gpu:0, gpu:1, ..."
+def test_a_device_is_cpu_or_a_numbered_gpu(device):
+    assert rejected({**MINIMAL, "device": device}) == f"device: {device!r}: Input should be cpu or gpu:0, gpu:1, ..."
 
 
 @pytest.mark.parametrize(
@@ -363,7 +363,7 @@ def test_a_device_is_the_cpu_or_a_gpu_with_its_number(device):
         ({"content": {"image": "a"}, "style": {"images": []}}, "style.images is missing"),
         ({"style": {"images": "a"}, "content": {"weight": 0}}, "content.image is missing: init.kind content starts"),
         ({**MINIMAL, "content": {"weight": 0}, "style": {"weight": 0}}, "both 0: there is nothing to optimise"),
-        ({**MINIMAL, "init": {"kind": "image"}}, "kind: image needs `image`"),
+        ({**MINIMAL, "init": {"kind": "image"}}, "kind: image requires `image`"),
         ({**MINIMAL, "regions": [{"style": "a.jpg"}]}, "style.images and regions both name paintings"),
         (with_regions({"style": "a"}, {"style": "b"}), "regions: more than one has no mask"),
         (with_regions({"style": "a"}, {"styl": "b"}), "unknown key 'regions.1.styl'; did you mean 'style'?"),
@@ -374,12 +374,12 @@ def test_a_device_is_the_cpu_or_a_gpu_with_its_number(device):
         (with_regions({"style": []}), "regions.0.style: {}: Dictionary should have at least 1 item"),
         (with_regions({"style": "a", "weight": -1}), "regions.0.weight: -1: Input should be greater"),
         (with_regions(), "regions: []: List should have at least 1 item"),
-        ({**MINIMAL, "init": {"image": "a.png"}}, "`image` goes with kind: image"),
+        ({**MINIMAL, "init": {"image": "a.png"}}, "`image` requires kind: image"),
         ({**MINIMAL, "init": {"low": 3, "high": 2}}, "low (3) must not exceed high (2)"),
     ],
 )
-def test_what_does_not_go_together_is_refused(values, words):
-    assert words in refused(values)
+def test_inconsistent_values_are_rejected(values, words):
+    assert words in rejected(values)
 
 
 def test_a_group_of_weight_0_needs_no_picture():
@@ -396,12 +396,12 @@ YAML_VALUES = st.recursive(
 
 
 @given(keys=st.sampled_from([keys for keys, _ in KEYS]), value=YAML_VALUES)
-def test_any_value_is_taken_or_refused_in_one_line(keys, value):
+def test_any_value_is_accepted_or_rejected_in_one_line(keys, value):
     values = with_key(keys, value)
     try:
         parsed(values)
     except UserError:
-        refused(values)
+        rejected(values)
 
 
 # Overrides.
@@ -411,14 +411,14 @@ def overridden(*assignments, values=MINIMAL):
     return configs.override(values, assignments)
 
 
-def test_overrides_are_yaml_and_the_last_one_holds():
+def test_overrides_are_yaml_and_the_last_one_wins():
     config = parsed(overridden("style.weight=500", "style.weight=1e-3", "style.images={a.jpg: 2}", "weights=null"))
     assert config.style.weight == 1e-3
     assert config.style.images == {"a.jpg": 2.0}
     assert config.weights is None
 
 
-def test_an_override_makes_the_sections_it_needs_and_leaves_the_others():
+def test_an_override_creates_missing_sections_and_keeps_other_keys():
     assert overridden("optimizer.schedule.step=5", values={"optimizer": {"momentum": 0.5}, "size": 3}) == {
         "optimizer": {"momentum": 0.5, "schedule": {"step": 5}},
         "size": 3,
@@ -437,14 +437,14 @@ def test_an_override_sets_an_entry_of_a_list_by_its_number():
             overridden(f"regions.{number}.style=c", values=values)
 
 
-def test_overriding_leaves_the_values_given_alone():
+def test_overriding_does_not_modify_the_given_values():
     values = {"style": {"weight": 1}}
     overridden("style.weight=2", values=values)
     assert values == {"style": {"weight": 1}}
 
 
 @pytest.mark.parametrize("number", ["1e3", "1E+3", "1.e3", "1000", "1_000", "1.0e3", "+1e3"])
-def test_numbers_in_every_spelling_are_numbers(number):
+def test_all_notations_of_numbers_are_read(number):
     assert overridden(f"size={number}", values={}) == {"size": 1000}
 
 
@@ -456,7 +456,7 @@ def test_numbers_in_every_spelling_are_numbers(number):
         ("=3", "expected KEY=VALUE"),
         ("style.weight: 3", "expected KEY=VALUE"),
         ("style=[1", "not valid YAML"),
-        ("style={a: 1, a: 2}", "'a' is given twice"),
+        ("style={a: 1, a: 2}", "duplicate key 'a'"),
         ("style=*x", "aliases"),
         ("size=!!python/object/apply:os.system [false]", "python/object/apply"),
         ("content.image.x=3", "image is not a section"),
@@ -464,15 +464,15 @@ def test_numbers_in_every_spelling_are_numbers(number):
     ],
     ids=lambda value: repr(value[:20]),
 )
-def test_a_malformed_override_is_refused(assignment, words):
+def test_a_malformed_override_is_rejected(assignment, words):
     with pytest.raises(UserError, match=r"^--set ") as caught:
         overridden(assignment)
     assert words in str(caught.value) and str(caught.value).startswith(f"--set {assignment}")
 
 
 @pytest.mark.parametrize("assignment", ["a.=3", ".a=3", "style..weight=3", "a b=3", "<<=1"])
-def test_an_override_of_no_key_is_an_unknown_key(assignment):
-    assert refused(overridden(assignment)).startswith("unknown key ")
+def test_an_override_without_a_valid_key_is_an_unknown_key(assignment):
+    assert rejected(overridden(assignment)).startswith("unknown key ")
 
 
 # Files.
@@ -485,7 +485,7 @@ def file_of(tmp_path, content):
 
 
 def unreadable(path):
-    """The message with which a config file is refused."""
+    """The error message for a config file."""
     with pytest.raises(UserError) as caught:
         configs.read_file(path)
     message = str(caught.value)
@@ -507,8 +507,8 @@ BOMB = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}, *{a}]\n" for a, b in 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("size: 1\ntv:\n  weight: 1\nsize: 2\n", " line 4: not valid YAML: the key 'size' is given twice"),
-        ("style: {weight: 1, weight: 1}", " line 1: not valid YAML: the key 'weight' is given twice"),
+        ("size: 1\ntv:\n  weight: 1\nsize: 2\n", " line 4: not valid YAML: duplicate key 'size'"),
+        ("style: {weight: 1, weight: 1}", " line 1: not valid YAML: duplicate key 'weight'"),
         (BOMB, " line 2: not valid YAML: aliases"),
         ("model: !!python/object/apply:os.system ['touch pwned']", "python/object/apply:os.system"),
         ("model: !!python/name:os.system", "python/name"),
@@ -517,16 +517,16 @@ BOMB = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}, *{a}]\n" for a, b in 
         ("size: !!timestamp x", "not valid YAML"),
         ("size: 2099-99-99", "not valid YAML"),
         ("size: 0x_", "not valid YAML"),
-        ("1: 2", "the key 1 is not a text"),
-        ("style: {yes: 1}", "the key True is not a text"),
-        ("? [a]\n: 2", "the key ['a'] is not a text"),
+        ("1: 2", "the key 1 is not a string"),
+        ("style: {yes: 1}", "the key True is not a string"),
+        ("? [a]\n: 2", "the key ['a'] is not a string"),
         ("a: 1\n--- \nb: 2", "not valid YAML"),
         ("a: {", "not valid YAML"),
         ("[" * 1_000, "not valid YAML"),
         ("a: \x00", "not valid YAML"),
         ("\tsize: 3", "not valid YAML"),
-        ("size: Größe".encode("latin-1"), "not a text file in UTF-8"),
-        ("size: 3".encode("utf-16"), "not a text file in UTF-8"),
+        ("size: Größe".encode("latin-1"), "not a UTF-8 text file"),
+        ("size: 3".encode("utf-16"), "not a UTF-8 text file"),
         ("- size: 3", "expected keys and values, found list"),
         ("size", "expected keys and values, found str"),
         ("", "expected keys and values, found NoneType"),
@@ -535,20 +535,20 @@ BOMB = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}, *{a}]\n" for a, b in 
     ],
     ids=lambda value: repr(value[:20]),
 )
-def test_what_is_no_config_is_refused(tmp_path, monkeypatch, content, words):
+def test_an_invalid_config_file_is_rejected(tmp_path, monkeypatch, content, words):
     monkeypatch.chdir(tmp_path)
     assert words in unreadable(file_of(tmp_path, content))
     assert [path.name for path in tmp_path.iterdir()] == ["c.yaml"]
 
 
-def test_a_file_that_is_absent_or_none_is_refused(tmp_path):
+def test_a_missing_file_and_a_folder_are_rejected(tmp_path):
     assert "No such file" in unreadable(tmp_path / "none.yaml")
     assert "Is a directory" in unreadable(tmp_path)
     assert "Not a directory" in unreadable(file_of(tmp_path, "size: 3") / "x.yaml")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_refused(tmp_path):
+def test_a_file_without_read_permission_is_rejected(tmp_path):
     path = file_of(tmp_path, "size: 3")
     path.chmod(0)
     assert "Permission denied" in unreadable(path)
@@ -558,14 +558,14 @@ def test_a_file_that_may_not_be_read_is_refused(tmp_path):
     st.text(alphabet=st.characters(codec="utf-8"), max_size=40)
     | st.text(alphabet="{}[]:,-&*!?|>'\"%@` \n\tab1.", max_size=40)
 )
-def test_any_text_is_yaml_or_refused(text):
+def test_any_text_is_read_as_yaml_or_rejected(text):
     try:
         configs.read_yaml(text, "here")
     except UserError as error:
         assert str(error).startswith("here") and len(str(error).splitlines()) == 1
 
 
-def test_a_file_is_looked_for_in_the_project_too(tmp_path, monkeypatch):
+def test_a_file_is_also_looked_up_in_the_project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert configs.find_input("scripts/nstyle.py") == PROJECT / "scripts" / "nstyle.py"
     assert str(configs.find_input("nowhere.jpg")) == "nowhere.jpg"
@@ -577,9 +577,9 @@ def test_a_file_is_looked_for_in_the_project_too(tmp_path, monkeypatch):
     assert str(configs.find_input("~nobody-known/a.jpg")) == "~nobody-known/a.jpg"
 
 
-# A dumped config is the config.
+# Writing and reading back.
 
-# File names may hold nearly anything; PyYAML itself loses U+0085, an old line break.
+# File names may contain nearly anything; PyYAML itself loses U+0085, an old line break.
 FILE_NAMES = st.text(min_size=1, max_size=100).filter(lambda name: name[0] != "~" and not {"\0", "\x85"} & set(name))
 AWKWARD_NAMES = st.sampled_from(
     ["1e3", "1e-3", ".5", "yes", "null", "~", "0x10", "1:30", "2020-01-01", "a: b", "#a", " a ", "a  b", "*a", "="]
@@ -587,7 +587,7 @@ AWKWARD_NAMES = st.sampled_from(
 
 
 def values_of(schema):
-    """Everything that a key of that schema takes."""
+    """All valid values of a key with this schema."""
     if "anyOf" in schema:
         return st.one_of(map(values_of, schema["anyOf"]))
     schema = resolved(schema)
@@ -654,7 +654,7 @@ def valid_configs(draw):
 
 
 @given(valid_configs(), st.dictionaries(FILE_NAMES, FILE_NAMES | st.integers(), max_size=3))
-def test_a_dumped_config_reads_back_as_the_same(values, provenance):
+def test_a_dumped_config_reads_back_unchanged(values, provenance):
     config = parsed(values)
     text = configs.dump(config, provenance)
     read = configs.read_yaml(text, "dumped")
@@ -664,7 +664,7 @@ def test_a_dumped_config_reads_back_as_the_same(values, provenance):
     assert configs.dump(again, provenance) == text
 
 
-def test_a_dumped_config_holds_every_key_and_no_alias():
+def test_a_dumped_config_has_every_key_and_no_aliases():
     text = configs.dump(parsed(), {"weights": {"file": "a"}})
     assert yaml.safe_load(text).keys() == SCHEMA["properties"].keys()
     assert yaml.safe_load(text)["provenance"] == {"weights": {"file": "a"}}

@@ -1,4 +1,4 @@
-"""Loss curves: kept exactly, compared, drawn; and the command that compares them."""
+"""Loss curves: writing and reading, comparison, plots, and the command that compares them."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ from styletransfer.run.curves import Curve, first_difference
 from styletransfer.support.errors import UserError
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "compare_curves.py"
-COLUMNS = ("step", "total", "style.relu1_1", "seconds")
+RELU1_1 = ("style", "relu1_1")
+COLUMNS = ("step", "total", RELU1_1, "seconds")
 CURVE = Curve(COLUMNS, ((0.0, 3.0, 2.0, 0.1), (1.0, 2.0, 1.0, 0.2), (2.0, 1.5, 0.0, 0.3)))
-LOSSES = Losses({"content.relu4_2": 0.1, "style.relu1_1": 0.2, "style.relu2_1": 0.7}, 0.4)
+LOSSES = Losses({("content", "relu4_2"): 0.1, RELU1_1: 0.2, ("style", "relu2_1"): 0.7}, 0.4)
 
 
 def changed(row, column, value, curve=CURVE):
@@ -42,20 +43,21 @@ def written(path, curve):
     return path
 
 
-def test_the_columns_are_those_of_the_contract():
-    assert curves.columns_for(["content.relu4_2", "style.relu1_1"]) == (
+def test_the_columns_of_a_curve():
+    columns = curves.columns_for([("content", "relu4_2"), RELU1_1])
+    assert tuple(map(curves.name_of, columns)) == (
         *("step", "scale", "total", "content", "style", "tv", "content.relu4_2", "style.relu1_1"),
         *("relative_change", "gradient_norm", "learning_rate", "seconds"),
     )
 
 
-def test_a_row_has_every_column_and_its_sums_are_right():
+def test_a_row_has_every_column_and_consistent_sums():
     record = Record(7, 1, LOSSES, 0.01, 2.5, 0.125, 3.5, image=None)
     row = curves.row_of(record)
     assert tuple(row) == curves.columns_for(list(LOSSES.layers))
     assert row["total"] == row["content"] + row["style"] + row["tv"]
-    assert row["style"] == row["style.relu1_1"] + row["style.relu2_1"]
-    assert row["content"] == row["content.relu4_2"]
+    assert row["style"] == row[RELU1_1] + row["style", "relu2_1"]
+    assert row["content"] == row["content", "relu4_2"]
     expected = {"step": 7, "scale": 1, "tv": 0.4, "relative_change": 0.01, "gradient_norm": 2.5}
     assert expected.items() <= row.items()
     assert (row["learning_rate"], row["seconds"]) == (0.125, 3.5)
@@ -65,14 +67,14 @@ EXTREMES = (5e-324, -0.0, 1.7976931348623157e308, 0.1 + 0.2, 1 / 3, math.inf, -m
 
 
 @given(st.lists(st.floats(), max_size=8))
-def test_what_is_written_reads_back_as_exactly_the_same(tmp_path_factory, values):
+def test_values_are_read_back_exactly(tmp_path_factory, values):
     values = [*values, *EXTREMES]
     path = tmp_path_factory.mktemp("curve") / "curve.csv"
     curves.write(path, ["step", "total"], [{"step": step, "total": value} for step, value in enumerate(values)])
     curve = curves.read(path)
     assert curve.columns == ("step", "total")
     assert curve.column("step") == list(range(len(values)))
-    # As bits, but for the payload of a nan, which text does not keep.
+    # Compared as bits, except for the payload of a NaN, which text does not preserve.
     assert [math.isnan(value) or struct.pack("d", value) for value in curve.column("total")] == [
         math.isnan(value) or struct.pack("d", value) for value in values
     ]
@@ -82,11 +84,12 @@ def test_the_file_is_plain_csv(tmp_path):
     text = written(tmp_path / "curve.csv", CURVE).read_text()
     assert text.splitlines()[:2] == ["step,total,style.relu1_1,seconds", "0.0,3.0,2.0,0.1"]
     assert "\r" not in text and text.endswith("\n")
+    assert curves.read(tmp_path / "curve.csv") == CURVE
 
 
-def test_lines_of_provenance_are_not_read(tmp_path):
+def test_comment_lines_are_skipped(tmp_path):
     path = tmp_path / "golden.csv"
-    path.write_text("# tolerance 1e-4\nstep,total\n# made by hand\n0,1.5\n")
+    path.write_text("# tolerance 1e-4\nstep,total\n# written by hand\n0,1.5\n")
     assert curves.read(path) == Curve(("step", "total"), ((0.0, 1.5),))
 
 
@@ -103,14 +106,14 @@ def test_lines_of_provenance_are_not_read(tmp_path):
     ],
     ids=["empty", "binary", "long row", "no number", "no step", "null", "blank"],
 )
-def test_what_is_no_curve_is_refused_by_name(tmp_path, content):
+def test_a_file_that_is_not_a_curve_is_rejected_by_name(tmp_path, content):
     path = tmp_path / "garbage.csv"
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"garbage\.csv: not a loss curve"):
         curves.read(path)
 
 
-def test_an_absent_curve_is_named(tmp_path):
+def test_a_missing_curve_is_named(tmp_path):
     with pytest.raises(UserError, match=r"absent\.csv: No such file"):
         curves.read(tmp_path / "absent.csv")
 
@@ -127,15 +130,15 @@ def test_the_order_of_columns_does_not_matter():
     assert first_difference(CURVE, turned, 0.0) is None
 
 
-def test_a_changed_value_is_found_where_it_is():
+def test_a_changed_value_is_located():
     sentence = first_difference(CURVE, changed(1, "total", 2.02), 1e-3, names=("a.csv", "b.csv"))
     assert sentence == ("at step 1 (row 2), total is 2.0 in a.csv and 2.02 in b.csv, a relative difference of 0.0099")
 
 
-def test_the_first_of_several_differences_is_named():
+def test_the_first_of_several_differences_is_reported():
     later = changed(2, "total", 9.0)
     assert "at step 2" in first_difference(CURVE, later, 1e-3)
-    assert "at step 1 (row 2), style.relu1_1" in first_difference(CURVE, changed(1, "style.relu1_1", 9.0, later), 1e-3)
+    assert "at step 1 (row 2), style.relu1_1" in first_difference(CURVE, changed(1, RELU1_1, 9.0, later), 1e-3)
 
 
 @pytest.mark.parametrize("row", range(3))
@@ -152,34 +155,34 @@ def test_the_relative_tolerance_decides(tolerance, sign):
     assert differs(1.01 / (1 - tolerance)) is not None
 
 
-def test_the_absolute_tolerance_lets_small_values_pass():
-    other = changed(2, "style.relu1_1", 1e-7)  # where the other is zero
+def test_the_absolute_tolerance_allows_small_values():
+    other = changed(2, RELU1_1, 1e-7)  # where the other is zero
     assert first_difference(CURVE, other, 0.1) is not None
     assert first_difference(CURVE, other, 0.0, absolute=2e-7) is None
     assert first_difference(CURVE, other, 0.0, absolute=0.5e-7) is not None
 
 
 @pytest.mark.parametrize("value", [math.nan, -2.0, 0.0])
-def test_no_tolerance_makes_these_equal(value):
+def test_no_tolerance_makes_these_values_equal(value):
     for pair in ((CURVE, changed(1, "total", value)), (changed(1, "total", value), CURVE)):
         assert "total" in first_difference(*pair, 0.9)
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf])
-def test_infinity_equals_nothing_but_itself(value):
+def test_infinity_equals_only_itself(value):
     infinite = changed(1, "total", value)
     assert first_difference(infinite, infinite, 1e-4) is None
     for pair in ((CURVE, infinite), (infinite, CURVE), (infinite, changed(1, "total", -value))):
         assert "total" in first_difference(*pair, 1e-4)
 
 
-def test_a_missing_column_is_named():
+def test_a_missing_column_is_reported():
     shorter = Curve(COLUMNS[:2] + COLUMNS[3:], tuple(row[:2] + row[3:] for row in CURVE.rows))
     assert first_difference(CURVE, shorter, 1.0) == "the second has no column style.relu1_1"
     assert first_difference(shorter, CURVE, 1.0) == "the first has no column style.relu1_1"
 
 
-def test_another_length_is_found_behind_the_last_common_row():
+def test_a_difference_in_length_is_reported_after_the_last_common_row():
     shorter = dataclasses.replace(CURVE, rows=CURVE.rows[:2])
     assert first_difference(CURVE, shorter, 0.0) == "the first has 3 rows, the second 2"
     assert first_difference(shorter, CURVE, 0.0) == "the first has 2 rows, the second 3"
@@ -211,13 +214,13 @@ def compare(*arguments):
     return done.returncode, done.stdout.splitlines(), done.stderr.splitlines()
 
 
-def test_the_command_says_that_curves_are_equal(tmp_path):
+def test_the_command_reports_equal_curves(tmp_path):
     first = written(tmp_path / "a.csv", CURVE)
     second = written(tmp_path / "b.csv", changed(1, "total", 2.00001))
     assert compare(first, second) == (0, ["equal within 0.0001: 3 rows"], [])
 
 
-def test_the_command_names_the_first_difference(tmp_path):
+def test_the_command_reports_the_first_difference(tmp_path):
     for folder, curve in (("a", CURVE), ("b", changed(1, "total", 2.02))):
         (tmp_path / folder).mkdir()
         written(tmp_path / folder / "curve.csv", curve)
@@ -228,7 +231,7 @@ def test_the_command_names_the_first_difference(tmp_path):
 
 
 @pytest.mark.parametrize("second", ["absent.csv", "garbage.csv", "folder"])
-def test_the_command_refuses_what_is_no_curve_in_one_line(tmp_path, second):
+def test_the_command_rejects_an_invalid_curve_in_one_line(tmp_path, second):
     first = written(tmp_path / "a.csv", CURVE)
     (tmp_path / "garbage.csv").write_bytes(b"\x00\xff\nstep\n")
     (tmp_path / "folder").mkdir()

@@ -11,7 +11,7 @@ from helpers import BreaksAt, Quadratic, to_mx
 from styletransfer.config import OptimizerSettings
 from styletransfer.losses.objective import Evaluation, Losses
 from styletransfer.optimization.divergence_guard import EXPLOSION, MAX_ROLLBACKS, Guard
-from styletransfer.optimization.loop import Stop, optimize
+from styletransfer.optimization.loop import StoppingRule, optimize
 from styletransfer.optimization.optimizers import SGD, create
 from styletransfer.support.errors import Diverged
 
@@ -39,7 +39,7 @@ class Valley:
     def __call__(self, image):
         gradient = self.curvatures * image
         return Evaluation(
-            Losses({"content.valley": 0.5 * float((gradient * image).sum().asscalar())}, 0.0), gradient, None
+            Losses({("content", "valley"): 0.5 * float((gradient * image).sum().asscalar())}, 0.0), gradient, None
         )
 
 
@@ -60,7 +60,7 @@ def course(image, optimizer, objective, steps, **going_on):
     guard = going_on.pop("guard", None) or Guard()
     return [
         (record, (record.image.asnumpy(), optimizer.state(), guard.state()))
-        for record in optimize(image, objective, optimizer, Stop(steps), guard=guard, **going_on)
+        for record in optimize(image, objective, optimizer, StoppingRule(steps), guard=guard, **going_on)
     ]
 
 
@@ -168,7 +168,7 @@ def test_giving_up_leaves_the_best_image(name):
             image,
             BreaksAt(suited(name), range(24, 10_000), math.nan),
             optimizer,
-            Stop(10_000),
+            StoppingRule(10_000),
         ):
             bad = record.rollback or record.diverged
             records.append((record.step, record.losses.total, record.image.asnumpy(), bad))

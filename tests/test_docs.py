@@ -1,4 +1,4 @@
-"""The README, the other pages and the heads of configs: commands parse, links resolve, tables are complete."""
+"""The README, the other pages and the headers of configs: commands parse, links resolve, tables are complete."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from styletransfer import config as configs
 from styletransfer.cli import submit, transfer
 from styletransfer.config import table
 from styletransfer.config.normalizations import NORMALIZATIONS
-from styletransfer.sweeps import plans
+from styletransfer.sweeps import sweep_file
 from styletransfer.weights import sources
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -48,7 +48,7 @@ def without_code(text: str) -> str:
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    """The fenced blocks of a page in that language; commands for a shell have none."""
+    """The fenced blocks of a page in a language; blocks of shell commands have none."""
     return [body for _, found, body in FENCE.findall(page.read_text()) if found == language]
 
 
@@ -70,7 +70,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def parse(script: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> argparse.Namespace:
-    """What a script makes of its arguments; nothing is run."""
+    """The parsed arguments of a script, which is not run."""
 
     class Parsed(Exception):
         pass
@@ -106,11 +106,11 @@ def check_sweep(options: argparse.Namespace, page: Path, folder: Path) -> None:
     if not options.sweep.startswith("configs/"):
         path = folder / options.sweep
         path.write_text(blocks(page, "yaml")[0])
-    assert plans.plan(path, options.assignments, options.output).jobs
+    assert sweep_file.read_sweep(path, options.assignments, options.output).jobs
 
 
 def check_script(script: str, options: argparse.Namespace, page: Path, folder: Path) -> None:
-    """What is named on the command line of a script is there."""
+    """Check that what a command line names exists."""
     if script == "nstyle":
         check_config(options, page)
     elif script == "submit":
@@ -132,7 +132,7 @@ def check_script(script: str, options: argparse.Namespace, page: Path, folder: P
         assert set(options.models or ()) <= set(models.names())
 
 
-def test_the_table_of_config_keys_is_that_of_the_schema() -> None:
+def test_the_table_of_config_keys_matches_the_schema() -> None:
     assert "\n".join(table.rows()) in (DOCS / "config.md").read_text()
 
 
@@ -147,13 +147,13 @@ def test_the_table_of_config_keys_is_that_of_the_schema() -> None:
     ],
     ids=["configs", "pages", "networks", "normalizations", "sweeps"],
 )
-def test_a_page_that_lists_things_lists_all_of_them(page: Path, names: list[str]) -> None:
+def test_tables_are_complete(page: Path, names: list[str]) -> None:
     text = page.read_text()
     assert names
     assert [name for name in names if name not in text] == []
 
 
-def test_the_defaults_in_the_readme_are_those_of_the_schema() -> None:
+def test_the_defaults_in_the_readme_match_the_schema() -> None:
     defaults = dict(re.findall(r"^\| `([^`]+)` \| `([^`]+)` \|", "\n".join(table.rows()), re.MULTILINE))
     given = re.findall(r"^\| `([a-z_.]+)` \| ([^|]+) \|", README, re.MULTILINE)
     assert len(given) == 5
@@ -179,14 +179,14 @@ def test_links_resolve(page: Path) -> None:
 
 
 @every_linked_page
-def test_pictures_are_there(page: Path) -> None:
+def test_pictures_exist(page: Path) -> None:
     found = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", without_code(page.read_text()))
     assert [picture for picture in found if not (page.parent / picture).is_file()] == []
 
 
 @every_page
-def test_commands_can_be_pasted(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are understood as a shell takes them apart, and what they name is there."""
+def test_commands_are_valid(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are parsed as a shell would split them, and what they name exists."""
     makefile = (PROJECT / "Makefile").read_text()
     for command in commands(page):
         program, *arguments = shlex.split(command, comments=True)
@@ -210,13 +210,13 @@ def test_examples_in_yaml_are_valid(page: Path, tmp_path: Path) -> None:
         if "base" in yaml.safe_load(block):
             path = tmp_path / "sweep.yaml"
             path.write_text(block)
-            assert plans.plan(path).jobs
+            assert sweep_file.read_sweep(path).jobs
         else:
             configs.parse(yaml.safe_load(block), name_of(page))
 
 
 @every_page
-def test_options_and_keys_in_the_text_are_there(page: Path) -> None:
+def test_options_and_keys_in_the_text_exist(page: Path) -> None:
     commands = "".join(path.read_text() for path in (PROJECT / "styletransfer/cli").glob("*.py"))
     keys = {line.split("`")[1] for line in table.rows() if "`" in line}
     layers = {tap.name for name in models.names() for tap in models.load(name).SPEC.taps}
@@ -228,12 +228,12 @@ def test_options_and_keys_in_the_text_are_there(page: Path) -> None:
 
 
 @every_page
-def test_nothing_is_left_to_be_filled_in(page: Path) -> None:
+def test_no_placeholders_are_left(page: Path) -> None:
     assert not re.search(r"@[A-Z]|TODO|FIXME", page.read_text())
 
 
 def commands_in_the_head(path: Path) -> list[str]:
-    """The commands in the head of a config; lines of further options are appended to the command before them."""
+    """The commands in the header of a config; lines of options are appended to the command before them."""
     lines = [line[4:] for line in path.read_text().splitlines() if line.startswith("#   ")]
     whole = [line for line in lines if not line.startswith("--")]
     further = [line for line in lines if line.startswith("--")]
@@ -241,8 +241,8 @@ def commands_in_the_head(path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
-def test_the_commands_in_the_head_of_a_config_can_be_pasted(path: Path) -> None:
-    """As a shell takes them apart, they are understood."""
+def test_the_commands_in_the_header_of_a_config_are_valid(path: Path) -> None:
+    """They are parsed as a shell would split them."""
     commands = commands_in_the_head(path)
     assert any(str(path.relative_to(PROJECT)) in command for command in commands)
     for command in commands:
@@ -262,7 +262,7 @@ def test_the_commands_in_the_head_of_a_config_can_be_pasted(path: Path) -> None:
             configs.parse(configs.override(configs.read_file(PROJECT / found.config), found.assignments), command)
 
 
-def test_every_test_that_reliability_names_is_there() -> None:
+def test_every_test_named_in_reliability_exists() -> None:
     named = set(re.findall(r"`(test_\w+)`", (DOCS / "reliability.md").read_text()))
     assert len(named) > 20
     for name in named:

@@ -1,4 +1,4 @@
-"""Faults from outside: hostile input, full disks, things that vanish, too little memory. All end in one clear line."""
+"""External failures: hostile input, full disks, files that vanish, too little memory. All end in one clear line."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def encoded(kind, height=30, width=40, seed=0):
 
 
 def png_header(width, height):
-    """A PNG that says it is that large."""
+    """A PNG whose header claims this size."""
     content = bytearray(encoded("PNG"))
     content[16:24] = struct.pack(">II", width, height)
     content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
@@ -61,7 +61,7 @@ def gif_header(width, height):
 
 
 def broken(content):
-    """A file in several states of disrepair."""
+    """A file damaged in several ways."""
     generator = np.random.default_rng(0)
     return {
         "half": content[: len(content) // 2],
@@ -71,7 +71,7 @@ def broken(content):
     }
 
 
-# Files by name. What is made from them is a picture, or one line.
+# Files by name. Each gives a picture or a one-line error.
 FILES = {
     **{f"{kind}-{state}": content for kind in FORMATS for state, content in broken(encoded(kind)).items()},
     "png-bomb": png_header(60_000, 60_000),
@@ -87,7 +87,7 @@ FILES = {
     "nothing": b"",
     "one-byte": b"\x89",
     "zeros": bytes(5000),
-    "text": b"no picture\n",
+    "text": b"not a picture\n",
     "svg": b"<svg xmlns='http://www.w3.org/2000/svg' width='9' height='9'/>",
     "postscript": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 99 99\n",
     "zip": b"PK\3\4" + bytes(60),
@@ -96,7 +96,7 @@ FILES = {
     "a-line": encoded("PNG", 1, 400),
 }  # fmt: skip
 
-# Names of whole pictures: all of them are read.
+# Names of intact pictures: all of them are read.
 NAMES = (
     "two words.png", " lead.png", "trail.png ", "it's.png", 'a "quote".png', "back\\slash.png", "new\nline.png",
     "tab\t.png", "\x1b[31mred.png", "-dash.png", "--force", "a=b.png", "{a}.png", "[a].png", "a: b", "#a.png",
@@ -104,7 +104,7 @@ NAMES = (
     "\u202eevil.png", "n" * 250 + ".png", "null", "true", "1e3", "...",
 )  # fmt: skip
 
-NO_NAMES = (
+NOT_FILES = (
     "", ".", "/", "..", "photo.png/x", "nowhere.png", "a\0b", "~nouser/a.png", "n" * 300, "n/" * 3000,
     "no\nwhere\x1b[2J.png", "pipe", "socket", "loop", "dangling", "folder", "/dev/zero", "/dev/null", "/dev/full",
     "/proc/self/mem", "/proc/self/environ", "/dev/fd/999", "file:///etc/passwd", "https://example.org/a.png",
@@ -123,7 +123,7 @@ CONFIGS = {
     "tables by indents": b"".join(b" " * depth + b"a:\n" for depth in range(400)),
     "a key twice": b"size: 3\nsize: 4",
     "merged": b"<<: {size: 3}\nsize: 24",
-    "no text as key": b"1: 2",
+    "a number as key": b"1: 2",
     "null as key": b"~: 2",
     "a list as key": b"? [a]\n: 2",
     "two documents": b"size: 3\n---\nsize: 4",
@@ -139,7 +139,7 @@ CONFIGS = {
     "a number of 50,000 digits": b"size: " + b"9" * 50_000,
     "sexagesimal": b"size: 59:59",
     "a date": b"size: 2001-01-01",
-    "no date": b"size: 2001-99-99",
+    "an invalid date": b"size: 2001-99-99",
     "binary": b"size: !!binary AAAA",
     "set": b"style: !!set {a, b}",
     "UTF-16": "size: 3".encode("utf-16"),
@@ -150,8 +150,8 @@ CONFIGS = {
     "unclosed": b"style: {weight: 'a",
     "tabs": b"\tsize: 3",
     "half a picture": encoded("PNG")[:300],
-    "layers without end": b"style: {layers: {" + b", ".join(b"a%d: 1" % number for number in range(4000)) + b"}}",
-    "styles without end": b"style: {images: [" + b"nowhere.png, " * 5000 + b"]}",
+    "thousands of layers": b"style: {layers: {" + b", ".join(b"a%d: 1" % number for number in range(4000)) + b"}}",
+    "thousands of styles": b"style: {images: [" + b"nowhere.png, " * 5000 + b"]}",
     "empty names": b"style: {images: {'': 1}, layers: {'': 1}}",
 }
 
@@ -161,12 +161,12 @@ VALUES = (
     "[1, two]", "{}", "{a: {b: c}}", "null", "2001-01-01", "1e-320", "-0.0",
 )  # fmt: skip
 
-# Output folders: those that can be, and those that cannot.
+# Valid and invalid output folders.
 FOLDERS = (
     "new/and/below", "two words", "it's \"q\"", "new\nline", "\x1b[31mred", "-dash", "\u7ed8\u753b", "n" * 255,
     "linked", "folder/../other", "a:b", "*", "steps", "image.png",
 )  # fmt: skip
-NO_FOLDERS = (
+INVALID_FOLDERS = (
     "", "photo.png", "photo.png/below", "/proc/x", "/proc/self/x", "/sys/x", "/dev/null", "/dev/null/x", "n" * 256,
     "n" * 300, "n/" * 3000, "a\0b", "~nouser", "loop", "loop/x", "dangling", "pipe", "pipe/x", "socket",
     "with-a-folder-as-picture", "with-a-folder-as-curve", "with-a-folder-as-lock", "with-a-loop-as-lock",
@@ -176,7 +176,7 @@ NO_FOLDERS = (
 
 @pytest.fixture(scope="module")
 def model_garden(tmp_path_factory):
-    """A folder with all files that the cases name."""
+    """A folder with all files named in these tests."""
     garden = tmp_path_factory.mktemp("model") / "garden"
     (garden / "folder").mkdir(parents=True)
     for name in ("photo.png", "painting.png", *NAMES):
@@ -199,24 +199,24 @@ def model_garden(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def garden(model_garden):
-    """The folder in which the cases work; a case that adds to it fails, or takes away what it added."""
+    """The working folder of these tests; a test that leaves a file in it fails."""
     with pytest.MonkeyPatch.context() as patch, contextlib.closing(socket.socket(socket.AF_UNIX)) as server:
         patch.chdir(model_garden)
-        server.bind("socket")  # a short name: there is a limit
+        server.bind("socket")  # a short name, as its length is limited
         yield model_garden
 
 
 @pytest.fixture(autouse=True)
 def in_the_garden(garden, monkeypatch):
-    monkeypatch.setattr(curves, "plot", lambda *arguments: None)  # takes longer than all else
+    monkeypatch.setattr(curves, "plot", lambda *arguments: None)  # it would take most of the time
 
 
 @pytest.fixture(autouse=True)
 def nothing_hangs():
-    """Fails a test that waits for what will never come."""
+    """Fails a test that hangs."""
 
     def give_up(number, frame):
-        pytest.fail("it hangs")  # no Exception, which would be taken for a fault of the file
+        pytest.fail("it hangs")  # not an Exception, which would be taken for an error in the file
 
     before = signal.signal(signal.SIGALRM, give_up)
     signal.alarm(60)
@@ -226,7 +226,7 @@ def nothing_hangs():
 
 
 def listing(folder):
-    """Everything below a folder, with kind, size and time."""
+    """Everything in a folder, with type, size and time."""
     found = {}
     for path in folder.rglob("*"):
         status = path.lstat()
@@ -242,16 +242,16 @@ def command(*changes, content="photo.png", style="painting.png", output="result"
 
 
 def assert_one_line(captured, caplog):
-    """That all that was said is one line, which cannot harm a terminal."""
+    """Check that the output is one line, without control characters."""
     assert captured.out == "" and not caplog.records
     assert captured.err.startswith("error: ") and captured.err.endswith("\n") and captured.err[:-1].isprintable()
     assert len(captured.err) < 25_000
 
 
 def assert_made_or_one_line(garden, arguments, capsys, caplog, output="result"):
-    """That a command makes a picture, in its output folder alone, or says in one line why not and writes nothing.
+    """Check that a command makes a picture, only in its output folder, or fails with one line and writes nothing.
 
-    Returns its status, and takes away what it made.
+    Returns its exit status, and removes what it made.
     """
     caplog.set_level(logging.INFO, "styletransfer")
     before = listing(garden)
@@ -270,13 +270,13 @@ def assert_made_or_one_line(garden, arguments, capsys, caplog, output="result"):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_that_is_hardly_a_picture(garden, capsys, caplog, name):
+def test_a_damaged_picture_is_read_or_rejected(garden, capsys, caplog, name):
     assert_made_or_one_line(garden, command(content=name), capsys, caplog)
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if "-" not in name or "bomb" in name])
 @pytest.mark.parametrize("role", ["style", "init", "weights"])
-def test_a_file_that_is_no_picture_is_refused_wherever_it_is_named(garden, capsys, caplog, role, name):
+def test_a_file_that_is_not_a_picture_is_rejected_for_every_key(garden, capsys, caplog, role, name):
     changes = {
         "style": {"style": name},
         "init": ["init={kind: image, image: " + name + "}"],
@@ -287,13 +287,13 @@ def test_a_file_that_is_no_picture_is_refused_wherever_it_is_named(garden, capsy
 
 
 @pytest.mark.parametrize("name", NAMES, ids=ascii)
-def test_a_picture_of_any_name_is_read(garden, capsys, caplog, name):
+def test_a_picture_with_any_name_is_read(garden, capsys, caplog, name):
     assert assert_made_or_one_line(garden, command(content=name, style=name), capsys, caplog) == 0
 
 
 @pytest.mark.parametrize("role", ["content", "style", "weights", "config"])
-@pytest.mark.parametrize("name", NO_NAMES, ids=lambda name: ascii(name[:20]))
-def test_what_is_no_file_is_refused(garden, capsys, caplog, name, role):
+@pytest.mark.parametrize("name", NOT_FILES, ids=lambda name: ascii(name[:20]))
+def test_a_path_that_is_not_a_file_is_rejected(garden, capsys, caplog, name, role):
     if role == "weights":
         arguments = command("weights='" + name.replace("\0", "") + "'")
     else:
@@ -302,14 +302,14 @@ def test_what_is_no_file_is_refused(garden, capsys, caplog, name, role):
 
 
 @pytest.mark.parametrize("content", CONFIGS.values(), ids=CONFIGS)
-def test_a_config_that_is_none_is_refused(garden, tmp_path, capsys, caplog, content):
+def test_a_malformed_config_is_rejected(garden, tmp_path, capsys, caplog, content):
     (tmp_path / "c.yaml").write_bytes(content)
     assert assert_made_or_one_line(garden, ["--config", str(tmp_path / "c.yaml")], capsys, caplog) == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c.yaml"]
 
 
 @pytest.mark.parametrize("keys", [keys for keys, _ in KEYS], ids=dotted)
-def test_every_key_takes_a_value_or_refuses_it(garden, capsys, caplog, keys):
+def test_every_key_accepts_a_value_or_rejects_it(garden, capsys, caplog, keys):
     statuses = []
     for value in VALUES:
         folder = garden / "result"
@@ -322,7 +322,7 @@ def test_every_key_takes_a_value_or_refuses_it(garden, capsys, caplog, keys):
 
 
 @pytest.mark.parametrize("name", FOLDERS, ids=lambda name: ascii(name[:20]))
-def test_an_output_folder_of_any_name(tmp_path, monkeypatch, capsys, caplog, garden, name):
+def test_an_output_folder_with_any_name(tmp_path, monkeypatch, capsys, caplog, garden, name):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "folder").mkdir()
     (tmp_path / "linked").symlink_to("folder")
@@ -331,8 +331,8 @@ def test_an_output_folder_of_any_name(tmp_path, monkeypatch, capsys, caplog, gar
 
 
 @pytest.mark.parametrize("option", [None, "--force", "--resume"])
-@pytest.mark.parametrize("name", NO_FOLDERS, ids=lambda name: ascii(name[:30]))
-def test_an_output_folder_that_cannot_be_is_refused(garden, capsys, caplog, name, option):
+@pytest.mark.parametrize("name", INVALID_FOLDERS, ids=lambda name: ascii(name[:30]))
+def test_an_impossible_output_folder_is_rejected(garden, capsys, caplog, name, option):
     caplog.set_level(logging.INFO, "styletransfer")
     before = listing(garden)
     assert main(command(*filter(None, [option]), output=name)) == 2
@@ -340,8 +340,8 @@ def test_an_output_folder_that_cannot_be_is_refused(garden, capsys, caplog, name
     assert listing(garden) == before
 
 
-def test_a_pipe_that_is_written_to_may_be_a_config(garden, tmp_path, capsys, caplog):
-    """As the shell makes it of ``--config <(...)``."""
+def test_a_config_may_be_read_from_a_pipe(garden, tmp_path, capsys, caplog):
+    """As in ``--config <(...)``."""
     reading, writing = os.pipe()
     os.write(writing, b"size: 24\n")
     os.close(writing)
@@ -364,7 +364,7 @@ def disk_command(folder, *changes):
 
 @pytest.fixture(scope="module")
 def whole(garden, tmp_path_factory):
-    """The folder of a run that nothing disturbed."""
+    """The output folder of an undisturbed run."""
     folder = tmp_path_factory.mktemp("whole") / "run"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(curves, "plot", lambda *arguments: None)
@@ -381,7 +381,7 @@ def assert_same_run(folder, reference):
 
 @pytest.fixture
 def disk(tmp_path):
-    """A function that makes a small disk, in memory, of so many bytes and with such options."""
+    """A function that mounts a small disk, in memory, with the given options."""
     folder = tmp_path / "disk"
     folder.mkdir()
 
@@ -394,14 +394,14 @@ def disk(tmp_path):
     try:
         yield mount
     except FileNotFoundError:
-        pytest.skip("there is no mount")
+        pytest.skip("mount is not installed")
     finally:
         subprocess.run(["umount", "-l", folder], capture_output=True)
 
 
 @pytest.mark.parametrize("free", [0, 1, 2, 3, 6, 13, 15, 20, 26, 30, 34])
-def test_a_disk_that_is_full_is_one_line_and_the_run_goes_on_when_it_is_not(whole, disk, capsys, free):
-    """With so many free pages of memory, from none to nearly enough."""
+def test_a_full_disk_is_one_line_and_the_run_resumes_once_there_is_space(whole, disk, capsys, free):
+    """With this many free pages of memory, from none to almost enough."""
     page = os.sysconf("SC_PAGE_SIZE")
     place = disk(f"size={100 * page}")
     (place / "other").write_bytes(bytes((100 - free) * page))
@@ -411,7 +411,7 @@ def test_a_disk_that_is_full_is_one_line_and_the_run_goes_on_when_it_is_not(whol
     assert line.startswith("error: ") and line.count("\n") == 1
     assert f"{folder}" in line and line.endswith(": No space left on device\n")
     assert not list(place.rglob(".*"))
-    for path in folder.rglob("*.*"):  # whole files only
+    for path in folder.rglob("*.*"):  # no partial files
         if path.suffix == ".csv":
             assert curves.read(path).rows
         elif path.suffix in (".png", ".jpg"):
@@ -424,8 +424,8 @@ def test_a_disk_that_is_full_is_one_line_and_the_run_goes_on_when_it_is_not(whol
     assert_same_run(folder, whole)
 
 
-def test_a_file_that_may_not_be_so_large_is_one_line(garden, tmp_path):
-    """In a process of its own, to see standard error as it is."""
+def test_a_limit_on_the_size_of_files_is_one_line(garden, tmp_path):
+    """In a separate process, to see all of standard error."""
     code = (
         "import resource, runpy, sys\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))\n"
@@ -445,7 +445,7 @@ def test_a_file_that_may_not_be_so_large_is_one_line(garden, tmp_path):
 
 
 @pytest.mark.parametrize("option", [None, "--force"])
-def test_a_disk_that_can_only_be_read_is_one_line(garden, disk, capsys, caplog, option):
+def test_a_read_only_disk_is_one_line(garden, disk, capsys, caplog, option):
     caplog.set_level(logging.INFO, "styletransfer")
     place = disk("size=1m,ro")
     for folder in (place, place / "run"):
@@ -457,7 +457,7 @@ def test_a_disk_that_can_only_be_read_is_one_line(garden, disk, capsys, caplog, 
 
 @pytest.fixture
 def at_step(monkeypatch):
-    """A function that makes something happen when a step is recorded."""
+    """A function that runs an action when a step is recorded."""
 
     def happens(step, action):
         record = recorders.CurveRecorder.record
@@ -474,7 +474,7 @@ def at_step(monkeypatch):
 
 
 @pytest.mark.parametrize("change", ["deleted", "replaced"])
-def test_what_becomes_of_the_input_during_a_run_does_not_matter(whole, garden, tmp_path, monkeypatch, at_step, change):
+def test_changes_to_input_files_during_a_run_have_no_effect(whole, garden, tmp_path, monkeypatch, at_step, change):
     names = ("photo.png", "painting.png")
     for name in names:
         shutil.copy(garden / name, tmp_path)
@@ -520,7 +520,7 @@ sys.exit(main({arguments!r}))
 
 @pytest.mark.parametrize("megabytes", [15, 150])
 def test_too_little_memory_is_one_line(garden, tmp_path, megabytes):
-    """NumPy is the first to miss it, or MXNet, whose kernels for bfloat16 would crash."""
+    """NumPy or MXNet is the first to fail; in bfloat16 MXNet's kernels would crash."""
     changes = (
         "size=768",
         "tile=off",
@@ -552,7 +552,7 @@ def test_too_little_memory_is_one_line(garden, tmp_path, megabytes):
         (RuntimeError("out of memory"), False),
     ],
 )
-def test_want_of_memory_is_told_from_mistakes_of_ours(capsys, error, known):
+def test_running_out_of_memory_is_distinguished_from_bugs(capsys, error, known):
     def command():
         raise error
 
@@ -566,25 +566,25 @@ def test_want_of_memory_is_told_from_mistakes_of_ours(capsys, error, known):
 
 
 @pytest.mark.parametrize("tile", ["auto", "off"])
-def test_a_limit_that_is_too_small_is_one_line_before_anything_is_made(garden, capsys, caplog, tile):
+def test_a_memory_limit_that_is_too_small_is_one_line_before_the_run_starts(garden, capsys, caplog, tile):
     assert assert_made_or_one_line(garden, command("memory=1MB", f"tile={tile}"), capsys, caplog) == 2
 
 
 @pytest.mark.parametrize("tile", ["auto", "off"])
-def test_a_picture_far_too_large_is_refused_before_one_is_read(garden, capsys, monkeypatch, tile):
+def test_a_picture_that_is_far_too_large_is_rejected_before_any_is_read(garden, capsys, monkeypatch, tile):
     monkeypatch.delattr(images, "read")
     assert main(command("size=20000", "scales=2", "memory=2GB", f"tile={tile}")) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: 20000 x 15000 pixels with vgg_slim and ") and "2,000 MB may be used" in line
 
 
-# Where nobody listens.
+# Closed and full outputs.
 
 
 @pytest.mark.parametrize(
     ("redirection", "status"), [(">&-", 0), ("2>&-", 0), (">&- 2>&-", 0), ("2>/dev/full", 0), (">/dev/full", 2)]
 )
-def test_closed_or_full_outputs_do_not_cost_the_picture(garden, tmp_path, redirection, status):
+def test_closed_or_full_outputs_do_not_prevent_the_picture(garden, tmp_path, redirection, status):
     code = (
         "import sys\n"
         f"sys.path.insert(0, {str(PROJECT)!r})\n"
@@ -600,7 +600,7 @@ def test_closed_or_full_outputs_do_not_cost_the_picture(garden, tmp_path, redire
     assert images.read(tmp_path / "run" / "image.png").shape == (18, 24, 3)
 
 
-def test_hostile_words_are_shown_without_control_characters():
+def test_messages_are_shown_without_control_characters():
     found = output_of(
         "import sys\nfrom styletransfer.support import commands, errors\n"
         "def command():\n    raise errors.UserError('a\\nb\\x1b[2J\\ud800\\u202e')\n"

@@ -1,4 +1,4 @@
-"""Golden loss curves: every config of the project, shrunk, gives the curve that was written down."""
+"""Golden loss curves: every config of the project, scaled down, reproduces its recorded curve."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from shrunk import CONFIGS, curve_of, shrunk
 from styletransfer.run import curves
 
 FOLDER = Path(__file__).resolve().parent / "goldens"
-ROUNDING = 1e-6  # what float32 may leave of a loss that is zero: the content's, of a start from the content picture
+ROUNDING = 1e-6  # float32 rounding of a loss of zero: the content loss at the content picture
 
 
 def golden(name: str) -> tuple[curves.Curve, float]:
@@ -24,7 +24,7 @@ def golden(name: str) -> tuple[curves.Curve, float]:
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-def test_every_config_gives_its_golden_curve(name: str) -> None:
+def test_every_config_reproduces_its_golden_curve(name: str) -> None:
     expected, tolerance = golden(name)
     found = curve_of(shrunk(name))
     assert curves.first_difference(expected, found, tolerance, ROUNDING, ("the golden", "this run")) is None
@@ -36,7 +36,7 @@ def test_every_golden_belongs_to_a_config() -> None:
 
 @pytest.mark.parametrize("name", ["starry_mxnet", "coursera_vgg19", "pytorch_vgg19"])
 @pytest.mark.parametrize("key", ["optimizer.learning_rate", "style.weight", "content.weight"])
-def test_a_change_of_one_percent_is_noticed(name: str, key: str) -> None:
+def test_a_change_of_one_percent_is_detected(name: str, key: str) -> None:
     expected, tolerance = golden(name)
     section, last = key.split(".")
     value = getattr(getattr(shrunk(name), section), last)
@@ -45,7 +45,7 @@ def test_a_change_of_one_percent_is_noticed(name: str, key: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["starry", "gatys", "keras_vgg16"])
-def test_a_change_of_one_percent_is_noticed_by_lbfgs_at_the_first_step(name: str) -> None:
+def test_a_change_of_one_percent_is_detected_by_lbfgs_at_the_first_step(name: str) -> None:
     expected, _ = golden(name)
     weight = shrunk(name).style.weight
     changed = curve_of(shrunk(name, [f"style.weight={weight * 1.01!r}", "stop.max_iterations=0"]))
@@ -54,12 +54,12 @@ def test_a_change_of_one_percent_is_noticed_by_lbfgs_at_the_first_step(name: str
 
 
 @pytest.mark.parametrize("name", ["starry", "gatys", "reconstruct", "texture"])
-def test_a_first_step_of_lbfgs_that_is_one_percent_longer_is_noticed(name: str) -> None:
+def test_a_first_step_of_lbfgs_that_is_one_percent_longer_is_detected(name: str) -> None:
     expected, tolerance = golden(name)
     changed = curve_of(shrunk(name, [f"optimizer.first_step={shrunk(name).optimizer.first_step * 1.01!r}"]))
     assert curves.first_difference(expected, changed, tolerance, ROUNDING) is not None
 
 
-def test_two_runs_are_the_same_to_the_last_digit() -> None:
+def test_two_runs_are_identical() -> None:
     config = shrunk("starry")
     assert curves.first_difference(curve_of(config), curve_of(config), 0.0) is None

@@ -299,7 +299,7 @@ def test_any_file_name(read, name):
 # What is no picture.
 
 
-def refused(path):
+def rejected(path):
     """The message with which a file is rejected."""
     with pytest.raises(UserError) as caught:
         images.read(path)
@@ -309,8 +309,8 @@ def refused(path):
 
 
 def test_a_missing_file_and_a_folder(tmp_path):
-    assert refused(tmp_path / "none.png") == "no such file"
-    assert refused(tmp_path) == "cannot be read: Is a directory"
+    assert rejected(tmp_path / "none.png") == "no such file"
+    assert rejected(tmp_path) == "cannot be read: Is a directory"
 
 
 @pytest.mark.parametrize(
@@ -331,18 +331,18 @@ def test_a_missing_file_and_a_folder(tmp_path):
 def test_files_that_are_not_pictures(tmp_path, content):
     path = tmp_path / "picture.jpg"
     path.write_bytes(content)
-    assert refused(path)
+    assert rejected(path)
 
 
 def test_the_message_lists_known_formats(tmp_path):
     (tmp_path / "a.txt").write_text("hello")
-    assert refused(tmp_path / "a.txt") == "not a picture in a known format (JPEG, PNG, WEBP, TIFF)"
+    assert rejected(tmp_path / "a.txt") == "not a picture in a known format (JPEG, PNG, WEBP, TIFF)"
 
 
 def test_a_truncated_picture(tmp_path):
     content = encoded(SMOOTH, "JPEG")
     (tmp_path / "a.jpg").write_bytes(content[: len(content) // 2])
-    assert "truncated" in refused(tmp_path / "a.jpg").lower()
+    assert "truncated" in rejected(tmp_path / "a.jpg").lower()
 
 
 @pytest.mark.parametrize("side", [12_000, 60_000])
@@ -351,7 +351,7 @@ def test_a_decompression_bomb_is_rejected_before_decoding(tmp_path, side):
     content[16:24] = struct.pack(">II", side, side)
     content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
     (tmp_path / "bomb.png").write_bytes(content)
-    assert "too large to read" in refused(tmp_path / "bomb.png")
+    assert "too large to read" in rejected(tmp_path / "bomb.png")
 
 
 @pytest.mark.parametrize("error", [struct.error("odd"), KeyError("odd"), ZeroDivisionError("odd"), MemoryError("odd")])
@@ -361,7 +361,7 @@ def test_any_exception_of_a_decoder(tmp_path, monkeypatch, error):
 
     monkeypatch.setattr(BmpImagePlugin.BmpImageFile, "load", load)
     (tmp_path / "a.bmp").write_bytes(encoded(SMOOTH, "BMP"))
-    assert re.fullmatch("cannot be read: '?odd'?", refused(tmp_path / "a.bmp"))
+    assert re.fullmatch("cannot be read: '?odd'?", rejected(tmp_path / "a.bmp"))
 
 
 def exif_of_a_camera():

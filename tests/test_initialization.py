@@ -1,4 +1,4 @@
-"""What the image starts as: every kind, from the seed."""
+"""Every kind of initial image, and the seed."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ def started(seed=0, **settings):
 
 
 def many_values(**settings):
-    """A starting image large enough for its moments to be told."""
+    """An initial image that is large enough for estimates of its moments."""
     return start(Init(**settings), (1, 3, 400, 500), None, None, np.random.default_rng(0)).astype(np.float64)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_gives_an_image(kind):
+def test_every_kind_makes_an_image(kind):
     image = started(kind=kind)
     assert image.shape == SHAPE and image.dtype == np.float32
     assert np.isfinite(image).all()
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_seed_decides(kind):
+def test_the_seed_determines_the_image(kind):
     np.testing.assert_array_equal(started(kind=kind, seed=3), started(kind=kind, seed=3))
     assert np.array_equal(started(kind=kind, seed=3), started(kind=kind, seed=4)) == (kind not in RANDOM_KINDS)
 
 
 def test_noise_is_normal_around_zero():
     image = many_values(kind="noise", deviation=7.0)
-    assert abs(image.mean()) < 0.04  # the mean of so many values strays by 7 / sqrt(600 000) = .009
+    assert abs(image.mean()) < 0.04  # the standard error of the mean is 7 / sqrt(600 000) = .009
     assert image.std() == pytest.approx(7.0, rel=0.005)
     assert np.mean(np.abs(image) < 7.0) == pytest.approx(0.6827, abs=0.003)
     assert np.mean(np.abs(image) < 14.0) == pytest.approx(0.9545, abs=0.0015)
@@ -56,13 +56,13 @@ def test_uniform_noise_fills_its_range():
     assert image.std() == pytest.approx(14.0 / np.sqrt(12), rel=0.005)
 
 
-def test_noise_differs_from_value_to_value():
+def test_noise_is_independent_for_every_value():
     for kind in ("noise", "uniform"):
         image = started(kind=kind)
         assert len(np.unique(image)) > 0.99 * image.size
 
 
-def test_a_blend_is_a_share_of_noise_and_the_rest_content():
+def test_a_blend_is_a_weighted_mean_of_noise_and_content():
     limits = {"low": -20.0, "high": 12.0}
     noise = started(kind="uniform", seed=5, **limits).astype(np.float64)
     for share in (0.0, 0.6, 1.0):
@@ -71,7 +71,7 @@ def test_a_blend_is_a_share_of_noise_and_the_rest_content():
 
 
 @pytest.mark.parametrize(("kind", "expected"), [("content", CONTENT), ("image", PICTURE)])
-def test_a_picture_is_started_from_as_it_is_and_not_touched(kind, expected):
+def test_a_picture_is_copied_unchanged(kind, expected):
     image = started(kind=kind)
     np.testing.assert_array_equal(image, expected)
     assert not np.shares_memory(image, expected)

@@ -1,4 +1,4 @@
-"""The package as it is installed: built as a wheel, in an environment of its own, used from an empty folder."""
+"""The installed package: built as a wheel, installed in a new environment, used from an empty folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TINY = ("--set", "size=32", "--set", "scales=1", "--set", "stop.max_iterations=2
 
 
 def run(*command, folder=None):
-    """A command that must end well, where nothing of this project is on Python's path."""
+    """Run a command, which must succeed, without this project on Python's path."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
         [str(part) for part in command],
@@ -40,7 +40,7 @@ def run(*command, folder=None):
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """Built from links to the project's files, so that what the build leaves behind is not left in the project."""
+    """A wheel built from links to the project's files, so that the build leaves nothing in the project."""
     folder = tmp_path_factory.mktemp("source")
     for name in ("pyproject.toml", "setup.py", "requirements.txt", "README.md", "LICENSE", LIBRARY, *BESIDE):
         (folder / name).symlink_to(PROJECT / name)
@@ -52,7 +52,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def programs(wheel, tmp_path_factory):
-    """The folder of an environment's programs; it sees the packages that this one has, and our wheel is installed."""
+    """The programs of an environment that has this one's packages and the wheel."""
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder)
     python = folder / "bin" / "python"
@@ -69,8 +69,8 @@ def nstyle(request, programs):
     return (programs / program, *options)
 
 
-def test_the_wheel_has_all_that_is_ours_and_nothing_else(wheel):
-    """What was fetched is not ours to pass on."""
+def test_the_wheel_contains_exactly_the_files_of_the_project(wheel):
+    """Fetched weights may not be redistributed."""
     if not (PROJECT / ".git").exists():
         pytest.skip("only git knows what is ours")
     ours = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", LIBRARY, *BESIDE, folder=PROJECT)
@@ -80,7 +80,7 @@ def test_the_wheel_has_all_that_is_ours_and_nothing_else(wheel):
     assert found == expected
 
 
-def test_it_asks_for_what_the_requirements_ask_for(wheel):
+def test_its_dependencies_are_those_of_the_requirements(wheel):
     lines = (PROJECT / "requirements.txt").read_text().splitlines()
     with ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
@@ -108,7 +108,7 @@ def test_a_picture_is_made_in_an_empty_folder(nstyle, tmp_path):
 
 
 def test_a_sweep_is_made_in_an_empty_folder(programs, tmp_path):
-    """Its jobs are programs of their own."""
+    """Its jobs run in separate processes."""
     (tmp_path / "sweep.yaml").write_text("base: configs/starry.yaml\nvary: {seed: [7]}\noutput: made\n")
     run(programs / "nstyle", "submit", "sweep.yaml", *TINY, folder=tmp_path)
     assert (tmp_path / "made" / "contact.png").exists()
@@ -121,7 +121,7 @@ def test_only_one_package_is_added(programs):
     assert folders - {"__pycache__"} == {LIBRARY}
 
 
-def test_advice_names_the_command_that_is_there(monkeypatch):
+def test_hints_name_the_installed_command(monkeypatch):
     line = "run `python scripts/fetch.py vgg19`"
     assert commands.as_called(line) == line
     monkeypatch.setattr(commands, "IS_INSTALLED", True)
@@ -130,4 +130,4 @@ def test_advice_names_the_command_that_is_there(monkeypatch):
 
 def test_an_unknown_command_is_one_line(capsys):
     assert main(["submti", "a.yaml"]) == 2
-    assert capsys.readouterr().err == "error: nstyle: there is no command 'submti': did you mean 'submit'?\n"
+    assert capsys.readouterr().err == "error: nstyle: unknown command 'submti'; did you mean 'submit'?\n"

@@ -71,7 +71,7 @@ def test_the_command_reports_both_judges_in_every_layer(tmp_path: Path, command:
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--picture", "a", "b"], "as many pictures as styles"),
+        (["--picture", "a", "b"], "expected one picture for each style (1), found 2"),
         (["--vgg19", "a", "b", "c"], "one or two files"),
         (["--vgg19", "absent.params"], "absent.params"),
         (["--size", "20", "--picture", "input/coffee.jpg"], "at least"),
@@ -88,10 +88,10 @@ def test_errors_are_one_line(command: list[str], more: list[str], words: str) ->
 @pytest.mark.skipif(
     not (TEACHER.exists() and PICTURES.exists()), reason="the real pictures and SqueezeNet are not here"
 )
-def test_the_bundled_network_brings_pictures_closer_than_the_photograph_is() -> None:
+def test_pictures_of_the_bundled_network_are_closer_to_the_style_than_the_photograph() -> None:
     assignments = ["stop.max_iterations=40"]
     photograph, painting = str(PICTURES / "IMG_4343.jpg"), str(PICTURES / "starry_night.jpg")
     (verdict,) = judging.verdicts(photograph, [painting], None, 192, assignments, [eyes.load_squeezenet(TEACHER)], None)
-    said = verdict.by["SqueezeNet"]
-    assert said.style < 0.6 * said.untouched
-    assert said.content < 1.5
+    distances = verdict.by["SqueezeNet"]
+    assert distances.style < 0.6 * distances.untouched
+    assert distances.content < 1.5

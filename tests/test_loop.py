@@ -1,4 +1,4 @@
-"""The loop: its records, its stopping rules, going on, diverging."""
+"""The loop: its records, stopping rules, resumption and divergence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from helpers import BreaksAt, Quadratic, to_mx
 
 from styletransfer.config import OptimizerSettings, Schedule
 from styletransfer.optimization.divergence_guard import MAX_ROLLBACKS
-from styletransfer.optimization.loop import Stop, optimize, relative_change
+from styletransfer.optimization.loop import StoppingRule, optimize, relative_change
 from styletransfer.optimization.optimizers import SGD
 from styletransfer.support.errors import Diverged
 
@@ -45,7 +45,7 @@ def comparable(record):
 
 
 def test_the_first_record_is_the_initial_image():
-    records, images = run(Stop(max_iterations=3))
+    records, images = run(StoppingRule(max_iterations=3))
     first = records[0]
     np.testing.assert_array_equal(images[0], START.astype(np.float32))
     assert (first.step, first.scale) == (0, 0)
@@ -54,7 +54,7 @@ def test_the_first_record_is_the_initial_image():
 
 
 def test_every_record_describes_its_own_image():
-    records, images = run(Stop(max_iterations=5))
+    records, images = run(StoppingRule(max_iterations=5))
     assert [record.step for record in records] == [0, 1, 2, 3, 4, 5]
     for record, image in zip(records, images):
         distance = image.astype(np.float64) - 3.0
@@ -66,13 +66,15 @@ def test_every_record_describes_its_own_image():
 
 def test_the_gradient_norm_is_the_one_before_clipping_and_without_tv():
     records, _ = run(
-        Stop(max_iterations=0), Quadratic(1.0, centre=3.0, tv=5.0), SETTINGS.model_copy(update={"clip_norm": 0.1})
+        StoppingRule(max_iterations=0),
+        Quadratic(1.0, centre=3.0, tv=5.0),
+        SETTINGS.model_copy(update={"clip_norm": 0.1}),
     )
     assert records[0].gradient_norm == pytest.approx(np.linalg.norm(START - 3.0), rel=1e-5)
 
 
 def test_the_relative_change_is_that_of_the_images():
-    records, images = run(Stop(max_iterations=4))
+    records, images = run(StoppingRule(max_iterations=4))
     for record, (before, after) in zip(records[1:], itertools.pairwise(images)):
         change = np.linalg.norm(after.astype(np.float64) - before) / np.linalg.norm(after.astype(np.float64))
         assert record.relative_change == pytest.approx(change, rel=1e-4)
@@ -82,7 +84,7 @@ def test_the_relative_change_is_that_of_the_images():
 
 @pytest.mark.parametrize("limit", [0, 1, 3])
 def test_it_stops_after_the_last_iteration(limit):
-    records, images = run(Stop(max_iterations=limit))
+    records, images = run(StoppingRule(max_iterations=limit))
     assert [record.step for record in records] == list(range(limit + 1))
     if limit == 0:
         np.testing.assert_array_equal(images[-1], START.astype(np.float32))
@@ -94,13 +96,13 @@ def test_it_stops_at_the_first_step_that_changes_too_little(threshold):
     images = by_hand(100)
     changes = [np.linalg.norm(after - before) / np.linalg.norm(after) for before, after in itertools.pairwise(images)]
     expected = next(step for step, change in enumerate(changes, start=1) if change < threshold)
-    records, _ = run(Stop(max_iterations=100, relative_change=threshold), settings=settings)
+    records, _ = run(StoppingRule(max_iterations=100, relative_change=threshold), settings=settings)
     assert records[-1].step == expected
     assert records[-1].relative_change < threshold <= records[-2].relative_change
 
 
 def test_without_a_threshold_it_continues_when_nothing_changes():
-    records, _ = run(Stop(max_iterations=4, relative_change=0.0), Quadratic(curvature=0.0))
+    records, _ = run(StoppingRule(max_iterations=4, relative_change=0.0), Quadratic(curvature=0.0))
     assert [record.step for record in records] == [0, 1, 2, 3, 4]
     assert records[-1].relative_change == 0
 
@@ -108,7 +110,7 @@ def test_without_a_threshold_it_continues_when_nothing_changes():
 @pytest.mark.parametrize("done", [0, 1, 3, 6])
 def test_resuming_after_a_step_gives_the_same_run(done):
     settings = SETTINGS.model_copy(update={"momentum": 0.9, "weight_decay": 0.01})
-    objective, stop = Quadratic(1.5, centre=3.0, tv=0.1), Stop(max_iterations=6)
+    objective, stop = Quadratic(1.5, centre=3.0, tv=0.1), StoppingRule(max_iterations=6)
     expected, images = run(stop, objective, settings)
 
     image = to_mx(START)
@@ -127,7 +129,7 @@ def test_resuming_after_a_step_gives_the_same_run(done):
 def test_elapsed_time_accumulates_and_the_scale_is_recorded():
     image = to_mx(START)
     (record,) = optimize(
-        image, OBJECTIVE, SGD(SETTINGS, image), Stop(max_iterations=1), scale=2, after=0, elapsed=100.0
+        image, OBJECTIVE, SGD(SETTINGS, image), StoppingRule(max_iterations=1), scale=2, after=0, elapsed=100.0
     )
     assert record.scale == 2
     assert 100 <= record.seconds < 160
@@ -141,7 +143,7 @@ NOT_FINITE = pytest.mark.parametrize(
 @NOT_FINITE
 def test_a_non_finite_start_has_diverged(broken):
     image = to_mx(START)
-    records = optimize(image, BreaksAt(OBJECTIVE, [0], **broken), SGD(SETTINGS, image), Stop(max_iterations=5))
+    records = optimize(image, BreaksAt(OBJECTIVE, [0], **broken), SGD(SETTINGS, image), StoppingRule(max_iterations=5))
     first = next(records)
     assert first.step == 0 and first.diverged
     with pytest.raises(Diverged, match=r"^step 0: .* not finite, before any update"):
@@ -152,7 +154,7 @@ def test_a_non_finite_start_has_diverged(broken):
 @NOT_FINITE
 def test_a_non_finite_step_is_rolled_back(broken):
     settings = SETTINGS.model_copy(update={"schedule": None, "momentum": 0.9})
-    records, images = run(Stop(max_iterations=5), BreaksAt(OBJECTIVE, [2], **broken), settings)
+    records, images = run(StoppingRule(max_iterations=5), BreaksAt(OBJECTIVE, [2], **broken), settings)
     assert [record.step for record in records] == [0, 1, 2, 3, 4, 5]
     assert [record.learning_rate for record in records[1:]] == [0.2, 0.2, 0.1, 0.1, 0.1]
     bad = records[2]
@@ -160,19 +162,19 @@ def test_a_non_finite_step_is_rolled_back(broken):
     assert not (math.isfinite(bad.losses.total) and math.isfinite(bad.gradient_norm))
     assert math.isnan(bad.relative_change)
     assert not any(record.rollback for record in records if record is not bad)
-    expected, after = run(Stop(max_iterations=3), settings=settings.model_copy(update={"learning_rate": 0.1}))
+    expected, after = run(StoppingRule(max_iterations=3), settings=settings.model_copy(update={"learning_rate": 0.1}))
     np.testing.assert_array_equal(images[2:], after)
     assert [record.relative_change for record in records[3:]] == [record.relative_change for record in expected[1:]]
 
 
 def test_a_rollback_never_satisfies_the_stopping_rule():
-    stop = Stop(max_iterations=4, relative_change=1e9)
+    stop = StoppingRule(max_iterations=4, relative_change=1e9)
     records, _ = run(stop, BreaksAt(OBJECTIVE, [1], loss=math.nan))
     assert [record.step for record in records] == [0, 1, 2]
 
 
 def test_the_last_step_may_be_rolled_back():
-    records, images = run(Stop(max_iterations=12), BreaksAt(OBJECTIVE, [12], loss=math.nan))
+    records, images = run(StoppingRule(max_iterations=12), BreaksAt(OBJECTIVE, [12], loss=math.nan))
     assert records[-1].step == 12 and "back to step 10" in records[-1].rollback
     np.testing.assert_array_equal(images[-1], images[10])
 
@@ -182,7 +184,7 @@ def test_far_too_large_steps_diverge_and_leave_the_best_image():
     settings = SETTINGS.model_copy(update={"learning_rate": 1000.0, "schedule": None})
     records = []
     with pytest.raises(Diverged, match=r"5 rollbacks .* did not help; try a smaller optimizer\.learning_rate"):
-        for record in optimize(image, OBJECTIVE, SGD(settings, image), Stop(max_iterations=2000)):
+        for record in optimize(image, OBJECTIVE, SGD(settings, image), StoppingRule(max_iterations=2000)):
             records.append(record)
     np.testing.assert_array_equal(image.asnumpy(), START.astype(np.float32))
     assert [record.step for record in records] == list(range(len(records)))

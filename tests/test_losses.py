@@ -68,7 +68,7 @@ def test_gram_of_the_published_example():
 
 
 @given(shapes, seeds)
-def test_gram_is_the_product_of_the_features_with_their_transpose(shape, seed):
+def test_a_gram_matrix_is_the_product_of_features_with_their_transpose(shape, seed):
     features = drawn(shape, seed)
     found = gram_of(features)
     assert relative_error(found, flat(features) @ flat(features).T) < 1e-6
@@ -76,7 +76,7 @@ def test_gram_is_the_product_of_the_features_with_their_transpose(shape, seed):
 
 
 @given(shapes, seeds)
-def test_a_masked_gram_is_that_of_the_positions_that_count(shape, seed):
+def test_a_masked_gram_matrix_is_that_of_the_unmasked_positions(shape, seed):
     features, mask = drawn(shape, seed), np.random.default_rng(seed).integers(0, 2, shape[1:])
     symbol = symbols.masked_gram(mx.sym.Variable("features"), mx.sym.Variable("mask"), len(features))
     arguments = {"features": to_mx(features[None]), "mask": to_mx(mask[None, :, :, None])}
@@ -95,7 +95,7 @@ def test_a_gram_in_bfloat16_is_rounded_once():
 
 
 @given(shapes, seeds)
-def test_a_gram_tap_copies_the_features_and_hands_on_the_gradient_of_their_gram(shape, seed):
+def test_a_gram_tap_copies_features_and_propagates_the_gradient_of_their_gram_matrix(shape, seed):
     features, gradient = drawn(shape, seed), symmetric(shape[0], seed + 1)
     channels = len(features)
     symbol = gram_tap(*(mx.sym.Variable(name) for name in ("features", "kernel", "bias")), channels)
@@ -116,7 +116,7 @@ def test_a_gram_tap_copies_the_features_and_hands_on_the_gradient_of_their_gram(
 
 
 @given(shapes, seeds)
-def test_content_loss_and_gradient_have_their_closed_forms(shape, seed):
+def test_content_loss_and_gradient_match_closed_forms(shape, seed):
     features, target = drawn(shape, seed), drawn(shape, seed + 1)
     loss, gradient = loss_and_gradient("content", features, target[None])
     distance = features.astype(np.float64) - target
@@ -126,7 +126,7 @@ def test_content_loss_and_gradient_have_their_closed_forms(shape, seed):
 
 
 @given(shapes, seeds)
-def test_style_loss_and_gradient_have_their_closed_forms(shape, seed):
+def test_style_loss_and_gradient_match_closed_forms(shape, seed):
     features, target = drawn(shape, seed), symmetric(shape[0], seed + 1)
     loss, gradient = loss_and_gradient("style", features, target)
     distance = flat(features) @ flat(features).T - target
@@ -136,7 +136,7 @@ def test_style_loss_and_gradient_have_their_closed_forms(shape, seed):
 
 
 @pytest.mark.parametrize("group", ["content", "style"])
-def test_gradients_are_those_of_finite_differences(group):
+def test_gradients_match_finite_differences(group):
     features = drawn((3, 2, 4), 1)
     target = drawn((1, 3, 2, 4), 2) if group == "content" else symmetric(3, 3)
     expected = finite_differences(lambda x: float(loss_and_gradient(group, x, target)[0][0]), features, 0.02)
@@ -153,7 +153,7 @@ def test_a_head_gradient_scales_the_gradient(group):
 
 
 @pytest.mark.parametrize("group", ["content", "style"])
-def test_at_the_target_loss_and_gradient_are_zero(group):
+def test_loss_and_gradient_are_zero_at_the_target(group):
     features = drawn((3, 4, 5), 7)
     target = features[None] if group == "content" else gram_of(features)
     loss, gradient = loss_and_gradient(group, features, target)

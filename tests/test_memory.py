@@ -1,4 +1,4 @@
-"""What a run may take, what it is predicted to take, what it takes, and the tile that is chosen for it."""
+"""The memory limit of a run, its estimated and its measured memory, and the tile that is chosen for it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _STATUS = "Name:\tpython\nVmRSS:\t  300000 kB\nRssAnon:\t  200000 kB\n"
 
 
 def machine(folder, **files):
-    """A folder with pseudo files, named with __ for a slash; that of a plain machine where nothing else is said."""
+    """A folder with files of /proc and /sys, in whose names __ is a slash; by default, those of an ordinary machine."""
     for name, text in {"proc__meminfo": _AVAILABLE, "proc__self__status": _STATUS, **files}.items():
         path = folder.joinpath(*name.split("__"))
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ def machine(folder, **files):
 
 
 def group(folder, path, **files):
-    """A control group below sys/fs/cgroup; its files, named with _ for the first dot."""
+    """A control group in sys/fs/cgroup; in the names of its files the first _ is a dot."""
     group = folder / "sys/fs/cgroup" / path
     group.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
@@ -45,25 +45,25 @@ def with_reserve(free):
     return 200_000 * _KB + free * 15 // 16
 
 
-def test_what_is_asked_for_is_the_limit(tmp_path):
+def test_a_configured_limit_is_used(tmp_path):
     assert memory.limit("8GB", machine(tmp_path)) == 8_000_000_000
 
 
-def test_without_control_groups_it_is_what_the_machine_has(tmp_path):
+def test_without_control_groups_the_limit_is_that_of_the_machine(tmp_path):
     assert memory.limit(None, machine(tmp_path)) == with_reserve(1_600_000 * _KB)
 
 
-def test_where_nothing_can_be_read_there_is_no_limit(tmp_path):
+def test_if_nothing_can_be_read_there_is_no_limit(tmp_path):
     assert memory.limit(None, tmp_path) == sys.maxsize
 
 
-def test_a_group_without_a_limit_sets_none(tmp_path):
+def test_a_group_without_a_limit_is_ignored(tmp_path):
     machine(tmp_path, proc__self__cgroup="0::/user\n")
     group(tmp_path, "user", memory_max="max\n", memory_high="max\n", memory_current="1000\n", memory_stat="")
     assert memory.limit(None, tmp_path) == with_reserve(1_600_000 * _KB)
 
 
-def test_version_2_counts_what_is_used_but_for_files_that_can_be_dropped(tmp_path):
+def test_version_2_does_not_count_cached_files_that_can_be_dropped(tmp_path):
     machine(tmp_path, proc__self__cgroup="0::/user/job\n")
     statistics = "anon 1\ninactive_file 100000000\nactive_file 7\n"
     group(tmp_path, "user/job", memory_max="900000000\n", memory_current="500000000\n", memory_stat=statistics)
@@ -71,7 +71,7 @@ def test_version_2_counts_what_is_used_but_for_files_that_can_be_dropped(tmp_pat
 
 
 @pytest.mark.parametrize("limited", ["a", "a/b", "a/b/c"])
-def test_the_tightest_group_on_the_way_to_the_root_counts(tmp_path, limited):
+def test_the_tightest_group_up_to_the_root_counts(tmp_path, limited):
     machine(tmp_path, proc__self__cgroup="0::/a/b/c\n")
     for path in ("a", "a/b", "a/b/c"):
         group(tmp_path, path, memory_max="1200000000", memory_current="0")
@@ -79,7 +79,7 @@ def test_the_tightest_group_on_the_way_to_the_root_counts(tmp_path, limited):
     assert memory.limit(None, tmp_path) == with_reserve(300_000_000)
 
 
-def test_the_level_from_which_a_group_is_slowed_down_is_a_limit(tmp_path):
+def test_the_threshold_for_throttling_is_a_limit(tmp_path):
     machine(tmp_path, proc__self__cgroup="0::/a\n")
     group(tmp_path, "a", memory_max="max", memory_high="300000000", memory_current="0")
     assert memory.limit(None, tmp_path) == with_reserve(300_000_000)
@@ -94,19 +94,19 @@ def test_version_1(tmp_path):
     assert memory.limit(None, tmp_path) == with_reserve(400_000_000)
 
 
-def test_a_container_that_knows_only_the_path_of_the_host(tmp_path):
+def test_a_container_that_sees_the_path_of_the_host(tmp_path):
     machine(tmp_path, proc__self__cgroup="4:memory:/docker/0123\n")
     group(tmp_path, "memory", memory_limit_in_bytes="700000000", memory_usage_in_bytes="300000000")
     assert memory.limit(None, tmp_path) == with_reserve(400_000_000)
 
 
-def test_a_group_beyond_its_limit_leaves_what_is_held(tmp_path):
+def test_in_a_group_beyond_its_limit_only_held_memory_may_be_used(tmp_path):
     machine(tmp_path, proc__self__cgroup="0::/a\n")
     group(tmp_path, "a", memory_max="100", memory_current="200")
     assert memory.limit(None, tmp_path) == with_reserve(0)
 
 
-def test_the_limit_here():
+def test_the_limit_on_this_machine():
     assert 2**28 < memory.limit(None) <= sys.maxsize
 
 
@@ -135,7 +135,7 @@ def named(optimizer, **keys):
 
 @st.composite
 def runs(draw):
-    """Any run without a tile, of an image that all its layers can see."""
+    """Any run without tiles whose image is large enough for all its layers."""
     spec = models.load(draw(st.sampled_from(models.names()))).SPEC
     layers = st.lists(st.sampled_from(spec.layer_names), max_size=4, unique=True)
     style_layers, content_layers = tuple(draw(layers)), tuple(draw(layers))
@@ -149,7 +149,7 @@ def runs(draw):
 
 @given(runs(), st.integers(0, 600), st.integers(0, 600))
 @settings(max_examples=200)
-def test_more_pixels_take_no_less(run, rows, columns):
+def test_more_pixels_do_not_need_less_memory(run, rows, columns):
     larger = dataclasses.replace(run, height=run.height + rows, width=run.width + columns)
     larger_style = dataclasses.replace(run, styles=tuple((h + rows, w + columns) for h, w in run.styles))
     assert memory.predict(run) <= min(memory.predict(larger), memory.predict(larger_style))
@@ -157,7 +157,7 @@ def test_more_pixels_take_no_less(run, rows, columns):
 
 @given(runs(), st.data())
 @settings(max_examples=200)
-def test_more_layers_take_no_less(run, data):
+def test_more_layers_do_not_need_less_memory(run, data):
     names = st.sampled_from(run.spec.layer_names)
     for group in ("style_layers", "content_layers"):
         layers = tuple(dict.fromkeys([*getattr(run, group), data.draw(names)]))
@@ -168,8 +168,8 @@ def test_more_layers_take_no_less(run, data):
 
 @given(runs(), st.integers(0, 1000), st.integers(0, 1000))
 @settings(max_examples=200)
-def test_larger_tiles_take_no_less(run, first, more):
-    """Where both are smaller than the pictures: where one tile is all, that takes no room for what tiles own."""
+def test_larger_tiles_do_not_need_less_memory(run, first, more):
+    """If both are smaller than the pictures: a single tile needs no memory for owned parts."""
     tile = smallest_tile(run.spec, run.layers) + first
     assume(tile + more < min(run.height, run.width, *(side for style in run.styles for side in style)))
     smaller, larger = (dataclasses.replace(run, tile=side) for side in (tile, tile + more))
@@ -188,12 +188,12 @@ def test_larger_tiles_take_no_less(run, first, more):
     ],
     ids=str,
 )
-def test_what_costs_memory(changes):
+def test_changes_that_need_more_memory(changes):
     assert memory.predict(run_of(**changes)) > memory.predict(run_of())
 
 
-def test_every_value_of_the_config_is_known():
-    """A kind of total variation or an optimiser that is new must be measured."""
+def test_every_optimizer_and_tv_declares_its_memory():
+    """A new kind of total variation or a new optimiser must be measured."""
     for tv in ("none", "laplacian", "squared", "power"):
         memory.predict(run_of(tv=tv))
     for optimizer in ("sgd", "adam", "lbfgs", "lbfgsb", "accept_reject"):
@@ -201,13 +201,13 @@ def test_every_value_of_the_config_is_known():
 
 
 @pytest.mark.parametrize("optimizer", ["lbfgs", "lbfgsb"])
-def test_the_history_of_lbfgs_counts(optimizer):
-    """A point and a gradient each: in double precision, or in single precision and copied for the checkpoint."""
+def test_the_history_of_lbfgs_needs_memory(optimizer):
+    """A point and a gradient per step: in double precision, or in single precision and copied for the checkpoint."""
     short, long = (memory.predict(run_of(optimizer=named(optimizer, history=history))) for history in (2, 20))
     assert long - short >= 18 * 2 * 8 * (3 * 1000 * 1400)
 
 
-def test_a_short_round_of_lbfgsb_has_little_to_remember():
+def test_a_short_round_of_lbfgsb_has_a_short_history():
     short, short_rounds = (
         memory.predict(run_of(optimizer=named("lbfgsb", **keys)))
         for keys in ({"history": 2}, {"history": 20, "evaluations": 2})
@@ -215,7 +215,7 @@ def test_a_short_round_of_lbfgsb_has_little_to_remember():
     assert short == short_rounds
 
 
-def test_what_fits_is_not_tiled():
+def test_a_run_that_fits_is_not_tiled():
     run = run_of()
     assert memory.largest_tile(run, memory.predict(run)) is None
     assert memory.largest_tile(run, memory.predict(run) - 1) is not None
@@ -244,7 +244,7 @@ def size_in(message):
 
 @given(runs(), st.floats(0.5, 1))
 @settings(max_examples=100)
-def test_a_run_that_does_not_fit_is_refused_with_a_size_that_does(run, share):
+def test_a_run_that_does_not_fit_is_rejected_with_a_size_that_does(run, share):
     smallest = dataclasses.replace(run, tile=smallest_tile(run.spec, run.layers))
     limit = int(share * min(memory.predict(smallest), memory.predict(run))) - 1
     with pytest.raises(UserError) as caught:
@@ -272,12 +272,12 @@ def test_the_message():
         memory.largest_tile(run.resized(size + 1), 8 * 10**9)
 
 
-def test_less_than_the_smallest_picture_needs():
+def test_a_limit_below_the_smallest_picture():
     with pytest.raises(UserError, match="100 MB may be used; no smaller picture fits"):
         memory.largest_tile(run_of(), 10**8)
 
 
-def test_style_pictures_as_large_as_the_image_shrink_with_it():
+def test_style_pictures_as_large_as_the_image_are_resized_with_it():
     run = run_of(styles=((1400, 700), (300, 200))).resized(700)
     assert (run.height, run.width, run.styles) == (500, 700, ((700, 350), (300, 200)))
 
@@ -300,5 +300,5 @@ def test_style_pictures_as_large_as_the_image_shrink_with_it():
     ],
     ids=lambda case: " ".join([case.model, f"{case.width}x{case.height}", *case.settings]),
 )
-def test_the_prediction_is_within_a_quarter_of_the_measured_peak(case):
+def test_the_estimate_is_within_a_quarter_of_the_measured_peak(case):
     assert memory.predict(case.run()) == pytest.approx(measure(case), rel=0.25)

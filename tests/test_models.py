@@ -87,7 +87,7 @@ def test_layers_after_the_deepest_tap_are_not_built(name):
     before = 0
     for layer in spec.layer_names:
         arguments = [argument for argument in symbols(name, [layer], [])[0].list_arguments() if argument != "data"]
-        branch = layer.startswith("proj")  # nothing is built on a projection
+        branch = layer.startswith("proj")  # no layer follows a projection
         trunk = [parameter for parameter in spec.parameters if not parameter.startswith("proj")]
         own = [f"{layer}_weight", f"{layer}_bias"] if branch else []
         assert arguments == trunk[: len(arguments) - len(own)] + own
@@ -103,12 +103,12 @@ def test_a_network_can_be_split_at_each_of_its_cuts(name):
     whole = features_of(name, spec.layer_names, "avg")
     assert spec.cuts
     for cut in spec.cuts:
-        behind = spec.after(cut)
-        names, symbol = tapped(name, behind.layer_names, [], "avg", cut)
+        rest = spec.after(cut)
+        names, symbol = tapped(name, rest.layer_names, [], "avg", cut)
         network = Network(names, symbol, random_parameters(name), whole[cut].shape[1:], mx.cpu(), trainable=False)
         network.image[:] = to_mx(whole[cut])
         network.forward()
-        for layer in behind.layer_names:
+        for layer in rest.layer_names:
             assert relative_error(network.features[layer].asnumpy(), whole[layer]) < 1e-6, (cut, layer)
         with pytest.raises(KeyError, match=cut):
             tapped(name, [cut], [], "avg", cut)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from helpers import architecture, mx, random_parameters, random_picture, relative_error, to_mx
+from helpers import STABLE_POOLING, architecture, mx, random_parameters, random_picture, relative_error, to_mx
 from reference import formulas, guides, numpy_vgg
 
 import models
@@ -23,7 +23,7 @@ from styletransfer.run.picture_sizes import Sizes
 from styletransfer.run.regions import RegionMasks
 from styletransfer.run.resolve import resolve
 
-SIZE = (29, 38)  # halves to odd sides on the way down
+SIZE = (29, 38)  # halving gives odd sides
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Case:
 
     model: str = "vgg_slim"
     normalization: str = "balanced"
-    pooling: str = "avg"
+    pooling: str = STABLE_POOLING
     pixels: str = "rgb255"
     size: tuple[int, int] = SIZE
     styles: tuple[tuple[float, tuple[int, int]], ...] = ((1.0, SIZE),)  # blending weights and sizes
@@ -98,7 +98,7 @@ def picture_of(size, seed):
 
 
 def prepared(case, parameters=None, with_content=True):
-    """The library's run of a case: the real steps, behind the reading of files."""
+    """The library's run of a case, with pictures that are not read from files."""
     (content_weight, content_layers), (style_weight, style_layers) = case.content, case.style
     settings = config.parse(
         {
@@ -146,7 +146,7 @@ def mask_of(size, seed):
 
 
 def network_of(case):
-    """The arguments that the reference networks take before the image."""
+    """The arguments of the reference networks, except the image."""
     parameters = parameters_for(case.model, random_parameters(case.model), case.pixels)
     blocks, projections = architecture(case.model)
     return blocks, parameters, case.pooling, projections
@@ -187,20 +187,20 @@ def image_of(run):
 
 @every_normalization
 @every_case
-def test_the_losses_are_those_of_the_reference(name, normalization):
+def test_the_losses_match_the_reference(name, normalization):
     case = dataclasses.replace(CASES[name], normalization=normalization)
     run = prepared(case)
     found = run.objective(run.image).losses
     expected = reference_losses(case, image_of(run))
     assert found.tv == pytest.approx(expected.pop("tv"), rel=2e-5)
     assert found.layers == pytest.approx(expected, rel=2e-5)
-    assert set(run.objective.loss_names) == set(expected)
+    assert set(run.objective.grouped_layers) == set(expected)
     assert found.total == pytest.approx(sum(expected.values()) + found.tv, rel=2e-5)
 
 
 @every_normalization
 @every_case
-def test_the_gradient_is_that_of_the_reference(name, normalization):
+def test_the_gradient_matches_the_reference(name, normalization):
     pytest.importorskip("torch")
     from reference import torch_vgg
 
@@ -217,11 +217,11 @@ def test_the_gradient_is_that_of_the_reference(name, normalization):
 
 @every_normalization
 @pytest.mark.parametrize("pooling", ["avg", "max"])
-def test_the_gradient_is_that_of_finite_differences(pooling, normalization):
+def test_the_gradient_matches_finite_differences(pooling, normalization):
     case = Case(normalization=normalization, pooling=pooling, styles=BLENDED, tv=("squared", 0.3))
     run = prepared(case)
     found = run.objective(run.image)
-    # Under a relative normalization the gradient is handed out times the number of values in the image.
+    # A relative normalization multiplies the gradient by the number of values in the image.
     factor = run.image.size if normalization == "balanced" else 1.0
     gradient = (found.gradient + found.tv_gradient).asnumpy().astype(np.float64) / factor
     generator = np.random.default_rng(8)
@@ -229,7 +229,7 @@ def test_the_gradient_is_that_of_finite_differences(pooling, normalization):
     for _ in range(3):
         noise = generator.normal(size=image.shape)
         direction = noise / np.linalg.norm(noise) + gradient / np.linalg.norm(gradient)
-        step = 0.2 if pooling == "avg" else 0.05  # the maximum has a kink nearby everywhere
+        step = 0.2 if pooling == "avg" else 0.05  # a maximum is not smooth
         there, back = (run.objective(to_mx(image + sign * step * direction)).losses.total for sign in (1, -1))
         assert (there - back) / (2 * step) == pytest.approx(np.sum(gradient * direction), rel=2e-3)
 
@@ -250,30 +250,30 @@ def test_at_the_style_picture_the_style_loss_is_zero(normalization):
     assert evaluation.losses.total < 1e-9 * start
 
 
-def test_under_balanced_the_content_picture_has_the_tv_of_its_weight():
+def test_under_balanced_the_tv_of_the_content_picture_is_its_weight():
     for kind in ("laplacian", "squared"):
         run = prepared(Case(tv=(kind, 0.3)))
         content = to_mx(pixels.from_picture(picture_of(SIZE, 1), "rgb255"))
         assert run.objective(content).losses.tv == pytest.approx(0.3, rel=1e-6)
 
 
-def test_without_a_content_picture_the_first_style_has_the_tv_of_its_weight():
+def test_without_a_content_picture_the_tv_of_the_first_style_is_its_weight():
     case = Case(content=(0.0, CONTENT_LAYERS), tv=("squared", 0.3))
     run = prepared(case, with_content=False)
     style = to_mx(pixels.from_picture(picture_of(SIZE, 10), "rgb255"))
     assert run.objective(style).losses.tv == pytest.approx(0.3, rel=1e-6)
 
 
-def test_under_balanced_an_image_without_features_costs_the_weights():
-    """It is as far from each target as the target is large."""
+def test_under_balanced_the_losses_of_an_image_without_features_are_the_weights():
+    """Its distance from each target is the size of the target."""
     without_biases = weights.random(models.load("vgg_slim").SPEC, seed=0)
     case = Case(content=(2.0, {"relu2_2": 3.0, "pool3": 0.5}), style=(30.0, UNEVEN_STYLE))
     run = prepared(case, without_biases)
     losses = run.objective(mx.nd.zeros(run.image.shape)).losses
     assert losses.content == pytest.approx(2.0, rel=1e-6)
     assert losses.style == pytest.approx(30.0, rel=1e-6)
-    assert losses.layers["content.relu2_2"] == pytest.approx(2.0 * 3.0 / 3.5, rel=1e-6)
-    assert losses.layers["style.relu4_1"] == pytest.approx(30.0 * 2.0 / 3.75, rel=1e-6)
+    assert losses.layers["content", "relu2_2"] == pytest.approx(2.0 * 3.0 / 3.5, rel=1e-6)
+    assert losses.layers["style", "relu4_1"] == pytest.approx(30.0 * 2.0 / 3.75, rel=1e-6)
 
 
 @every_normalization
@@ -289,7 +289,7 @@ def test_weights_scale_losses_and_gradients(normalization):
     assert relative_error(second.tv_gradient.asnumpy(), 3 * first.tv_gradient.asnumpy()) < 1e-6
 
 
-def test_an_evaluation_depends_on_its_image_alone():
+def test_an_evaluation_depends_only_on_its_image():
     case = Case(tv=("laplacian", 0.3))
     run = prepared(case)
     other = to_mx(np.random.default_rng(9).normal(0, 40, run.image.shape))
@@ -306,7 +306,7 @@ def test_an_evaluation_depends_on_its_image_alone():
 
 @pytest.mark.parametrize("pooling", ["avg", "max"])
 @pytest.mark.parametrize("model", models.names())
-def test_a_forward_only_network_sees_what_the_trainable_one_sees(model, pooling):
+def test_a_forward_only_network_has_the_features_of_a_trainable_one(model, pooling):
     layers = models.load(model).SPEC.layer_names
     names, symbol = tapped(model, layers, [], pooling)
     image = to_mx(np.random.default_rng(2).normal(0, 60, (1, 3, 33, 47)))
@@ -321,5 +321,5 @@ def test_a_forward_only_network_sees_what_the_trainable_one_sees(model, pooling)
 
 
 def test_the_sums_of_losses_are_the_sums_of_their_layers():
-    losses = Losses({"content.relu4_2": 1.0, "style.relu1_1": 2.0, "style.relu2_1": 4.0}, 8.0)
+    losses = Losses({("content", "relu4_2"): 1.0, ("style", "relu1_1"): 2.0, ("style", "relu2_1"): 4.0}, 8.0)
     assert (losses.content, losses.style, losses.tv, losses.total) == (1.0, 6.0, 8.0, 15.0)

@@ -13,7 +13,7 @@ from reference import descent, formulas, spaces
 
 from styletransfer.config import OptimizerSettings, Schedule
 from styletransfer.losses.objective import Evaluation, Losses
-from styletransfer.optimization.loop import Stop, optimize
+from styletransfer.optimization.loop import StoppingRule, optimize
 from styletransfer.optimization.optimizers import LBFGS, LBFGSB, SGD, AcceptReject, Adam, create
 from styletransfer.optimization.optimizers.base import clipped, norm_limit
 from styletransfer.optimization.optimizers.descent import scheduled_rate
@@ -192,7 +192,7 @@ def valley(image):
     """An ill-conditioned sum of c x^2 / 2 + x^4 / 100, with 0.1 x^2 / 2 as TV; computed in float64."""
     x = image.asnumpy().astype(np.float64)
     steepness = np.geomspace(0.1, 100.0, x.size).reshape(x.shape)
-    losses = Losses({"content.valley": float(np.sum(steepness * x**2 / 2 + x**4 / 100))}, float(np.sum(x**2)) / 20)
+    losses = Losses({("content", "valley"): float(np.sum(steepness * x**2 / 2 + x**4 / 100))}, float(np.sum(x**2)) / 20)
     return Evaluation(losses, to_mx(steepness * x + x**3 / 25), to_mx(x / 10))
 
 
@@ -249,7 +249,7 @@ def course(chosen, stop, restored=None):
         optimizer.restore(state)
     return [
         (record.step, record.losses, record.image.asnumpy(), optimizer.state())
-        for record in optimize(image, valley, optimizer, Stop(max_iterations=stop), after=after)
+        for record in optimize(image, valley, optimizer, StoppingRule(max_iterations=stop), after=after)
     ]
 
 
@@ -303,7 +303,7 @@ def test_every_step_of_lbfgs_decreases_the_total(first_step):
 def test_lbfgs_finds_the_minimum_of_a_quadratic_and_ends_there():
     image = to_mx(START)
     optimizer = LBFGS(OWN, image)
-    records = [record.step for record in optimize(image, Quadratic(1.5, 3.0, tv=0.5), optimizer, Stop(100))]
+    records = [record.step for record in optimize(image, Quadratic(1.5, 3.0, tv=0.5), optimizer, StoppingRule(100))]
     assert len(records) < 40
     np.testing.assert_allclose(image.asnumpy(), 1.5 * 3.0 / (1.5 + 0.5), rtol=1e-3)
 
@@ -387,7 +387,7 @@ def test_a_full_step_near_the_lowest_total_is_accepted():
         def evaluate(image):
             found = Quadratic(1.0)(image)
             higher = 100.0 if (image.asnumpy() == START.astype(np.float32)).all() else 100.0 * (1 + rise)
-            return Evaluation(Losses({"content.rounded": higher}, 0.0), found.gradient, None)
+            return Evaluation(Losses({("content", "rounded"): higher}, 0.0), found.gradient, None)
 
         return evaluate
 

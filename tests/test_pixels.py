@@ -12,7 +12,7 @@ from styletransfer.network.executor import Network, parameters_for, tapped
 from styletransfer.pictures import pixels
 
 SPACES = tuple(pixels.SPACES)
-TRUE_SPACES = tuple(space for space in SPACES if space != "rgb256")  # those whose way back is the way there
+TRUE_SPACES = tuple(space for space in SPACES if space != "rgb256")  # conversion back is the inverse
 
 # One RGB colour, and its values in every space by the formulas of the systems.
 COLOUR = (0.2, 0.5, 0.9)

@@ -1,10 +1,11 @@
-"""The plan of a run: its scales, the tiles it chooses, what it says, and that the run then does so."""
+"""The plan of a run: its scales, tiles and description, and that the run follows it."""
 
 from __future__ import annotations
 
 import re
 
 import pytest
+from helpers import STABLE_POOLING
 from processes import NSTYLE, python
 from shrunk import shrunk
 
@@ -23,42 +24,42 @@ def scales_of(*changes):
 def test_every_scale_has_its_size_and_its_steps():
     found = scales_of("scales=[40, 80]", "size=80", "stop.max_iterations=[9, 3]")
     assert [(scale.width, scale.height, scale.steps) for scale in found] == [(40, 26, 9), (80, 53, 3)]
-    assert all(scale.tile is None and scale.sections[0].whole for scale in found)
+    assert all(scale.tile is None and scale.segments[0].whole for scale in found)
     assert found[0].memory < found[1].memory
 
 
-def test_tiles_are_chosen_where_the_whole_does_not_fit():
+def test_tiles_are_chosen_if_the_image_does_not_fit():
     whole = scales_of("size=900", "optimizer={name: sgd}")[0]
     limit = whole.memory - 50_000_000
     (tiled,) = scales_of("size=900", "optimizer={name: sgd}", f"memory={limit // 10**6}MB")
-    assert tiled.tile is not None and len(tiled.sections[0].tiling) > 1 and tiled.memory <= limit
+    assert tiled.tile is not None and len(tiled.segments[0].tiling) > 1 and tiled.memory <= limit
     assert tiled.line().startswith("900 x 600 pixels: 6 steps at most, ") and " tiles of " in tiled.line()
 
 
-def test_off_is_never_tiled_and_a_number_always():
+def test_off_means_no_tiles_and_a_number_means_tiles():
     (off,) = scales_of("size=900", "tile=off")
     assert off.tile is None
     (asked,) = scales_of("size=900", "tile=300")
-    assert asked.tile == 300 and max(asked.sections[0].tiling.height, asked.sections[0].tiling.width) <= 300
+    assert asked.tile == 300 and max(asked.segments[0].tiling.height, asked.segments[0].tiling.width) <= 300
 
 
-def test_a_tile_too_small_for_the_network_is_refused():
+def test_a_tile_too_small_for_the_network_is_rejected():
     with pytest.raises(UserError, match=r"tile: 30 pixels are too few for vgg_slim: expected at least \d+"):
         scales_of("size=900", "tile=30")
 
 
-def test_what_fits_in_no_way_is_refused_with_what_would():
+def test_a_run_that_cannot_fit_is_rejected_with_a_size_that_does():
     with pytest.raises(UserError, match=r"need at least .* MB of memory, and 400 MB may be used; expected size: \d+"):
         scales_of("size=3000", "memory=400MB")
 
 
-def test_of_several_scales_the_result_is_refused():
+def test_the_rejected_scale_is_that_of_the_result():
     with pytest.raises(UserError, match=r"^3000 x 2000 pixels"):
         scales_of("size=3000", "scales=2", "memory=400MB")
 
 
 @pytest.mark.parametrize("tile", ["off", 600])
-def test_a_tile_of_the_users_own_is_refused_where_the_limit_is_too(tile, caplog):
+def test_a_configured_tile_is_rejected_if_the_limit_is_configured(tile, caplog):
     changes = "size=900", "optimizer={name: sgd}"
     needed = scales_of(*changes, f"tile={tile}")[0].memory
     scales_of(*changes, f"tile={tile}", f"memory={needed // 10**6 + 1}MB")
@@ -72,7 +73,7 @@ def test_a_tile_of_the_users_own_is_refused_where_the_limit_is_too(tile, caplog)
     assert not caplog.records
 
 
-def test_a_tile_of_the_users_own_is_only_warned_of_where_the_limit_is_what_is_free(monkeypatch, caplog):
+def test_a_configured_tile_gives_a_warning_if_the_limit_is_the_free_memory(monkeypatch, caplog):
     monkeypatch.setattr(memory, "limit", lambda asked: 300_000_000)
     first, second = scales_of("size=900", "scales=2", "optimizer={name: sgd}", "tile=off")
     assert first.tile is second.tile is None
@@ -81,12 +82,12 @@ def test_a_tile_of_the_users_own_is_only_warned_of_where_the_limit_is_what_is_fr
     assert warning.endswith(" MB of memory, and 300 MB are free; tile: auto, or a smaller size, would need less")
 
 
-def test_on_a_gpu_nothing_is_foretold_and_nothing_chosen():
+def test_on_a_gpu_nothing_is_estimated_or_chosen():
     (found,) = scales_of("size=900", "device=gpu:0", "memory=300MB")
     assert found.tile is None and found.memory is None and "memory" not in found.line()
 
 
-def test_the_prediction_is_that_of_the_memory_module():
+def test_the_estimate_is_that_of_the_memory_module():
     settings = shrunk("starry", ["size=80", "content.weight=0", "tv.weight=0", "style.size=60"])
     (sizes,) = read_sizes(settings)
     (scale,) = resolve(settings, [sizes]).scales
@@ -103,14 +104,14 @@ def test_the_prediction_is_that_of_the_memory_module():
     assert scale.memory == memory.predict(run)
 
 
-def test_the_lines_say_sizes_steps_memory_and_time():
+def test_the_description_has_sizes_steps_memory_and_time():
     settings = shrunk("starry", ["scales=[40, 80]", "size=80", "stop.max_iterations=[9, 3]"])
     plan = resolve(settings)
     text = list(forecast.lines(plan, inputs.load_parameters(plan)))
     assert text[0] == "VGG-slim, float32, lbfgs, into output/starry"
     assert text[1].startswith("40 x 26 pixels: 9 steps at most") and text[2].startswith("80 x 53 pixels: 3 steps")
     assert re.fullmatch(r"memory: [\d.]+ GB at most, of [\d.e+]+ GB that may be used", text[3])
-    assert re.fullmatch(r"time: about \d+ seconds, from a small trial", text[4])
+    assert re.fullmatch(r"time: about \d+ seconds, estimated from a small trial", text[4])
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_the_lines_say_sizes_steps_memory_and_time():
         ("texture", []),
     ],
 )
-def test_pictures_have_the_sizes_that_were_told(name, changes):
+def test_pictures_have_the_planned_sizes(name, changes):
     settings = shrunk(name, changes)
     plan = resolve(settings)
     scales = inputs.read_pictures(plan)
@@ -135,7 +136,7 @@ def test_pictures_have_the_sizes_that_were_told(name, changes):
         assert tuple(style.shape[:2] for _, style in pictures.styles) == told.styles
 
 
-def test_the_trial_is_small_whatever_the_run_is(monkeypatch):
+def test_the_trial_is_small_for_every_run(monkeypatch):
     made, resize = [], images.resize
     monkeypatch.setattr(images, "resize", lambda picture, *size: made.append(size) or resize(picture, *size))
     settings = shrunk("starry", ["shape=[64, 3000]", "size=3000", "style.size=3000"])
@@ -145,18 +146,17 @@ def test_the_trial_is_small_whatever_the_run_is(monkeypatch):
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(3, "3 seconds"), (100, "1.7 minutes"), (9000, "2.5 hours")])
-def test_durations_are_said_in_the_unit_that_suits_them(seconds, said):
+def test_durations_have_a_suitable_unit(seconds, said):
     assert forecast._duration(seconds) == said
 
 
-# Max pooling takes one of values that may be nearly equal: rounding would lead gradients elsewhere.
 SGD = "optimizer={name: sgd, clip_norm: 2000}"
 
 
-def test_a_tiled_run_is_the_untiled_one():
+def test_a_tiled_run_equals_an_untiled_one():
     curves = []
     for tile in (None, 200):
-        settings = shrunk("starry", ["size=260", "stop.max_iterations=3", "pooling=avg", SGD])
+        settings = shrunk("starry", ["size=260", "stop.max_iterations=3", f"pooling={STABLE_POOLING}", SGD])
         plan = resolve(settings, begun=Begun("float32", (tile,)))
         pyramid = Pyramid(plan, inputs.read_pictures(plan), inputs.load_parameters(plan))
         curves.append([record.losses.total for record in pyramid.records()])
@@ -164,7 +164,7 @@ def test_a_tiled_run_is_the_untiled_one():
     assert curves[1] == pytest.approx(curves[0], rel=1e-5)
 
 
-def test_a_run_goes_on_with_the_tiles_it_began_with():
+def test_a_state_keeps_the_tiles_of_its_run():
     settings = shrunk("starry", ["size=260", "stop.max_iterations=2"])
     plan = resolve(settings, begun=Begun("float32", (200,)))
     pictures, parameters = inputs.read_pictures(plan), inputs.load_parameters(plan)
@@ -175,7 +175,7 @@ def test_a_run_goes_on_with_the_tiles_it_began_with():
     assert int(again.state()["tiles"][0]) == 200
 
 
-def test_the_tiles_that_a_run_began_with_are_planned_whatever_fits(monkeypatch, caplog):
+def test_the_tiles_of_a_resumed_run_are_kept_even_if_they_do_not_fit(monkeypatch, caplog):
     settings = shrunk("starry", ["size=900", "optimizer={name: sgd}", "scales=2"])
 
     def begun_with(tiles, settings=settings):
@@ -186,8 +186,8 @@ def test_the_tiles_that_a_run_began_with_are_planned_whatever_fits(monkeypatch, 
     assert [scale.tile for scale in begun_with((None, None))] == [None, None]
     needed = max(scale.memory for scale in found) // 10**6
     limit = needed - 10
-    began = rf"--resume: tile: (300|off), as it began: \d+ x \d+ pixels with vgg_slim and sgd need {needed + 1:,} MB "
-    began += f"of memory, and {limit:,} MB"
+    began = r"--resume: tile: (300|off), as when it was started: \d+ x \d+ pixels with vgg_slim and sgd need "
+    began += f"{needed + 1:,} MB of memory, and {limit:,} MB"
     with pytest.raises(UserError, match=f"^{began} may be used; expected more memory than {limit}MB, or --force"):
         begun_with((None, 300), settings.model_copy(update={"memory": f"{limit}MB"}))
     monkeypatch.setattr(memory, "limit", lambda asked: limit * 10**6)
@@ -197,7 +197,7 @@ def test_the_tiles_that_a_run_began_with_are_planned_whatever_fits(monkeypatch, 
 
 
 @pytest.mark.parametrize("option", ["--dry-run", "--profile"])
-def test_the_command_foretells_and_makes_nothing(tmp_path, option):
+def test_dry_run_and_profile_write_nothing(tmp_path, option):
     settings = ["--set", "size=64", "--set", "scales=1", "--output", str(tmp_path / "run")]
     done = python(NSTYLE, "--config", "configs/starry.yaml", *settings, option)
     assert done.returncode == 0, done.stderr
@@ -206,7 +206,7 @@ def test_the_command_foretells_and_makes_nothing(tmp_path, option):
     assert not (tmp_path / "run").exists()
 
 
-def test_the_memory_of_a_run_made_elsewhere_does_not_depend_on_this_machine(monkeypatch):
+def test_the_memory_of_a_run_on_any_machine_does_not_depend_on_this_one(monkeypatch):
     settings = shrunk("starry", ["size=900", "optimizer={name: sgd}"])
     expected = scales_of("size=900", "optimizer={name: sgd}", "tile=off")[0].memory
     monkeypatch.setattr(memory, "limit", lambda asked: 0 if asked is None else 10**9)

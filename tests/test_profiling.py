@@ -1,4 +1,4 @@
-"""The profile of a step. No times are asserted, only that the parts sum to the total."""
+"""The profile of a step. No times are asserted, only that the categories sum to the total."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def small(*assignments: str) -> Config:
 
 
 @pytest.mark.parametrize(
-    ("line", "part"),
+    ("line", "category"),
     [
         (convolution("forward_training", "f32::blocked:a", _THREE), profiling.CONVOLUTION),
         (convolution("forward_training", "f32::blocked:a", _ONE), profiling.CONVOLUTION),
@@ -51,8 +51,8 @@ def small(*assignments: str) -> Config:
         (other("sum"), None),
     ],
 )
-def test_a_primitive_belongs_to_a_part(line: str, part: str | None) -> None:
-    assert profiling.part_of(line) == part
+def test_a_primitive_belongs_to_a_category(line: str, category: str | None) -> None:
+    assert profiling.category_of(line) == category
 
 
 def test_only_primitives_between_the_marks_are_counted() -> None:
@@ -67,7 +67,7 @@ def test_only_primitives_between_the_marks_are_counted() -> None:
         profiling._END,
         other("eltwise", 100),
     ]
-    assert profiling.parts_of(lines) == {profiling.REORDER: 1.75, profiling.RELU: 2.0}
+    assert profiling.milliseconds_of(lines) == {profiling.REORDER: 1.75, profiling.RELU: 2.0}
 
 
 @pytest.mark.parametrize(
@@ -84,12 +84,12 @@ def test_only_primitives_between_the_marks_are_counted() -> None:
 def test_a_profile_adds_up(assignments: list[str]) -> None:
     found = profiling.profile(small(*assignments), steps=2)
     assert found.steps == 2 and found.milliseconds > 0
-    assert sum(part.milliseconds for part in found.parts) == pytest.approx(found.milliseconds)
-    assert sum(part.percent for part in found.parts) == pytest.approx(100)
-    parts = {part.name: part.milliseconds for part in found.parts}
+    assert sum(category.milliseconds for category in found.categories) == pytest.approx(found.milliseconds)
+    assert sum(category.percent for category in found.categories) == pytest.approx(100)
+    categories = {category.name: category.milliseconds for category in found.categories}
     for name in (profiling.CONVOLUTION, profiling.POOLING, profiling.RELU, profiling.GRAM, profiling.REORDER):
-        assert parts[name] > 0, name
-    assert len(found.lines()) == len(found.parts) + 2
+        assert categories[name] > 0, name
+    assert len(found.lines()) == len(found.categories) + 2
 
 
 def test_unsupported_profiles_are_rejected() -> None:

@@ -57,9 +57,9 @@ def test_steps_are_for_every_scale_or_for_each():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (["scales=[67, 24]"], "must grow and end with the long edge of the result, 67"),
-        (["scales=[24, 24, 67]"], "must grow"),
-        (["scales=[24, 60]"], "must grow and end"),
+        (["scales=[67, 24]"], "must increase and end with the long edge of the result, 67"),
+        (["scales=[24, 24, 67]"], "must increase"),
+        (["scales=[24, 60]"], "must increase and end"),
         (["scales=2", "stop.max_iterations=[1, 2, 3]"], "stop.max_iterations: 3 numbers for 2 scales"),
         (["stop.max_iterations=[]"], "stop.max_iterations"),
         (["scales=0"], "scales: 0: Input should be"),
@@ -78,7 +78,7 @@ def test_a_listed_scale_too_small_for_the_network_is_rejected():
 
 def test_a_number_of_scales_omits_those_too_small():
     settings = shrunk("starry", ["scales=4", "stop.max_iterations=[9, 8, 7, 6]"])
-    assert [level.width for level in pictures_of(settings)] == [34, 67]
+    assert [scale.width for scale in pictures_of(settings)] == [34, 67]
     assert pyramid_of(settings).steps == [7, 6]
 
 
@@ -88,9 +88,9 @@ def test_pictures_keep_their_proportions_at_every_scale():
     assert max(large.height, large.width) == 80 and max(small.height, small.width) == 40
     assert max(large.styles[0][1].shape) == 60 and max(small.styles[0][1].shape) == 30
     matched = pictures_of(shrunk("starry_mxnet", ["scales=[40, 80]", "size=80"]))
-    assert [level.styles[0][1].shape[:2] for level in matched] == [(level.height, level.width) for level in matched]
+    assert [scale.styles[0][1].shape[:2] for scale in matched] == [(scale.height, scale.width) for scale in matched]
     fixed = pictures_of(shrunk("coursera_vgg19", ["scales=[45, 90]", "shape=[60, 90]"]))
-    assert [(level.height, level.width) for level in fixed] == [(30, 45), (60, 90)]
+    assert [(scale.height, scale.width) for scale in fixed] == [(30, 45), (60, 90)]
 
 
 @every_optimizer

@@ -15,10 +15,10 @@ from test_objective import BLENDED, SIZE, SKY_AND_GROUND, THREE, Case, Region, i
 import models
 from models.vgg import CONTENT_LAYERS, STYLE_LAYERS
 from styletransfer.config.normalizations import NORMALIZATIONS
-from styletransfer.losses.objective import Objective, Weights
+from styletransfer.losses.objective import LossWeights, Objective
 from styletransfer.losses.targets import Painting, find_targets
 from styletransfer.losses.targets import Region as BoundRegion
-from styletransfer.network.executor import Source
+from styletransfer.network.executor import Backbone
 from styletransfer.network.tiling import smallest_tile
 from styletransfer.pictures import pixels
 
@@ -73,11 +73,11 @@ def test_regions_of_one_painting_cost_no_less_than_the_whole():
 
 def test_at_the_painting_masked_as_the_image_is_the_style_loss_is_zero():
     case = dataclasses.replace(STYLE_ALONE, regions=THREE, styles=((1.0, SIZE),) * 3)
-    source = Source("vgg_slim", "avg", random_parameters("vgg_slim"), mx.cpu())
+    backbone = Backbone("vgg_slim", "avg", random_parameters("vgg_slim"), mx.cpu())
     picture = to_mx(pixels.from_picture(random_picture(*SIZE, 10), "rgb255"))
     soft = np.random.default_rng(5).random(SIZE)
     regions = [BoundRegion(mask, [Painting(1.0, picture, mask)]) for mask in (soft, 1 - soft)]
-    objective = objective_of(source, regions, list(case.style[1]), [], *SIZE)
+    objective = objective_of(backbone, regions, list(case.style[1]), [], *SIZE)
     start = objective(to_mx(np.random.default_rng(6).normal(0, 50, (1, 3, *SIZE)))).losses.style
     assert objective(picture).losses.style < 1e-9 * start
 
@@ -119,10 +119,10 @@ def test_the_gradient_of_regions_is_that_of_finite_differences(normalization):
         assert (there - back) / 0.4 == pytest.approx(np.sum(gradient * direction), rel=2e-3)
 
 
-def objective_of(source, regions, style_layers, content_layers, height, width, content=None):
-    targets = find_targets(source, content, [], content_layers, style_layers, height, width, regions)
-    weights = Weights(2.0, dict.fromkeys(content_layers, 1.0), 3.0, dict.fromkeys(style_layers, 1.0), 0.0)
-    return Objective(source, targets, NORMALIZATIONS["balanced"], weights, None, 1.0, height, width)
+def objective_of(backbone, regions, style_layers, content_layers, height, width, content=None):
+    targets = find_targets(backbone, content, [], content_layers, style_layers, height, width, regions)
+    weights = LossWeights(2.0, dict.fromkeys(content_layers, 1.0), 3.0, dict.fromkeys(style_layers, 1.0), 0.0)
+    return Objective(backbone, targets, NORMALIZATIONS["balanced"], weights, None, 1.0, height, width)
 
 
 @st.composite
@@ -163,8 +163,8 @@ def test_tiled_regions_equal_untiled_ones(case):
     ]
     found = []
     for side in (None, tile):
-        source = Source(model, "avg", parameters, mx.cpu(), side)
-        objective = objective_of(source, regions, styles, contents, *size, content)
+        backbone = Backbone(model, "avg", parameters, mx.cpu(), side)
+        objective = objective_of(backbone, regions, styles, contents, *size, content)
         evaluation = objective(image)
         found.append((evaluation.losses.layers, evaluation.gradient.asnumpy()))
     (losses, gradient), (tiled_losses, tiled_gradient) = found
@@ -183,9 +183,9 @@ def test_in_bfloat16_losses_and_gradient_are_close(tile):
         BoundRegion(1 - ramp, [Painting(1.0, image * 0.5)]),
     ]
     for precision in ("float32", "bfloat16"):
-        source = Source("vgg_slim", "avg", random_parameters("vgg_slim"), mx.cpu(), tile, precision)
+        backbone = Backbone("vgg_slim", "avg", random_parameters("vgg_slim"), mx.cpu(), tile, precision)
         layers = [layer for layer in STYLE_LAYERS if layer != "relu5_1"]
-        evaluation = objective_of(source, regions, layers, ["relu2_2"], *size, picture)(image)
+        evaluation = objective_of(backbone, regions, layers, ["relu2_2"], *size, picture)(image)
         found.append((evaluation.losses.layers, evaluation.gradient.asnumpy()))
     assert found[1][0] == pytest.approx(found[0][0], rel=0.03)
     assert relative_error(found[1][1], found[0][1]) < 0.1

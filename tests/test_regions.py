@@ -183,9 +183,8 @@ def test_a_run_with_regions_and_its_saved_config_again(studio):
     status, folder = made(studio / "first")
     assert status == 0
     curve = curves.read(folder / "curve.csv")
-    assert [column for column in curve.columns if column.startswith("style.")] == [
-        f"style.proj{block}_1" for block in range(1, 6)
-    ]
+    layers = [f"proj{block}_1" for block in range(1, 6)]
+    assert [column for column in curve.columns if column[0] == "style"] == [("style", layer) for layer in layers]
     assert curve.column("style")[-1] < 0.9 * curve.column("style")[0]
     assert main(["--config", str(folder / "config.yaml"), "--output", "again"]) == 0
     assert (studio / "again" / "image.png").read_bytes() == (folder / "image.png").read_bytes()
@@ -203,7 +202,7 @@ def test_a_run_does_not_go_on_with_another_mask(studio, capsys):
     made(studio / "run", "output.checkpoint_every=2")
     grey(studio / "left.png", images.read_mask("right.png"))
     assert made(studio / "run", "--resume", "--force")[0] == 2
-    assert "--resume: regions.0.content: the file is no longer the one" in capsys.readouterr().err
+    assert "--resume: regions.0.content: the file has changed" in capsys.readouterr().err
 
 
 def test_tiled_runs_with_regions_are_the_same_to_rounding(studio):

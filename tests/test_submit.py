@@ -1,4 +1,4 @@
-"""The command that runs sweeps: real jobs, tiny, in processes of their own."""
+"""The command that runs sweeps: real but tiny jobs, in separate processes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from styletransfer import weights
 from styletransfer.cli.submit import main, parser
 from styletransfer.pictures import images
 from styletransfer.run import curves
-from styletransfer.sweeps import local, plans
+from styletransfer.sweeps import local, sweep_file
 from styletransfer.sweeps.cluster import Cluster
 from styletransfer.sweeps.states import state_of
 
@@ -84,20 +84,24 @@ def test_a_failing_job_does_not_affect_the_others(finished):
     assert Image.open(folder / "contact.png").width > 3 * 256
 
 
-def test_done_jobs_are_skipped_and_failed_ones_are_retried(finished, studio):
-    folder, _ = finished
+def test_done_jobs_are_skipped_and_failed_ones_are_retried(finished, studio, tmp_path):
+    folder = shutil.copytree(finished[0], tmp_path / "out")
+    arguments = ["sweep.yaml", "--output", str(folder)]
     before = (folder / "photo" / "image.png").stat().st_mtime_ns
-    status = submit(studio, "sweep.yaml", "--status")
+    status = submit(studio, *arguments, "--status")
     assert status.returncode == 0 and status.stdout.splitlines()[-1] == "2 done, 1 failed"
     assert status.stdout.startswith("photo: done, 2 steps, ")
     whole, broken = (studio / "photo.png").read_bytes(), (studio / "broken.png").read_bytes()
     (studio / "broken.png").write_bytes(whole)
-    again = submit(studio, "sweep.yaml")
+    again = submit(studio, *arguments)
     (studio / "broken.png").write_bytes(broken)
     assert again.returncode == 0 and again.stderr == ""
     first, second, *_, last = again.stdout.splitlines()
     assert first == "2 of 3 already done" and second.startswith("3/3 broken: done, 2 steps") and last == "3 done"
     assert (folder / "photo" / "image.png").stat().st_mtime_ns == before
+    replaced = submit(studio, *arguments)  # its photograph is another one again
+    assert replaced.returncode == 2 and replaced.stdout == ""
+    assert replaced.stderr.startswith("error: job broken: content.image: the file has changed since the run in")
 
 
 def children_of(process):
@@ -129,7 +133,7 @@ def test_an_interrupted_sweep_saves_its_states_and_resumes(studio, tmp_path):
     enough = f"stop.max_iterations={steps + 3}"
     done = submit(studio, "sweep.yaml", "--output", str(tmp_path), "--set", enough, "--jobs", "2")
     assert done.stdout.splitlines()[-1] == "2 done, 1 failed", done.stdout
-    assert "going on after step" in (tmp_path / "photo" / "job.log").read_text()
+    assert "resuming after step" in (tmp_path / "photo" / "job.log").read_text()
 
 
 def test_an_unusable_folder_fails_only_one_job(studio, monkeypatch, capsys, tmp_path):
@@ -151,11 +155,11 @@ def test_a_changed_sweep_is_restarted_with_force(studio, finished, tmp_path):
     before = (out / "photo" / "image.png").stat().st_mtime_ns
     config = out / "other" / "config.yaml"
     config.write_text(config.read_text().replace("seed: 0", "seed: 7"))
-    (out / "other" / "image.png").unlink()  # it is unfinished
+    (out / "other" / "image.png").unlink()  # now it is unfinished
     for more in ([], ["--dry-run"]):
-        refused = submit(studio, *arguments, *more)
-        assert refused.returncode == 2 and refused.stdout == ""
-        assert refused.stderr.startswith(
+        rejected = submit(studio, *arguments, *more)
+        assert rejected.returncode == 2 and rejected.stdout == ""
+        assert rejected.stderr.startswith(
             f"error: job other: {out}/other contains a run with another seed; restart such"
         )
     done = submit(studio, *arguments, "--force")
@@ -165,7 +169,7 @@ def test_a_changed_sweep_is_restarted_with_force(studio, finished, tmp_path):
 
 
 def test_a_diverged_run_is_not_done_even_without_a_status(studio, tmp_path):
-    """The command is killed while its job still has the worst before it."""
+    """The command is killed before its job diverges."""
     arguments = ["sweep.yaml", "--output", str(tmp_path)]
     for key in ("optimizer.name=sgd", "optimizer.learning_rate=1e30", "stop.max_iterations=300"):
         arguments += ["--set", key]
@@ -175,7 +179,7 @@ def test_a_diverged_run_is_not_done_even_without_a_status(studio, tmp_path):
             assert time.monotonic() < deadline
             time.sleep(0.005)
         process.kill()
-    (job, *_) = plans.plan(studio / "sweep.yaml", output=str(tmp_path)).jobs
+    (job, *_) = sweep_file.read_sweep(studio / "sweep.yaml", output=str(tmp_path)).jobs
     while state_of(job).name == "running":
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -201,9 +205,9 @@ def test_a_dry_run_starts_nothing(studio, monkeypatch, capsys, tmp_path):
         (["sweep.yaml", "--output", "~nobody-here/x"], "--output: '~nobody-here/x': Input should not name the home"),
         (["sweep.yaml", "--output", ""], "--output: '': Input should be a file name"),
         (["sweep.yaml", "--cluster", "slurm", "--python", "~nobody-here/x"], "cluster.python: '~nobody-here/x': "),
-        (["sweep.yaml", "--no-collect"], "--no-collect is about a cluster: add --cluster slurm"),
-        (["sweep.yaml", "--option=--exclusive"], "--option is about a cluster"),
-        (["sweep.yaml", "--gpus", "1"], "--gpus is about a cluster: add --cluster slurm"),
+        (["sweep.yaml", "--no-collect"], "--no-collect only applies to a cluster: add --cluster slurm"),
+        (["sweep.yaml", "--option=--exclusive"], "--option only applies to a cluster"),
+        (["sweep.yaml", "--gpus", "1"], "--gpus only applies to a cluster: add --cluster slurm"),
         (
             ["sweep.yaml", "--cluster", "slurm", "--memory", "big"],
             "cluster.memory: 'big': Input should be a number and a unit",
@@ -266,9 +270,10 @@ def test_a_sweep_on_a_cluster_gives_the_same_files(studio, finished, fake_slurm,
     whole, broken = (studio / "photo.png").read_bytes(), (studio / "broken.png").read_bytes()
     (studio / "broken.png").write_bytes(whole)
     again = submit(studio, *arguments, "--cluster", "slurm", "--no-collect")
+    nothing = submit(studio, *arguments, "--cluster", "slurm")
     (studio / "broken.png").write_bytes(broken)
     assert again.stdout == f"submitted 1 of 3 jobs as Slurm array 7: {there}/slurm/array-2.sbatch\n"
-    assert submit(studio, *arguments, "--cluster", "slurm").stdout.startswith("nothing to submit: 3 done\n")
+    assert nothing.stdout.startswith("nothing to submit: 3 done\n")
 
 
 def test_a_dry_run_shows_the_job_file_and_writes_nothing(studio, fake_slurm, monkeypatch, capsys, tmp_path):  # noqa: F811
@@ -286,25 +291,25 @@ def test_a_dry_run_shows_the_job_file_and_writes_nothing(studio, fake_slurm, mon
     assert not (tmp_path / "new").exists() and sorted(studio.rglob("*")) == before and not fake_slurm.calls("sbatch")
 
 
-def test_the_status_works_without_the_queue(studio, fake_slurm, monkeypatch, capsys, tmp_path):  # noqa: F811
+def test_the_status_is_shown_without_the_queue(studio, fake_slurm, monkeypatch, capsys, tmp_path):  # noqa: F811
     monkeypatch.chdir(studio)
     (tmp_path / "slurm").mkdir()
     (fake_slurm.folder / "silent").write_text("squeue: error: no answer\n")
     assert main(["sweep.yaml", "--output", str(tmp_path), "--status"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0] == "what is queued is not known: squeue: no answer" and lines[-1] == "3 left"
+    assert lines[0] == "the queue could not be read: squeue: no answer" and lines[-1] == "3 left"
     assert main(["sweep.yaml", "--output", str(tmp_path), "--cluster", "slurm"]) == 2
     assert capsys.readouterr().err == "error: squeue: no answer\n"
 
 
 def test_errors_name_the_option(capsys):
-    """Every key that is about a cluster, by the option that people know."""
+    """Every key under `cluster:` is rejected without --cluster, by the name of its option."""
     for action in parser()._actions:
         if action.dest in Cluster.model_fields:
             (option,) = action.option_strings
             given = option if action.nargs == 0 else f"{option}=1"
             assert main([str(PROJECT / "configs" / "sweeps" / "content_layer.yaml"), given]) == 2
-            assert capsys.readouterr().err == f"error: {option} is about a cluster: add --cluster slurm\n"
+            assert capsys.readouterr().err == f"error: {option} only applies to a cluster: add --cluster slurm\n"
 
 
 @pytest.mark.parametrize("count", ["0", "-1", "two", "1.5"])

@@ -1,4 +1,4 @@
-"""Runs that are killed, interrupted, damaged or disturbed, and go on: they end as if nothing had been."""
+"""Runs that are killed, interrupted, damaged or disturbed: resumed, they end like undisturbed ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from styletransfer.support.errors import UserError
 
 STEPS = 26
 SHALLOW = ["style.layers={relu1_1: 1, relu2_1: 1}", "content.layers={relu2_1: 1}"]
-# Every optimiser; scales and tiles are each with one that remembers much and one that remembers little.
+# Every optimiser; scales and tiles both with an optimiser that has a large state and one that has a small state.
 KINDS = {
     "sgd in a pyramid": ["optimizer.name=sgd", "scales=[28, 48]", f"stop.max_iterations=[{STEPS // 2}, {STEPS // 2}]"],
     "adam in tiles": ["optimizer.name=adam", "optimizer.learning_rate=3", "tile=32", *SHALLOW],
@@ -57,7 +57,7 @@ def studio(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def in_the_studio(studio, monkeypatch):
-    """Works in the studio, and here without curve.png, which takes longer than all else."""
+    """Work in the studio, without curve.png in this process, which would take most of the time."""
     monkeypatch.chdir(studio)
     monkeypatch.setattr(curves, "plot", lambda *arguments: None)
 
@@ -73,7 +73,7 @@ def command(folder, *changes):
 
 @contextlib.contextmanager
 def started(folder, *changes, **options):
-    """The same in a process of its own, which is killed at the end of the block if it still runs."""
+    """The same in a separate process, which is killed at the end of the block if it is still running."""
     arguments = [sys.executable, str(NSTYLE), *command(folder, *changes)]
     with subprocess.Popen(arguments, text=True, **options) as process:
         try:
@@ -83,7 +83,7 @@ def started(folder, *changes, **options):
 
 
 def saved_step(folder):
-    """The last step in the curve in a folder, which is written just before a state is; -1 without one."""
+    """The last step of the curve in a folder, which is written just before a checkpoint; -1 if there is none."""
     try:
         return int((folder / "curve.csv").read_text().splitlines()[-1].partition(",")[0])
     except FileNotFoundError:
@@ -91,7 +91,7 @@ def saved_step(folder):
 
 
 def wait_until(condition, process):
-    """Wait until something holds, or the process has ended by itself."""
+    """Wait until a condition holds or the process has ended."""
     end = time.monotonic() + 60
     while not condition() and process.poll() is None:
         assert time.monotonic() < end, "nothing happens"
@@ -99,14 +99,14 @@ def wait_until(condition, process):
 
 
 def said(capsys):
-    """The one line that a command in this process said."""
+    """The one line that a command in this process has printed."""
     (line,) = capsys.readouterr().err.splitlines()
     return line
 
 
 @pytest.fixture(scope="module")
 def whole(studio, tmp_path_factory):
-    """The folder of a run that nothing disturbed, by its changes; each is made once."""
+    """The output folder of an undisturbed run with some changes; each is made once."""
     made = {}
 
     def folder_of(*changes):
@@ -119,7 +119,7 @@ def whole(studio, tmp_path_factory):
 
 
 def assert_same_run(folder, reference):
-    """That a run gave the same numbers, all but the seconds, and the same picture, and that nothing else was left."""
+    """Check that a run has the same numbers, except for seconds, the same picture, and no other files."""
     found, expected = (curves.read(place / "curve.csv") for place in (folder, reference))
     assert curves.first_difference(found, expected, relative=0.0) is None
     assert len(found.rows) == len(expected.rows)
@@ -134,7 +134,7 @@ def assert_same_run(folder, reference):
 
 @pytest.mark.parametrize("seed", [1])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_run_that_is_killed_at_random_goes_on_as_if_nothing_had_been(whole, tmp_path, kind, seed):
+def test_a_run_killed_at_random_resumes_exactly(whole, tmp_path, kind, seed):
     chance, folder, statuses, option = random.Random(f"{kind} {seed}"), tmp_path / "run", [], "--force"
     for _ in range(2):
         with started(folder, *KINDS[kind], option, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as process:
@@ -148,7 +148,7 @@ def test_a_run_that_is_killed_at_random_goes_on_as_if_nothing_had_been(whole, tm
     assert_same_run(folder, whole(*KINDS[kind]))
 
 
-# Kills its own process just before, or just after, a file takes its place for the n-th time.
+# Kills its own process just before, or just after, a file is renamed for the n-th time.
 KILLS_ITSELF = """
 import os, signal, sys
 name, count, after = {name!r}, {count}, {after}
@@ -179,12 +179,12 @@ def killed_at(folder, name, count, after, *changes):
 @pytest.mark.parametrize(
     ("name", "count", "after"),
     [
-        ("curve.csv", 2, True),  # the curve is ahead of the state
+        ("curve.csv", 2, True),  # the curve is ahead of the checkpoint
         ("checkpoint.npz", 3, False),
-        ("image.png", 1, False),  # all steps are made
+        ("image.png", 1, False),  # all steps are done
     ],
 )
-def test_a_run_that_is_killed_as_a_file_takes_its_place_goes_on(whole, tmp_path, name, count, after):
+def test_a_run_killed_while_a_file_is_renamed_resumes_exactly(whole, tmp_path, name, count, after):
     folder = tmp_path / "run"
     killed_at(folder, name, count, after)
     assert main(command(folder, "--resume")) == 0
@@ -193,8 +193,8 @@ def test_a_run_that_is_killed_as_a_file_takes_its_place_goes_on(whole, tmp_path,
 
 @pytest.mark.parametrize("name", get_args(OptimizerSettings.model_fields["name"].annotation))
 @pytest.mark.parametrize("kind", ["scales=1", "scales=[28, 48]"])
-def test_a_run_that_is_killed_behind_its_last_step_still_makes_the_same_picture(whole, tmp_path, kind, name):
-    """With L-BFGS-B that is a trial of its line search, which is not what the run ends with."""
+def test_a_run_killed_after_its_last_step_makes_the_same_picture(whole, tmp_path, kind, name):
+    """With L-BFGS-B, the last evaluation is a trial of its line search, not the final image."""
     short = ("stop.max_iterations=1", "output.checkpoint_every=1")
     changes = (kind, f"optimizer.name={name}", "optimizer.first_step=200", *short)
     folder = shutil.copytree(whole(*changes), tmp_path / "run")
@@ -204,7 +204,7 @@ def test_a_run_that_is_killed_behind_its_last_step_still_makes_the_same_picture(
 
 
 @pytest.mark.parametrize("name", get_args(OptimizerSettings.model_fields["name"].annotation))
-def test_a_run_that_is_killed_at_the_last_step_of_a_scale_goes_on(whole, tmp_path, name):
+def test_a_run_killed_at_the_last_step_of_a_scale_resumes_exactly(whole, tmp_path, name):
     changes = ("scales=[28, 48]", f"optimizer.name={name}", "optimizer.first_step=200", "output.checkpoint_every=1")
     folder = shutil.copytree(whole(*changes, "stop.max_iterations=[1, 0]"), tmp_path / "run")
     (folder / "image.png").unlink()
@@ -212,7 +212,7 @@ def test_a_run_that_is_killed_at_the_last_step_of_a_scale_goes_on(whole, tmp_pat
     assert_same_run(folder, whole(*changes, "stop.max_iterations=[1, 4]"))
 
 
-def test_a_run_that_is_killed_before_its_first_state_starts_again(whole, tmp_path, capsys):
+def test_a_run_killed_before_its_first_checkpoint_starts_over(whole, tmp_path, capsys):
     folder = tmp_path / "run"
     killed_at(folder, "checkpoint.npz", 1, False)
     assert list(folder.glob(".*.unfinished"))
@@ -222,7 +222,7 @@ def test_a_run_that_is_killed_before_its_first_state_starts_again(whole, tmp_pat
     assert_same_run(folder, whole())
 
 
-# Saves a state over others in a child process that is killed at the n-th line of the modules that write, for every n.
+# Saves a checkpoint over others in a child process that is killed at the n-th line of the writing modules, for every n.
 KILLED_AT_EVERY_LINE = """
 import os, pathlib, signal, sys, tempfile
 import numpy as np
@@ -270,21 +270,24 @@ for damaged in (False, True):
 """
 
 
-def test_wherever_saving_is_killed_there_is_a_state_to_go_on_from():
+def test_wherever_saving_is_killed_a_readable_checkpoint_remains():
     assert output_of(KILLED_AT_EVERY_LINE).splitlines() == ["True 2 3", "True 1 3"]
 
 
 def test_an_extended_run_that_is_killed_does_not_look_finished(whole, tmp_path):
     folder = shutil.copytree(whole(), tmp_path / "run")
     (folder / "curve.png").touch()
+    (folder / "run.status").unlink()  # as in folders of earlier versions
     longer = f"stop.max_iterations={STEPS + 5}"
     killed_at(folder, "checkpoint.npz", 1, False, longer, "--resume", "--force")
     assert not (folder / "image.png").exists() and not (folder / "curve.png").exists()
+    assert (folder / "run.status").read_text() == "unfinished\n"
     assert main(command(folder, longer, "--resume")) == 0
+    assert output_folder.is_done(folder)
     assert_same_run(folder, whole(longer))
 
 
-def test_wherever_an_old_run_is_being_removed_what_is_left_can_be_gone_on_with(whole, tmp_path, monkeypatch):
+def test_wherever_removing_a_run_is_killed_the_rest_can_be_resumed(whole, tmp_path, monkeypatch):
     unlink = Path.unlink
     for count in itertools.count():
         folder, left = shutil.copytree(whole("output.save_every=9"), tmp_path / f"{count}"), iter(range(count))
@@ -309,7 +312,7 @@ def test_wherever_an_old_run_is_being_removed_what_is_left_can_be_gone_on_with(w
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR2])
-def test_a_run_that_is_interrupted_goes_on_as_if_nothing_had_been(whole, tmp_path, number):
+def test_an_interrupted_run_ends_like_an_undisturbed_one(whole, tmp_path, number):
     folder, kind = tmp_path / "run", KINDS["lbfgs in tiles in a pyramid"]
     with started(folder, *kind, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         wait_until(lambda: saved_step(folder) >= 4, process)
@@ -318,7 +321,7 @@ def test_a_run_that_is_interrupted_goes_on_as_if_nothing_had_been(whole, tmp_pat
     assert process.returncode == 75, error
     assert output == "" and "Traceback" not in error
     last = error.splitlines()[-1]
-    assert last == (f"error: interrupted at step {saved_step(folder)}, state saved: run again with --resume to go on")
+    assert last == (f"error: interrupted at step {saved_step(folder)}, state saved: run again with --resume")
     assert main(command(folder, *kind, "--resume")) == 0
     assert_same_run(folder, whole(*kind))
 
@@ -328,7 +331,7 @@ def test_a_run_that_is_interrupted_goes_on_as_if_nothing_had_been(whole, tmp_pat
 
 @pytest.fixture(scope="module")
 def halfway(studio, tmp_path_factory):
-    """A function that copies the folder of a run that ended in the middle, with two states, as if the power failed."""
+    """A function that copies the folder of a run that stopped halfway, with two checkpoints, as if power had failed."""
     original = tmp_path_factory.mktemp("halfway") / "run"
 
     def copied(folder):
@@ -358,13 +361,13 @@ DAMAGES = {
     "one bit flipped": flipped,
     "empty": lambda content: b"",
     "garbage": lambda content: random.Random(0).randbytes(len(content)),
-    "garbage behind a whole head": lambda content: content[:200] + random.Random(0).randbytes(len(content)),
+    "garbage after an intact header": lambda content: content[:200] + random.Random(0).randbytes(len(content)),
     "end missing": lambda content: content[:-10],
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_where_the_newest_state_is_damaged_the_one_before_is_gone_on_from(
+def test_if_the_newest_checkpoint_is_damaged_the_previous_one_is_used(
     whole, halfway, tmp_path, monkeypatch, caplog, damage
 ):
     folder = halfway(tmp_path / "run")
@@ -372,17 +375,17 @@ def test_where_the_newest_state_is_damaged_the_one_before_is_gone_on_from(
     path.write_bytes(damage(path.read_bytes()))
     caplog.set_level("INFO")
     assert main(command(folder, "--resume", "output.checkpoint_every=6", *OWN_FILES)) == 0
-    assert "going on after step 6" in caplog.text and f"cannot read {path}" in caplog.text
+    assert "resuming after step 6" in caplog.text and f"cannot read {path}" in caplog.text
     assert_same_run(folder, whole(*OWN_FILES))
 
 
 def state(step):
-    """As little of a state as a checkpoint needs."""
+    """The smallest state that a checkpoint may have."""
     others = dict.fromkeys(("image", "generator", "precision", "guard.tries", "optimizer.shortening"), np.array(0))
     return {"step": np.array(step), **others}
 
 
-def test_a_damaged_state_does_not_take_the_place_of_the_good_one_before_it(tmp_path):
+def test_a_damaged_checkpoint_does_not_replace_the_good_previous_one(tmp_path):
     def damage():
         path = tmp_path / checkpoints.NAME
         path.write_bytes(cut(path.read_bytes()))
@@ -397,7 +400,7 @@ def test_a_damaged_state_does_not_take_the_place_of_the_good_one_before_it(tmp_p
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
-def test_where_both_states_are_damaged_nothing_is_done(halfway, tmp_path, capsys, damage):
+def test_if_both_checkpoints_are_damaged_nothing_is_changed(halfway, tmp_path, capsys, damage):
     folder = halfway(tmp_path / "run")
     for path in (folder / "checkpoint.npz", folder / "checkpoint.previous.npz"):
         path.write_bytes(damage(path.read_bytes()))
@@ -417,7 +420,7 @@ def test_where_both_states_are_damaged_nothing_is_done(halfway, tmp_path, capsys
         "optimizer.clip_norm=3", "scales=2", "content.layers.proj4_1=2",
     ],
 )  # fmt: skip
-def test_a_changed_key_is_refused_by_name(halfway, tmp_path_factory, capsys, change):
+def test_a_changed_key_is_rejected_by_name(halfway, tmp_path_factory, capsys, change):
     folder = tmp_path_factory.getbasetemp() / "changed"
     if not folder.exists():
         halfway(folder)
@@ -425,13 +428,13 @@ def test_a_changed_key_is_refused_by_name(halfway, tmp_path_factory, capsys, cha
     assert said(capsys).startswith(f"error: --resume: {change.partition('=')[0]} differs from the run in {folder}")
 
 
-def test_a_run_of_an_earlier_version_is_refused_with_the_keys_that_have_changed(tmp_path):
+def test_a_run_of_an_earlier_version_is_rejected_with_the_changed_keys(tmp_path):
     checkpoints.save(tmp_path, state(1), {"convention": "mxnet", "size": 3}, {})
     with pytest.raises(UserError) as caught:
         checkpoints.read(tmp_path, {"normalization": "mxnet", "size": 3}, {})
     assert str(caught.value) == (
-        f"--resume: the run in {tmp_path} was begun by a version with other config keys (convention, normalization); "
-        "start anew with --force"
+        f"--resume: the run in {tmp_path} was started by a version with other config keys (convention, normalization); "
+        "start over with --force"
     )
 
 
@@ -444,7 +447,7 @@ def test_a_run_of_an_earlier_version_is_refused_with_the_keys_that_have_changed(
         ("random.params", "weights"),
     ],
 )
-def test_a_replaced_input_is_refused_by_name(studio, halfway, tmp_path, monkeypatch, capsys, name, key):
+def test_a_replaced_input_is_rejected_by_name(studio, halfway, tmp_path, monkeypatch, capsys, name, key):
     folder = halfway(tmp_path / "run")
     other = shutil.copytree(studio, tmp_path / "other")
     monkeypatch.chdir(other)
@@ -455,15 +458,13 @@ def test_a_replaced_input_is_refused_by_name(studio, halfway, tmp_path, monkeypa
         next(iter(parameters.values()))[:] += 1
         weights.save(other / name, parameters)
     assert main(command(folder, "--resume", *OWN_FILES)) == 2
-    assert said(capsys).startswith(f"error: --resume: {key}: the file is no longer the one")
+    assert said(capsys).startswith(f"error: --resume: {key}: the file has changed since")
 
 
-# Elsewhere.
+# On another machine.
 
 
-def test_a_run_goes_on_in_the_precision_it_began_with_whatever_the_processor_would_choose(
-    whole, halfway, tmp_path, monkeypatch
-):
+def test_a_resumed_run_keeps_its_precision(whole, halfway, tmp_path, monkeypatch):
     folder, expected = halfway(tmp_path / "run"), whole(*OWN_FILES)
     otherwise = not runtime.is_faster_in_bfloat16()
     monkeypatch.setattr(runtime, "is_faster_in_bfloat16", lambda: otherwise)
@@ -471,23 +472,23 @@ def test_a_run_goes_on_in_the_precision_it_began_with_whatever_the_processor_wou
     assert_same_run(folder, expected)
 
 
-def test_a_precision_that_this_processor_has_not_is_refused(tmp_path, monkeypatch, capsys):
+def test_a_precision_that_this_processor_does_not_support_is_rejected(tmp_path, monkeypatch, capsys):
     folder = tmp_path / "run"
-    with monkeypatch.context() as patch:  # as if it could, without computing with it
+    with monkeypatch.context() as patch:  # as if it were supported, without computing with it
         patch.setattr(resolve, "precision_of", lambda config: "bfloat16")
-        patch.setattr(binding, "Source", lambda *arguments: network.Source(*arguments[:-1], "float32"))
+        patch.setattr(binding, "Backbone", lambda *arguments: network.Backbone(*arguments[:-1], "float32"))
         assert main(command(folder, "stop.max_iterations=2")) == 0
     monkeypatch.setattr(runtime, "has_bfloat16", lambda: False)
     capsys.readouterr()
     assert main(command(folder, "--resume", "--force")) == 2
     assert said(capsys) == (
-        "error: --resume: the run began in bfloat16, which this processor cannot compute with; go on where it began, "
-        "or start anew with --force"
+        "error: --resume: the run was started in bfloat16, which this processor does not support; resume it where it "
+        "was started, or start over with --force"
     )
     assert (folder / "image.png").exists()
 
 
-def test_the_plan_of_a_run_that_is_gone_on_with_has_its_tiles(tmp_path, monkeypatch, caplog):
+def test_a_resumed_run_keeps_its_tiles(tmp_path, monkeypatch, caplog):
     folder, small = tmp_path / "run", [*SHALLOW, "output.checkpoint_every=2"]
     with monkeypatch.context() as patch:
         patch.setattr(memory, "largest_tile", lambda run, limit: 32)
@@ -502,15 +503,13 @@ def test_the_plan_of_a_run_that_is_gone_on_with_has_its_tiles(tmp_path, monkeypa
 # Disturbed.
 
 
-def test_a_second_run_in_the_same_folder_is_refused_and_the_first_goes_on(whole, tmp_path, capsys):
+def test_a_second_run_in_the_same_folder_is_rejected_and_the_first_continues(whole, tmp_path, capsys):
     folder = tmp_path / "run"
     with started(folder, "stop.max_iterations=3000", stderr=subprocess.PIPE) as process:
         wait_until(lambda: saved_step(folder) >= 2, process)
         for option in ("--force", "--resume"):
             assert main(command(folder, option)) == 2
-            assert said(capsys) == (
-                f"error: output.folder: another run is at work in {folder}; wait for it or name another"
-            )
+            assert said(capsys) == (f"error: output.folder: another run is using {folder}; wait for it or name another")
         step = saved_step(folder)
         wait_until(lambda: saved_step(folder) > step + 2, process)
         process.terminate()
@@ -522,7 +521,7 @@ def test_a_second_run_in_the_same_folder_is_refused_and_the_first_goes_on(whole,
 
 
 def test_the_lock_of_another_run_is_left_alone(tmp_path):
-    """The folder is removed during a run, and taken by another."""
+    """The folder is removed during a run, and used by another run."""
     folder = tmp_path / "run"
     with output_folder.taken(folder, False, False):
         shutil.rmtree(folder)
@@ -530,13 +529,13 @@ def test_the_lock_of_another_run_is_left_alone(tmp_path):
         other.enter_context(output_folder.taken(folder, False, False))
     with other:
         assert (folder / ".lock").exists()
-        with pytest.raises(UserError, match="another run is at work"), output_folder.taken(folder, True, False):
+        with pytest.raises(UserError, match="another run is using"), output_folder.taken(folder, True, False):
             pass
     assert not (folder / ".lock").exists()
 
 
 @pytest.mark.parametrize("option", ["--resume", "--force"])
-def test_what_a_killed_process_was_writing_is_removed(whole, halfway, tmp_path, option):
+def test_unfinished_files_of_a_killed_process_are_removed(whole, halfway, tmp_path, option):
     folder = halfway(tmp_path / "run")
     (folder / "steps").mkdir()
     left = [".checkpoint.npz.a1b2c3.unfinished", "steps/.000050.jpg.a1b2c3.unfinished", ".lock"]

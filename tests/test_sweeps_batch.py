@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from sweeping import fake_slurm, finish, planned, studio  # noqa: F401
+from sweeping import fake_slurm, finish, studio, sweep_of  # noqa: F401
 
 from styletransfer.run.resolve import peak_memory
 from styletransfer.support.byte_sizes import parse_size
@@ -31,15 +31,15 @@ ALL = {
 }  # fmt: skip
 
 
-def written(plan, file="array-1.sbatch", **keys):
-    return batch.array(plan, Cluster(**keys), plan.jobs, file)
+def written(sweep, file="array-1.sbatch", **keys):
+    return batch.array(sweep, Cluster(**keys), sweep.jobs, file)
 
 
-# What stands in it.
+# Its contents.
 
 
 def test_all_options():
-    text = written(planned(vary={"seed": [1, 2, 3, 4]}), **ALL)
+    text = written(sweep_of(vary={"seed": [1, 2, 3, 4]}), **ALL)
     options = [line.removeprefix("#SBATCH ") for line in text.splitlines() if line.startswith("#SBATCH ")]
     assert options == [
         "--job-name=trial", "--array=0-3%3", "--partition=gpu", "--account=art", "--qos=long", "--gres=gpu:a100:2",
@@ -55,23 +55,25 @@ def test_all_options():
 
 def test_unset_options_are_left_to_the_cluster(monkeypatch):
     monkeypatch.setattr(batch, "memory_of", lambda job: None)
-    text = written(planned(jobs=[{}]))
+    text = written(sweep_of(jobs=[{}]))
     for option in ("--partition", "--gres", "--mem", "--time", "--cpus", "%3"):
         assert f"#SBATCH {option}" not in text
     assert "#SBATCH --array=0-0\n" in text and f"python={sys.executable}\n" in text
 
 
 def test_the_list_of_jobs_can_be_read_back():
-    plan = planned(jobs=[{"content.image": name} for name in ("a b.jpg", "绘画.jpg", "it's.jpg", "#1.jpg", "50%.jpg")])
-    assert batch.jobs_in(written(plan)) == [job.name for job in plan.jobs]
+    sweep = sweep_of(
+        jobs=[{"content.image": name} for name in ("a b.jpg", "绘画.jpg", "it's.jpg", "#1.jpg", "50%.jpg")]
+    )
+    assert batch.jobs_in(written(sweep)) == [job.name for job in sweep.jobs]
     assert batch.jobs_in("#!/bin/bash\n") == batch.jobs_in("jobs=(\n 'a\n)\n") == []
 
 
 def test_a_gpu_is_requested_if_a_config_needs_one():
-    plan = planned(vary={"device": ["cpu", "gpu:0"]})
-    assert "#SBATCH --gres=gpu:1\n" in written(plan)
-    assert "#SBATCH --gres=gpu:2\n" in written(plan, gpus="2")
-    assert "--gres" not in written(plan, gpus="0", options=["--gpus-per-node=1"])
+    sweep = sweep_of(vary={"device": ["cpu", "gpu:0"]})
+    assert "#SBATCH --gres=gpu:1\n" in written(sweep)
+    assert "#SBATCH --gres=gpu:2\n" in written(sweep, gpus="2")
+    assert "--gres" not in written(sweep, gpus="0", options=["--gpus-per-node=1"])
 
 
 @pytest.mark.parametrize(
@@ -84,13 +86,13 @@ def test_a_gpu_is_requested_if_a_config_needs_one():
 )
 def test_a_gpu_beyond_those_requested_is_rejected(device, gpus, words):
     with pytest.raises(UserError, match=words.replace("job gpu:1", "job gpu-1")):
-        written(planned(vary={"device": [device]}), gpus=gpus)
+        written(sweep_of(vary={"device": [device]}), gpus=gpus)
 
 
 @pytest.mark.parametrize("name", ["50%", "a\\b", "a\nb", "a\x7f"])
 def test_a_folder_that_slurm_does_not_support_is_rejected(name):
-    plan = planned(jobs=[{}], output=name)
-    for write in (lambda: written(plan), lambda: batch.collection(plan, Cluster(), [])):
+    sweep = sweep_of(jobs=[{}], output=name)
+    for write in (lambda: written(sweep), lambda: batch.collection(sweep, Cluster(), [])):
         with pytest.raises(UserError, match=r"(?s)^(output|folder) .*: Slurm does not support "):
             write()
 
@@ -98,11 +100,11 @@ def test_a_folder_that_slurm_does_not_support_is_rejected(name):
 @pytest.mark.parametrize("line", ["if true; then", "echo 'a", "a;", "a &", ")"])
 def test_a_setup_line_that_is_not_valid_bash_is_rejected(line):
     with pytest.raises(UserError, match=r"^cluster.setup: .* is not a complete line of bash$"):
-        written(planned(jobs=[{}]), setup=[line])
+        written(sweep_of(jobs=[{}]), setup=[line])
 
 
 def test_a_job_requests_its_estimated_memory_plus_a_quarter():
-    (job,) = planned(jobs=[{"size": 64}]).jobs
+    (job,) = sweep_of(jobs=[{"size": 64}]).jobs
     assert batch.memory_of(job) == pytest.approx(1.25 * peak_memory(job.config), abs=1)
 
 
@@ -111,12 +113,12 @@ LARGE = {"size": 4200, "model": "vgg19", "optimizer.name": "adam"}
 
 def test_a_job_that_fits_with_tiles_requests_at_most_16_gb_and_is_limited_to_it():
     own = [{"memory": "40GB"}, {"tile": "off"}, {"tile": 1000}]
-    small, large, huge, *others = planned(
+    small, large, huge, *others = sweep_of(
         jobs=[{}, LARGE, {**LARGE, "size": 20000}, *({**LARGE, **keys} for keys in own)]
     ).jobs
     assert peak_memory(large.config) > 4e10 and peak_memory(huge.config) > 4e11
     assert batch.memory_of(large) == pytest.approx(16e9, rel=0.01)
-    assert 16e9 < batch.memory_of(huge) < 4e11  # what its smallest tile takes
+    assert 16e9 < batch.memory_of(huge) < 4e11  # what its smallest tile needs
     told = [batch.with_its_limit(job, Cluster()) for job in (large, huge)]
     assert told[0].config.memory == "12.8GB"
     for job, told_job in zip((large, huge), told):
@@ -129,32 +131,36 @@ def test_a_job_that_fits_with_tiles_requests_at_most_16_gb_and_is_limited_to_it(
 
 
 def test_a_job_that_may_use_more_memory_than_it_gets_is_rejected():
-    plan = planned(jobs=[{}, {"memory": "8.5GB", "size": 50}, {"memory": "9GB", "device": "gpu:0"}])
-    written(plan, memory="8GiB")  # 8.59 GB
+    sweep = sweep_of(jobs=[{}, {"memory": "8.5GB", "size": 50}, {"memory": "9GB", "device": "gpu:0"}])
+    written(sweep, memory="8GiB")  # 8.59 GB
     with pytest.raises(UserError, match=r"^job 8.5GB,size=50: memory: 8.5GB, but a job gets 8GB \("):
-        written(plan, memory="8GB")
+        written(sweep, memory="8GB")
 
 
 def test_the_memory_of_the_largest_job_is_requested_if_known(monkeypatch):
-    plan = planned(vary={"size": [64, 512]})
+    sweep = sweep_of(vary={"size": [64, 512]})
     monkeypatch.setattr(batch, "memory_of", lambda job: job.config.size * 10**6)
-    assert "#SBATCH --mem=489M\n" in written(plan) and "#SBATCH --mem=1908M\n" in written(plan, memory="2GB")
+    assert "#SBATCH --mem=489M\n" in written(sweep) and "#SBATCH --mem=1908M\n" in written(sweep, memory="2GB")
     monkeypatch.setattr(batch, "memory_of", lambda job: 10**9 if job.config.size == 64 else None)
-    assert "--mem" not in written(plan)
+    assert "--mem" not in written(sweep)
 
 
 @pytest.mark.parametrize("output", ["out", 'it\'s a "sweep" of $HOME `x` é绘 ; #', "-x"])
 def test_the_job_file_is_valid_bash(output):
-    plan = planned(vary={"seed": [1, 2]}, output=output)
-    for text in (written(plan, **ALL), written(plan), batch.collection(plan, Cluster(**ALL), ["a\nb", "--set=x='y"])):
+    sweep = sweep_of(vary={"seed": [1, 2]}, output=output)
+    for text in (
+        written(sweep, **ALL),
+        written(sweep),
+        batch.collection(sweep, Cluster(**ALL), ["a\nb", "--set=x='y"]),
+    ):
         checked = subprocess.run(["bash", "-n"], input=text.encode(), capture_output=True, check=False)
         assert checked.returncode == 0 and checked.stderr == b""
 
 
-# What bash makes of it.
+# Its behaviour in bash.
 
 PROGRAM = """#!/bin/bash
-# In the place of Python: its arguments, some variables, and then what the test wants.
+# In place of Python: its arguments, some variables, and then the test's commands.
 printf '%s\\n' "${@:2}" > arguments
 echo "threads $OMP_NUM_THREADS, ${WORD:-no word}" > variables
 source behaviour
@@ -170,9 +176,9 @@ class Task:
         program.write_text(PROGRAM)
         program.chmod(0o755)
         self.folder = folder
-        self.plan = planned(jobs=[{"seed": 1}, {"seed": 2}], output=output)
-        self.job = self.plan.jobs[1]
-        self.text = written(self.plan, python=str(program), **keys).replace("patience=30", "patience=0")
+        self.sweep = sweep_of(jobs=[{"seed": 1}, {"seed": 2}], output=output)
+        self.job = self.sweep.jobs[1]
+        self.text = written(self.sweep, python=str(program), **keys).replace("patience=30", "patience=0")
         write_config(self.job)
 
     def start(self, behaviour, number="1", **variables):
@@ -218,7 +224,7 @@ def test_a_job_is_run_as_on_this_machine(tmp_path, output):
     assert task.status() == "0\n" and not (task.job.folder / "job.begun").exists()
     first, *rest = task.log().splitlines()
     assert first.endswith("Slurm job 12_1 on node1, restart 0") and rest == ["a word"]
-    assert not task.plan.jobs[0].folder.exists()
+    assert not task.sweep.jobs[0].folder.exists()
 
 
 @pytest.mark.parametrize(
@@ -251,21 +257,21 @@ def test_the_exit_status_is_written_as_on_this_machine(tmp_path, behaviour, code
 
 @pytest.mark.parametrize("ended", [0, 3])
 @pytest.mark.parametrize("status", [None, 0, 75, -15, 2, 3, -9])
-@pytest.mark.parametrize("config", ["whole", "emptied", "absent"])
-def test_finished_jobs_are_skipped(tmp_path, ended, status, config):
+@pytest.mark.parametrize("end", ["whole", "emptied", "unfinished", "absent"])
+def test_finished_jobs_are_skipped(tmp_path, ended, status, end):
     task = Task(tmp_path)
     finish(task.job, ended)
     (task.job.folder / "job.status").write_text("" if status is None else f"{status}\n")
-    if config == "emptied":
-        (task.job.folder / "config.yaml").write_text("")
-    elif config == "absent":
-        (task.job.folder / "config.yaml").unlink()
+    if end == "absent":
+        (task.job.folder / "run.status").unlink()
+    elif end != "whole":
+        (task.job.folder / "run.status").write_text("" if end == "emptied" else f"{end}\n")
     if state_of(task.job).name == "done":
         assert task.run("") == (0, "seed=2: already done\n") and not (tmp_path / "arguments").exists()
-        assert (ended, config) == (0, "whole")
+        assert (ended, end) == (0, "whole")
     else:  # a run that diverged leaves a picture too
         assert task.run("") == (0, "") and task.arguments()[2:] == ["--force"]
-        assert (ended, config) != (0, "whole")
+        assert (ended, end) != (0, "whole")
 
 
 def test_a_job_that_runs_elsewhere_is_left_alone(tmp_path):
@@ -289,7 +295,7 @@ def test_a_warning_while_another_process_has_the_job(tmp_path, fake_slurm):  # n
     task = Task(tmp_path)
     task.text = task.text.replace("patience=0", "patience=20")
     with open(task.job.folder / "job.log", "a") as log:
-        fcntl.flock(log, fcntl.LOCK_SH)  # as one who looks
+        fcntl.flock(log, fcntl.LOCK_SH)  # like a process that checks
         process = task.start("")
         start_of_flock(process)
         process.send_signal(signal.SIGUSR1)
@@ -347,7 +353,7 @@ def test_a_warning_saves_the_state_and_requeues_the_job(tmp_path, fake_slurm):  
     assert [arguments for _, arguments in fake_slurm.calls("scontrol")] == ["requeue 12_1"]
     assert task.status() == "75\n" and task.log().splitlines()[-2:] == ["saved", "state saved; requeueing"]
     (task.job.folder / "checkpoint.npz").touch()
-    assert task.run("echo 1 | tee out/seed=2/config.yaml > out/seed=2/image.png", SLURM_RESTART_COUNT="1") == (0, "")
+    assert task.run("echo done > out/seed=2/run.status; touch out/seed=2/image.png", SLURM_RESTART_COUNT="1") == (0, "")
     assert task.arguments()[2:] == ["--resume"] and "restart 1" in task.log() and state_of(task.job, {}).name == "done"
 
 
@@ -385,7 +391,7 @@ def test_a_job_that_slurm_terminates_is_not_requeued(tmp_path, fake_slurm):  # n
     task = Task(tmp_path)
     process = task.start(WAITS)
     task.wait_for("waits")
-    os.killpg(process.pid, signal.SIGTERM)  # as Slurm does it: to all processes
+    os.killpg(process.pid, signal.SIGTERM)  # like Slurm: to all processes
     assert process.wait(20) == 75 and task.status() == "75\n"
     process.communicate()
     assert not fake_slurm.calls("scontrol")
@@ -407,7 +413,7 @@ def test_an_exit_without_a_message_is_a_failure(tmp_path):
     process.communicate()
     deadline = time.monotonic() + 20
     while (found := state_of(task.job, {})).name == "running" and time.monotonic() < deadline:
-        time.sleep(0.05)  # the system takes a moment to end all that held the lock
+        time.sleep(0.05)  # the system takes a moment to end all holders of the lock
     assert found.name == "failed" and found.reason.startswith("Slurm job 12_1 on node1 exited without a message")
 
 
@@ -415,11 +421,11 @@ def test_the_collection_job(tmp_path):
     program = tmp_path / "my python"
     program.write_text('#!/bin/bash\nprintf \'%s\\n\' "$PWD" "${@:2}"\n')
     program.chmod(0o755)
-    plan = planned(jobs=[{}])
+    sweep = sweep_of(jobs=[{}])
     cluster = Cluster(
         python=str(program), partition="gpu", gpus="2", setup=["echo set up", "cd /"], options=["--exclude=node3"]
     )
-    text = batch.collection(plan, cluster, ["a 'b'\nc.yaml", "--set=x=$HOME"])
+    text = batch.collection(sweep, cluster, ["a 'b'\nc.yaml", "--set=x=$HOME"])
     assert "#SBATCH --partition=gpu\n" in text and "gres" not in text and "--nice" not in text
     done = subprocess.run(["bash"], input=text, cwd="/", capture_output=True, text=True, check=True)
     assert done.stdout == f"set up\n{Path.cwd()}\na 'b'\nc.yaml\n--set=x=$HOME\n--collect\n"

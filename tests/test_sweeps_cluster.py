@@ -6,7 +6,7 @@ import re
 
 import pytest
 from processes import PROJECT
-from sweeping import planned, studio  # noqa: F401
+from sweeping import studio, sweep_of  # noqa: F401
 
 from styletransfer.cli.submit import parser
 from styletransfer.support.errors import UserError
@@ -16,14 +16,14 @@ pytestmark = pytest.mark.usefixtures("studio")
 
 
 def test_the_command_line_overrides_the_keys_of_a_sweep_file():
-    plan = planned(
+    sweep = sweep_of(
         vary={"seed": [1, 2]},
         cluster={"partition": "gpu", "gpus": 2, "memory": "8gb", "setup": "module load cuda/11.2", "time": "1-12"},
     )
-    assert (plan.cluster.gpus, plan.cluster.memory, plan.cluster.setup) == ("2", "8gb", ("module load cuda/11.2",))
-    changed = plan.cluster.changed({"partition": "cpu", "gpus": "0", "time": None, "setup": ["source a", "b"]})
+    assert (sweep.cluster.gpus, sweep.cluster.memory, sweep.cluster.setup) == ("2", "8gb", ("module load cuda/11.2",))
+    changed = sweep.cluster.changed({"partition": "cpu", "gpus": "0", "time": None, "setup": ["source a", "b"]})
     assert (changed.partition, changed.gpus, changed.time, changed.setup) == ("cpu", "0", "1-12", ("source a", "b"))
-    assert planned(jobs=[{}]).cluster == Cluster()
+    assert sweep_of(jobs=[{}]).cluster == Cluster()
 
 
 def test_every_key_has_an_option():
@@ -83,7 +83,7 @@ def test_times_are_those_of_slurm(time, seconds):
 )
 def test_an_error_is_one_line(keys, words):
     with pytest.raises(UserError) as caught:
-        planned(vary={"seed": [1]}, cluster=keys)
+        sweep_of(vary={"seed": [1]}, cluster=keys)
     assert str(caught.value).startswith("sweep trial.yaml: ") and words in str(caught.value)
     assert "\n" not in str(caught.value)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from PIL import Image, ImageDraw
-from sweeping import finish, planned, studio  # noqa: F401
+from sweeping import finish, studio, sweep_of  # noqa: F401
 
 from styletransfer.sweeps import contact
 
@@ -26,11 +26,11 @@ def written(monkeypatch):
 
 
 def test_the_contact_sheet_has_rows_and_columns_with_labels_and_pictures(written):
-    plan = planned(vary={"style.images": ["painting.png", "absent.png"], "size": [40, 50, 60]})
-    for job in plan.jobs[:-1]:
+    sweep = sweep_of(vary={"style.images": ["painting.png", "absent.png"], "size": [40, 50, 60]})
+    for job in sweep.jobs[:-1]:
         finish(job)
-    finish(plan.jobs[-1], 2, "error: the reason")
-    sheet = Image.open(contact.write_contact_sheet(plan))
+    finish(sweep.jobs[-1], 2, "error: the reason")
+    sheet = Image.open(contact.write_contact_sheet(sweep))
     step = contact.CELL + contact.GAP
     assert sheet.width == contact.GAP + 4 * step
     assert [written[label][0] for label in ("size=40", "size=50", "size=60")] == [
@@ -50,21 +50,21 @@ def test_the_contact_sheet_has_rows_and_columns_with_labels_and_pictures(written
 
 
 def test_one_key_is_one_row_with_photographs_above(written):
-    plan = planned(vary={"content.image": ["photo.png", "photo.png"]})
-    finish(plan.jobs[0])
-    sheet = contact.contact_sheet(plan)
+    sweep = sweep_of(vary={"content.image": ["photo.png", "photo.png"]})
+    finish(sweep.jobs[0])
+    sheet = contact.contact_sheet(sweep)
     assert sheet.width == contact.GAP + 2 * (contact.CELL + contact.GAP)
     assert written["photo"][1] > 192 and written["left"][1] > written["photo"][1]
 
 
 @pytest.mark.parametrize(("count", "columns"), [(1, 1), (2, 2), (5, 3), (50, 6)])
 def test_listed_jobs_are_in_a_plain_grid_with_labels_below(written, count, columns):
-    plan = planned(jobs=[{"seed": number} for number in range(count)])
-    finish(plan.jobs[0])
-    assert contact.contact_sheet(plan).width == contact.GAP + columns * (contact.CELL + contact.GAP)
+    sweep = sweep_of(jobs=[{"seed": number} for number in range(count)])
+    finish(sweep.jobs[0])
+    assert contact.contact_sheet(sweep).width == contact.GAP + columns * (contact.CELL + contact.GAP)
     assert all(written[f"seed={number}"] for number in range(count)) and written["seed=0"][1] > 192
 
 
 def test_unusual_labels_can_be_drawn():
-    plan = planned(jobs=[{"content.image": "绘\u202e画 \U0001f3a8" * 50}, {"style.images": ["a" * 300 + ".jpg"] * 2}])
-    assert contact.contact_sheet(plan).width > 0
+    sweep = sweep_of(jobs=[{"content.image": "绘\u202e画 \U0001f3a8" * 50}, {"style.images": ["a" * 300 + ".jpg"] * 2}])
+    assert contact.contact_sheet(sweep).width > 0

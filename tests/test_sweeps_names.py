@@ -7,7 +7,7 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sweeping import planned, studio  # noqa: F401
+from sweeping import studio, sweep_of  # noqa: F401
 
 from styletransfer.sweeps import names
 
@@ -26,18 +26,18 @@ def test_labels(value, label):
     assert names.label(value) == label
 
 
-def names_of(plan):
-    return [job.name for job in plan.jobs]
+def names_of(sweep):
+    return [job.name for job in sweep.jobs]
 
 
 def test_keys_with_the_same_name_are_distinguished():
-    plan = planned(vary={"style.weight": [1], "content.weight": [2]})
-    assert names_of(plan) == ["style.weight=1,content.weight=2"]
+    sweep = sweep_of(vary={"style.weight": [1], "content.weight": [2]})
+    assert names_of(sweep) == ["style.weight=1,content.weight=2"]
 
 
 def test_pictures_with_the_same_name_are_distinguished():
-    plan = planned(vary={"content.image": ["a/x.jpg", "b/x.jpg", "b/X.jpg"], "style.images": ["n.jpg"]})
-    assert names_of(plan) == ["a-x,n", "b-x,n", "X,n"]
+    sweep = sweep_of(vary={"content.image": ["a/x.jpg", "b/x.jpg", "b/X.jpg"], "style.images": ["n.jpg"]})
+    assert names_of(sweep) == ["a-x,n", "b-x,n", "X,n"]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_pictures_with_the_same_name_are_distinguished():
 )
 def test_no_folder_is_reused_by_another_job(values):
     def folders(values):
-        return dict(zip(values, names_of(planned(vary={"content.image": values}))))
+        return dict(zip(values, names_of(sweep_of(vary={"content.image": values}))))
 
     first, reverse = folders(values), folders(values[::-1])
     assert first == reverse
@@ -65,13 +65,13 @@ def test_no_folder_is_reused_by_another_job(values):
 
 def test_jobs_with_the_same_label_are_distinguished_by_their_overrides():
     one, two = ({"tile": "auto"}, {"precision": "auto"})
-    assert names_of(planned(jobs=[one, two])) == names_of(planned(jobs=[two, one]))[::-1]
-    first, second = names_of(planned(jobs=[one, dict(one)]))
+    assert names_of(sweep_of(jobs=[one, two])) == names_of(sweep_of(jobs=[two, one]))[::-1]
+    first, second = names_of(sweep_of(jobs=[one, dict(one)]))
     assert second == f"{first}-2"
 
 
 def test_names_do_not_change_when_values_are_added():
-    few, many = (planned(vary={"style.images": values, "size": [64]}) for values in (["b.jpg"], ["a.jpg", "b.jpg"]))
+    few, many = (sweep_of(vary={"style.images": values, "size": [64]}) for values in (["b.jpg"], ["a.jpg", "b.jpg"]))
     assert set(names_of(few)) < set(names_of(many))
 
 

@@ -6,7 +6,7 @@ import csv
 import json
 
 import pytest
-from sweeping import finish, planned, studio  # noqa: F401
+from sweeping import finish, studio, sweep_of  # noqa: F401
 
 from styletransfer.sweeps import reports
 
@@ -14,10 +14,10 @@ pytestmark = pytest.mark.usefixtures("studio")
 
 
 def test_results_have_one_row_per_job():
-    plan = planned(vary={"content.layers": [{"relu1_2": 1}, {"relu2_2": 1}], "content.image": ["photo.png"]})
-    finish(plan.jobs[0], total=0.1)
-    finish(plan.jobs[1], 2, "error: a reason, with commas")
-    with open(reports.write_results(plan), newline="") as stream:
+    sweep = sweep_of(vary={"content.layers": [{"relu1_2": 1}, {"relu2_2": 1}], "content.image": ["photo.png"]})
+    finish(sweep.jobs[0], total=0.1)
+    finish(sweep.jobs[1], 2, "error: a reason, with commas")
+    with open(reports.write_results(sweep), newline="") as stream:
         first, second = csv.DictReader(stream)
     assert json.loads(first["content.layers"]) == {"relu1_2": 1} and first["content.image"] == "photo.png"
     assert (first["job"], first["state"], first["steps"], first["total"], first["seconds"]) == (

@@ -6,16 +6,16 @@ import dataclasses
 
 import numpy as np
 import pytest
-from helpers import mx, random_parameters, random_picture, relative_error
+from helpers import STABLE_POOLING, mx, random_parameters, random_picture, relative_error
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import models
 from styletransfer.config.normalizations import NORMALIZATIONS
-from styletransfer.losses.objective import NetworkLosses, Objective, Weights
+from styletransfer.losses.objective import LossWeights, NetworkLosses, Objective
 from styletransfer.losses.targets import Targets, find_targets
-from styletransfer.network.executor import Source
-from styletransfer.network.tiling import Span, cover, sections, smallest_tile
+from styletransfer.network.executor import Backbone
+from styletransfer.network.tiling import Span, cover, segments, smallest_tile
 from styletransfer.pictures import pixels
 
 every_model = pytest.mark.parametrize("model", models.names())
@@ -23,7 +23,7 @@ every_model = pytest.mark.parametrize("model", models.names())
 
 @st.composite
 def covered(draw):
-    """A model's spec, some of its layers, an image's sides and a tile's."""
+    """A network, some of its layers, and the sides of an image and a tile."""
     spec = models.load(draw(st.sampled_from(models.names()))).SPEC
     layers = draw(st.lists(st.sampled_from(spec.layer_names), min_size=1, max_size=4, unique=True))
     least = spec.smallest_side(spec.deepest(layers))
@@ -33,38 +33,38 @@ def covered(draw):
 
 @given(covered())
 @settings(max_examples=300, deadline=None)
-def test_sections_compute_the_layers_of_the_network(case):
+def test_segments_compute_the_layers_of_the_network(case):
     spec, layers, height, width, side = case
-    found = sections(spec, layers, height, width, side)
-    assert sorted(layer for section in found for layer in section.layers) == sorted(layers)
+    found = segments(spec, layers, height, width, side)
+    assert sorted(layer for segment in found for layer in segment.layers) == sorted(layers)
     for layer in layers:
-        (place,) = [number for number, section in enumerate(found) if layer in section.layers]
-        ends = [spec.layer_names.index(section.cut) for section in found if section.cut]
+        (place,) = [number for number, segment in enumerate(found) if layer in segment.layers]
+        ends = [spec.layer_names.index(segment.cut) for segment in found if segment.cut]
         assert place == sum(end < spec.layer_names.index(layer) for end in ends)
-    assert [section.after for section in found] == [None, *(section.cut for section in found[:-1])]
+    assert [segment.after for segment in found] == [None, *(segment.cut for segment in found[:-1])]
     assert found[-1].cut is None
-    for section in found:
-        before = (3, height, width) if section.after is None else spec.output_shape(section.after, height, width)
-        assert section.shape == before
-        for layer in section.outputs:
-            assert section.spec.output_shape(layer, *before[1:]) == spec.output_shape(layer, height, width)
+    for segment in found:
+        before = (3, height, width) if segment.after is None else spec.output_shape(segment.after, height, width)
+        assert segment.shape == before
+        for layer in segment.outputs:
+            assert segment.spec.output_shape(layer, *before[1:]) == spec.output_shape(layer, height, width)
 
 
 @given(covered())
 @settings(max_examples=300, deadline=None)
 def test_every_value_is_owned_once_and_the_halo_suffices_for_its_gradient(case):
     spec, layers, height, width, side = case
-    first, *others = sections(spec, layers, height, width, side)
+    first, *others = segments(spec, layers, height, width, side)
     assert first.tiling.height <= min(side, height) and first.tiling.width <= min(side, width)
-    for section in (first, *others):
-        _, height, width = section.shape
-        assert section.tiling.height <= height and section.tiling.width <= width
-        for layer in section.outputs:
-            check_layer(section, layer, height, width)
+    for segment in (first, *others):
+        _, height, width = segment.shape
+        assert segment.tiling.height <= height and segment.tiling.width <= width
+        for layer in segment.outputs:
+            check_layer(segment, layer, height, width)
 
 
-def check_layer(section, layer, height, width):
-    spec, tiling = section.spec, section.tiling
+def check_layer(segment, layer, height, width):
+    spec, tiling = segment.spec, segment.tiling
     field = spec.receptive_field(layer)
     _, *shape = spec.output_shape(layer, height, width)
     _, *window_shape = spec.output_shape(layer, tiling.height, tiling.width)
@@ -97,41 +97,41 @@ def test_a_known_cover():
     assert {tile.columns for tile in tiling} == {Span(0, 0, 4)}
 
 
-def test_known_sections():
+def test_known_segments():
     spec = models.load("vgg19").SPEC
-    found = sections(spec, [*spec.style_layers, "relu4_2"], 2731, 4096, 512)
-    assert [(section.after, section.layers, section.cut) for section in found] == [
+    found = segments(spec, [*spec.style_layers, "relu4_2"], 2731, 4096, 512)
+    assert [(segment.after, segment.layers, segment.cut) for segment in found] == [
         (None, ("relu1_1", "relu2_1"), "pool2"),
         ("pool2", ("relu3_1",), "pool3"),
         ("pool3", ("relu4_1", "relu4_2"), "pool4"),
         ("pool4", ("relu5_1",), None),
     ]
-    assert [section.shape for section in found[1:]] == [(128, 682, 1024), (256, 341, 512), (512, 170, 256)]
-    assert found[-1].whole and not any(section.whole for section in found[:-1])
+    assert [segment.shape for segment in found[1:]] == [(128, 682, 1024), (256, 341, 512), (512, 170, 256)]
+    assert found[-1].whole and not any(segment.whole for segment in found[:-1])
     computed = sum(
-        len(section.tiling) * section.tiling.height * section.tiling.width / np.prod(section.shape[1:])
-        for section in found
+        len(segment.tiling) * segment.tiling.height * segment.tiling.width / np.prod(segment.shape[1:])
+        for segment in found
     )
     assert computed / len(found) < 1.15
 
 
-def test_consecutive_sections_that_need_one_window_are_merged():
+def test_consecutive_segments_that_need_one_window_are_merged():
     spec = models.load("vgg19").SPEC
-    found = sections(spec, spec.style_layers, 900, 900, 640)
-    assert [section.after for section in found] == [None, "pool2"]
+    found = segments(spec, spec.style_layers, 900, 900, 640)
+    assert [segment.after for segment in found] == [None, "pool2"]
     assert found[1].whole
 
 
-def test_no_tile_size_is_one_section_and_one_tile():
-    (section,) = sections(models.load("vgg19").SPEC, ["relu5_1"], 3000, 5000, None)
-    assert section.whole and section.cut is None
+def test_no_tile_size_is_one_segment_and_one_tile():
+    (segment,) = segments(models.load("vgg19").SPEC, ["relu5_1"], 3000, 5000, None)
+    assert segment.whole and segment.cut is None
 
 
-def test_a_picture_too_small_for_the_network_still_has_sections():
+def test_a_picture_too_small_for_the_network_still_has_segments():
     """Memory is estimated for such pictures too, in the search for a size that fits."""
     spec, layers = models.load("squeezenet").SPEC, ("pool1", "fire2_squeeze")
-    found = sections(spec, layers, 3, 29, smallest_tile(spec, layers))
-    assert [section.shape for section in found] == [(3, 3, 29), (96, 0, 6)]
+    found = segments(spec, layers, 3, 29, smallest_tile(spec, layers))
+    assert [segment.shape for segment in found] == [(3, 3, 29), (96, 0, 6)]
 
 
 def test_windows_are_as_small_as_the_number_of_tiles_allows():
@@ -153,7 +153,7 @@ class Case:
     tile: int
     style_layers: tuple[str, ...]
     content_layers: tuple[str, ...]
-    smooth: bool  # weights with which no ReLU ever cuts anything off
+    smooth: bool  # weights for which no ReLU input is negative
 
 
 def parameters_of(case):
@@ -170,8 +170,8 @@ def parameters_of(case):
 def evaluation(case, tile, seed):
     """Targets, raw losses and gradient."""
     parameters = parameters_of(case)
-    source = Source(case.model, case.pooling, parameters, mx.cpu(), tile)
-    lift = 130 if case.smooth else 0  # so that no value is negative, and pictures differ by more than their noise
+    backbone = Backbone(case.model, case.pooling, parameters, mx.cpu(), tile)
+    lift = 130 if case.smooth else 0  # makes all values positive, and pictures differ by more than their noise
     content, style, image = (
         mx.nd.array(pixels.from_picture(random_picture(*size, seed + number), "rgb255") + lift * (number + 1))
         for number, size in enumerate(
@@ -179,21 +179,21 @@ def evaluation(case, tile, seed):
         )
     )
     targets = find_targets(
-        source, content, [(1.0, style)], case.content_layers, case.style_layers, case.height, case.width
+        backbone, content, [(1.0, style)], case.content_layers, case.style_layers, case.height, case.width
     )
-    weights = Weights(2.0, dict.fromkeys(case.content_layers, 1.0), 3.0, dict.fromkeys(case.style_layers, 1.0), 0.0)
-    objective = Objective(source, targets, NORMALIZATIONS["balanced"], weights, None, 1.0, case.height, case.width)
+    weights = LossWeights(2.0, dict.fromkeys(case.content_layers, 1.0), 3.0, dict.fromkeys(case.style_layers, 1.0), 0.0)
+    objective = Objective(backbone, targets, NORMALIZATIONS["balanced"], weights, None, 1.0, case.height, case.width)
     found = objective(image)
     return targets, found.losses.layers, found.gradient.asnumpy()
 
 
 def compare(case):
-    """Tiled is untiled, to 1e-5.
+    """Compare tiled with untiled, to 1e-5.
 
-    A ReLU whose input is 0 but for rounding may let through in one what it does not in the other; the gradient is not
-    continuous there, and then differs in the square that it sees. That is an accident of the picture, where a tile that
-    goes wrong does so with every picture: so one of some must have the same gradient. With smooth weights and averages
-    all must; a maximum of nearly equal values is such an accident too.
+    The gradient is discontinuous where the input of a ReLU is 0 up to rounding, or the two largest values of a max
+    pooling are equal up to rounding, so it may differ in a receptive field there. That depends on the picture, while an
+    error in tiling affects every picture: so the gradient must be the same for at least one of several pictures. With
+    smooth weights and average pooling, it must be the same for every picture.
     """
     errors = []
     for seed in range(1 if case.smooth else 8):
@@ -220,7 +220,7 @@ def test_tiled_losses_and_gradient_equal_untiled_ones(model, pooling, smooth):
     layers = tuple(spec.style_layers), tuple(spec.content_layers)
     side = smallest_tile(spec, [*layers[0], *layers[1]]) + 5
     case = Case(model, pooling, side + 90, side + 37, side, *layers, smooth)
-    first, *others = sections(spec, [*layers[0], *layers[1]], case.height, case.width, side)
+    first, *others = segments(spec, [*layers[0], *layers[1]], case.height, case.width, side)
     assert len(first.tiling) >= 9 and len(others) >= 2
     compare(case)
 
@@ -234,7 +234,7 @@ def cases(draw):
     contents = draw(st.lists(st.sampled_from(names), max_size=2, unique=True))
     height, width = (draw(st.integers(40, 190)) for _ in range(2))
     tile = smallest_tile(spec, styles + contents) + draw(st.integers(0, 40))
-    return Case(model, "avg", height, width, tile, tuple(styles), tuple(contents), smooth=True)
+    return Case(model, STABLE_POOLING, height, width, tile, tuple(styles), tuple(contents), smooth=True)
 
 
 @given(cases())
@@ -244,20 +244,20 @@ def test_tiled_equals_untiled_for_any_size_and_layers(case):
 
 
 def test_content_alone_and_style_alone_are_tiled():
-    both = Case("vgg_slim", "avg", 150, 170, 110, ("relu1_1", "relu3_1"), ("relu2_2", "relu3_1"), True)
+    both = Case("vgg_slim", STABLE_POOLING, 150, 170, 110, ("relu1_1", "relu3_1"), ("relu2_2", "relu3_1"), True)
     compare(dataclasses.replace(both, content_layers=()))
     compare(dataclasses.replace(both, style_layers=()))
 
 
 def test_a_second_evaluation_is_independent_of_the_first():
-    case = Case("vgg_slim", "avg", 150, 170, 110, ("relu1_1", "relu3_1"), ("relu2_2",), False)
-    source = Source(case.model, case.pooling, random_parameters(case.model), mx.cpu(), case.tile)
+    case = Case("vgg_slim", STABLE_POOLING, 150, 170, 110, ("relu1_1", "relu3_1"), ("relu2_2",), False)
+    backbone = Backbone(case.model, case.pooling, random_parameters(case.model), mx.cpu(), case.tile)
     targets = Targets(
         {"relu2_2": mx.nd.zeros((1, 48, 75, 85))},
         {"relu1_1": mx.nd.zeros((16, 16)), "relu3_1": mx.nd.zeros((64, 64))},
     )
-    coefficients = {"content.relu2_2": 1e-3, "style.relu1_1": 1e-9, "style.relu3_1": 1e-9}
-    losses = NetworkLosses(source, targets, coefficients, 150, 170)
+    coefficients = {("content", "relu2_2"): 1e-3, ("style", "relu1_1"): 1e-9, ("style", "relu3_1"): 1e-9}
+    losses = NetworkLosses(backbone, targets, coefficients, 150, 170)
     image = mx.nd.array(pixels.from_picture(random_picture(150, 170, 0), "rgb255"))
     first, gradient = losses(image), losses.gradient.asnumpy()
     losses(image * 0.5)

@@ -31,7 +31,7 @@ def energy_and_gradient(kind, image):
 
 
 def filtered(image):
-    """K x, one channel and one value after the other, with zeros beyond the border."""
+    """K x, value by value, with zero padding."""
     padded = np.pad(image.astype(np.float64), ((0, 0), (1, 1), (1, 1)))
     result = np.empty(image.shape)
     for channel, y, x in np.ndindex(image.shape):
@@ -41,7 +41,7 @@ def filtered(image):
 
 @pytest.mark.parametrize("kind", ENERGIES)
 @given(height=sides, width=sides, seed=seeds)
-def test_energies_have_their_closed_forms(kind, height, width, seed):
+def test_energies_match_closed_forms(kind, height, width, seed):
     image = drawn(height, width, seed)
     energy, _ = energy_and_gradient(kind, image)
     assert energy == pytest.approx(ENERGIES[kind](image.astype(np.float64)), rel=1e-5)
@@ -64,20 +64,20 @@ def test_the_squared_gradient_is_sixteen_laplacians_inside(height, width, seed):
 
 
 @pytest.mark.parametrize("kind", ENERGIES)
-def test_gradients_are_those_of_finite_differences(kind):
+def test_gradients_match_finite_differences(kind):
     image = drawn(3, 4, seed=3)
     variation = total_variation.KINDS[kind]((1, *image.shape), mx.cpu())
     expected = finite_differences(
         lambda x: variation.energy_and_gradient(to_mx(x[None]))[0],
         image,
-        step=10.0 if kind != "power" else 0.5,  # exact for a square
+        step=10.0 if kind != "power" else 0.5,  # exact for quadratic energies
     )
     assert relative_error(energy_and_gradient(kind, image)[1], expected) < 1e-3
 
 
 def test_the_power_energy_in_numbers():
     image = np.zeros((3, 2, 2), np.float32)
-    image[1] = [[1.0, 4.0], [5.0, 100.0]]  # 3 to the right, 4 down: 25 to the power of 1.25; the corner has no say
+    image[1] = [[1.0, 4.0], [5.0, 100.0]]  # 3 to the right, 4 down: 25 to the power of 1.25; the corner does not count
     energy, gradient = energy_and_gradient("power", image)
     assert energy == pytest.approx(5**2.5, rel=1e-6)
     slope = 2.5 * 25**0.25
@@ -107,7 +107,7 @@ def test_a_second_call_forgets_the_first(kind):
 
 @pytest.mark.parametrize("kind", ENERGIES)
 @pytest.mark.parametrize("shape", [(1, 6), (6, 1), (1, 1)])
-def test_one_row_or_column_will_do(kind, shape):
+def test_a_single_row_or_column_is_accepted(kind, shape):
     image = drawn(*shape, seed=4)
     energy, gradient = energy_and_gradient(kind, image)
     assert energy == pytest.approx(ENERGIES[kind](image.astype(np.float64)), rel=1e-5)

@@ -1,4 +1,4 @@
-"""What a filter responds to: receptive fields, the strongest patches, gradients, the sheet and the command."""
+"""Visualization of filters: receptive fields, the strongest patches, gradients, the sheet and the command."""
 
 from __future__ import annotations
 
@@ -229,7 +229,7 @@ def test_the_sheet_shows_patch_and_gradient_clipped_at_the_border():
     black = (sheet == 0).all(axis=-1)
     assert black.sum() > 4 * 120 * 120  # four patches of 2 x 2 pixels, each 60 times enlarged
     pale = (np.abs(sheet - 0.94) < 0.01).all(axis=-1)
-    assert pale.sum() >= 8 * (180 * 180 - 120 * 120)  # what lies outside the picture
+    assert pale.sum() >= 8 * (180 * 180 - 120 * 120)  # what is outside the picture
 
 
 def main_of_the_script() -> Callable[[list[str]], int]:

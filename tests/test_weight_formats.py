@@ -412,7 +412,7 @@ def test_without_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         read(path)
 
 
-# Another network, or nothing of the kind.
+# Other networks, and other files.
 
 
 @every_form
@@ -485,7 +485,7 @@ def test_zip_without_weights(tmp_path: Path) -> None:
         recognise.read_any(tmp_path / "a.npz", SMALL)
 
 
-# Damage. A file may be read (numbers carry no mark of their own) or refused, but never in another way.
+# Damage. A damaged file is read (numbers are not marked) or rejected; nothing else may happen.
 
 
 def fewer(form: str, positions: list[int]) -> list[int]:
@@ -505,7 +505,7 @@ def test_truncated(form: str, tmp_path: Path) -> None:
 
 
 @every_form
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of pickletools, for a changed text
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of pickletools, for changed text
 def test_bits_flipped(form: str, tmp_path: Path) -> None:
     path, _ = written(form, tmp_path)
     content = path.read_bytes()
@@ -530,11 +530,11 @@ def test_checksums_are_compared(form: str, tmp_path: Path) -> None:
         read(path)
 
 
-# Malice: nothing in a file is run, and no file makes the reader take memory that the network does not need.
+# Hostile files: nothing in a file is executed, and no file makes the reader use more memory than the network needs.
 
 
 class Bomb:
-    """Creates a file where it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -20,7 +20,7 @@ import models
 from models.runtime import load_mxnet
 from models.spec import ModelSpec, Tap
 from styletransfer import weights
-from styletransfer.optimization.loop import Stop, optimize
+from styletransfer.optimization.loop import StoppingRule, optimize
 from styletransfer.pictures import images, pixels
 from styletransfer.run import binding, inputs
 from styletransfer.run.resolve import resolve
@@ -150,7 +150,10 @@ def losses(file: Path) -> NDArray:
     plan = resolve(config)
     prepared = binding.bind(plan, plan.scales[0], inputs.read_pictures(plan)[0], inputs.load_parameters(plan))
     records = optimize(
-        prepared.image, prepared.objective, prepared.optimizer, Stop(config.steps[0], config.stop.relative_change)
+        prepared.image,
+        prepared.objective,
+        prepared.optimizer,
+        StoppingRule(config.steps[0], config.stop.relative_change),
     )
     return np.array([[*record.losses.layers.values(), record.losses.tv, record.gradient_norm] for record in records])
 
@@ -375,7 +378,7 @@ def encode(parameters: dict[str, NDArray]) -> bytes:
         shared[1 : len(values) + 1] = values
         codes, gaps, last = [], [], -1
         for position in np.flatnonzero(flat):
-            while position - last - 1 > LONGEST_GAP:  # a stored zero on the way
+            while position - last - 1 > LONGEST_GAP:  # a stored zero in between
                 codes.append(0)
                 gaps.append(LONGEST_GAP)
                 last += LONGEST_GAP + 1

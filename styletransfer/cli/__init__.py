@@ -1,9 +1,7 @@
-"""The commands, one module each; a script in `scripts/` calls one of them, ``nstyle`` all.
+"""The commands, one module each; each script in `scripts/` calls one of them, ``nstyle`` calls any of them.
 
-transfer          one picture from one config: ``nstyle`` alone
-submit ... bench  the others, by their names: ``nstyle submit``
-
-They import the library only once the command line is understood, so that ``--help`` needs nothing but Python.
+``nstyle`` itself is `transfer`, one picture from one config; the others are called by name, as in ``nstyle submit``.
+They import the library only after the command line has been parsed, so that ``--help`` needs nothing but Python.
 """
 
 from __future__ import annotations
@@ -15,24 +13,24 @@ from styletransfer.support import commands
 from styletransfer.support.errors import UserError, nearest
 
 COMMANDS = {
-    "submit": "many pictures, here or on a cluster",
-    "fetch": "pretrained weights",
-    "compare": "two loss curves",
-    "judge": "how good pictures are",
-    "visualize": "what a filter sees",
-    "bench": "time and memory",
-    "distill": "trains the bundled network",
+    "submit": "make many pictures, on this machine or a cluster",
+    "fetch": "download pretrained weights",
+    "compare": "compare two loss curves",
+    "judge": "measure how close pictures are to style and content",
+    "visualize": "show what a filter responds to",
+    "bench": "measure time and memory",
+    "distill": "train the bundled network",
 }
 
 
 def main(arguments: list[str] | None = None, program: str = "nstyle") -> int:
-    """Run the command that the first argument names; where it names none, make a picture."""
+    """Run the command that the first argument names; without one, make a picture."""
     given = sys.argv[1:] if arguments is None else arguments
     name = given[0] if given else ""
     if name in COMMANDS:
         return importlib.import_module(f"{__name__}.{name}").main(given[1:], f"{program} {name}")
     if name and not name.startswith("-"):
-        return commands.guarded(lambda: _refuse(program, name))
+        return commands.guarded(lambda: _reject(program, name))
 
     from styletransfer.cli import transfer
 
@@ -40,5 +38,5 @@ def main(arguments: list[str] | None = None, program: str = "nstyle") -> int:
     return transfer.main(given, program, f"Further commands, each with its own --help: {listed}.")
 
 
-def _refuse(program: str, name: str) -> int:
-    raise UserError(f"{program}: there is no command {name!r}: {nearest(name, COMMANDS)}")
+def _reject(program: str, name: str) -> int:
+    raise UserError(f"{program}: unknown command {name!r}; {nearest(name, COMMANDS)}")

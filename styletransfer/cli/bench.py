@@ -1,4 +1,4 @@
-"""Measure what this project costs, beside the same objective in PyTorch where that is installed."""
+"""Measure the time and memory of this project, next to the same objective in PyTorch if that is installed."""
 
 from __future__ import annotations
 
@@ -7,42 +7,55 @@ import shlex
 import sys
 from pathlib import Path
 
+from styletransfer.cli.options import add_overrides
+
 
 def parser(program: str | None = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program,
-        description="Measure what this project costs, beside the same objective in PyTorch where that is installed.",
+        description="Measure the time and memory of this project, next to the same objective in PyTorch if that is "
+        "installed.",
     )
     parser.add_argument(
-        "what", nargs="?", choices=("steps", "quality", "sizes", "all"), default="all", help="the table"
+        "what",
+        nargs="?",
+        choices=("steps", "quality", "sizes", "all"),
+        default="all",
+        help="which table (default: all)",
     )
     parser.add_argument("--models", nargs="+", default=["vgg19", "vgg_slim"], help="networks of the VGG family")
     parser.add_argument(
         "--write",
         type=Path,
         metavar="FILE",
-        help="put the tables into this page, docs/performance.md, and draw its plot",
+        help="replace the tables of this page, such as docs/performance.md, and draw its plot",
     )
 
     steps = parser.add_argument_group("steps")
-    steps.add_argument("--sizes", nargs="+", type=int, default=[256, 512], help="sides of the square picture, pixels")
-    steps.add_argument("--repeats", type=int, default=3, help="processes of each stack, by turns")
-    steps.add_argument("--steps", type=int, default=3, help="timed steps in each process, after one that is not")
-    steps.add_argument("--bfloat16", action="store_true", help="measure bfloat16 where it is no faster too")
+    steps.add_argument(
+        "--sizes", nargs="+", type=int, default=[256, 512], help="sides of the square pictures in pixels"
+    )
+    steps.add_argument("--repeats", type=int, default=3, help="processes per stack; the stacks take turns")
+    steps.add_argument("--steps", type=int, default=3, help="timed steps per process, after a warm-up step")
+    steps.add_argument("--bfloat16", action="store_true", help="measure bfloat16 even if it is not faster here")
 
     quality = parser.add_argument_group("quality")
-    quality.add_argument("--size", type=int, default=512, help="long edge of the result, pixels")
+    quality.add_argument("--size", type=int, default=512, help="long edge of the result in pixels")
     quality.add_argument("--content", default="input/coffee.jpg", help="the photograph")
     quality.add_argument("--style", default="input/night.jpg", help="the painting")
     quality.add_argument("--evaluations", type=int, default=300, help="evaluations of PyTorch's L-BFGS")
     quality.add_argument(
-        "--noise", type=float, default=0.001, help="deviation of the noise that PyTorch starts from, of 0..255"
+        "--noise",
+        type=float,
+        default=0.001,
+        help="standard deviation of the noise that PyTorch starts from (0..255)",
     )
+    add_overrides(quality, "a config key, for this project only")
     quality.add_argument(
-        "--set", metavar="KEY=VALUE", action="append", default=[], dest="assignments", help="as in nstyle.py, for ours"
-    )
-    quality.add_argument(
-        "--every", type=int, default=5, help="steps between images of ours that are evaluated at the final size aside"
+        "--every",
+        type=int,
+        default=5,
+        help="steps between the images of this project that are evaluated at the final size",
     )
     quality.add_argument("--curve", type=Path, metavar="FILE", help="write loss against seconds as CSV")
     quality.add_argument(
@@ -51,11 +64,13 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
 
     sizes = parser.add_argument_group("sizes")
     sizes.add_argument(
-        "--edges", nargs="+", type=int, default=[256, 512, 1024, 2048, 4096], help="sides of the picture, pixels"
+        "--edges", nargs="+", type=int, default=[256, 512, 1024, 2048, 4096], help="sides of the pictures in pixels"
     )
-    sizes.add_argument("--tiles", nargs="*", type=int, default=[512, 1024], help="sides of the windows, pixels")
-    sizes.add_argument("--largest", type=int, default=1024, help="largest side that is tried whole, pixels")
-    sizes.add_argument("--size-steps", type=int, default=1, help="timed steps of each, after one that is not")
+    sizes.add_argument("--tiles", nargs="*", type=int, default=[512, 1024], help="sides of the tiles in pixels")
+    sizes.add_argument(
+        "--largest", type=int, default=1024, help="largest side in pixels that is also measured without tiles"
+    )
+    sizes.add_argument("--size-steps", type=int, default=1, help="timed steps per row, after a warm-up step")
     return parser
 
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 def main(arguments: list[str] | None = None, program: str | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog=program, description="Compare two loss curves.", epilog="Exit status 1: they differ."
+        prog=program, description="Compare two loss curves.", epilog="Exit status: 0 equal; 1 different; 2 an error."
     )
     parser.add_argument("first", help="curve.csv, or the output folder it is in")
     parser.add_argument("second", help="curve.csv, or the output folder it is in")
     parser.add_argument("--rtol", type=float, default=1e-4, help="relative tolerance (default: %(default)g)")
     parser.add_argument("--atol", type=float, default=0.0, help="absolute tolerance (default: %(default)g)")
-    parser.add_argument("--plot", metavar="PNG", help="draw both curves into a picture")
+    parser.add_argument("--plot", metavar="PNG", help="plot both curves")
     options = parser.parse_args(arguments)
 
     from styletransfer.run import curves

@@ -1,8 +1,8 @@
-"""Train the bundled network vgg_slim to carry what SqueezeNet sees, and write its weights.
+"""Train the bundled network vgg_slim to predict what VGG-19 sees, and write its weights.
 
-The student is trained so that a linear map (a 1 x 1 convolution, thrown away afterwards) of its layers predicts the
-layers of the teacher. Where that holds, equal Gram matrices of the student mean equal Gram matrices of the teacher,
-since those of linear maps of the features follow. Training can be stopped at any time and goes on when started again.
+Its projections learn the leading principal components of VGG-19's layers: those of VGG-19 itself as far as conv3_4, and
+deeper ones as estimated by vgg19_16x. `models/weights/vgg_slim.md` documents the training. It can be stopped at any
+time, and resumes when started again.
 """
 
 from __future__ import annotations
@@ -13,25 +13,32 @@ from pathlib import Path
 
 def parser(program: str | None = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=program, description=__doc__.split("\n")[0])
-    parser.add_argument("--photos", type=Path, required=True, help="a folder of photographs (JPEG)")
+    parser.add_argument("--photos", type=Path, required=True, help="folder of photographs (JPEG)")
     parser.add_argument("--paintings", type=Path, nargs="*", default=[], help="folders of paintings, or single files")
-    parser.add_argument("--leave-out", nargs="*", default=[], help="file names that are not learned from")
+    parser.add_argument("--leave-out", nargs="*", default=[], help="names of files to leave out of the training")
     parser.add_argument("--vgg19", type=Path, required=True, help="VGG-19's first eight convolutions (.npz)")
     parser.add_argument(
         "--vgg19-16x",
         type=Path,
         required=True,
-        help="vgg19_16x with its read-outs: the published file, or .params as fetched",
+        help="vgg19_16x with its read-outs: the published file, or the fetched .params",
     )
     parser.add_argument("--work", type=Path, required=True, help="folder for the checkpoint and the curve")
-    parser.add_argument("--steps", type=int, default=15000, help="training steps in all")
-    parser.add_argument("--batch", type=int, default=2, help="crops a step")
+    parser.add_argument("--steps", type=int, default=15000, help="total number of training steps")
+    parser.add_argument("--batch", type=int, default=2, help="crops per step")
     parser.add_argument("--crop", type=int, default=192, help="side of a crop in pixels, a multiple of 16")
-    parser.add_argument("--learning-rate", type=float, default=2e-3, help="of Adam, at the start; falls as a cosine")
-    parser.add_argument("--gram-weight", type=float, default=0.5, help="of Gram matrices beside features in the loss")
+    parser.add_argument("--learning-rate", type=float, default=2e-3, help="initial rate of Adam; decays as a cosine")
+    parser.add_argument(
+        "--gram-weight",
+        type=float,
+        default=0.5,
+        help="weight of Gram matrices relative to features",
+    )
     parser.add_argument("--made", type=int, default=16, help="pictures made with the student each time; 0: none")
-    parser.add_argument("--made-every", type=int, default=1000, help="steps between makings")
-    parser.add_argument("--revive-at", type=int, nargs="*", default=[], help="steps at which dead filters start anew")
+    parser.add_argument("--made-every", type=int, default=1000, help="steps between these pictures")
+    parser.add_argument(
+        "--revive-at", type=int, nargs="*", default=[], help="steps at which to reinitialize dead filters"
+    )
     parser.add_argument("--seed", type=int, default=0)
     return parser
 

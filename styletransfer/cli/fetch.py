@@ -11,13 +11,18 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog=program,
         description="Download, verify and convert pretrained weights and the classic example images.",
-        epilog="Exit status: 0 if the files are in place, 2 on an error, which is explained on standard error.",
+        epilog="Exit status: 0 the files are in place; 2 an error, reported in one line.",
     )
     parser.add_argument("name", nargs="?", help="squeezenet, vgg16, vgg19, vgg19_16x or images; --list shows all")
-    parser.add_argument("--list", action="store_true", help="show what can be fetched, and what is there already")
-    parser.add_argument("--source", metavar="NAME", help="use only this source (default: each in turn)")
+    parser.add_argument("--list", action="store_true", help="show what can be fetched, and what is already there")
+    parser.add_argument("--source", metavar="NAME", help="use only this source (default: all, in order)")
     parser.add_argument(
-        "--from", "--file", metavar="FILE", type=Path, dest="file", help="use a file that was downloaded by other means"
+        "--from",
+        "--file",
+        metavar="FILE",
+        type=Path,
+        dest="file",
+        help="convert a file that was downloaded in another way",
     )
     parser.add_argument("--force", action="store_true", help="replace existing files")
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""Judge pictures, or a network, by what VGG-19 and SqueezeNet see: style distance and content distance."""
+"""Judge pictures, or a network, by style distance and content distance as seen by VGG-19 and SqueezeNet."""
 
 from __future__ import annotations
 
@@ -6,25 +6,30 @@ import argparse
 import sys
 from pathlib import Path
 
+from styletransfer.cli.options import add_overrides
+
 
 def parser(program: str | None = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog=program, description="Judge pictures, or a network, by what VGG-19 and SqueezeNet see."
+        prog=program,
+        description="Judge pictures, or a network, by style distance and content distance as seen by VGG-19 and "
+        "SqueezeNet.",
     )
     parser.add_argument("--content", required=True, help="the photograph")
-    parser.add_argument("--style", nargs="+", required=True, help="paintings")
+    parser.add_argument("--style", nargs="+", required=True, help="one or more paintings")
     parser.add_argument("--picture", nargs="+", help="pictures to judge, one for each style, instead of making them")
-    parser.add_argument("--size", type=int, default=320, help="long edge at which everything is judged and made")
     parser.add_argument(
-        "--set", metavar="KEY=VALUE", action="append", default=[], dest="assignments", help="as in nstyle.py"
+        "--size", type=int, default=320, help="long edge at which pictures are made and judged (default: %(default)s)"
     )
+    add_overrides(parser)
     parser.add_argument("--layers", action="store_true", help="print the style distance in every layer as well")
     parser.add_argument(
         "--vgg19",
         metavar="FILE",
         nargs="+",
         default=[],
-        help="VGG-19's weights in any format, if not fetched; or two .npz: its first blocks, and vgg19_16x",
+        help="VGG-19's weights in any format, if not fetched; or two files: its first convolutions (.npz), and "
+        "vgg19_16x",
     )
     parser.add_argument(
         "--squeezenet",
@@ -32,7 +37,7 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
         metavar="FILE",
         help="SqueezeNet's weights (.net or .params), if not fetched",
     )
-    parser.add_argument("--output", type=Path, help="folder to keep the pictures made in")
+    parser.add_argument("--output", type=Path, help="folder to keep the new pictures in")
     return parser
 
 
@@ -46,7 +51,8 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
         from styletransfer.support import errors
 
         if options.picture and len(options.picture) != len(options.style):
-            raise errors.UserError("--picture: name as many pictures as styles")
+            wanted, found = len(options.style), len(options.picture)
+            raise errors.UserError(f"--picture: expected one picture for each style ({wanted}), found {found}")
         judges, left_out = eyes.load(options.squeezenet, options.vgg19)
         for line in left_out:
             print(commands.as_called(line), file=sys.stderr)
@@ -71,8 +77,8 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
         for eye in judges if options.layers else ():
             print(f"\n{f'style by {eye.name}':28}" + "".join(f"{layer:>15}" for layer in eye.style_layers))
             for verdict in judged:
-                said = verdict.by[eye.name]
-                pairs = zip(said.style_layers.values(), said.untouched_layers.values())
+                distances = verdict.by[eye.name]
+                pairs = zip(distances.style_layers.values(), distances.untouched_layers.values())
                 print(f"{_name(verdict.style):28}" + "".join(f"{style:7.3f} ({photo:.3f})" for style, photo in pairs))
         return 0
 

@@ -1,18 +1,20 @@
-"""Run a sweep: many pictures from one file that lists what varies, on this machine or a Slurm cluster."""
+"""Run a sweep: many pictures from one file that states what varies, on this machine or a Slurm cluster."""
 
 from __future__ import annotations
 
 import argparse
 import functools
 
+from styletransfer.cli.options import add_overrides
+
 
 def parser(program: str | None = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program,
-        description="Run a sweep, many pictures from one file that lists what varies, on this machine or, as one job "
+        description="Run a sweep, many pictures from one file that states what varies, on this machine or, as one job "
         "array, on a Slurm cluster.",
         epilog="Repeat the command to continue: finished jobs are skipped, and interrupted ones resume. "
-        "Exit status: 0 all done, or submitted; 1 some jobs failed, with the reasons; 2 invalid input, and "
+        "Exit status: 0 all done, or submitted; 1 some jobs failed, for the reasons printed; 2 invalid input, "
         "nothing was started; 75 interrupted, states saved.",
     )
     parser.add_argument("sweep", metavar="FILE", help="a YAML file such as configs/sweeps/content_layer.yaml")
@@ -20,34 +22,31 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
         "--jobs",
         metavar="N",
         type=_count,
-        help="number of concurrent jobs; here (default: 1) they share cores and memory; on a cluster, default: all",
+        help="number of concurrent jobs (default: 1, or all on a cluster); on one machine they share cores and memory",
     )
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
-        "--dry-run", action="store_true", help="check everything and show the jobs, and the job file of a cluster"
+        "--dry-run",
+        action="store_true",
+        help="check everything and list the jobs; with --cluster, also print the job file",
     )
     what.add_argument(
-        "--status", action="store_true", help="show what is done, running, queued, unfinished, failed, left"
+        "--status",
+        action="store_true",
+        help="show the state of every job: done, running, queued, unfinished, failed or left",
     )
     what.add_argument(
         "--collect",
         action="store_true",
         dest="collect_now",
-        help="make the contact sheet and the table of the results so far",
+        help="make the contact sheet and the table from the results so far",
     )
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        dest="assignments",
-        help="override a config key of all jobs, size=256",
-    )
-    parser.add_argument("--output", metavar="FOLDER", help="the sweep's folder, instead of the one its file names")
+    add_overrides(parser, "a config key of all jobs")
+    parser.add_argument("--output", metavar="FOLDER", help="folder of the sweep (default: `output` in its file)")
     parser.add_argument(
         "--force",
         action="store_true",
-        help="restart the jobs that failed, or whose settings have changed since they were started",
+        help="start over the jobs that failed, or whose settings or input files have changed since they started",
     )
     parser.add_argument(
         "--cluster", choices=["slurm"], help="submit the jobs to a cluster instead of running them here"
@@ -57,37 +56,41 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
 
 
 def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
-    """The resources of a job; each option has the name of its key in the sweep file, under `cluster:`."""
-    group = parser.add_argument_group("resources of every job on the cluster", "on top of `cluster:` in the sweep file")
+    """The resources of a job; an option has the name of its key under `cluster:` in the sweep file."""
+    group = parser.add_argument_group(
+        "resources of a job on the cluster", "they override the keys under `cluster:` in the sweep file"
+    )
     add = functools.partial(group.add_argument, default=None)
     add("--partition", metavar="NAME")
     add("--account", metavar="NAME")
     add("--qos", metavar="NAME")
-    add("--gpus", metavar="N", help="1, or a100:1; default: 1 if a config's device is a GPU")
+    add("--gpus", metavar="N", help="number of GPUs, 1 or a100:1 (default: 1 if a config's device is a GPU)")
     add("--cpus", metavar="N", type=_count)
-    add("--memory", metavar="SIZE", help="such as 8GB (10^9 bytes each) or 8GiB (2^30)")
-    add("--time", metavar="LIMIT", help="4:00:00; a job that reaches it saves its state and is requeued")
-    add("--warning", metavar="SECONDS", type=_count, help="before the limit, for saving the state")
+    add("--memory", metavar="SIZE", help="memory, such as 8GB (10^9 bytes each) or 8GiB (2^30)")
+    add("--time", metavar="LIMIT", help="such as 4:00:00; a job that reaches the limit saves its state and is requeued")
+    add(
+        "--warning", metavar="SECONDS", type=_count, help="seconds before the time limit at which a job saves its state"
+    )
     add("--restarts", metavar="N", type=int, help="maximum number of times a job is requeued")
     add(
         "--setup",
         metavar="LINE",
         action="append",
-        help="bash, run before each job: 'module load cuda/11.2'; repeatable",
+        help="a bash command to run before each job, such as 'module load cuda/11.2'; repeatable",
     )
-    add("--python", metavar="FILE", help="the Python that runs the jobs; default: the one that runs this")
+    add("--python", metavar="FILE", help="the Python that runs the jobs (default: the one that runs this command)")
     add(
         "--option",
         metavar="OPTION",
         action="append",
         dest="options",
-        help="for sbatch: --option=--constraint=a100; repeatable",
+        help="an option for sbatch, such as --option=--constraint=a100; repeatable",
     )
     add(
         "--no-collect",
         dest="collect",
         action="store_false",
-        help="do not submit the job that makes the sheet and the table",
+        help="do not submit the job that makes the contact sheet and the table",
     )
 
 
@@ -106,67 +109,67 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
 
     from styletransfer.support import commands
     from styletransfer.support.errors import UserError
-    from styletransfer.sweeps import batch, contact, local, plans, reports, slurm, states
+    from styletransfer.sweeps import batch, contact, local, reports, slurm, states, sweep_file
     from styletransfer.sweeps.cluster import Cluster
 
     say = functools.partial(print, flush=True)
 
     def submit() -> int:
-        plan = plans.plan(options.sweep, options.assignments, options.output)
+        sweep = sweep_file.read_sweep(options.sweep, options.assignments, options.output)
         asked = {name: getattr(options, name, None) for name in Cluster.model_fields}
         given = [name for name, value in asked.items() if value is not None]
         if given and not options.cluster:
-            raise UserError(f"{_OPTIONS.get(given[0], f'--{given[0]}')} is about a cluster: add --cluster slurm")
-        cluster = plan.cluster.changed({**asked, "parallel": options.jobs})
+            raise UserError(f"{_OPTIONS.get(given[0], f'--{given[0]}')} only applies to a cluster: add --cluster slurm")
+        cluster = sweep.cluster.changed({**asked, "parallel": options.jobs})
         if options.status or options.collect_now:
-            return show(plan)
+            return show(sweep)
         if not options.force:
-            states.check_settings(plan)
+            states.check_settings(sweep)
         if options.cluster:
-            return send(plan, cluster)
+            return send(sweep, cluster)
         if options.dry_run:
-            say(reports.listing(plan))
+            say(reports.listing(sweep))
             return 0
-        queue = slurm.queue_of(plan)
-        for job in states.jobs_to_restart(plan, queue) if options.force else ():
+        queue = slurm.queue_of(sweep)
+        for job in states.jobs_to_restart(sweep, queue) if options.force else ():
             states.forget(job)
-        unusable = local.run_here(plan, options.jobs or 1, say, queue)
-        return finish(plan, {**(queue or {}), **unusable} if unusable else queue)
+        unusable = local.run_here(sweep, options.jobs or 1, say, queue)
+        return finish(sweep, {**(queue or {}), **unusable} if unusable else queue)
 
-    def show(plan: plans.Plan) -> int:
+    def show(sweep: sweep_file.Sweep) -> int:
         try:
-            queue = slurm.queue_of(plan)
+            queue = slurm.queue_of(sweep)
         except UserError as error:
-            say(f"what is queued is not known: {error}")
+            say(f"the queue could not be read: {error}")
             queue = None
         if options.collect_now:
-            finish(plan, queue)
+            finish(sweep, queue)
         else:
-            say(reports.report(plan, queue))
+            say(reports.report(sweep, queue))
         return 0
 
-    def send(plan: plans.Plan, cluster: Cluster) -> int:
+    def send(sweep: sweep_file.Sweep, cluster: Cluster) -> int:
         if options.dry_run:
-            queue = slurm.queue_of(plan)
-            jobs = slurm.to_send(plan, queue, states.jobs_to_restart(plan, queue) if options.force else ())
+            queue = slurm.queue_of(sweep)
+            jobs = slurm.to_send(sweep, queue, states.jobs_to_restart(sweep, queue) if options.force else ())
             if jobs:
-                say(batch.array(plan, cluster, jobs, slurm.next_file(plan)))
-            say(reports.listing(plan))
-            say(f"{len(jobs)} of {len(plan.jobs)} jobs would be submitted")
+                say(batch.array(sweep, cluster, jobs, slurm.next_file(sweep)))
+            say(reports.listing(sweep))
+            say(f"{len(jobs)} of {len(sweep.jobs)} jobs would be submitted")
             return 0
         again = [f"--set={each}" for each in options.assignments]
         again += [f"--output={options.output}"] if options.output else []
-        if not slurm.send(plan, cluster, [options.sweep, *again], say, options.force):
-            queue = slurm.queue_of(plan)
-            say(f"nothing to submit: {reports.summary(plan, queue)}")
-            if reports.all_done(plan):
-                finish(plan, queue)
+        if not slurm.send(sweep, cluster, [options.sweep, *again], say, options.force):
+            queue = slurm.queue_of(sweep)
+            say(f"nothing to submit: {reports.summary(sweep, queue)}")
+            if reports.all_done(sweep):
+                finish(sweep, queue)
         return 0
 
-    def finish(plan: plans.Plan, queue: states.Queue) -> int:
-        reports.write_results(plan, queue)
-        say(contact.write_contact_sheet(plan, queue))
-        say("\n".join([*reports.failures(plan, queue), reports.summary(plan, queue)]))
-        return 0 if reports.all_done(plan) else 1
+    def finish(sweep: sweep_file.Sweep, queue: states.Queue) -> int:
+        reports.write_results(sweep, queue)
+        say(contact.write_contact_sheet(sweep, queue))
+        say("\n".join([*reports.failures(sweep, queue), reports.summary(sweep, queue)]))
+        return 0 if reports.all_done(sweep) else 1
 
     return commands.guarded(submit)

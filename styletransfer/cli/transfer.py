@@ -6,41 +6,45 @@ import argparse
 import logging
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING
+
+from styletransfer.cli.options import add_overrides
+
+if TYPE_CHECKING:
+    from styletransfer.config import Config
 
 
 def parser(program: str | None = None, more: str = "") -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program,
         description="Neural style transfer: the content of a photograph in the style of a painting.",
-        epilog="Exit status: 0 done; 2 something in the input is at fault; 3 the optimisation diverged; "
-        f"75 interrupted, the last line says how to go on. docs/config.md explains every config key. {more}",
+        epilog="Exit status: 0 done; 2 an error such as invalid input, reported in one line; 3 the optimisation "
+        f"diverged; 75 interrupted, the last line says how to resume. docs/config.md explains every config key. {more}",
     )
-    parser.add_argument("--config", metavar="FILE", help="a YAML config; without, the default preset is used")
+    parser.add_argument("--config", metavar="FILE", help="a YAML config (default: the default preset)")
     parser.add_argument("--content", metavar="PICTURE", help="the photograph (content.image)")
     parser.add_argument(
-        "--style", metavar="PICTURE", action="append", help="a painting (style.images); give it again to blend several"
+        "--style", metavar="PICTURE", action="append", help="a painting (style.images); repeatable, to blend several"
     )
-    parser.add_argument("--output", metavar="FOLDER", help="where the results go (output.folder)")
+    parser.add_argument("--output", metavar="FOLDER", help="folder of the results (output.folder)")
+    add_overrides(parser)
     parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        dest="assignments",
-        help="override a key, style.weight=50",
+        "--dry-run",
+        action="store_true",
+        help="print sizes, steps, memory and estimated time, without making the picture",
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="print the plan (sizes, steps, memory, time) and make nothing"
+        "--profile", action="store_true", help="print where the time of a step goes, without making the picture"
     )
-    parser.add_argument("--profile", action="store_true", help="print where the time of a step goes, and make nothing")
-    parser.add_argument("--force", action="store_true", help="overwrite a finished output folder")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder")
+    parser.add_argument(
+        "--force", action="store_true", help="overwrite a finished or unfinished run in the output folder"
+    )
+    parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in the output folder")
     return parser
 
 
-def _foretold(settings: Any, profile: bool) -> Iterable[str]:
-    """The lines about a run that is not made."""
+def _report(settings: Config, profile: bool) -> Iterable[str]:
+    """The lines that ``--profile`` or ``--dry-run`` prints."""
     if profile:
         from styletransfer.studies import profiling
 
@@ -53,7 +57,7 @@ def _foretold(settings: Any, profile: bool) -> Iterable[str]:
 
 
 def main(arguments: list[str] | None = None, program: str | None = None, more: str = "") -> int:
-    """Make a picture; `more` is said at the end of the help."""
+    """Make a picture; the help ends with `more`."""
     options = parser(program, more).parse_args(arguments)
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("styletransfer").setLevel(logging.INFO)
@@ -79,7 +83,7 @@ def main(arguments: list[str] | None = None, program: str | None = None, more: s
         settings = config.parse(config.override(values, options.assignments), where)
 
         if options.dry_run or options.profile:
-            for line in _foretold(settings, options.profile):
+            for line in _report(settings, options.profile):
                 print(line, flush=True)
             return 0
 

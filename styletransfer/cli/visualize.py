@@ -1,4 +1,4 @@
-"""Show what a filter of a network responds to: the patches of pictures that excite it most, and what in them does."""
+"""Show what a filter of a network responds to: the patches of pictures that activate it most, and their gradients."""
 
 from __future__ import annotations
 
@@ -9,18 +9,22 @@ from pathlib import Path
 def parser(program: str | None = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=program, description="Show what a filter of a network responds to.")
     parser.add_argument("model", metavar="MODEL", help="the network, such as vgg_slim")
-    parser.add_argument("layer", metavar="LAYER", help="a ReLU or pooling of it, such as relu3_1")
-    parser.add_argument("channel", metavar="CHANNEL", type=int, help="which of the layer's filters, from 0")
+    parser.add_argument("layer", metavar="LAYER", help="one of its ReLUs or poolings, such as relu3_1")
+    parser.add_argument("channel", metavar="CHANNEL", type=int, help="number of the filter in the layer, from 0")
     parser.add_argument(
-        "--pictures", metavar="FILE", nargs="+", type=Path, help="where to look (default: the project's input/)"
+        "--pictures",
+        metavar="FILE",
+        nargs="+",
+        type=Path,
+        help="pictures to search (default: those in the project's input/)",
     )
-    parser.add_argument("--patches", type=int, default=9, help="how many at most (default: %(default)s)")
+    parser.add_argument("--patches", type=int, default=9, help="largest number of patches (default: %(default)s)")
     parser.add_argument(
-        "--size", type=int, default=256, help="long edge of the pictures as they are seen (default: %(default)s)"
+        "--size", type=int, default=256, help="long edge to which the pictures are resized (default: %(default)s)"
     )
-    parser.add_argument("--weights", metavar="FILE", type=Path, help="(default: the network's own)")
+    parser.add_argument("--weights", metavar="FILE", type=Path, help="file of weights (default: the network's own)")
     parser.add_argument(
-        "--output", metavar="FILE", type=Path, help="(default: output/visualize/MODEL_LAYER_CHANNEL.png)"
+        "--output", metavar="FILE", type=Path, help="the sheet (default: output/visualize/MODEL_LAYER_CHANNEL.png)"
     )
     return parser
 

@@ -1,7 +1,4 @@
-"""The config of a run: its schema with all defaults, its reading and checking, and what is said of a mistake in it.
-
-Nothing here needs MXNet.
-"""
+"""The config of a run: its schema with all defaults, loading, checking, and error messages. Does not need MXNet."""
 
 from styletransfer.config.loading import dump, find_input, override, parse, put, read_file, read_yaml
 from styletransfer.config.schema import Config, Init, OptimizerSettings, Output, Region, Schedule

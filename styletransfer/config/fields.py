@@ -1,4 +1,4 @@
-"""What the field of a schema takes, read from its annotation."""
+"""The types, values and sections that a field of the schema accepts, found from its annotation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 
 def members(annotation: Any) -> list[Any]:
-    """The types that an annotation allows: the members of a union, or the one type it is."""
+    """The types that an annotation allows: the members of a union, or the annotation itself."""
     if get_origin(annotation) is Annotated:
         return members(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
@@ -31,7 +31,7 @@ def section_of(annotation: Any) -> type[BaseModel] | None:
 
 
 def keys_of(section: type[BaseModel]) -> dict[str, FieldInfo]:
-    """The fields of a section by the key that a user writes."""
+    """The fields of a section by their keys in a config."""
     return {field.alias or name: field for name, field in section.model_fields.items()}
 
 

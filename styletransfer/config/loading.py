@@ -1,4 +1,4 @@
-"""From a file and the command line to a checked config, and from a config to a file."""
+"""Loading a config from a file and the command line, checking it, and writing it to a file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LARGEST_FILE = 100_000  # bytes
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses keys given twice, and aliases, whose expansion has no bound."""
+    """Safe YAML that rejects duplicate keys, and aliases, which may expand without limit."""
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
@@ -35,21 +35,19 @@ class _Loader(yaml.SafeLoader):
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, str):
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is not a text", key_node.start_mark
+                    None, None, f"the key {key!r} is not a string", key_node.start_mark
                 )
             if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is given twice", key_node.start_mark
-                )
+                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key!r}", key_node.start_mark)
             seen.add(key)
         return super().construct_mapping(node, deep)
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes texts that :class:`_Loader` would read as numbers."""
+    """Quotes strings that :class:`_Loader` would read as numbers."""
 
 
-# YAML 1.1 reads 1e-3 as a text; people who write configs mean a number.
+# YAML 1.1 reads 1e-3 as a string; in a config it is a number.
 for _class in (_Loader, _Dumper):
     _class.add_implicit_resolver(
         "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
@@ -62,7 +60,7 @@ def read_yaml(text: str, where: str) -> Any:
     Raises
     ------
     UserError
-        If it is not valid; the message opens with `where`, a file or an option.
+        If it is not valid; the message starts with `where`, a file or an option.
     """
     try:
         return yaml.load(text, Loader=_Loader)
@@ -72,7 +70,7 @@ def read_yaml(text: str, where: str) -> Any:
         problem = getattr(error, "problem", None) or str(error)
         raise UserError(f"{where}{line}: not valid YAML: {' '.join(problem.split())}") from None
     except (ValueError, LookupError, AttributeError, RecursionError) as error:
-        # dates out of range, tags that do not fit their values, nesting without end
+        # dates out of range, tags that do not match their values, excessive nesting
         raise UserError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
@@ -88,12 +86,12 @@ def read_file(path: str | Path) -> dict[str, Any]:
         with open(path, "rb", opener=_without_waiting) as stream:
             raw = stream.read(_LARGEST_FILE + 1)
         if len(raw) > _LARGEST_FILE:
-            raise UserError(f"config {path}: larger than {_LARGEST_FILE} bytes, which no config is")
+            raise UserError(f"config {path}: larger than {_LARGEST_FILE} bytes")
         text = raw.decode("utf-8")
     except OSError as error:
         raise UserError(f"config {path}: {error.strerror or error}") from None
     except (UnicodeDecodeError, ValueError):
-        raise UserError(f"config {path}: not a text file in UTF-8") from None
+        raise UserError(f"config {path}: not a UTF-8 text file") from None
     values = read_yaml(text, f"config {path}")
     if not isinstance(values, dict):
         raise UserError(f"config {path}: expected keys and values, found {type(values).__name__}")
@@ -113,9 +111,9 @@ def find_input(name: str) -> Path:
     Raises
     ------
     UserError
-        If the system cannot even look for it, for example because the name is too long.
+        If it cannot be looked up, for example because its name is too long.
     """
-    path = Path(os.path.expanduser(name))  # noqa: PTH111 - leaves the ~ of nobody we know as it is, a name like others
+    path = Path(os.path.expanduser(name))  # noqa: PTH111 - leaves the ~ of an unknown user unchanged
     inside = PROJECT_FOLDER / path
     try:
         return inside if not path.exists() and inside.exists() else path
@@ -147,7 +145,7 @@ def put(values: Mapping[str, Any], path: Sequence[str], value: Any, where: str) 
     Raises
     ------
     UserError
-        If one of the sections is not a section, or a list has no such entry; the message opens with `where`.
+        If one of the sections is not a section, or a list has no such entry; the message starts with `where`.
     """
     first, *rest = path
     if not rest:
@@ -168,14 +166,14 @@ def _put_in_list(entries: list[Any], name: str, path: Sequence[str], value: Any,
 
 
 def parse(values: Mapping[str, Any], where: str) -> Config:
-    """Check values and fill in the defaults, those of the model too.
+    """Check values and fill in the defaults, including those of the model.
 
     Parameters
     ----------
     values : mapping
         From a file, with overrides.
     where : str
-        Where they come from; error messages open with it.
+        Their origin, with which error messages start.
 
     Raises
     ------
@@ -196,7 +194,7 @@ def parse(values: Mapping[str, Any], where: str) -> Config:
 
 
 def _resolved(config: Config) -> Config:
-    """Fill in what the model decides where the user left it open."""
+    """Fill in the keys left unset whose defaults depend on the model."""
     spec = config.spec
     style = config.style.model_copy(update={"layers": config.style.layers or dict(spec.style_layers)})
     content = config.content.model_copy(update={"layers": config.content.layers or dict(spec.content_layers)})
@@ -204,7 +202,7 @@ def _resolved(config: Config) -> Config:
 
 
 def dump(config: Config, provenance: Mapping[str, Any]) -> str:
-    """Write a resolved config as YAML that runs again."""
+    """Format a resolved config as YAML that can be run again."""
     values = config.model_dump(mode="json", exclude={"provenance"})
     values["provenance"] = dict(provenance)
     return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)

@@ -31,9 +31,9 @@ class LayerFacts:
 class LossNormalization:
     """The normalization of one system.
 
-    With `relative`, a loss is measured as a share of what its target holds, so that a weight means the same for every
-    network, layer and size: layer weights are scaled to sum to 1, the TV is divided by that of the content picture, and
-    the gradient is that of the loss times the number of values in the image, so that a learning rate, too, means the
+    With `relative`, a loss is measured relative to the sum of squares of its target, so that a weight means the same
+    for every network, layer and size: layer weights are scaled to sum to 1, the TV is divided by that of the content
+    picture, and the gradient is multiplied by the number of values in the image, so that a learning rate also means the
     same at every size.
     """
 

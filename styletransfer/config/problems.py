@@ -1,4 +1,4 @@
-"""What is said of a mistake, in one line: the key, its value, what pydantic expected, and the nearest valid name."""
+"""Error messages for an invalid config, in one line: key, value, what pydantic expected, and the nearest valid name."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _LONGEST_VALUE = 60  # characters
 def first_problem(
     error: pydantic.ValidationError, values: Any, schema: type[BaseModel], section: Sequence[str] = ()
 ) -> str:
-    """The first mistake that pydantic found.
+    """The message for the first error that pydantic found.
 
     Parameters
     ----------
     error : pydantic.ValidationError
     values : Any
-        What was validated.
+        The validated values.
     schema : type of BaseModel
-        Against which it was validated.
+        The schema they were validated against.
     section : sequence of str
-        The keys of the section that `values` stand in, for the message.
+        The path of the section that contains `values`, for the message.
     """
     problems = error.errors(include_url=False)
     paths = [_path(values, problem["loc"]) for problem in problems]
-    # Of the members of a union, the one that got farthest into the value is the one that was meant.
+    # Of the members of a union, the user meant the one whose error is deepest inside the value.
     path = max((other for other in paths if other[: len(paths[0])] == paths[0]), key=len)
     found = [problem for problem, other in zip(problems, paths) if other == path]
     problem = found[0]
@@ -42,14 +42,14 @@ def first_problem(
     if problem["type"] == "missing" and isinstance(problem["loc"][-1], str):
         return f"{key}: {problem['loc'][-1]} is missing"
     expected = ", or ".join(dict.fromkeys(map(_words, found)))
-    if problem["type"] == "value_error" and isinstance(problem["input"], Mapping):  # about a section as a whole
+    if problem["type"] == "value_error" and isinstance(problem["input"], Mapping):  # concerns the whole section
         return f"{key}: {expected}" if key else expected
     name = closest(str(problem["input"]), choices(annotation_at(schema, path)))
     return f"{key}: {_shortened(repr(problem['input']))}: {expected}" + (f"; did you mean {name!r}?" if name else "")
 
 
 def _path(values: Any, location: Sequence[int | str]) -> list[str]:
-    """The user's keys in a location of pydantic's, which also names the members of unions."""
+    """The user's keys in one of pydantic's locations, which also name the members of unions."""
     path = []
     for part in location:
         if isinstance(values, Mapping) and part in values:
@@ -63,7 +63,7 @@ def _path(values: Any, location: Sequence[int | str]) -> list[str]:
 
 
 def _instead_of(path: Sequence[str], schema: type[BaseModel]) -> str:
-    """What to write in place of an unknown key."""
+    """The hint for an unknown key."""
     section = section_of(annotation_at(schema, path[:-1]))
     assert section is not None
     keys = keys_of(section)
@@ -72,7 +72,7 @@ def _instead_of(path: Sequence[str], schema: type[BaseModel]) -> str:
 
 
 def _words(problem: Any) -> str:
-    """What was expected: in the words of pydantic, or of a check of ours."""
+    """What was expected, as worded by pydantic or by our own check."""
     return str(problem["ctx"]["error"]) if problem["type"] == "value_error" else problem["msg"]
 
 

@@ -1,4 +1,4 @@
-"""The schema of a config: every key, what it takes, its default and its meaning."""
+"""The schema of a config: the type, default and meaning of every key."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from styletransfer.config.normalizations import NORMALIZATIONS
 from styletransfer.pictures.pixels import SPACES
 from styletransfer.support.byte_sizes import parse_size
 
-_LEAST = 1e-30  # the smallest positive number allowed; MXNet refuses what float32 does not hold in full, below 1e-38
+_LEAST = 1e-30  # the smallest positive number allowed; MXNet rejects denormal float32 numbers, below 1e-38
 
 
 def _check_whole(value: Any) -> Any:
-    """Refuse ``yes`` and ``"3"``, which pydantic would take as whole; 1e3, which YAML reads as a float, is whole."""
+    """Reject ``yes`` and ``"3"``, which pydantic would accept; accept 1e3, which YAML reads as a float."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise PydanticKnownError("int_type")
     return value
 
 
-def _without_dust(value: float) -> float:
-    """Take a number too small to matter as 0."""
+def _flush_to_zero(value: float) -> float:
+    """Round a number that is too small to matter to 0."""
     return 0.0 if abs(value) < _LEAST else value
 
 
@@ -38,12 +38,12 @@ def _read_off(value: Any) -> Any:
 
 
 def check_file_name(name: str) -> str:
-    """Return a name that a file can have.
+    """Return `name` if it is a valid file name.
 
     Raises
     ------
     ValueError
-        If no file can have it.
+        If it is not.
     """
     if not name or "\0" in name:
         raise ValueError("Input should be a file name")
@@ -66,11 +66,11 @@ def _check_byte_size(size: Any) -> Any:
 
 
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-_DUST = pydantic.AfterValidator(_without_dust)
+_FLUSHED = pydantic.AfterValidator(_flush_to_zero)
 Positive = Annotated[Number, Field(ge=_LEAST, le=1e30)]
-NotNegative = Annotated[Number, Field(ge=0, le=1e30), _DUST]
-Share = Annotated[Number, Field(ge=0, le=1), _DUST]
-Retained = Annotated[Number, Field(ge=0, lt=1), _DUST]
+NotNegative = Annotated[Number, Field(ge=0, le=1e30), _FLUSHED]
+Share = Annotated[Number, Field(ge=0, le=1), _FLUSHED]
+Retained = Annotated[Number, Field(ge=0, lt=1), _FLUSHED]
 Finite = Annotated[Number, Field(ge=-1e6, le=1e6)]
 _WHOLE = pydantic.BeforeValidator(_check_whole)
 Side = Annotated[int, Field(ge=1, le=20_000), _WHOLE]
@@ -82,7 +82,7 @@ Layers = Annotated[dict[str, Positive], Field(min_length=1)]
 
 
 def _one_of(names: Iterable[str]) -> Any:
-    """The type of a key that takes one of some names."""
+    """The type of a key whose value is one of `names`."""
     return Literal[tuple(names)]  # type: ignore[valid-type]
 
 
@@ -99,17 +99,17 @@ class _Section(BaseModel):
 
 
 class Content(_Section):
-    image: FileName | None = Field(None, description="the photograph; not needed where `content.weight` is 0")
+    image: FileName | None = Field(None, description="the photograph; not needed if `content.weight` is 0")
     weight: NotNegative = Field(1.0, description="weight of the content loss")
-    layers: Layers | None = Field(None, description="the layers compared, with their weights; null: the model's own")
+    layers: Layers | None = Field(None, description="content layers and their weights; null: the model's own")
 
 
 class Style(_Section):
     images: dict[FileName, Positive] | None = Field(
-        None, description="one or more pictures, with the weights by which their Gram matrices are averaged"
+        None, description="one or more paintings, with weights for averaging their Gram matrices"
     )
     weight: NotNegative = Field(150.0, description="weight of the style loss")
-    layers: Layers | None = Field(None, description="the layers compared, with their weights; null: the model's own")
+    layers: Layers | None = Field(None, description="style layers and their weights; null: the model's own")
     size: Side | Literal["match"] | None = Field(
         None,
         description="long edge of the style pictures in pixels; null: that of the result; match: warped to the shape "
@@ -119,7 +119,7 @@ class Style(_Section):
     @model_validator(mode="before")
     @classmethod
     def _one_or_several(cls, values: Any) -> Any:
-        """Take a single file name, or a list of them, as pictures of equal weight."""
+        """Accept a single file name, or a list of them, as pictures of equal weight."""
         if not isinstance(values, Mapping) or "images" not in values:
             return values
         return {**values, "images": _by_name(values["images"], 1.0)}
@@ -169,13 +169,11 @@ class Region(_Section):
 
 class TV(_Section):
     kind: Literal["laplacian", "squared", "power", "none"] = Field("laplacian", description="kind of total variation")
-    weight: NotNegative = Field(0.05, description="weight of the total variation; 0 switches it off")
+    weight: NotNegative = Field(0.05, description="weight of the total variation; 0: none")
 
 
 class Init(_Section):
-    kind: Literal["noise", "uniform", "content", "blend", "image"] = Field(
-        "content", description="what the image starts as"
-    )
+    kind: Literal["noise", "uniform", "content", "blend", "image"] = Field("content", description="the initial image")
     deviation: NotNegative = Field(20.0, description="noise: standard deviation, in units of `pixels`")
     low: Finite = Field(-20.0, description="uniform and blend: lowest value of the noise, in units of `pixels`")
     high: Finite = Field(20.0, description="uniform and blend: highest value of the noise, in units of `pixels`")
@@ -188,7 +186,7 @@ class Init(_Section):
             raise ValueError(f"low ({self.low:g}) must not exceed high ({self.high:g})")
         if (self.kind == "image") != (self.image is not None):
             raise ValueError(
-                "`image` goes with kind: image" if self.image else "kind: image needs `image`, a picture file"
+                "`image` requires kind: image" if self.image else "kind: image requires `image`, a picture file"
             )
         return self
 
@@ -198,7 +196,7 @@ class Schedule(_Section):
         80, description="number of steps between reductions of the learning rate"
     )
     factor: Annotated[Number, Field(gt=0, le=1)] = Field(
-        0.9, description="what the learning rate is multiplied by at each reduction"
+        0.9, description="factor by which the learning rate is multiplied at each reduction"
     )
 
 
@@ -244,7 +242,7 @@ class Stop(_Section):
 
 
 class Output(_Section):
-    folder: FileName = Field("output/mine", description="folder of the results, one for each run")
+    folder: FileName = Field("output/mine", description="folder of the results; each run needs its own")
     save_every: Count = Field(50, description="steps between intermediate pictures; 0: none are saved")
     checkpoint_every: Count = Field(
         50, description="steps between checkpoints, from which --resume continues; 0: only when interrupted"
@@ -255,7 +253,7 @@ class Output(_Section):
 
 
 class Config(_Section):
-    """A run, as the user describes it."""
+    """The settings of a run, as given by the user."""
 
     model: _one_of(models.names()) = Field("vgg_slim", description="the network")  # type: ignore[valid-type]
     weights: FileName | None = Field(None, description="a file of weights; null: the model's own")
@@ -277,8 +275,8 @@ class Config(_Section):
     scales: Annotated[int, Field(ge=1, le=16), _WHOLE] | Annotated[list[Side], Field(min_length=1, max_length=16)] = (
         Field(
             2,
-            description="number of sizes at which the image is made, each twice the one before and none too small for "
-            "the network; or a list of their long edges",
+            description="number of sizes at which the image is optimised, each twice the previous one, except those "
+            "too small for the network; or a list of their long edges",
         )
     )
     init: Init = Init()
@@ -287,7 +285,7 @@ class Config(_Section):
     output: Output = Output()
     seed: Annotated[int, Field(ge=0, lt=2**32), _WHOLE] = Field(0, description="random seed")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="arithmetic of the network; auto: bfloat16 where the processor is faster in it"
+        "auto", description="arithmetic of the network; auto: bfloat16 on processors that are faster in it"
     )
     device: Device = Field("cpu", description="cpu, or a GPU such as gpu:0")
     tile: Annotated[Literal["auto", "off"] | Side, pydantic.BeforeValidator(_read_off)] = Field(
@@ -299,7 +297,7 @@ class Config(_Section):
         description="memory limit, such as 8GB (10^9 bytes each) or 8GiB (2^30); null: what is free",
     )
     provenance: dict[str, Any] | None = Field(
-        None, description="versions and weights, noted in saved configs; ignored when read"
+        None, description="versions and checksums of the input files, recorded in saved configs; ignored when read"
     )
 
     @model_validator(mode="after")
@@ -319,7 +317,9 @@ class Config(_Section):
         if isinstance(self.scales, list):
             edge = max(self.shape) if self.shape else self.size
             if self.scales != sorted(set(self.scales)) or self.scales[-1] != edge:
-                raise ValueError(f"scales: {self.scales} must grow and end with the long edge of the result, {edge}")
+                raise ValueError(
+                    f"scales: {self.scales} must increase and end with the long edge of the result, {edge}"
+                )
         steps = self.stop.max_iterations
         if isinstance(steps, list) and len(steps) != len(self.long_edges):
             raise ValueError(f"stop.max_iterations: {len(steps)} numbers for {len(self.long_edges)} scales")
@@ -327,11 +327,11 @@ class Config(_Section):
 
     @property
     def long_edges(self) -> list[int]:
-        """The long edges in pixels of the sizes at which the image is to be made, the result's last."""
+        """The long edge of the image at each scale in pixels, that of the result last."""
         if isinstance(self.scales, list):
             return list(self.scales)
         edge = max(self.shape) if self.shape else self.size
-        return [max(1, round(edge / 2**level)) for level in reversed(range(self.scales))]
+        return [max(1, round(edge / 2**halvings)) for halvings in reversed(range(self.scales))]
 
     @property
     def steps(self) -> list[int]:
@@ -346,19 +346,19 @@ class Config(_Section):
 
     @property
     def used_styles(self) -> Mapping[str, float]:
-        """The style pictures that count, each once, with their weights; those of regions have weights there."""
+        """The style pictures in use, each once, with their weights; those of regions have weights there."""
         if self.used_regions:
             return {name: 1.0 for region in self.used_regions for name in region.style}
         return (self.style.images or {}) if self.style.weight > 0 else {}
 
     @property
     def used_content_layers(self) -> Mapping[str, float]:
-        """The content layers whose losses count, with their weights."""
+        """The content layers in use, with their weights."""
         return (self.content.layers or {}) if self.content.weight > 0 else {}
 
     @property
     def used_style_layers(self) -> Mapping[str, float]:
-        """The style layers whose losses count, with their weights."""
+        """The style layers in use, with their weights."""
         return (self.style.layers or {}) if self.style.weight > 0 else {}
 
     @property

@@ -40,7 +40,7 @@ def _fields(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, s
 
 
 def _written(default: Any) -> str:
-    """A default as it stands in YAML."""
+    """A default as written in YAML."""
     if isinstance(default, float) and default.is_integer():
         default = int(default)
     return default if isinstance(default, str) else json.dumps(default)

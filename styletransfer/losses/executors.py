@@ -1,19 +1,18 @@
 """Executors between the tapped features and the losses: Gram matrices, raw losses, and their gradients.
 
-The features, Gram matrices and targets are arrays that are bound as they are; nothing is copied.
+They are bound directly to the arrays of features, Gram matrices and targets; nothing is copied.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
-from models.runtime import load_mxnet
+from models.runtime import Array, Context, load_mxnet
 from styletransfer.losses import symbols
 from styletransfer.losses.guidance import Guidance
-from styletransfer.network.executor import part_of
+from styletransfer.network.executor import crop
 from styletransfer.network.precision import FLOAT32, cast, cast_symbol
-from styletransfer.network.tiling import Part
+from styletransfer.network.tiling import Slices
 
 
 class Grams:
@@ -22,9 +21,9 @@ class Grams:
     Parameters
     ----------
     features : dict of arrays
-    layers : names of those that are wanted
+    layers : names of the layers
     context : mxnet Context
-    parted : bool
+    masked : bool
         Whether those of parts of the features will be asked for.
     guidance : Guidance, optional
         The regions of the whole picture.
@@ -32,34 +31,34 @@ class Grams:
 
     def __init__(
         self,
-        features: Mapping[str, Any],
+        features: Mapping[str, Array],
         layers: Iterable[str],
-        context: Any,
-        parted: bool,
+        context: Context,
+        masked: bool,
         guidance: Guidance | None = None,
     ) -> None:
         mx = load_mxnet()
         self._guidance = guidance
-        self._masks: dict[str, Any] = {}
-        self._executors: dict[str, Any] = {}
-        largest: Any = None  # in whose memory the others work
+        self._masks: dict[str, Array] = {}
+        self._executors: dict[str, Array] = {}
+        largest: Array = None  # in whose memory the others work
         for layer in sorted(layers, key=lambda layer: features[layer].size, reverse=True):
             _, channels, height, width = features[layer].shape
             variable, dtype = mx.sym.Variable("features"), features[layer].dtype
             arguments = {"features": features[layer]}
-            if parted or guidance is not None:
-                shape = (1, height, width, 1) if parted else (1, 1, height, width)
+            if masked or guidance is not None:
+                shape = (1, height, width, 1) if masked else (1, 1, height, width)
                 arguments["mask"] = mx.nd.zeros(shape, ctx=context)
                 self._masks[layer] = arguments["mask"].reshape((height, width))
                 exact = cast_symbol(variable, dtype, FLOAT32)
-                masked = symbols.masked_gram if parted else symbols.masked_whole_gram
-                symbol = masked(exact, mx.sym.Variable("mask"), channels)
+                of_masked = symbols.masked_gram if masked else symbols.masked_whole_gram
+                symbol = of_masked(exact, mx.sym.Variable("mask"), channels)
             else:
                 symbol = cast_symbol(symbols.gram(variable, channels), dtype, FLOAT32)
             self._executors[layer] = symbol.bind(context, arguments, grad_req="null", shared_exec=largest)
             largest = largest or self._executors[layer]
 
-    def add(self, parts: Mapping[str, tuple[Part, Part]], sums: Mapping[str, Any]) -> None:
+    def add(self, parts: Mapping[str, tuple[Slices, Slices]], sums: Mapping[str, Array]) -> None:
         """Add those of a part of each layer's features, as they are now, to `sums`.
 
         Parameters
@@ -80,7 +79,7 @@ class Grams:
                 (gram,) = executor.forward(is_train=False)
                 sums[layer][region] += gram
 
-    def _mask(self, layer: str, part: Part, value: Any) -> None:
+    def _mask(self, layer: str, part: Slices, value: Array) -> None:
         """Make the mask of a layer, if it has one, `value` in a part and 0 elsewhere."""
         if layer in self._masks:
             rows, columns = part
@@ -100,11 +99,13 @@ class GuidedGradients:
         The regions of the whole picture.
     """
 
-    def __init__(self, features: Mapping[str, Any], layers: Iterable[str], context: Any, guidance: Guidance) -> None:
+    def __init__(
+        self, features: Mapping[str, Array], layers: Iterable[str], context: Context, guidance: Guidance
+    ) -> None:
         mx = load_mxnet()
         self._guidance = guidance
-        self._arguments: dict[str, dict[str, Any]] = {}
-        self._executors: dict[str, Any] = {}
+        self._arguments: dict[str, dict[str, Array]] = {}
+        self._executors: dict[str, Array] = {}
         for layer in layers:
             _, channels, height, width = features[layer].shape
             variable, dtype, regions = mx.sym.Variable("features"), features[layer].dtype, guidance.regions
@@ -123,7 +124,7 @@ class GuidedGradients:
             symbol = cast_symbol(symbol, FLOAT32, dtype)
             self._executors[layer] = symbol.bind(context, self._arguments[layer], grad_req="null")
 
-    def __call__(self, of_grams: Mapping[str, Any], parts: Mapping[str, Part]) -> dict[str, Any]:
+    def __call__(self, of_grams: Mapping[str, Array], parts: Mapping[str, Slices]) -> dict[str, Array]:
         """Those of the features as they are now, arrays of their shapes and types, valid until the next call.
 
         Parameters
@@ -137,7 +138,7 @@ class GuidedGradients:
         for layer, executor in self._executors.items():
             arguments = self._arguments[layer]
             (2 * of_grams[layer]).copyto(arguments["matrices"])
-            part_of(self._guidance.maps[layer], *parts[layer]).copyto(arguments["maps"])
+            crop(self._guidance.maps[layer], *parts[layer]).copyto(arguments["maps"])
             (found[layer],) = executor.forward(is_train=False)
         return found
 
@@ -153,7 +154,7 @@ class SquaredDistances:
     context : mxnet Context
     """
 
-    def __init__(self, values: Mapping[str, Any], targets: Mapping[str, Any], context: Any) -> None:
+    def __init__(self, values: Mapping[str, Array], targets: Mapping[str, Array], context: Context) -> None:
         mx = load_mxnet()
         self.gradients = {
             name: cast(mx.nd.zeros(value.shape, ctx=context), value.dtype) for name, value in values.items()
@@ -178,11 +179,11 @@ class SquaredDistances:
             grad_req={name: "write" if name.startswith("value_") else "null" for name in arguments},
         )
 
-    def forward(self) -> dict[str, Any]:
+    def forward(self) -> dict[str, Array]:
         """The raw losses, arrays (1,), or (regions,)."""
         return dict(zip(self.gradients, self._executor.forward(is_train=True))) if self._executor else {}
 
-    def backward(self, coefficients: Sequence[Any]) -> None:
+    def backward(self, coefficients: Sequence[Array]) -> None:
         """Fill `gradients` for the sum of coefficient x S; each coefficient is an array of the shape of its loss."""
         if self._executor:
             self._executor.backward(list(coefficients))

@@ -1,7 +1,8 @@
-"""The question an optimiser asks: given an image, what are the losses and the gradient?
+"""The objective of the optimisation: the losses of an image and their gradient.
 
-The seam is the tapped features: a network turns the image into features, executors bound on those same arrays turn
-features into raw losses and, with one head gradient per loss, into the gradients that the network goes back with.
+The interface between network and losses is the tapped features. The network turns an image into features; executors
+that are bound to the same arrays turn features into raw losses and, with one head gradient per loss, into the gradients
+that the network propagates back.
 """
 
 from __future__ import annotations
@@ -21,20 +22,22 @@ from styletransfer.losses.guidance import Guidance
 from styletransfer.losses.targets import Targets
 from styletransfer.losses.total_variation import TotalVariation
 from styletransfer.network.arithmetic import squared_norm
-from styletransfer.network.executor import Heads, Source, TiledNetwork, part_of
+from styletransfer.network.executor import Backbone, Heads, TiledNetwork, crop
 from styletransfer.network.precision import FLOAT32, cast
-from styletransfer.network.tiling import Section, Tile
+from styletransfer.network.tiling import Segment, Tile
+
+GroupedLayer = tuple[str, str]  # the group, content or style, and the name of one of its layers
 
 
 @dataclass(frozen=True)
 class Losses:
-    """The weighted losses of one image; the name of a layer's loss is ``content.relu4_2`` or ``style.relu1_1``."""
+    """The weighted losses of one image, of the layers of both groups and of the total variation."""
 
-    layers: Mapping[str, float]
+    layers: Mapping[GroupedLayer, float]
     tv: float
 
-    def _sum(self, group: str) -> float:
-        return sum(value for name, value in self.layers.items() if name.startswith(group + "."))
+    def _sum(self, wanted: str) -> float:
+        return sum(value for (group, _), value in self.layers.items() if group == wanted)
 
     @property
     def content(self) -> float:
@@ -51,7 +54,7 @@ class Losses:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an objective says of an image. The gradients are arrays of its shape, valid until the next evaluation.
+    """The losses and gradients of an image. The gradients have its shape and are valid until the next evaluation.
 
     The gradient of the TV is kept apart, because the MXNet system adds it after clipping the other.
     """
@@ -59,7 +62,7 @@ class Evaluation:
     losses: Losses
     gradient: Array
     tv_gradient: Array | None
-    gain: float = 1.0  # the gradients are those of the total times this
+    gain: float = 1.0  # by which the gradients of the total are multiplied
 
     @property
     def scaled_total(self) -> float:
@@ -68,8 +71,8 @@ class Evaluation:
 
 
 @dataclass(frozen=True)
-class Weights:
-    """How much each loss counts: the config's weights, before the normalization's coefficients."""
+class LossWeights:
+    """The weights of the losses, as in the config, without the coefficients of the normalization."""
 
     content: float
     content_layers: Mapping[str, float]
@@ -83,37 +86,37 @@ class Objective:
 
     Parameters
     ----------
-    source : Source
+    backbone : Backbone
     targets : Targets
     normalization : LossNormalization
-    weights : Weights
+    weights : LossWeights
     tv : TotalVariation, or None
     tv_unit : float
-        The TV energy that counts as 1 (that of the content picture, under a relative normalization).
+        What the TV energy is divided by: that of the content picture, under a relative normalization.
     height, width : int
-        The image's.
+        Of the image.
     """
 
     def __init__(
         self,
-        source: Source,
+        backbone: Backbone,
         targets: Targets,
         normalization: LossNormalization,
-        weights: Weights,
+        weights: LossWeights,
         tv: TotalVariation | None,
         tv_unit: float,
         height: int,
         width: int,
     ) -> None:
-        spec = models.load(source.model).SPEC
-        # A relative normalization hands out the gradient per pixel value, so that it does not fade as images grow.
+        spec = models.load(backbone.model).SPEC
+        # A relative normalization multiplies the gradient by the number of values, or it would fade in large images.
         self._gain = float(3 * height * width) if normalization.relative else 1.0
         groups = (
             ("content", targets.content, weights.content, weights.content_layers, normalization.content),
             ("style", targets.style, weights.style, weights.style_layers, normalization.style),
         )
         # The whole factor between a raw loss and its place in the total; of regions, one for each.
-        self._coefficients: dict[str, float | NDArray[np.float64]] = {}
+        self._coefficients: dict[GroupedLayer, float | NDArray[np.float64]] = {}
         for group, found, weight, layers, factor in groups:
             whole = sum(layers.values()) if normalization.relative else 1.0
             for layer, target in found.items():
@@ -123,21 +126,21 @@ class Objective:
                 if group == "style" and targets.guidance is not None:
                     areas = targets.guidance.positions(layer) / positions
                     own = _of_regions(facts, factor, target, areas)
-                    self._coefficients[f"{group}.{layer}"] = share * own * np.array(targets.region_weights)
+                    self._coefficients[group, layer] = share * own * np.array(targets.region_weights)
                 else:
-                    self._coefficients[f"{group}.{layer}"] = share * factor(facts)
+                    self._coefficients[group, layer] = share * factor(facts)
         scaled = {name: value * self._gain for name, value in self._coefficients.items()}
-        self._losses = NetworkLosses(source, targets, scaled, height, width)
+        self._losses = NetworkLosses(backbone, targets, scaled, height, width)
         self._tv = tv
         self._tv_weight = weights.tv / tv_unit
 
     @property
-    def loss_names(self) -> list[str]:
-        """The layers' losses, ``content.<layer>`` and ``style.<layer>``, in order."""
+    def grouped_layers(self) -> list[GroupedLayer]:
+        """The layers that have a loss, in order."""
         return list(self._coefficients)
 
     def __call__(self, image: Array) -> Evaluation:
-        """Evaluate an image, an array (1, 3, height, width) in the space of the source."""
+        """Evaluate an image, an array (1, 3, height, width) in the pixel space of the backbone."""
         raw = self._losses(image)
         tv_energy, tv_gradient = 0.0, None
         if self._tv is not None:
@@ -165,44 +168,42 @@ def _of_regions(
 
 
 class NetworkLosses:
-    """The raw losses of the tapped layers, and the gradient of their weighted sum; the seam is the tapped features.
+    """The raw losses of the tapped layers, and the gradient of their weighted sum.
 
-    On the way forward the Gram matrices and content losses are summed up over the tiles of the image; the style losses
-    follow from them, and the head gradients of every tile on the way back.
+    The forward pass sums Gram matrices and content losses over the tiles of the image. The style losses, and the head
+    gradients for the backward pass over the tiles, follow from these sums.
 
     Parameters
     ----------
-    source : Source
+    backbone : Backbone
     targets : Targets
     coefficients : dict of floats, or of arrays (regions,)
         For every loss, ``content.<layer>`` or ``style.<layer>``, its factor in the sum whose gradient is wanted.
     height, width : int
-        The image's.
+        Of the image.
 
     Attributes
     ----------
     gradient : array (1, 3, height, width)
-        Of the image last seen.
+        Of the last image.
     """
 
     def __init__(
         self,
-        source: Source,
+        backbone: Backbone,
         targets: Targets,
-        coefficients: Mapping[str, float | NDArray[np.float64]],
+        coefficients: Mapping[GroupedLayer, float | NDArray[np.float64]],
         height: int,
         width: int,
     ) -> None:
-        mx, context = load_mxnet(), source.context
+        mx, context = load_mxnet(), backbone.context
 
         def heads_of(group: str, layers: Iterable[str]) -> dict[str, Array]:
-            return {
-                layer: mx.nd.array(np.atleast_1d(coefficients[f"{group}.{layer}"]), ctx=context) for layer in layers
-            }
+            return {layer: mx.nd.array(np.atleast_1d(coefficients[group, layer]), ctx=context) for layer in layers}
 
-        self._source, self._guidance = source, targets.guidance
-        self._sections = source.sections([*targets.style, *targets.content], height, width)
-        self._whole: _SectionLosses | None = None  # the last section, which stays bound where it has one tile
+        self._backbone, self._guidance = backbone, targets.guidance
+        self._segments = backbone.segments([*targets.style, *targets.content], height, width)
+        self._whole: _SegmentLosses | None = None  # the last segment, which stays bound where it has one tile
         self._grams = {layer: mx.nd.zeros(target.shape, ctx=context) for layer, target in targets.style.items()}
         self._style = SquaredDistances(self._grams, targets.style, context)
         self._style_coefficients = heads_of("style", targets.style)
@@ -210,7 +211,7 @@ class NetworkLosses:
         self._content_coefficients = heads_of("content", targets.content)
         self.gradient: Array = mx.nd.zeros((1, 3, height, width), ctx=context)
 
-    def __call__(self, image: Array) -> dict[str, float | NDArray[np.float64]]:
+    def __call__(self, image: Array) -> dict[GroupedLayer, float | NDArray[np.float64]]:
         """The raw losses of an image, by name, with regions those of style for each; `gradient` is filled."""
         given, content = self._forward(image)
         style = {
@@ -220,85 +221,87 @@ class NetworkLosses:
         self._style.backward(list(self._style_coefficients.values()))
         self._backward(given)
         return {
-            **{f"content.{layer}": value for layer, value in content.items()},
-            **{f"style.{layer}": value for layer, value in style.items()},
+            **{("content", layer): value for layer, value in content.items()},
+            **{("style", layer): value for layer, value in style.items()},
         }
 
     def _forward(self, image: Array) -> tuple[list[Array], dict[str, float]]:
-        """Sum up the Gram matrices over all tiles; what each section was given, and the content losses."""
+        """Sum Gram matrices over all tiles; returns the input of every segment, and the content losses."""
         mx = load_mxnet()
         for gram in self._grams.values():
             gram[:] = 0
         content = dict.fromkeys(self._content_targets, 0.0)
         given = [image]
-        for section in self._sections:
-            here = self._bound(section, trainable=section.whole)
-            handed_on = mx.nd.zeros(here.network.shape(section.cut), ctx=self._source.context) if section.cut else None
-            for tile in section.tiling:
+        for segment in self._segments:
+            here = self._bound(segment, trainable=segment.whole)
+            handed_on = (
+                mx.nd.zeros(here.network.shape(segment.cut), ctx=self._backbone.context) if segment.cut else None
+            )
+            for tile in segment.tiling:
                 here.network.forward(given[-1], tile)
                 here.add_grams(tile, self._grams)
                 here.add_content_losses(tile, content)
-                if section.cut:
-                    here.network.keep(handed_on, section.cut, tile)
+                if segment.cut:
+                    here.network.keep(handed_on, segment.cut, tile)
             del here  # its memory is needed
-            if section.cut:
+            if segment.cut:
                 given.append(handed_on)
                 release_memory()
         return given, content
 
     def _backward(self, given: list[Array]) -> None:
-        """Go back through all tiles with the head gradients of content and style, and fill `gradient`."""
+        """Propagate the head gradients of content and style back through all tiles, and fill `gradient`."""
         mx = load_mxnet()
-        above: Array = None  # the gradient of what the section handed on
-        for section in reversed(self._sections):
+        above: Array = None  # the gradient of the segment's output
+        for segment in reversed(self._segments):
             values = given.pop()
-            here = self._bound(section, trainable=True)
-            gradient = mx.nd.zeros(values.shape, ctx=self._source.context) if given else self.gradient
-            for tile in section.tiling:
-                if not section.whole:  # of the whole, features and content losses are still those of the way forward
+            here = self._bound(segment, trainable=True)
+            gradient = mx.nd.zeros(values.shape, ctx=self._backbone.context) if given else self.gradient
+            for tile in segment.tiling:
+                if not segment.whole:  # otherwise features and losses are still valid
                     here.network.forward(values, tile)
                 heads = here.heads(tile, self._style.gradients)
-                if section.cut:
-                    head = part_of(above, *here.network.seen(section.cut, tile))
-                    if section.cut in heads:
-                        head = head + cast(heads[section.cut], FLOAT32)
-                    heads[section.cut] = head
+                if segment.cut:
+                    head = crop(above, *here.network.seen(segment.cut, tile))
+                    if segment.cut in heads:
+                        head = head + cast(heads[segment.cut], FLOAT32)
+                    heads[segment.cut] = head
                 here.network.backward(Heads(heads, {} if self._guidance else self._style.gradients), tile, gradient)
             del here
             above = gradient
-            if len(self._sections) > 1:
+            if len(self._segments) > 1:
                 self._whole = None
                 release_memory()
 
-    def _bound(self, section: Section, trainable: bool) -> _SectionLosses:
-        """A section and its losses; only one takes memory at a time."""
-        if section.whole and self._whole is not None:
+    def _bound(self, segment: Segment, trainable: bool) -> _SegmentLosses:
+        """Bind a segment and its losses; only one is kept in memory at a time."""
+        if segment.whole and self._whole is not None:
             return self._whole
-        content = [layer for layer in section.layers if layer in self._content_targets]
-        style = [layer for layer in section.layers if layer in self._grams]
-        wanted = {*content, section.cut, *(style if self._guidance else ())}
-        by_features = [layer for layer in section.outputs if layer in wanted]
-        network = self._source.bind(section, trainable, by_features, () if self._guidance else style)
+        content = [layer for layer in segment.layers if layer in self._content_targets]
+        style = [layer for layer in segment.layers if layer in self._grams]
+        wanted = {*content, segment.cut, *(style if self._guidance else ())}
+        by_features = [layer for layer in segment.outputs if layer in wanted]
+        network = self._backbone.bind(segment, trainable, by_features, () if self._guidance else style)
         targets = {layer: self._content_targets[layer] for layer in content}
-        bound = _SectionLosses(
-            network, style, targets, self._content_coefficients, self._source.context, self._guidance, trainable
+        bound = _SegmentLosses(
+            network, style, targets, self._content_coefficients, self._backbone.context, self._guidance, trainable
         )
-        if section.whole:
+        if segment.whole:
             self._whole = bound
         return bound
 
 
-class _SectionLosses:
-    """A section of the network, bound, with the Gram matrices and content losses of its layers.
+class _SegmentLosses:
+    """A bound segment of the network, with the Gram matrices and content losses of its layers.
 
     Parameters
     ----------
     network : TiledNetwork
-    style : names of the layers whose Gram matrices are wanted
+    style : names of the style layers
     targets : dict of arrays
-        The features of the whole content picture, for the section's content layers.
+        The features of the whole content picture, for the segment's content layers.
     coefficients : dict of arrays (1,)
-        The factor of every content layer's loss.
+        The factors of the content losses.
     context : mxnet Context
     guidance : Guidance, or None
         The regions of the image.
@@ -318,7 +321,7 @@ class _SectionLosses:
     ) -> None:
         mx = load_mxnet()
         self.network = network
-        self._tiled = not network.section.tiling.whole
+        self._tiled = not network.segment.tiling.whole
         self._grams = Grams(network.features, style, context, self._tiled, guidance)
         self._guided: GuidedGradients | None = None
         if guidance is not None and trainable:
@@ -331,16 +334,17 @@ class _SectionLosses:
         self._coefficients = [coefficients[layer] for layer in targets]
 
     def add_grams(self, tile: Tile, sums: Mapping[str, Array]) -> None:
-        """Add the Gram matrices of what the tile owns, which the network has just seen."""
-        self._grams.add(self.network.parts(tile), sums)
+        """Add the Gram matrices of the part that a tile owns, after its forward pass."""
+        self._grams.add(self.network.owned_by_layer(tile), sums)
 
     def add_content_losses(self, tile: Tile, sums: dict[str, float]) -> None:
-        """Add the raw content losses of what the tile owns, which the network has just seen."""
+        """Add the raw content losses of the part that a tile owns, after its forward pass."""
         if self._tiled:
             for layer, target in self._targets.items():
                 (rows, columns), (all_rows, all_columns) = self.network.owned(layer, tile)
-                self._in_window[layer][:] = cast(self.network.features[layer], FLOAT32)  # only what it owns counts
-                self._in_window[layer][:, :, rows, columns] = part_of(target, all_rows, all_columns)
+                # No loss outside the part that the tile owns.
+                self._in_window[layer][:] = cast(self.network.features[layer], FLOAT32)
+                self._in_window[layer][:, :, rows, columns] = crop(target, all_rows, all_columns)
         for layer, value in self._content.forward().items():
             sums[layer] += float(value.asscalar())
 
@@ -352,7 +356,7 @@ class _SectionLosses:
         """
         heads = dict(self._content_heads(tile))
         if self._guided is not None:
-            seen = {layer: self.network.seen(layer, tile) for layer in self.network.section.layers}
+            seen = {layer: self.network.seen(layer, tile) for layer in self.network.segment.layers}
             for layer, head in self._guided(of_grams, seen).items():
                 heads[layer] = head if layer not in heads else cast(heads[layer], FLOAT32) + cast(head, FLOAT32)
         return heads
@@ -361,8 +365,8 @@ class _SectionLosses:
         """The head gradients of the content layers in the window."""
         if self._tiled:
             for layer, target in self._targets.items():
-                part_of(target, *self.network.seen(layer, tile)).copyto(self._in_window[layer])
-        if not self.network.section.whole:  # of the whole, the losses are still those of these features
+                crop(target, *self.network.seen(layer, tile)).copyto(self._in_window[layer])
+        if not self.network.segment.whole:  # otherwise the losses of these features are still valid
             self._content.forward()
         self._content.backward(self._coefficients)
         return self._content.gradients

@@ -1,4 +1,4 @@
-"""What the losses compare with, found by forward passes through the network."""
+"""The targets of the losses, computed by forward passes through the network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models.runtime import Array, load_mxnet, release_memory
 from models.spec import ModelSpec
 from styletransfer.losses.executors import Grams
 from styletransfer.losses.guidance import Guidance
-from styletransfer.network.executor import Source
+from styletransfer.network.executor import Backbone
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Region:
 
 @dataclass(frozen=True)
 class Targets:
-    """What the losses compare with: for each layer the content's features or the styles' blended raw Gram matrix.
+    """For each layer the features of the content picture, or the blended raw Gram matrix of the style pictures.
 
     Gram matrices are those of style pictures as large as the image: each is multiplied by M / M_style. With regions, a
     layer has one for each, in an array (regions, channels, channels), and M and M_style are the sums of their guidance
@@ -76,7 +76,7 @@ class Targets:
 
 
 def find_targets(
-    source: Source,
+    backbone: Backbone,
     content: Array | None,
     styles: Sequence[tuple[float, Array]],
     content_layers: Sequence[str],
@@ -85,7 +85,7 @@ def find_targets(
     width: int,
     regions: Sequence[Region] = (),
 ) -> Targets:
-    """Fill the targets with forward passes.
+    """Compute the targets with forward passes.
 
     Parameters
     ----------
@@ -99,21 +99,21 @@ def find_targets(
         Instead of `styles`, which then do not matter.
     """
     mx = load_mxnet()
-    spec = models.load(source.model).SPEC
+    spec = models.load(backbone.model).SPEC
     found_content: dict[str, Array] = {}
     if content is not None and content_layers:
-        found_content, _ = _seen(source, content, content_layers, [])
+        found_content, _ = _features_and_grams(backbone, content, content_layers, [])
     if not style_layers:
         targets = Targets(found_content, {})
     elif not regions:
         positions = {layer: _positions(spec, layer, height, width) for layer in style_layers}
         paintings = [Painting(share, picture) for share, picture in styles]
-        targets = Targets(found_content, _blended(source, paintings, positions))
+        targets = Targets(found_content, _blended(backbone, paintings, positions))
     else:
-        guidance = Guidance.of_masks([region.mask for region in regions], spec, style_layers, source.context)
+        guidance = Guidance.of_masks([region.mask for region in regions], spec, style_layers, backbone.context)
         sums = {layer: guidance.positions(layer) for layer in style_layers}
         grams = [
-            _blended(source, region.paintings, {layer: float(each[number]) for layer, each in sums.items()})
+            _blended(backbone, region.paintings, {layer: float(each[number]) for layer, each in sums.items()})
             for number, region in enumerate(regions)
         ]
         style = {layer: mx.nd.stack(*(gram[layer] for gram in grams)) for layer in style_layers}
@@ -122,15 +122,15 @@ def find_targets(
     return targets
 
 
-def _blended(source: Source, paintings: Sequence[Painting], positions: Mapping[str, float]) -> dict[str, Array]:
+def _blended(backbone: Backbone, paintings: Sequence[Painting], positions: Mapping[str, float]) -> dict[str, Array]:
     """The blended raw Gram matrices of some layers, as of pictures with so many positions there."""
-    spec = models.load(source.model).SPEC
+    spec = models.load(backbone.model).SPEC
     blended: dict[str, Array] = {}
     for painting in paintings:
         guidance = None
         if painting.mask is not None:
-            guidance = Guidance.of_masks([painting.mask], spec, positions, source.context)
-        _, grams = _seen(source, painting.picture, [], list(positions), guidance)
+            guidance = Guidance.of_masks([painting.mask], spec, positions, backbone.context)
+        _, grams = _features_and_grams(backbone, painting.picture, [], list(positions), guidance)
         for layer, gram in grams.items():
             if guidance is None:
                 there: float = _positions(spec, layer, *painting.picture.shape[2:])
@@ -146,8 +146,8 @@ def _positions(spec: ModelSpec, layer: str, height: int, width: int) -> int:
     return sides[0] * sides[1]
 
 
-def _seen(
-    source: Source,
+def _features_and_grams(
+    backbone: Backbone,
     picture: Array,
     content_layers: Sequence[str],
     style_layers: Sequence[str],
@@ -157,35 +157,35 @@ def _seen(
 
     With guidance, the Gram matrices are those of its regions, (regions, channels, channels).
     """
-    mx, context = load_mxnet(), source.context
-    spec = models.load(source.model).SPEC
+    mx, context = load_mxnet(), backbone.context
+    spec = models.load(backbone.model).SPEC
     channels = {layer: spec.output_shape(layer, 1, 1)[0] for layer in style_layers}
     regions = () if guidance is None else (guidance.regions,)
     grams = {layer: mx.nd.zeros((*regions, number, number), ctx=context) for layer, number in channels.items()}
     features: dict[str, Array] = {}
     given = picture
-    for section in source.sections([*style_layers, *content_layers], *picture.shape[2:]):
-        network = source.bind(section, False, section.outputs, ())
+    for segment in backbone.segments([*style_layers, *content_layers], *picture.shape[2:]):
+        network = backbone.bind(segment, False, segment.outputs, ())
         here = Grams(
             network.features,
-            [layer for layer in section.layers if layer in grams],
+            [layer for layer in segment.layers if layer in grams],
             context,
-            parted=not section.tiling.whole,
+            masked=not segment.tiling.whole,
             guidance=guidance,
         )
-        kept = [layer for layer in section.layers if layer in content_layers]
+        kept = [layer for layer in segment.layers if layer in content_layers]
         features |= {layer: mx.nd.zeros(network.shape(layer), ctx=context) for layer in kept}
-        handed_on = mx.nd.zeros(network.shape(section.cut), ctx=context) if section.cut else None
-        for tile in section.tiling:
+        handed_on = mx.nd.zeros(network.shape(segment.cut), ctx=context) if segment.cut else None
+        for tile in segment.tiling:
             network.forward(given, tile)
-            here.add(network.parts(tile), grams)
+            here.add(network.owned_by_layer(tile), grams)
             for layer in kept:
                 network.keep(features[layer], layer, tile)
-            if section.cut:
-                network.keep(handed_on, section.cut, tile)
+            if segment.cut:
+                network.keep(handed_on, segment.cut, tile)
         given = handed_on
         del network, here  # their memory is needed
-        if section.cut:
+        if segment.cut:
             release_memory()
-    mx.nd.waitall()  # so that one picture's features are gone before the next one's are found
+    mx.nd.waitall()  # frees the features of this picture before those of the next are computed
     return features, grams

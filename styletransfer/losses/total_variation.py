@@ -1,4 +1,4 @@
-"""Total variation: what an image (1, 3, H, W) pays for neighbouring values that differ."""
+"""Total variation: energies of the differences between neighbouring values of an image (1, 3, H, W)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from styletransfer.network.arithmetic import inner_product, squared_norm
 class TotalVariation(Protocol):
     """An energy of the image and its gradient."""
 
-    held: ClassVar[float]  # values of 4 bytes for each of the image, as `tests/peak_memory.py` measures
+    held: ClassVar[float]  # values of 4 bytes per value of the image, as `tests/peak_memory.py` measures
 
     def energy_and_gradient(self, image: Array) -> tuple[float, Array]:
         """The energy and its gradient, an array of the shape of the image, valid until the next call."""
@@ -24,7 +24,7 @@ class TotalVariation(Protocol):
 class Laplacian:
     """1/2 <x, K x> with the Laplacian kernel K of the MXNet example, whose gradient is K x.
 
-    The example itself only adds K x to the gradient; the energy is what that descends.
+    The example only adds K x to the gradient; this is the energy whose gradient it is.
     """
 
     held: ClassVar[float] = 5.0

@@ -1,1 +1,1 @@
-"""A network bound for images: features forward, gradients backward, in tiles and in two precisions."""
+"""A network bound for images: forward and backward passes, tiling, precision."""

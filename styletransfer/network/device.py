@@ -24,7 +24,7 @@ def context_of(device: str) -> Context:
         present = 0
     if number >= present:
         raise UserError(
-            f"device: {device} is not there; this MXNet sees {present} GPUs (the mxnet package is built without CUDA; "
-            "docs/cluster.md says which one has it)"
+            f"device: {device} not found; this MXNet sees {present} GPUs (the mxnet package is built without CUDA: see "
+            "docs/cluster.md)"
         )
     return mx.gpu(number)

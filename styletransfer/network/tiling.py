@@ -1,13 +1,13 @@
 """Tiling: a network processes a large image in overlapping windows, with the result of the whole image.
 
-The network is cut into sections after some of its poolings. A section processes all of its input, tile by tile, before
+The network is cut into segments after some of its poolings. A segment processes all of its input, tile by tile, before
 the next one starts; its output is small enough to be kept whole.
 
 A tile is computed in a window and owns a part of it; the rest of the window is a halo. The halo is wide enough that no
 value the tile owns, of any layer, and no value that contributes to the gradient of what it owns, depends on anything
 beyond the window. Every value of every layer is owned by exactly one tile. So Gram matrices, which are sums over
 positions, are summed over tiles, and gradients are assembled from the owned parts. Windows begin at multiples of the
-section's stride, so that their pooling windows are those of the whole image, and have one size, so that one executor
+segment's stride, so that their pooling windows are those of the whole image, and have one size, so that one executor
 serves all of them. At the border of the image, a window ends where the image ends.
 """
 
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from models.spec import ModelSpec
 
-Part = tuple[slice, slice]  # rows and columns of a layer
+Slices = tuple[slice, slice]  # of the rows and columns of a layer
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class Tiling:
 
 
 @dataclass(frozen=True)
-class Section:
-    """A part of a network, and the tiling of its input.
+class Segment:
+    """Consecutive layers of a network, and the tiling of their input.
 
     Attributes
     ----------
@@ -87,7 +87,7 @@ class Section:
     layers : tuple of str
         The tapped layers it contains.
     cut : str, or None
-        The layer at which it ends, the input of the next section; None for the last.
+        The layer at which it ends, the input of the next segment; None for the last.
     shape : tuple of int
         (channels, height, width) of its input.
     tiling : Tiling
@@ -103,20 +103,20 @@ class Section:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The layers that are tapped for the losses or for the next section, each once."""
+        """The layers that are tapped for the losses or for the next segment, each once."""
         return tuple(dict.fromkeys([*self.layers, *([self.cut] if self.cut else [])]))
 
     @property
     def whole(self) -> bool:
-        """Whether its forward pass is still valid at the backward pass: it is the last section and has one tile."""
+        """Whether its forward pass is still valid at the backward pass: it is the last segment and has one tile."""
         return self.cut is None and self.tiling.whole
 
 
-def sections(spec: ModelSpec, layers: Iterable[str], height: int, width: int, tile: int | None) -> list[Section]:
-    """Split a network, up to its deepest tapped layer, into sections, and cover their inputs with tiles.
+def segments(spec: ModelSpec, layers: Iterable[str], height: int, width: int, tile: int | None) -> list[Segment]:
+    """Split a network, up to its deepest tapped layer, into segments, and cover their inputs with tiles.
 
-    The windows of the first section have sides of at most `tile`; those of the other sections are as large as possible
-    without having more values, over all layers, than those of the first. Consecutive sections that need only one window
+    The windows of the first segment have sides of at most `tile`; those of the other segments are as large as possible
+    without having more values, over all layers, than those of the first. Consecutive segments that need only one window
     are merged.
 
     Parameters
@@ -135,7 +135,7 @@ def sections(spec: ModelSpec, layers: Iterable[str], height: int, width: int, ti
     """
     layers = list(dict.fromkeys(layers))
     if tile is None or max(height, width) <= tile:
-        return [Section(spec, None, tuple(layers), None, (3, height, width), _whole(height, width))]
+        return [Segment(spec, None, tuple(layers), None, (3, height, width), _whole(height, width))]
     deepest = spec.deepest(layers)
     ends = [*_cuts(spec, deepest), None]
     budget = _density(spec, ends[0] or deepest) * tile**2
@@ -144,7 +144,7 @@ def sections(spec: ModelSpec, layers: Iterable[str], height: int, width: int, ti
         if rows * columns * _density(_after(spec, ends[-3]), deepest) > budget:
             break
         del ends[-2]
-    found: list[Section] = []
+    found: list[Segment] = []
     start = None
     for end in ends:
         rest = _after(spec, start)
@@ -156,7 +156,7 @@ def sections(spec: ModelSpec, layers: Iterable[str], height: int, width: int, ti
             least = smallest_side(rest, [*inside, last])
             window = _window(shape[1], shape[2], budget / _density(rest, last), least)
         tiling = cover(rest, [*inside, last], shape[1], shape[2], window)
-        found.append(Section(rest, start, tuple(inside), end, shape, tiling))
+        found.append(Segment(rest, start, tuple(inside), end, shape, tiling))
         start = end
     return found
 
@@ -176,7 +176,7 @@ def cover(spec: ModelSpec, layers: Iterable[str], height: int, width: int, windo
 
 
 def smallest_tile(spec: ModelSpec, layers: Iterable[str]) -> int:
-    """The shortest side of a window of the image, in pixels, in which a tile of the first section owns something."""
+    """The shortest side of a window of the image, in pixels, in which a tile of the first segment owns something."""
     layers = list(layers)
     first = next(iter(_cuts(spec, spec.deepest(layers))), None)
     if first is None:

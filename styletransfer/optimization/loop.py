@@ -37,7 +37,7 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Stop:
+class StoppingRule:
     """When the loop ends: at a step, or as soon as |x - previous x| / |x| falls below `relative_change`."""
 
     max_iterations: int
@@ -48,7 +48,7 @@ def optimize(
     image: Array,
     objective: Callable[[Array], Evaluation],
     optimizer: Optimizer,
-    stop: Stop,
+    stop: StoppingRule,
     scale: int = 0,
     after: int | None = None,
     elapsed: float = 0.0,

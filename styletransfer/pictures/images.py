@@ -41,8 +41,13 @@ def read(path: str | os.PathLike[str]) -> Picture:
         If the file does not exist, is not a picture, is damaged, or is too large (a decompression bomb).
     """
     with _opened(Path(path)) as image:
-        image.load()
-        return _to_rgb(ImageOps.exif_transpose(image), Path(path))
+        return from_pillow(image, path)
+
+
+def from_pillow(image: Image.Image, name: str | os.PathLike[str]) -> Picture:
+    """Convert an image of Pillow's, whose file is read now if it has not been; `name` is for the log."""
+    image.load()
+    return _to_rgb(ImageOps.exif_transpose(image), name)
 
 
 def read_mask(path: str | os.PathLike[str]) -> NDArray[np.float32]:
@@ -95,24 +100,24 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise UserError(f"picture {path}: cannot be read: {reason}") from None
 
 
-def _to_rgb(image: Image.Image, path: Path, background: str = "white") -> Picture:
+def _to_rgb(image: Image.Image, name: str | os.PathLike[str], background: str = "white") -> Picture:
     if image.mode.startswith(("I", "F")):  # greyscale: 16-bit integers or floating-point numbers
         white = 1.0 if image.mode == "F" else _WHITE_16_BIT
         grey = np.asarray(image, dtype=np.float64) / white
         if not (grey.min() >= 0 and grey.max() <= 1):
             raise ValueError(f"grey values outside 0..{white:g}")
         return np.repeat(grey[..., None], 3, axis=2).astype(np.float32)
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
+    if image.has_transparency_data:
         image = image.convert("RGBA")
         if image.getchannel("A").getextrema()[0] < 255:  # type: ignore[operator]
-            LOGGER.info("%s has transparent parts: composited on %s", path, background)
+            LOGGER.info("%s has transparent parts: composited on %s", name, background)
         image = Image.alpha_composite(Image.new("RGBA", image.size, background), image)
     elif image.mode == "CMYK":
-        image = _cmyk_to_rgb(image, path)
+        image = _cmyk_to_rgb(image, name)
     return np.asarray(image.convert("RGB"), dtype=np.float32) / 255
 
 
-def _cmyk_to_rgb(image: Image.Image, path: Path) -> Image.Image:
+def _cmyk_to_rgb(image: Image.Image, name: str | os.PathLike[str]) -> Image.Image:
     """Convert with the embedded colour profile if it is usable, else with Pillow's simple formula."""
     profile = image.info.get("icc_profile")
     if profile:
@@ -123,7 +128,7 @@ def _cmyk_to_rgb(image: Image.Image, path: Path) -> Image.Image:
             if converted is not None:
                 return converted
         except (ImageCms.PyCMSError, OSError):
-            LOGGER.info("%s: its colour profile is not usable and is ignored", path)
+            LOGGER.info("%s: its colour profile is not usable and is ignored", name)
     return image.convert("RGB")
 
 

@@ -1,4 +1,4 @@
-"""A scale of a run bound: targets found, objective, optimiser and starting image ready for the loop."""
+"""Binding one scale of a run: its targets, objective, optimiser and initial image."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from styletransfer.losses import total_variation
 from styletransfer.losses.objective import Objective
 from styletransfer.losses.targets import Painting, Region, find_targets
 from styletransfer.network.device import context_of
-from styletransfer.network.executor import Source, parameters_for
+from styletransfer.network.executor import Backbone, parameters_for
 from styletransfer.optimization import optimizers
 from styletransfer.optimization.optimizers import Optimizer
 from styletransfer.pictures import images, pixels
@@ -48,7 +48,7 @@ def bind(plan: RunPlan, scale: ScalePlan, pictures: Pictures, parameters: Parame
     """
     mx = load_mxnet()
     context = context_of(plan.device)
-    source = Source(
+    backbone = Backbone(
         plan.spec.name,
         plan.pooling,
         parameters_for(plan.spec.name, parameters, plan.pixels),
@@ -73,7 +73,7 @@ def bind(plan: RunPlan, scale: ScalePlan, pictures: Pictures, parameters: Parame
         )
         for region in pictures.regions
     ]
-    targets = find_targets(source, content, styles, plan.content_layers, plan.style_layers, height, width, regions)
+    targets = find_targets(backbone, content, styles, plan.content_layers, plan.style_layers, height, width, regions)
     normalization = NORMALIZATIONS[plan.normalization]
     tv, tv_unit = None, 1.0
     if plan.tv != "none":
@@ -83,7 +83,7 @@ def bind(plan: RunPlan, scale: ScalePlan, pictures: Pictures, parameters: Parame
             if unit_picture is None:
                 unit_picture = images.resize(pictures.styles[0][1], height, width)
             tv_unit = tv.energy_and_gradient(enter(unit_picture))[0] or 1.0
-    objective = Objective(source, targets, normalization, plan.loss_weights, tv, tv_unit, height, width)
+    objective = Objective(backbone, targets, normalization, plan.loss_weights, tv, tv_unit, height, width)
     generator = np.random.default_rng(plan.seed)
     content_values, start_values = (
         None if picture is None else pixels.from_picture(picture, plan.pixels)

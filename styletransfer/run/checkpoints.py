@@ -1,7 +1,7 @@
-"""The state of a run on disk: what is saved, and what must hold for it to be gone on from.
+"""Checkpoints: saving the state of a run, and reading it to resume the run.
 
-``checkpoint.npz`` is the newest state, ``checkpoint.previous.npz`` the one before it, for the case that the newest is
-damaged. Both hold the arrays of the run's state, the config, and the checksums of the files that went in.
+``checkpoint.npz`` is the newest state, ``checkpoint.previous.npz`` the one before it, in case the newest is damaged.
+Both contain the arrays of the run's state, the config, and the checksums of the input files.
 """
 
 from __future__ import annotations
@@ -26,38 +26,38 @@ _NEEDED = {"step", "image", "generator", "precision", "guard.tries", "optimizer.
 
 
 def comparable(config: Config) -> dict[str, Any]:
-    """What must not change between a run and its resumption: all but where it stops and what it writes."""
+    """The settings that may not change when a run is resumed: all except when it stops and what it writes."""
     return config.model_dump(mode="json", exclude={"provenance", "output", "stop", "memory"})
 
 
 def exists(folder: Path) -> bool:
-    """Whether there is a state to go on from, of whatever condition."""
+    """Whether there is a checkpoint, readable or not."""
     return (folder / NAME).is_file() or (folder / PREVIOUS).is_file()
 
 
 def save(folder: Path, state: Mapping[str, NDArray], config: Any, inputs: Mapping[str, str]) -> None:
-    """Save a state; the one before it is kept.
+    """Save a state; the previous one is kept.
 
     Parameters
     ----------
     folder : Path
     state : dict of arrays
-        With `step`, `image` and `generator` among them.
+        Including `step`, `image` and `generator`.
     config : JSON values
-        What must be the same when the run goes on.
+        What must be the same when the run is resumed.
     inputs : dict of str
-        The checksum of every file that went in, by the config key that names it.
+        The checksum of every input file, by the config key that names it.
 
     Raises
     ------
     OSError
-        If the folder cannot be written or the disk is full; the states saved before are still there.
+        If the folder cannot be written or the disk is full; earlier states are unaffected.
     """
     path = folder / NAME
     texts = {"config": np.array(json.dumps(config)), "inputs": np.array(json.dumps(dict(inputs)))}
     with (
         atomic_write(path, keep_as=folder / PREVIOUS) as stream,
-        zipfile.ZipFile(stream, "w") as archive,  # np.savez leaves its own open when the disk is full
+        zipfile.ZipFile(stream, "w") as archive,  # np.savez does not close its own when the disk is full
     ):
         for name, value in {**state, **texts}.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
@@ -65,12 +65,12 @@ def save(folder: Path, state: Mapping[str, NDArray], config: Any, inputs: Mappin
 
 
 def read(folder: Path, config: Any, inputs: Mapping[str, str]) -> dict[str, Any]:
-    """The newest state in a folder that can be read; it takes the place of a damaged one, which is not to be kept.
+    """Read the newest readable state in a folder; it replaces a damaged one.
 
     Raises
     ------
     UserError
-        If there is none, or it is that of a run with another config or other input files; the message names which.
+        If there is none, or it belongs to a run with another config or other input files, which the message names.
     """
     problem = f"there is no checkpoint in {folder}"
     for path in (folder / NAME, folder / PREVIOUS):
@@ -78,7 +78,7 @@ def read(folder: Path, config: Any, inputs: Mapping[str, str]) -> dict[str, Any]
             continue
         try:
             checkpoint = _load(path)
-        except Exception as error:  # NumPy, zipfile, zlib and json each have their own for a damaged file
+        except Exception as error:  # NumPy, zipfile, zlib and json each raise their own errors for a damaged file
             problem = f"cannot read {path}: {' '.join(str(error).split())}"
             LOGGER.info(problem)
             continue
@@ -86,18 +86,18 @@ def read(folder: Path, config: Any, inputs: Mapping[str, str]) -> dict[str, Any]
         keys = sorted(set(begun_with) ^ set(config))
         if keys:
             raise UserError(
-                f"--resume: the run in {folder} was begun by a version with other config keys ({', '.join(keys)}); "
-                "start anew with --force"
+                f"--resume: the run in {folder} was started by a version with other config keys ({', '.join(keys)}); "
+                "start over with --force"
             )
         difference = first_difference(begun_with, config)
         if difference:
-            raise UserError(f"--resume: {difference} differs from the run in {folder}; start anew with --force")
+            raise UserError(f"--resume: {difference} differs from the run in {folder}; start over with --force")
         before = checkpoint.pop("inputs")
         for key, checksum in inputs.items():
             if before.get(key) != checksum:
                 raise UserError(
-                    f"--resume: {key}: the file is no longer the one that the run in {folder} began with; "
-                    "put it back, or start anew with --force"
+                    f"--resume: {key}: the file has changed since the run in {folder} was started; "
+                    "restore it, or start over with --force"
                 )
         if path.name == PREVIOUS:
             path.replace(folder / NAME)
@@ -106,12 +106,12 @@ def read(folder: Path, config: Any, inputs: Mapping[str, str]) -> dict[str, Any]
 
 
 def _load(path: Path) -> dict[str, Any]:
-    if not zipfile.is_zipfile(path):  # np.load would talk of pickles
-        raise ValueError("it is damaged, or no checkpoint")
+    if not zipfile.is_zipfile(path):  # np.load's message would be about pickles
+        raise ValueError("it is damaged, or not a checkpoint")
     with np.load(path, allow_pickle=False) as stored:
         checkpoint = {name: stored[name] for name in stored.files}
     if not set(checkpoint) >= _NEEDED:
-        raise ValueError("it is no checkpoint")
+        raise ValueError("it is not a checkpoint")
     return {**checkpoint, **{name: json.loads(str(checkpoint[name])) for name in ("config", "inputs")}}
 
 

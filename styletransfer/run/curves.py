@@ -1,4 +1,8 @@
-"""Loss curves: one row a step, kept as CSV in full precision, compared and plotted."""
+"""Loss curves: one row per step, stored as CSV in full precision, compared and plotted.
+
+A column is a number such as ``total``, or the loss of a layer, identified by group and layer: ``("style", "relu1_1")``.
+In files and messages, the latter is ``style.relu1_1``.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +12,18 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 from styletransfer.support.errors import UserError
 from styletransfer.support.files import atomic_write
 
-if TYPE_CHECKING:  # the record's module needs NumPy and MXNet; comparing curves does not
+if TYPE_CHECKING:  # these modules need NumPy and MXNet; comparing curves does not
+    from styletransfer.losses.objective import GroupedLayer
     from styletransfer.optimization.loop import Record
 
-_BEFORE = ("step", "scale", "total", "content", "style", "tv")
+Column = Union[str, "GroupedLayer"]
+_SUMS: Sequence[Column] = ("total", "content", "style", "tv")
+_BEFORE: Sequence[Column] = ("step", "scale", *_SUMS)
 _AFTER = ("relative_change", "gradient_norm", "learning_rate", "seconds")
 NOT_COMPARED = ("seconds",)
 
@@ -25,23 +32,35 @@ NOT_COMPARED = ("seconds",)
 class Curve:
     """A table of numbers: `columns` and, for every step, a row of as many values."""
 
-    columns: tuple[str, ...]
+    columns: tuple[Column, ...]
     rows: tuple[tuple[float, ...], ...]
 
-    def column(self, name: str) -> list[float]:
+    def column(self, key: Column) -> list[float]:
         """The values of one column, by step."""
-        index = self.columns.index(name)
+        index = self.columns.index(key)
         return [row[index] for row in self.rows]
 
 
-def columns_for(loss_names: Sequence[str]) -> tuple[str, ...]:
-    """The columns of a run with these layers' losses."""
-    return (*_BEFORE, *loss_names, *_AFTER)
+def columns_for(layers: Sequence[GroupedLayer]) -> tuple[Column, ...]:
+    """The columns of a run in which these layers have losses."""
+    return (*_BEFORE, *layers, *_AFTER)
 
 
-def row_of(record: Record) -> dict[str, float]:
+def name_of(column: Column) -> str:
+    """The name of a column in the file, such as ``total`` or ``style.relu1_1``."""
+    return column if isinstance(column, str) else ".".join(column)
+
+
+def _column_of(name: str) -> Column:
+    """The inverse of :func:`name_of`."""
+    group, dot, layer = name.partition(".")
+    return (group, layer) if dot else name
+
+
+def row_of(record: Record) -> dict[Column, float]:
     """One step as a row, by column."""
     losses = record.losses
+    layers: dict[Column, float] = dict(losses.layers.items())
     return {
         "step": record.step,
         "scale": record.scale,
@@ -49,7 +68,7 @@ def row_of(record: Record) -> dict[str, float]:
         "content": losses.content,
         "style": losses.style,
         "tv": losses.tv,
-        **losses.layers,
+        **layers,
         "relative_change": record.relative_change,
         "gradient_norm": record.gradient_norm,
         "learning_rate": record.learning_rate,
@@ -57,13 +76,13 @@ def row_of(record: Record) -> dict[str, float]:
     }
 
 
-def write(path: str | Path, columns: Sequence[str], rows: Iterable[Mapping[str, float]]) -> None:
+def write(path: str | Path, columns: Sequence[Column], rows: Iterable[Mapping[Column, float]]) -> None:
     """Write a curve; every value reads back as exactly the same number."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
+    writer.writerow(map(name_of, columns))
     for row in rows:
-        writer.writerow([repr(row[name]) for name in columns])
+        writer.writerow([repr(row[column]) for column in columns])
     with atomic_write(path) as stream:
         stream.write(text.getvalue().encode())
 
@@ -74,12 +93,12 @@ def read(path: str | Path) -> Curve:
     Raises
     ------
     UserError
-        If the file is absent or no curve.
+        If the file is missing or not a curve.
     """
     try:
         with open(path, encoding="utf-8", newline="") as stream:
             lines = list(csv.reader(line for line in stream if not line.startswith("#")))
-        columns = tuple(lines[0])
+        columns = tuple(map(_column_of, lines[0]))
         rows = tuple(tuple(float(value) for value in line) for line in lines[1:])
     except OSError as error:
         raise UserError(f"curve {path}: {error.strerror or error}") from None
@@ -88,7 +107,7 @@ def read(path: str | Path) -> Curve:
     if "step" not in columns or any(len(row) != len(columns) for row in rows):
         raise UserError(f"curve {path}: not a loss curve: no column `step`, or rows of different lengths")
     if not rows or len(set(columns)) < len(columns):
-        raise UserError(f"curve {path}: not a loss curve: no rows, or two columns of one name")
+        raise UserError(f"curve {path}: not a loss curve: no rows, or two columns with the same name")
     return Curve(columns, rows)
 
 
@@ -105,10 +124,10 @@ def first_difference(
     """
     for column in first.columns:
         if column not in second.columns:
-            return f"{names[1]} has no column {column}"
+            return f"{names[1]} has no column {name_of(column)}"
     for column in second.columns:
         if column not in first.columns:
-            return f"{names[0]} has no column {column}"
+            return f"{names[0]} has no column {name_of(column)}"
     compared = [column for column in first.columns if column not in NOT_COMPARED]
     for number, (row, other) in enumerate(zip(first.rows, second.rows)):
         for column in compared:
@@ -119,8 +138,8 @@ def first_difference(
                 distance = abs(a - b) / max(abs(a), abs(b))
                 step = row[first.columns.index("step")]
                 return (
-                    f"at step {step:g} (row {number + 1}), {column} is {a!r} in {names[0]} and {b!r} in {names[1]}, "
-                    f"a relative difference of {distance:.2g}"
+                    f"at step {step:g} (row {number + 1}), {name_of(column)} is {a!r} in {names[0]} and {b!r} in "
+                    f"{names[1]}, a relative difference of {distance:.2g}"
                 )
     if len(first.rows) != len(second.rows):
         return f"{names[0]} has {len(first.rows)} rows, {names[1]} {len(second.rows)}"
@@ -128,12 +147,12 @@ def first_difference(
 
 
 def plot(path: str | Path, curves: Mapping[str, Curve]) -> None:
-    """Draw curves as a PNG, whole or not at all: the sums on the left, every layer on the right.
+    """Plot curves as a PNG, written atomically: the sums on the left, every layer on the right.
 
     Parameters
     ----------
     curves : dict
-        By the name they get in the legend; the first is drawn in solid lines, others dashed.
+        By their names in the legend; the first is drawn with solid lines, others with dashed ones.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -148,14 +167,12 @@ def plot(path: str | Path, curves: Mapping[str, Curve]) -> None:
     for (name, curve), line in zip(curves.items(), ("-", "--", ":", "-.") * len(curves)):
         steps = range(len(curve.rows))
         label = f" ({name})" if len(curves) > 1 else ""
-        for axes, columns in (
-            (sums, ("total", "content", "style", "tv")),
-            (layers, [column for column in curve.columns if "." in column]),
-        ):
+        by_layer: Sequence[Column] = [column for column in curve.columns if not isinstance(column, str)]
+        for axes, columns in ((sums, _SUMS), (layers, by_layer)):
             for number, column in enumerate(columns):
                 values = [value if value > 0 else math.nan for value in curve.column(column)]
                 if not all(map(math.isnan, values)):
-                    axes.plot(steps, values, line, color=f"C{number}", label=column + label, linewidth=1.3)
+                    axes.plot(steps, values, line, color=f"C{number}", label=name_of(column) + label, linewidth=1.3)
     for axes in (sums, layers):
         if axes.lines:
             axes.legend(fontsize=8)

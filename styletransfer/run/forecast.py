@@ -1,4 +1,4 @@
-"""What a run is going to be, in words: sizes, steps, tiles, memory; and how long it may take, from a small trial."""
+"""A description of a planned run: sizes, steps, tiles, memory, and the time estimated from a small trial."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import time
 from collections.abc import Iterator
 
 from models.runtime import load_mxnet
-from styletransfer.network.tiling import sections
+from styletransfer.network.tiling import segments
 from styletransfer.run import binding, inputs
 from styletransfer.run.resolve import RunPlan, ScalePlan
 from styletransfer.weights import Parameters
 
-_TRIAL_EDGE = 192  # either side of the pictures with which a step is timed, pixels
+_TRIAL_EDGE = 192  # side of the pictures with which a step is timed, in pixels
 
 
 def lines(plan: RunPlan, parameters: Parameters) -> Iterator[str]:
-    """The plan in words, with the time that a small trial leads to expect.
+    """Describe a plan in lines of text, with the time estimated from a small trial.
 
     Raises
     ------
@@ -30,13 +30,14 @@ def lines(plan: RunPlan, parameters: Parameters) -> Iterator[str]:
     if plan.memory is not None:
         yield f"memory: {max(peaks) / 1e9:.2g} GB at most, of {plan.memory / 1e9:.2g} GB that may be used"
     pixel = _seconds_of_a_pixel(plan, parameters)
-    yield f"time: about {_duration(pixel * sum(scale.steps * scale.work for scale in plan.scales))}, from a small trial"
+    seconds = pixel * sum(scale.steps * scale.work for scale in plan.scales)
+    yield f"time: about {_duration(seconds)}, estimated from a small trial"
 
 
 def _seconds_of_a_pixel(plan: RunPlan, parameters: Parameters) -> float:
-    """The time of a step with a small image, over its pixels."""
+    """The time of a step per pixel, measured with a small image."""
     side = _TRIAL_EDGE
-    whole = sections(plan.spec, [*plan.style_layers, *plan.content_layers], side, side, None)
+    whole = segments(plan.spec, [*plan.style_layers, *plan.content_layers], side, side, None)
     scale = ScalePlan(side, side, ((side, side),) * len(plan.styles), 3, None, whole, None)
     trial = dataclasses.replace(plan, scales=(scale,))
     (pictures,) = inputs.read_pictures(trial)
@@ -52,7 +53,7 @@ def _seconds_of_a_pixel(plan: RunPlan, parameters: Parameters) -> float:
 
 
 def _duration(seconds: float) -> str:
-    """In the unit that suits it."""
+    """A duration in a suitable unit."""
     for unit, length in (("hours", 3600), ("minutes", 60)):
         if seconds >= 1.5 * length:
             return f"{seconds / length:.1f} {unit}"

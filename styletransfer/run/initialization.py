@@ -1,4 +1,4 @@
-"""What the image starts as: arrays (1, 3, H, W) in the space in which it is trained."""
+"""The initial image, an array (1, 3, H, W) in the pixel space in which it is optimised."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def start(
     picture: NDArray | None,
     generator: np.random.Generator,
 ) -> NDArray[np.float32]:
-    """The starting image.
+    """Make the initial image.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def start(
     picture : array of that shape, or None
         The picture to start from, for the kind `image`.
     generator : numpy Generator
-        Where noise comes from.
+        The source of noise.
     """
     if settings.kind == "noise":
         image = generator.normal(0.0, settings.deviation, shape)

@@ -1,4 +1,4 @@
-"""What goes into a run: its files, the pictures at the sizes of every scale, the network's weights."""
+"""The inputs of a run: its files, the pictures at every scale, and the network's weights."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 from styletransfer import weights
 from styletransfer.config import Config, find_input
-from styletransfer.pictures import images
+from styletransfer.pictures import images, in_memory
 from styletransfer.pictures.images import Picture
 from styletransfer.run import regions
-from styletransfer.run.picture_sizes import found
+from styletransfer.run.picture_sources import FILES, PictureSources
 from styletransfer.run.regions import RegionMasks
 from styletransfer.run.resolve import RunPlan
 from styletransfer.support.files import hashed
@@ -21,7 +21,7 @@ from styletransfer.support.files import hashed
 
 @dataclass(frozen=True)
 class Pictures:
-    """The pictures at one scale, (H, W, 3) RGB 0..1: content and start at the size of the result, styles at theirs."""
+    """The pictures at one scale, (H, W, 3) RGB 0..1; content and start have the size of the image."""
 
     height: int
     width: int
@@ -31,19 +31,27 @@ class Pictures:
     regions: tuple[RegionMasks, ...] = ()  # without any, all of the result has the blended style
 
 
-def read_pictures(plan: RunPlan) -> list[Pictures]:
+def read_pictures(plan: RunPlan, sources: PictureSources = FILES) -> list[Pictures]:
     """Read the pictures of a run and resize them for every scale.
+
+    Parameters
+    ----------
+    plan : RunPlan
+    sources : PictureSources
+        Where the pictures are.
 
     Raises
     ------
     UserError
-        If a file cannot be read, or the masks of regions do not divide the result among them.
+        If one cannot be read, or the masks of regions do not divide the result among them.
     """
     inside = [(scale.height, scale.width) for scale in plan.scales]
-    content = _read(plan.content, inside)
-    styles = [_read(name, [scale.styles[number] for scale in plan.scales]) for number, name in enumerate(plan.styles)]
-    start = _read(plan.init.image, inside)
-    masks = regions.read_masks(plan)
+    content = _read(sources, plan.content, inside)
+    styles = [
+        _read(sources, name, [scale.styles[number] for scale in plan.scales]) for number, name in enumerate(plan.styles)
+    ]
+    start = _read(sources, plan.init.image, inside)
+    masks = regions.read_masks(plan, sources)
     return [
         Pictures(
             *size,
@@ -56,11 +64,11 @@ def read_pictures(plan: RunPlan) -> list[Pictures]:
     ]
 
 
-def _read(name: str | None, sizes: Sequence[tuple[int, int]]) -> list[Any]:
-    """A picture in each of these sizes, None for none; the picture itself, which may be far larger, is let go."""
+def _read(sources: PictureSources, name: str | None, sizes: Sequence[tuple[int, int]]) -> list[Any]:
+    """A picture at each of these sizes, or None; the full-size picture, which may be far larger, is not kept."""
     if name is None:
         return [None] * len(sizes)
-    picture = images.read(found(name))
+    picture = sources.read(name)
     return [images.resize(picture, *size) for size in sizes]
 
 
@@ -70,23 +78,40 @@ def load_parameters(plan: RunPlan) -> weights.Parameters:
     Raises
     ------
     UserError
-        If they are absent or unusable.
+        If they are missing or unusable.
     """
     return weights.load(plan.spec, find_input(plan.weights_file) if plan.weights_file else None)
 
 
-def files_of(config: Config) -> dict[str, Path]:
-    """Every file that goes into a run, by the config key that names it; absent files are left out."""
+def files_of(config: Config, sources: PictureSources = FILES) -> dict[str, Path]:
+    """Every input file of a run, by the config key that names it; missing files are omitted."""
+    names = {key: name for key, name in _pictures_of(config).items() if name not in sources.in_memory}
+    names["weights"] = config.weights or str(config.spec.weights_path)
+    return {key: path for key, name in names.items() if (path := find_input(name)).is_file()}
+
+
+def _pictures_of(config: Config) -> dict[str, str]:
+    """The names of the pictures, by key."""
     names = {
         "content.image": config.content.image,
         **{f"style.images {name}": name for name in (config.style.images or {})},
         "init.image": config.init.image,
         **regions.files_of(config),
-        "weights": config.weights or str(config.spec.weights_path),
     }
-    return {key: path for key, name in names.items() if name is not None and (path := find_input(name)).is_file()}
+    return {key: name for key, name in names.items() if name is not None}
 
 
 def checksums(files: Mapping[str, Path]) -> dict[str, str]:
     """The sha256 of every file, by the same keys."""
-    return {key: hashed(path, hashlib.sha256()) for key, path in files.items()}
+    return {key: checksum(path) for key, path in files.items()}
+
+
+def checksums_in_memory(config: Config, sources: PictureSources) -> dict[str, str]:
+    """The sha256 of every picture in memory, by the config key that names it."""
+    held = sources.in_memory
+    return {key: in_memory.checksum(held[name]) for key, name in _pictures_of(config).items() if name in held}
+
+
+def checksum(path: Path) -> str:
+    """The sha256 of a file."""
+    return hashed(path, hashlib.sha256())

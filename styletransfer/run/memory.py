@@ -1,9 +1,8 @@
-"""How much memory a run takes, told from shapes before anything is bound, and the tile with which it fits.
+"""The memory that a run needs, estimated from shapes before anything is bound, and the largest tile that fits.
 
-The prediction is for the process as a whole: the peak of its resident memory. What is counted can be read off the
-arrays that the modules hold; how often it is counted was measured with `tests/peak_memory.py`, which measures again,
-for MXNet 1.9.1 on x86-64 with AVX-512 (bfloat16 without AMX). Its kernels copy what they work on into layouts of their
-own. The number of threads makes no difference.
+The estimate is the peak resident memory of the whole process. Its terms are the arrays that the modules hold; their
+factors were measured with `tests/peak_memory.py` for MXNet 1.9.1 on x86-64 with AVX-512 (bfloat16 without AMX), whose
+kernels copy their operands into layouts of their own. The number of threads makes no difference.
 """
 
 from __future__ import annotations
@@ -18,44 +17,43 @@ from pathlib import Path
 from models.spec import ModelSpec
 from styletransfer.config import OptimizerSettings
 from styletransfer.losses import total_variation
-from styletransfer.network.tiling import Section, sections, smallest_tile
+from styletransfer.network.tiling import Segment, segments, smallest_tile
 from styletransfer.optimization import optimizers
 from styletransfer.pictures import images
 from styletransfer.support.byte_sizes import parse_size
 from styletransfer.support.errors import UserError
 
 _STEP = 16  # pixels between the tiles that are tried
-_RESERVE = 1 / 16  # of what is free, left to the rest of the machine
+_RESERVE = 1 / 16  # share of the free memory that is left to the rest of the machine
 _FLOAT = 4  # bytes
 
-# What a process holds that runs the smallest of pictures: Python, MXNet, its compiled kernels, SciPy, scikit-image.
+# The memory of a process with the smallest picture: Python, MXNet, its compiled kernels, SciPy, scikit-image.
 _FIXED = 275 * 2**20
-# Arrays of less than 32 MB come from the C library's heap, which keeps gaps between those that were freed: all cases,
-# with and without MALLOC_MMAP_THRESHOLD_=1048576 in the environment, which leaves no gaps.
+# Arrays of less than 32 MB come from the C library's heap, which becomes fragmented. Measured in all cases, with and
+# without MALLOC_MMAP_THRESHOLD_=1048576 in the environment, which prevents that.
 _GAPS = 1.1
 
-# The following say how many values of 4 bytes are held for each that the shapes tell of.
+# The following are numbers of 4-byte values that are held for each value of the arrays named.
 
-# A weight: as read, and as bound in the kernels' layout. The cases of vgg19 at 256 pixels.
+# A weight: as read, and as bound in the kernels' layout. Measured with vgg19 at 256 pixels.
 _WEIGHTS = 2.4
-# A value of the image, whatever the optimiser: pictures, image, gradient, temporaries. The cases at 2048 pixels, which
-# have few layers ...
+# A value of the image, for every optimiser: pictures, image, gradient, temporaries. Measured at 2048 pixels with few
+# layers. The kinds of total variation and the optimisers declare what they hold in addition.
 _IMAGES = 8.5
-# ... and what the kinds of total variation and the optimisers hold, who say so themselves;
-# or while the picture is written: it in double precision, and all but the total variation's temporaries.
+# The same while the picture is written, in double precision; the temporaries of the total variation are free then.
 _IMAGES_WRITTEN = 4.0
-# A value of the content picture while the targets are found, and of a style picture. The cases with large styles.
+# A value of the content picture while targets are computed, and of a style picture. Measured with large styles.
 _IMAGES_ENTERED, _STYLES = 4.0, 4.0
-# Forward alone: a tapped value; and one of the largest layer, as input and output of the next. The same cases.
+# Forward only: a tapped value; and one of the largest layer, as an output and as an input. The same cases.
 _TAPPED_SEEN, _LARGEST_LAYER_SEEN = 1.0, 2.3
-# A value of the window as the first convolution sees it: 3 channels, padded to the 16 that the kernels take at once.
-# All cases together, as the following.
+# A value of the window as input of the first convolution: 3 channels, padded to the 16 that its kernel processes.
+# Measured in all cases, like the following.
 _WINDOW = 9.0
-# Training: the outputs of all layers, half of that in bfloat16; and the largest again for the gradients going back, in
-# two layouts.
+# With gradients: the outputs of all layers, half of that in bfloat16; and the largest again for its gradient, in two
+# layouts.
 _ALL_LAYERS, _LARGEST_LAYER = {"float32": 1.3, "bfloat16": 0.65}, 3.2
-# Training: a style layer's features as tapped and as head gradient, in two layouts, half of that in bfloat16; a content
-# layer's differences and gradients. The cases that tap large layers, or none.
+# With gradients: a style layer's features as tapped and as head gradient, in two layouts, half of that in bfloat16; a
+# content layer's differences and gradients. Measured with large tapped layers, and with none.
 _STYLE_LAYER, _CONTENT_LAYER = {"float32": 3.7, "bfloat16": 1.5}, 5.6
 # Regions: beyond that, a style layer's masked features and head gradients; and a pixel of each mask, in double
 # precision, with its maps in the layers. The cases with regions of vgg_slim.
@@ -64,24 +62,24 @@ _GUIDED_STYLE_LAYER, _MASKS = 2.5, 4.5
 
 @dataclass(frozen=True)
 class Run:
-    """What decides how much memory a run takes, at one of its scales.
+    """What the memory of a run at one of its scales depends on.
 
     Attributes
     ----------
     spec : ModelSpec
     style_layers, content_layers : tuple of str
-        The tapped layers; none for a group whose weight is 0.
+        The tapped layers; empty for a group of weight 0.
     height, width : int
-        The image's, pixels.
+        Of the image, in pixels.
     styles : tuple of (height, width)
-        The style pictures', as they are resized for the run.
+        Of the resized style pictures.
     optimizer : OptimizerSettings
     tv : str
-        The kind of total variation; none where its weight is 0.
+        The kind of total variation; none if its weight is 0.
     precision : str
         Of the network: float32 or bfloat16.
     tile : int, or None
-        The longest side of a window, pixels; None: the whole image at once.
+        The longest side of a tile in pixels; None: no tiles.
     regions : int
         With styles of their own; 0 where all of the image has one style.
     """
@@ -100,11 +98,11 @@ class Run:
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """All that are tapped, each once."""
+        """All tapped layers, each once."""
         return tuple(dict.fromkeys([*self.style_layers, *self.content_layers]))
 
     def resized(self, long_edge: int) -> Run:
-        """The run with an image of that long edge; style pictures as large as the image go along, others stay."""
+        """The run with an image of that long edge; style pictures as large as the image are resized too."""
         size = images.fit(self.height, self.width, long_edge)
         styles = tuple(
             images.fit(*style, long_edge) if max(style) == max(self.height, self.width) else style
@@ -114,16 +112,16 @@ class Run:
 
 
 def limit(asked: str | None, root: Path = Path("/")) -> int:
-    """The bytes that a run may take in all.
+    """The number of bytes that a run may use in total.
 
     Parameters
     ----------
     asked : str, or None
-        The config key `memory`, such as ``8GB``. Without it, what this process holds already and what is free: in the
-        machine, and in every control group that this process is in; less a sixteenth of that, for the rest of the
-        machine. Where nothing of this can be read, there is no limit.
+        The config key `memory`, such as ``8GB``. By default, what this process already holds plus what is free, on the
+        machine and in every control group of this process, less a sixteenth of that for the rest of the machine. If
+        none of this can be read, there is no limit.
     root : Path
-        Where the folders ``proc`` and ``sys`` are.
+        The folder that contains ``proc`` and ``sys``.
 
     Raises
     ------
@@ -139,7 +137,7 @@ def limit(asked: str | None, root: Path = Path("/")) -> int:
 
 
 def predict(run: Run) -> int:
-    """The peak of the resident memory of a process that makes a run, in bytes.
+    """Estimate the peak resident memory of the process of a run, in bytes.
 
     Raises
     ------
@@ -157,18 +155,18 @@ def predict(run: Run) -> int:
     masks = run.regions * run.height * run.width
     always = _WEIGHTS * weights + _STYLES * styles + targets + _MASKS * masks
     finding_targets = _IMAGES_ENTERED * image + _finding_targets(run)
-    parts = _parts(run, run.layers, run.height, run.width)
-    seeing = _optimizing(run, parts)
+    by_segment = _segment_values(run, run.layers, run.height, run.width)
+    seeing = _optimizing(run, by_segment)
     optimizing = max(steps, written) * image + seeing
-    saving = saved * image + (seeing if len(parts) == 1 else 0.0)
+    saving = saved * image + (seeing if len(by_segment) == 1 else 0.0)
     return int(_FIXED + _GAPS * _FLOAT * (always + max(finding_targets, optimizing, saving)))
 
 
 def largest_tile(run: Run, limit: int) -> int | None:
-    """The largest tile with which a run stays within so many bytes; None where it does without tiles.
+    """The largest tile with which a run stays within `limit` bytes; None if it fits without tiles.
 
-    Tiles are tried by halving, in steps of 16 pixels from the smallest that the network allows. The run's own is not
-    looked at.
+    It is found by bisection, in steps of 16 pixels from the smallest that the network allows. The tile of `run` is
+    ignored.
 
     Raises
     ------
@@ -185,7 +183,7 @@ def largest_tile(run: Run, limit: int) -> int | None:
     if needed(smallest) > limit:
         raise UserError(_too_large(run, min(needed(None), needed(smallest)), limit))
     sides = [run.height, run.width, *(side for style in run.styles for side in style if run.style_layers)]
-    low, high = 0, -(-(max(sides) - smallest) // _STEP)  # steps: the first fits, the last is no tile at all
+    low, high = 0, -(-(max(sides) - smallest) // _STEP)  # in steps: the first fits, the last means no tile
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (middle, high) if needed(smallest + middle * _STEP) <= limit else (low, middle)
@@ -193,7 +191,7 @@ def largest_tile(run: Run, limit: int) -> int | None:
 
 
 def _too_large(run: Run, needed: int, limit: int) -> str:
-    """What to say of a run that does not fit: what it needs, what there is, what would fit."""
+    """The message for a run that does not fit: what it needs, what is available, and what would fit."""
     what = (
         f"{run.width} x {run.height} pixels with {run.spec.name} and {run.optimizer.name} need at least "
         f"{math.ceil(needed / 1e6):,} MB of memory, and {int(limit / 1e6):,} MB may be used"
@@ -203,7 +201,7 @@ def _too_large(run: Run, needed: int, limit: int) -> str:
 
 
 def _largest_size(run: Run, limit: int) -> int | None:
-    """The longest edge of an image with which the run would fit, found by halving."""
+    """The longest edge of an image with which the run would fit, found by bisection."""
 
     tiles = (None, smallest_tile(run.spec, run.layers))
 
@@ -223,10 +221,10 @@ def _largest_size(run: Run, limit: int) -> int | None:
 
 
 @dataclass(frozen=True)
-class _Part:
-    """The values of a section: of the layers in its window, of what it is given, and of what it hands on."""
+class _SegmentValues:
+    """The numbers of values of a segment: of the layers in its window, of its input and of its output."""
 
-    window: int  # what it is given, in its window
+    window: int  # of the input, in its window
     style: int
     content: int
     all_layers: int
@@ -236,26 +234,26 @@ class _Part:
     whole: bool
 
 
-def _parts(run: Run, layers: Iterable[str], height: int, width: int) -> list[_Part]:
-    """Those of a picture of that size, when `layers` are tapped."""
-    return [_part(run, section) for section in sections(run.spec, layers, height, width, run.tile)]
+def _segment_values(run: Run, layers: Iterable[str], height: int, width: int) -> list[_SegmentValues]:
+    """Of all segments, for a picture of that size with `layers` tapped."""
+    return [_values_of(run, segment) for segment in segments(run.spec, layers, height, width, run.tile)]
 
 
-def _part(run: Run, section: Section) -> _Part:
-    names = section.spec.layer_names
-    below = names[: names.index(section.spec.deepest(section.outputs)) + 1]
-    tiling = section.tiling
-    values = {layer: _values(section.spec, layer, tiling.height, tiling.width) for layer in below}
-    channels, height, width = section.shape
-    return _Part(
+def _values_of(run: Run, segment: Segment) -> _SegmentValues:
+    names = segment.spec.layer_names
+    below = names[: names.index(segment.spec.deepest(segment.outputs)) + 1]
+    tiling = segment.tiling
+    values = {layer: _values(segment.spec, layer, tiling.height, tiling.width) for layer in below}
+    channels, height, width = segment.shape
+    return _SegmentValues(
         channels * tiling.height * tiling.width,
-        sum(values[layer] for layer in section.layers if layer in run.style_layers),
-        sum(values[layer] for layer in section.layers if layer in run.content_layers),
+        sum(values[layer] for layer in segment.layers if layer in run.style_layers),
+        sum(values[layer] for layer in segment.layers if layer in run.content_layers),
         sum(values.values()),
         max(values.values()),
-        math.prod(section.shape) if section.after else 0,
-        _values(section.spec, section.cut, height, width) if section.cut else 0,
-        section.whole,
+        math.prod(segment.shape) if segment.after else 0,
+        _values(segment.spec, segment.cut, height, width) if segment.cut else 0,
+        segment.whole,
     )
 
 
@@ -264,43 +262,43 @@ def _values(spec: ModelSpec, layer: str, height: int, width: int) -> int:
 
 
 def _finding_targets(run: Run) -> float:
-    """The values that forward passes through the content picture or one of the style pictures hold, the most."""
+    """The largest number of values held during forward passes of the content picture or a style picture."""
     pictures = [(run.content_layers, (run.height, run.width)), *((run.style_layers, size) for size in run.styles)]
-    return max((_seeing(_parts(run, layers, *size)) for layers, size in pictures if layers), default=0.0)
+    return max((_seeing(_segment_values(run, layers, *size)) for layers, size in pictures if layers), default=0.0)
 
 
-def _seeing(parts: list[_Part]) -> float:
-    """The values that the passes forward hold: of one section at a time, and all that is handed on."""
-    return max(map(_forward, parts)) + sum(part.cut for part in parts)
+def _seeing(by_segment: list[_SegmentValues]) -> float:
+    """The values held during forward passes: of one segment at a time, and the outputs of all segments."""
+    return max(map(_forward, by_segment)) + sum(values.cut for values in by_segment)
 
 
-def _forward(part: _Part) -> float:
-    return _TAPPED_SEEN * (part.style + part.content) + _LARGEST_LAYER_SEEN * part.largest_layer
+def _forward(values: _SegmentValues) -> float:
+    return _TAPPED_SEEN * (values.style + values.content) + _LARGEST_LAYER_SEEN * values.largest_layer
 
 
-def _optimizing(run: Run, parts: list[_Part]) -> float:
-    """The values that the passes forward and back hold."""
-    handed_on = sum(part.cut for part in parts)
-    most = _backward(run, parts[-1]) + handed_on if parts[-1].whole else 0.0  # bound for both ways
-    for part in reversed(parts):
-        handed_on -= part.cut  # let go of
-        most = max(most, _backward(run, part) + handed_on + part.given + part.cut)
-    return max(most, _seeing(parts))
+def _optimizing(run: Run, by_segment: list[_SegmentValues]) -> float:
+    """The values held during forward and backward passes."""
+    handed_on = sum(values.cut for values in by_segment)
+    most = _backward(run, by_segment[-1]) + handed_on if by_segment[-1].whole else 0.0  # bound with gradients
+    for values in reversed(by_segment):
+        handed_on -= values.cut  # freed
+        most = max(most, _backward(run, values) + handed_on + values.given + values.cut)
+    return max(most, _seeing(by_segment))
 
 
-def _backward(run: Run, part: _Part) -> float:
-    """The values that one section holds, bound for both ways."""
+def _backward(run: Run, values: _SegmentValues) -> float:
+    """The values held by one segment that is bound with gradients."""
     return (
-        (0.0 if part.given else _WINDOW * part.window)
-        + _ALL_LAYERS[run.precision] * part.all_layers
-        + _LARGEST_LAYER * part.largest_layer
-        + (_STYLE_LAYER[run.precision] + (_GUIDED_STYLE_LAYER if run.regions else 0.0)) * part.style
-        + _CONTENT_LAYER * part.content
+        (0.0 if values.given else _WINDOW * values.window)
+        + _ALL_LAYERS[run.precision] * values.all_layers
+        + _LARGEST_LAYER * values.largest_layer
+        + (_STYLE_LAYER[run.precision] + (_GUIDED_STYLE_LAYER if run.regions else 0.0)) * values.style
+        + _CONTENT_LAYER * values.content
     )
 
 
 def _held(root: Path) -> int:
-    """The bytes that this process holds, but for files that the system could drop."""
+    """The bytes that this process holds, without cached files that the system could drop."""
     return _kilobytes(root / "proc/self/status", "RssAnon")
 
 
@@ -310,7 +308,7 @@ def _free_in_machine(root: Path) -> list[int]:
 
 
 def _kilobytes(path: Path, key: str) -> int:
-    """The bytes of a line such as ``MemAvailable:   123 kB``; 0 where there is none."""
+    """The bytes of a line such as ``MemAvailable:   123 kB``; 0 if there is none."""
     for line in _read(path).splitlines():
         name, _, value = line.partition(":")
         if name == key:
@@ -319,7 +317,7 @@ def _kilobytes(path: Path, key: str) -> int:
 
 
 def _free_in_groups(root: Path) -> Iterator[int]:
-    """What is free in each control group of this process that has a limit, of either version, up to the root's."""
+    """The bytes free in each control group of this process that has a limit, of version 1 or 2, up to the root."""
     limits: tuple[str, ...]
     for line in _read(root / "proc/self/cgroup").splitlines():
         number, controllers, path = line.split(":", 2)
@@ -342,7 +340,7 @@ def _free_in_groups(root: Path) -> Iterator[int]:
 
 
 def _statistic(path: Path, key: str) -> int:
-    """The value of a line such as ``inactive_file 4096``; 0 where there is none."""
+    """The value of a line such as ``inactive_file 4096``; 0 if there is none."""
     return next((int(line.split()[1]) for line in _read(path).splitlines() if line.split()[:1] == [key]), 0)
 
 

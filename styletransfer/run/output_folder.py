@@ -1,4 +1,4 @@
-"""The output folder of a run: whether it may be used, by whom, and what is left in it."""
+"""The output folder of a run: whether it may be used, its lock, its status, and the removal of old results."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ from styletransfer.support.files import atomic_write, remove_unfinished
 
 PICTURE = "image.png"
 CONFIG = "config.yaml"
+STATUS = "run.status"  # one word, so that job files in bash can read it too:
+UNFINISHED, DONE, DIVERGED = "unfinished", "done", "diverged"
 STEPS = "steps"
 _LAST = (PICTURE, "curve.png")  # what a run writes at its end
 _STATES = (checkpoints.NAME, checkpoints.PREVIOUS)
-_FILES = (*_LAST, *_STATES, "curve.csv", CONFIG)  # in the order in which they go: no state stays without its curve
+_FILES = (*_LAST, *_STATES, "curve.csv", CONFIG, STATUS)  # in order of removal: no checkpoint remains without its curve
 _RESULTS = (*_FILES, f"{STEPS}/[0-9]*.jpg")
 _LOCK = ".lock"
 
 
 def check(folder: Path, force: bool, resume: bool) -> None:
-    """See whether a run may go into a folder.
+    """Check whether a run may use a folder.
 
     Raises
     ------
     UserError
-        If it is a file, cannot be looked into, or holds what would be lost.
+        If it is a file, cannot be read, or contains results that would be lost.
     """
     try:
         _check(folder, force, resume)
@@ -49,20 +51,20 @@ def _check(folder: Path, force: bool, resume: bool) -> None:
         raise UserError(f"--resume: there is no checkpoint in {folder}")
     if (folder / PICTURE).exists() and not force:
         hint = "name another output.folder or add --force"
-        raise UserError(f"output.folder: {folder} holds a finished picture; {hint}")
+        raise UserError(f"output.folder: {folder} contains a finished picture; {hint}")
     if checkpoints.exists(folder) and not (resume or force):
-        hint = "add --resume to go on, or --force to start anew"
-        raise UserError(f"output.folder: {folder} holds an unfinished run; {hint}")
+        hint = "add --resume to continue it, or --force to start over"
+        raise UserError(f"output.folder: {folder} contains an unfinished run; {hint}")
 
 
 def check_inputs(folder: Path, inputs: Mapping[str, Path]) -> None:
-    """See that a run does not begin by removing what it needs.
+    """Check that a run would not remove files that it needs.
 
     Parameters
     ----------
     folder : Path
     inputs : dict of Path
-        The files that go into the run, by the config key that names them.
+        The input files of the run, by the config keys that name them.
 
     Raises
     ------
@@ -71,7 +73,7 @@ def check_inputs(folder: Path, inputs: Mapping[str, Path]) -> None:
     """
     for result in (path for pattern in _RESULTS for path in folder.glob(pattern)):
         for key, path in inputs.items():
-            with contextlib.suppress(OSError):  # one of the two is a link to nowhere
+            with contextlib.suppress(OSError):  # one of them is a dangling link
                 if result.samefile(path):
                     raise UserError(
                         f"{key}: {path} is a result in the output folder, which this run would remove; copy it "
@@ -79,20 +81,58 @@ def check_inputs(folder: Path, inputs: Mapping[str, Path]) -> None:
                     )
 
 
+def write_status(folder: Path, status: str) -> None:
+    """Write the status of a run; its final status is written before the picture.
+
+    Parameters
+    ----------
+    folder : Path
+    status : str
+        `UNFINISHED`, `DONE` or `DIVERGED`.
+    """
+    with atomic_write(folder / STATUS) as stream:
+        stream.write(f"{status}\n".encode())
+
+
+def read_status(folder: Path) -> str | None:
+    """The word in the status file of a folder; None if there is no such file, as in folders of earlier versions.
+
+    Raises
+    ------
+    OSError
+        If the folder or the file cannot be read.
+    """
+    try:
+        return (folder / STATUS).read_text(encoding="utf-8", errors="replace").strip()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def is_done(folder: Path) -> bool:
+    """Whether a folder has the picture of a run that is done; a run that diverged leaves a picture too.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be read.
+    """
+    return read_status(folder) == DONE and (folder / PICTURE).exists()
+
+
 @contextlib.contextmanager
 def taken(folder: Path, force: bool, resume: bool) -> Iterator[None]:
-    """Make the folder, show that it can be written, and keep other runs out of it until the block ends.
+    """Create the folder, check that it is writable, and lock it against other runs until the block ends.
 
     Parameters
     ----------
     folder : Path
     force, resume : bool
-        As for :func:`check`, which is asked again once others are kept out.
+        As for :func:`check`, which is called again once the folder is locked.
 
     Raises
     ------
     UserError
-        If it cannot be written or may not be used, or another run is at work in it.
+        If it is not writable, may not be used, or is in use by another run.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -104,13 +144,13 @@ def taken(folder: Path, force: bool, resume: bool) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):
-            if _is(descriptor, folder / _LOCK):  # the folder may have been removed, and made anew by another run
+            if _is(descriptor, folder / _LOCK):  # the folder may have been removed, and created again by another run
                 (folder / _LOCK).unlink()
         os.close(descriptor)
 
 
 def _lock(folder: Path) -> int:
-    """Take the folder's lock, which the system gives back when the process ends, however it ends."""
+    """Lock the folder; the system releases the lock when the process ends, however it ends."""
     path = folder / _LOCK
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
@@ -119,14 +159,12 @@ def _lock(folder: Path) -> int:
         except OSError as error:
             if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
                 os.close(descriptor)
-                raise UserError(
-                    f"output.folder: another run is at work in {folder}; wait for it or name another"
-                ) from None
+                raise UserError(f"output.folder: another run is using {folder}; wait for it or name another") from None
             return descriptor  # a file system without locks
         try:
             if _is(descriptor, path):
                 return descriptor
-        except FileNotFoundError:  # the run that had the lock has just ended and taken it away
+        except FileNotFoundError:  # the run that held the lock has just ended and removed the file
             pass
         os.close(descriptor)
 
@@ -136,13 +174,13 @@ def _is(descriptor: int, path: Path) -> bool:
 
 
 def clear(folder: Path, keep: bool) -> None:
-    """Remove what an earlier run left in a folder that is taken.
+    """Remove the results of an earlier run from a locked folder.
 
     Parameters
     ----------
     folder : Path
     keep : bool
-        Whether that run is gone on with. Then only what it left at its end is removed, for it has not ended any more.
+        Whether that run is resumed. Then only what it wrote at its end is removed, as it is no longer finished.
 
     Raises
     ------
@@ -158,9 +196,7 @@ def clear(folder: Path, keep: bool) -> None:
 def _clear(folder: Path, keep: bool) -> None:
     for place in (folder, folder / STEPS):
         remove_unfinished(place)
-    if not keep:
-        with atomic_write(folder / CONFIG):
-            pass
+    write_status(folder, UNFINISHED)
     for pattern in _LAST if keep else _RESULTS:
         for path in folder.glob(pattern):
             path.unlink()

@@ -1,43 +1,47 @@
-"""The sizes that the pictures of a run will have at every scale, told from their files' headers."""
+"""The sizes of the pictures of a run at every scale, before they are read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from models.spec import ModelSpec
-from styletransfer.config import Config, find_input
+from styletransfer.config import Config
 from styletransfer.pictures import images
+from styletransfer.run.picture_sources import FILES, PictureSources
 from styletransfer.support.errors import UserError
-from styletransfer.support.project import PROJECT_FOLDER
-from styletransfer.weights import sources
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """Those of the pictures at one scale, pixels: the result's, which content and start get too, and the styles'."""
+    """The sizes of the pictures at one scale, in pixels: that of image, content and start, and those of the styles."""
 
     height: int
     width: int
     styles: tuple[tuple[int, int], ...]  # (height, width) of each
 
 
-def read_sizes(config: Config) -> list[Sizes]:
-    """The sizes that the pictures of a config will have at every scale; the last is that of the result.
+def read_sizes(config: Config, sources: PictureSources = FILES) -> list[Sizes]:
+    """The sizes of the pictures of a config at every scale; the last is that of the result.
 
-    The files are opened but not read, so that memory can be foretold before it is taken. Of a number of scales, those
-    are left out that are too small for one of the layers.
+    Files are opened but not read, so that memory can be estimated first. If the config only has a number of scales,
+    those that are too small for one of the layers are omitted.
+
+    Parameters
+    ----------
+    config : Config
+    sources : PictureSources
+        Where the pictures are.
 
     Raises
     ------
     UserError
-        If a file is no picture, a mask has other proportions than its picture, or one of the sizes is too small for a
-        layer.
+        If one is not a picture, a mask has other proportions than its picture, or one of the sizes is too
+        small for a layer.
     """
-    content = images.size(found(config.content.image)) if config.content.image else None
-    styles = {name: images.size(found(name)) for name in config.used_styles}
-    _check_masks(config, content or config.shape or next(iter(styles.values()), None), styles)
+    content = sources.size(config.content.image) if config.content.image else None
+    styles = {name: sources.size(name) for name in config.used_styles}
+    _check_masks(config, content or config.shape or next(iter(styles.values()), None), styles, sources)
     *smaller, edge = config.long_edges
     scales = []
     for small in smaller:
@@ -49,7 +53,9 @@ def read_sizes(config: Config) -> list[Sizes]:
     return [*scales, _at_scale(config, edge, content, styles)]
 
 
-def _check_masks(config: Config, whole: tuple[int, int] | None, styles: Mapping[str, tuple[int, int]]) -> None:
+def _check_masks(
+    config: Config, whole: tuple[int, int] | None, styles: Mapping[str, tuple[int, int]], sources: PictureSources
+) -> None:
     """See that the masks of regions have the proportions of what they are masks of: `whole`, or one of the paintings.
 
     Sizes are (height, width).
@@ -60,7 +66,7 @@ def _check_masks(config: Config, whole: tuple[int, int] | None, styles: Mapping[
         masks += [(f"{key}.style.{name}.mask", style.mask, styles[name]) for name, style in region.style.items()]
         for where, mask, picture in masks:
             if mask is not None and picture is not None:
-                _check_proportions(where, mask, images.size(found(mask)), picture)
+                _check_proportions(where, mask, sources.size(mask), picture)
 
 
 def _check_proportions(where: str, name: str, mask: tuple[int, int], picture: tuple[int, int]) -> None:
@@ -74,26 +80,10 @@ def _check_proportions(where: str, name: str, mask: tuple[int, int], picture: tu
         )
 
 
-def found(name: str) -> Path:
-    """The file of a picture.
-
-    Raises
-    ------
-    UserError
-        If it is absent, and could be fetched.
-    """
-    path = find_input(name)
-    if not path.exists():
-        hint = sources.how_to_get(PROJECT_FOLDER / path)
-        if hint:
-            raise UserError(f"picture {path}: no such file; {hint}")
-    return path
-
-
 def _at_scale(
     config: Config, edge: int, content: tuple[int, int] | None, styles: Mapping[str, tuple[int, int]]
 ) -> Sizes:
-    """The sizes for an image of a long edge, from those of the files."""
+    """The sizes for an image with the long edge `edge`, from those of the files."""
     share = edge / config.long_edges[-1]
     if config.shape:
         height, width = (max(1, round(side * share)) for side in config.shape)
@@ -115,7 +105,7 @@ def _at_scale(
 
 
 def _style_size(config: Config, style: tuple[int, int], height: int, width: int, share: float) -> tuple[int, int]:
-    """That of a style picture, from its file's, for an image `height` x `width`, a `share` as long as the result."""
+    """The size of a style picture for an image of `height` x `width`, whose long edge is `share` that of the result."""
     if config.style.size == "match":
         return height, width
     return images.fit(*style, max(1, round((config.style.size or config.size) * share)))
@@ -128,5 +118,5 @@ def _check_size(spec: ModelSpec, layers: list[str], height: int, width: int, wha
     if min(spec.output_shape(deepest, height, width)[1:]) < 1:
         raise UserError(
             f"{what} gives {width} x {height} pixels, too small for the layer {deepest} of {spec.name}, "
-            f"which needs {spec.smallest_side(deepest)} on either side"
+            f"which needs {spec.smallest_side(deepest)} on each side"
         )

@@ -1,4 +1,4 @@
-"""A run from its smallest scale to its largest: the image is made small first, then carried up with the optimiser."""
+"""A run at all its scales: the image is optimised at the smallest, then enlarged to the next with the optimiser."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from models.runtime import Array, load_mxnet
 from styletransfer.optimization.divergence_guard import Guard
-from styletransfer.optimization.loop import Record, Stop, optimize
+from styletransfer.optimization.loop import Record, StoppingRule, optimize
 from styletransfer.pictures import images
 from styletransfer.run import binding
 from styletransfer.run.inputs import Pictures
@@ -23,22 +23,21 @@ _OPTIMIZER, _GUARD = "optimizer.", "guard."
 
 
 class Pyramid:
-    """The optimisation of one picture at every scale, one after the other.
+    """The optimisation of one picture, scale by scale.
 
-    At the end of a scale, where its steps are made or its stopping rule holds, the image is enlarged to the next, where
-    its curve goes on; the optimiser goes on with what it remembers of directions, enlarged likewise (L-BFGS starts a
-    fresh history).
+    After the last step of a scale, or when its stopping rule holds, the image is enlarged to the next scale, where the
+    curve continues. The state of the optimiser is enlarged with it; L-BFGS starts a new history.
 
     Parameters
     ----------
     plan : RunPlan
-        For a run that goes on, with the precision and tiles with which it began.
+        For a resumed run, with its original precision and tiles.
     pictures : sequence of Pictures
         One for every scale, from :func:`~styletransfer.run.inputs.read_pictures`.
     parameters : dict of arrays
         The network's, in its native space.
     state : dict of arrays, optional
-        What :meth:`state` said of an earlier run: this one goes on from there, exactly.
+        From :meth:`state` of an earlier run, which this one resumes exactly.
     elapsed : float
         Seconds that the earlier run took.
     last_change : float
@@ -47,7 +46,7 @@ class Pyramid:
     Attributes
     ----------
     steps : list of int
-        How many are made at most at every scale.
+        The largest number at every scale.
     """
 
     def __init__(
@@ -62,29 +61,29 @@ class Pyramid:
         self._plan, self._pictures, self._parameters = plan, pictures, parameters
         self.steps = [scale.steps for scale in plan.scales]
         self._scale = 0 if state is None else int(state["scale"])
-        self._begun = 0 if state is None else int(state["begun"])  # the step with which the scale began
+        self._begun = 0 if state is None else int(state["begun"])  # the step at which the scale started
         self._step = None if state is None else int(state["step"])
         self._last_change = last_change
         self._run = self._bound()
         if state is not None:
             self._run.image[:] = state["image"]
-            self._run.optimizer.restore(_part(state, _OPTIMIZER))
+            self._run.optimizer.restore(_without_prefix(state, _OPTIMIZER))
             self._run.generator.bit_generator.state = json.loads(str(state["generator"]))
-        self._guard = Guard(_part(state or {}, _GUARD))
+        self._guard = Guard(_without_prefix(state or {}, _GUARD))
         self._started = time.monotonic() - elapsed
 
     @property
     def image(self) -> Array:
-        """As it is, an array (1, 3, H, W) in the pixel space of the run."""
+        """The current image, an array (1, 3, H, W) in the pixel space of the run."""
         return self._run.image
 
     def records(self) -> Generator[Record, None, None]:
-        """All steps; those of :func:`~styletransfer.optimization.loop.optimize`, with their scales.
+        """The records of all steps at all scales, from :func:`~styletransfer.optimization.loop.optimize`.
 
         Raises
         ------
         Diverged
-            As :class:`~styletransfer.optimization.divergence_guard.Guard` says; the image is the best one of the scale.
+            See :class:`~styletransfer.optimization.divergence_guard.Guard`; the image is the best one of the scale.
         """
         while True:
             limit = self._begun + self.steps[self._scale]
@@ -98,7 +97,7 @@ class Pyramid:
             self._run.image,
             self._run.objective,
             self._run.optimizer,
-            Stop(limit, self._plan.relative_change),
+            StoppingRule(limit, self._plan.relative_change),
             scale=self._scale,
             after=self._step,
             elapsed=time.monotonic() - self._started,
@@ -110,12 +109,12 @@ class Pyramid:
             yield record
 
     def _bound(self) -> binding.Bound:
-        """Everything for the present scale."""
+        """Bind the current scale."""
         scale = self._plan.scales[self._scale]
         return binding.bind(self._plan, scale, self._pictures[self._scale], self._parameters)
 
     def _climb(self) -> None:
-        """Go to the next scale."""
+        """Move to the next scale."""
         before, self._scale = self._run, self._scale + 1
         scale = self._plan.scales[self._scale]
         size = scale.height, scale.width
@@ -130,8 +129,8 @@ class Pyramid:
         self._begun, self._last_change = self._step or 0, math.nan
 
     def state(self) -> dict[str, NDArray]:
-        """All that is needed to go on behind the last record, as arrays."""
-        parts = {_OPTIMIZER: self._run.optimizer.state(), _GUARD: self._guard.state()}
+        """Everything needed to resume after the last record, as arrays."""
+        states = {_OPTIMIZER: self._run.optimizer.state(), _GUARD: self._guard.state()}
         return {
             "scale": np.array(self._scale),
             **self._plan.begun.state(),
@@ -139,10 +138,10 @@ class Pyramid:
             "step": np.array(self._step or 0),
             "image": self._run.image.asnumpy(),
             "generator": np.array(json.dumps(self._run.generator.bit_generator.state)),
-            **{prefix + name: value for prefix, part in parts.items() for name, value in part.items()},
+            **{prefix + name: value for prefix, state in states.items() for name, value in state.items()},
         }
 
 
-def _part(state: Mapping[str, NDArray], prefix: str) -> dict[str, NDArray]:
-    """The part of a state whose names begin with `prefix`, without it."""
+def _without_prefix(state: Mapping[str, NDArray], prefix: str) -> dict[str, NDArray]:
+    """The arrays of a state whose names start with `prefix`, by their names without it."""
     return {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}

@@ -1,106 +1,139 @@
-"""What becomes of the records of a run: curve, progress, intermediate pictures."""
+"""The recorders of a run: curve, progress, intermediate pictures."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from styletransfer.losses.objective import GroupedLayer
 from styletransfer.optimization.loop import Record
-from styletransfer.pictures import images, pixels
+from styletransfer.pictures import images
 from styletransfer.run import curves
+from styletransfer.run.curves import Column
+from styletransfer.run.display import Display
 from styletransfer.support.errors import UserError
 
 LOGGER = logging.getLogger(__name__)
 
 
 class Recorder(Protocol):
-    """Takes every record, and is closed at the end, however the run ends."""
+    """Receives every record, and is closed at the end, however the run ends."""
 
     def record(self, record: Record) -> None: ...
 
     def close(self) -> None: ...
 
 
-class CurveRecorder:
-    """Collects ``curve.csv``; written by :meth:`flush` and at the end, with its picture ``curve.png``."""
+class LossRecorder:
+    """Collects the losses of every step.
 
-    def __init__(self, folder: Path, loss_names: Sequence[str]) -> None:
+    Attributes
+    ----------
+    rows : list of dict
+        The values of every step by column.
+    """
+
+    def __init__(self, layers: Sequence[GroupedLayer]) -> None:
+        self._columns = curves.columns_for(layers)
+        self.rows: list[dict[Column, float]] = []
+
+    def record(self, record: Record) -> None:
+        self.rows.append(curves.row_of(record))
+
+    def by_column(self) -> dict[str, list[float]]:
+        """The values so far by the name of their column."""
+        return {curves.name_of(column): [row[column] for row in self.rows] for column in self._columns}
+
+    def close(self) -> None:
+        pass
+
+
+class CurveRecorder(LossRecorder):
+    """Writes the losses to ``curve.csv``, by :meth:`flush` and, with the plot ``curve.png``, at the end."""
+
+    def __init__(self, folder: Path, layers: Sequence[GroupedLayer]) -> None:
+        super().__init__(layers)
         self._folder = folder
-        self._columns = curves.columns_for(loss_names)
-        self._rows: list[dict[str, float]] = []
 
-    def resume(self, step: int) -> Mapping[str, float]:
-        """Take over the rows up to `step` of the curve in the folder; returns the last of them."""
+    def resume(self, step: int) -> Mapping[Column, float]:
+        """Load the rows up to `step` of the curve in the folder; returns the last one."""
         path = self._folder / "curve.csv"
         if not path.exists():
-            raise UserError(f"--resume: there is no {path}, which is gone on with; start anew with --force")
+            raise UserError(f"--resume: {path} is missing; start over with --force")
         curve = curves.read(path)
         if curve.columns != self._columns:
             raise UserError(f"--resume: {path} is not the curve of this run")
         integers = {"step", "scale"}
         for row in curve.rows:
-            values = {name: int(value) if name in integers else value for name, value in zip(curve.columns, row)}
+            values = {key: int(value) if key in integers else value for key, value in zip(curve.columns, row)}
             if values["step"] <= step:
-                self._rows.append(values)
-        if not self._rows or self._rows[-1]["step"] != step:
+                self.rows.append(values)
+        if not self.rows or self.rows[-1]["step"] != step:
             raise UserError(f"--resume: {path} does not reach step {step}")
-        return self._rows[-1]
-
-    def record(self, record: Record) -> None:
-        self._rows.append(curves.row_of(record))
+        return self.rows[-1]
 
     def flush(self) -> None:
         """Write the rows so far."""
-        curves.write(self._folder / "curve.csv", self._columns, self._rows)
+        curves.write(self._folder / "curve.csv", self._columns, self.rows)
 
     def close(self) -> None:
-        if self._rows:
+        if self.rows:
             self.flush()
             path = self._folder / "curve.png"
             try:
                 curves.plot(path, {"": curves.read(self._folder / "curve.csv")})
-            except OSError as error:  # which shall not cost the picture, nor hide what ended the run
+            except OSError as error:  # must not prevent the picture, or hide why the run ended
                 LOGGER.warning("%s: not drawn: %s", path, error.strerror or error)
 
 
 class PictureRecorder:
-    """Writes ``steps/000050.jpg`` and the like."""
+    """Writes intermediate pictures, ``steps/000050.jpg`` and so on."""
 
-    def __init__(self, folder: Path, every: int, space: str, denoise: float) -> None:
-        self._folder, self._every, self._space, self._denoise = folder, every, space, denoise
+    def __init__(self, folder: Path, every: int, display: Display) -> None:
+        self._folder, self._every, self._display = folder, every, display
 
     def record(self, record: Record) -> None:
         if self._every and record.step and record.step % self._every == 0:
             self._folder.mkdir(exist_ok=True)
-            picture = images.denoise(pixels.to_picture(record.image.asnumpy(), self._space), self._denoise)
-            images.write(self._folder / f"{record.step:06d}.jpg", picture)
+            images.write(self._folder / f"{record.step:06d}.jpg", self._display.picture(record.image.asnumpy()))
 
     def close(self) -> None:
         pass
 
 
 class ProgressRecorder:
-    """A bar with the loss and the time left on a terminal; elsewhere a plain line now and then."""
+    """Shows a bar with the loss and the remaining time on a terminal or in a notebook, or else occasional plain lines.
 
-    def __init__(self, steps: int, done: int = 0) -> None:
-        from tqdm import tqdm
-        from tqdm.contrib.logging import logging_redirect_tqdm
+    Parameters
+    ----------
+    steps : int
+        The largest number of steps.
+    done : int
+        The steps of an earlier run that is resumed.
+    redirect_log : bool
+        Whether lines of the log on a terminal are printed above the bar, which replaces handlers of the root logger.
+    """
 
-        self._terminal = sys.stderr is not None and sys.stderr.isatty()
+    def __init__(self, steps: int, done: int = 0, redirect_log: bool = True) -> None:
+        terminal = sys.stderr is not None and sys.stderr.isatty()
+        self._shown = terminal or _in_a_notebook()
         self._steps = steps
         self._line_every = max(1, min(50, steps // 10))
-        self._bar = tqdm(total=steps, initial=done, unit="step", disable=not self._terminal, dynamic_ncols=True)
+        self._bar = _bar_class()(total=steps, initial=done, unit="step", disable=not self._shown, dynamic_ncols=True)
         self._redirect = contextlib.ExitStack()
-        if self._terminal:
+        if terminal and redirect_log:
+            from tqdm.contrib.logging import logging_redirect_tqdm
+
             self._redirect.enter_context(logging_redirect_tqdm())
 
     def record(self, record: Record) -> None:
         losses = record.losses
-        if self._terminal:
+        if self._shown:
             self._bar.set_postfix_str(f"loss {losses.total:.4g}", refresh=False)
             self._bar.update(record.step - self._bar.n)
         elif record.step % self._line_every == 0 or record.step == self._steps:
@@ -113,3 +146,22 @@ class ProgressRecorder:
     def close(self) -> None:
         self._bar.close()
         self._redirect.close()
+
+
+def _in_a_notebook() -> bool:
+    """Whether this program is the kernel of a notebook."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return shell is not None and "IPKernelApp" in shell.config
+
+
+def _bar_class() -> type:
+    """tqdm; in a notebook the one that it chooses for it, which is in plain text where ipywidgets is not installed."""
+    if not _in_a_notebook():
+        from tqdm import tqdm
+
+        return tqdm
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about ipywidgets
+        from tqdm import auto
+
+        return auto.tqdm

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from styletransfer.config import Config
 from styletransfer.pictures import images
-from styletransfer.run.picture_sizes import found
+from styletransfer.run.picture_sources import FILES, PictureSources
 from styletransfer.run.resolve import RunPlan
 from styletransfer.support.errors import UserError
 
@@ -52,7 +52,7 @@ def files_of(config: Config) -> dict[str, str | None]:
     return files
 
 
-def read_masks(plan: RunPlan) -> list[tuple[RegionMasks, ...]]:
+def read_masks(plan: RunPlan, sources: PictureSources = FILES) -> list[tuple[RegionMasks, ...]]:
     """The regions of a run at every scale; none where all of the result has one style.
 
     Raises
@@ -63,9 +63,12 @@ def read_masks(plan: RunPlan) -> list[tuple[RegionMasks, ...]]:
     if not plan.regions:
         return [()] * len(plan.scales)
     inside = [(scale.height, scale.width) for scale in plan.scales]
-    masks = [_read(region.content, f"regions.{number}.content", inside) for number, region in enumerate(plan.regions)]
+    masks = [
+        _read(sources, region.content, f"regions.{number}.content", inside)
+        for number, region in enumerate(plan.regions)
+    ]
     _check([each[-1] for each in masks], *inside[-1])
-    of_paintings = [_read_of_paintings(plan, number) for number in range(len(plan.regions))]
+    of_paintings = [_read_of_paintings(sources, plan, number) for number in range(len(plan.regions))]
     return [
         tuple(
             RegionMasks(mask, {name: (share, each[scale]) for name, (share, each) in paintings.items()}, region.weight)
@@ -77,22 +80,27 @@ def read_masks(plan: RunPlan) -> list[tuple[RegionMasks, ...]]:
     ]
 
 
-def _read_of_paintings(plan: RunPlan, number: int) -> dict[str, tuple[float, list[Mask | None]]]:
+def _read_of_paintings(
+    sources: PictureSources, plan: RunPlan, number: int
+) -> dict[str, tuple[float, list[Mask | None]]]:
     """The share of every painting of a region, and its mask at every scale."""
     sizes = {name: [scale.styles[place] for scale in plan.scales] for place, name in enumerate(plan.styles)}
-    paintings = plan.regions[number].style
+    paintings, key = plan.regions[number].style, f"regions.{number}.style"
     whole = sum(painting.weight for painting in paintings.values())
     return {
-        name: (painting.weight / whole, _read(painting.mask, f"regions.{number}.style.{name}.mask", sizes[name]))
+        name: (
+            painting.weight / whole,
+            _read(sources, painting.mask, f"{key}.{name}.mask", sizes[name]),
+        )
         for name, painting in paintings.items()
     }
 
 
-def _read(name: str | None, key: str, sizes: Sequence[tuple[int, int]]) -> list[Mask | None]:
+def _read(sources: PictureSources, name: str | None, key: str, sizes: Sequence[tuple[int, int]]) -> list[Mask | None]:
     """A mask in each of these sizes, None for none."""
     if name is None:
         return [None] * len(sizes)
-    mask = images.read_mask(found(name))
+    mask = sources.read_mask(name)
     if mask.max() <= _TOLERANCE:
         raise UserError(f"{key}: {name} is black all over: expected a mask that is white somewhere")
     return [images.resize(mask, *size) for size in sizes]

@@ -1,7 +1,7 @@
-"""A config resolved, once: the frozen plan of a run, which all later steps read, and the config no more.
+"""The config is resolved once, into the frozen plan of a run, which everything else reads in its place.
 
-Whatever depends on the files' headers, the processor or the memory that is free is settled here: sizes and tiles at
-every scale, the layers that count, the precision. Nothing is bound and no picture is read.
+Whatever depends on file headers, the processor or free memory is decided here: sizes and tiles at every scale, the
+layers in use, the precision. Nothing is bound and no picture is read.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 from models import runtime
 from models.spec import ModelSpec
 from styletransfer.config import Config, Init, OptimizerSettings, Output, Region
-from styletransfer.losses.objective import Weights
-from styletransfer.network.tiling import Section, sections, smallest_tile
+from styletransfer.losses.objective import GroupedLayer, LossWeights
+from styletransfer.network.tiling import Segment, segments, smallest_tile
 from styletransfer.run import memory, picture_sizes
 from styletransfer.run.picture_sizes import Sizes
 from styletransfer.support.errors import UserError
 
 LOGGER = logging.getLogger(__name__)
-_AGAIN = 1.45  # the time of a section that goes forward twice, over that of one that does so once
+_AGAIN = 1.45  # time of a segment with two forward passes, relative to one
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,17 @@ class ScalePlan:
     Attributes
     ----------
     height, width : int
-        The image's, pixels.
+        Of the image, in pixels.
     styles : tuple of (height, width)
-        The style pictures', as they are resized for this scale.
+        Of the style pictures, resized for this scale.
     steps : int
-        How many are made at most.
+        The largest number of steps.
     tile : int, or None
-        The longest side of what the network sees at once, pixels; None: all.
-    sections : list of Section
-        The parts of the network with their tiles.
+        The longest side of a tile in pixels; None: no tiles.
+    segments : list of Segment
+        The segments of the network with their tiles.
     memory : int, or None
-        The predicted peak of the process, bytes; None on a GPU.
+        The estimated peak memory of the process in bytes; None on a GPU.
     """
 
     height: int
@@ -54,21 +54,21 @@ class ScalePlan:
     styles: tuple[tuple[int, int], ...]
     steps: int
     tile: int | None
-    sections: list[Section]
+    segments: list[Segment]
     memory: int | None
 
     @property
     def work(self) -> float:
-        """The pixels that a step computes, what is seen more than once counted as often; of all sections the mean."""
+        """The pixels that a step computes, repeated ones counted repeatedly; the mean over all segments."""
         shares = [
-            section.tiling.window_pixels / (section.shape[1] * section.shape[2]) * (1.0 if section.whole else _AGAIN)
-            for section in self.sections
+            segment.tiling.window_pixels / (segment.shape[1] * segment.shape[2]) * (1.0 if segment.whole else _AGAIN)
+            for segment in self.segments
         ]
         return self.height * self.width * sum(shares) / len(shares)
 
     def line(self) -> str:
-        """In words."""
-        tiling = self.sections[0].tiling
+        """A description in one line."""
+        tiling = self.segments[0].tiling
         tiles = "" if tiling.whole else f", {len(tiling)} tiles of {tiling.width} x {tiling.height}"
         needs = "" if self.memory is None else f", {self.memory / 1e9:.2g} GB of memory"
         return f"{self.width} x {self.height} pixels: {self.steps} steps at most{tiles}{needs}"
@@ -76,7 +76,7 @@ class ScalePlan:
 
 @dataclass(frozen=True)
 class RunPlan:
-    """A run as it is going to be made.
+    """Everything about a run that is known before it starts.
 
     Attributes
     ----------
@@ -93,22 +93,22 @@ class RunPlan:
     content : str, or None
         The file of the photograph.
     styles : dict of float
-        The files of the style pictures that count, with their shares, which sum to 1.
+        The files of the style pictures in use, with weights that sum to 1.
     regions : tuple of Region
         The parts of the result with styles of their own, which have shares there; none where all of it has one style.
     init : Init
     normalization : str
-    loss_weights : Weights
+    loss_weights : LossWeights
         A group of weight 0 has no layers.
     tv : str
-        The kind of total variation; none where its weight is 0.
+        The kind of total variation; none if its weight is 0.
     optimizer : OptimizerSettings
     relative_change : float
-        Below which a scale ends.
+        A scale ends when the relative change falls below this.
     seed : int
     output : Output
     memory : int, or None
-        The bytes that may be used; None on a GPU.
+        The memory limit in bytes; None on a GPU.
     scales : tuple of ScalePlan
         The smallest first.
     """
@@ -124,7 +124,7 @@ class RunPlan:
     regions: tuple[Region, ...]
     init: Init
     normalization: str
-    loss_weights: Weights
+    loss_weights: LossWeights
     tv: str
     optimizer: OptimizerSettings
     relative_change: float
@@ -135,44 +135,44 @@ class RunPlan:
 
     @property
     def content_layers(self) -> list[str]:
-        """Those whose losses count."""
+        """The content layers in use."""
         return list(self.loss_weights.content_layers)
 
     @property
     def style_layers(self) -> list[str]:
-        """Those whose losses count."""
+        """The style layers in use."""
         return list(self.loss_weights.style_layers)
 
     @property
-    def loss_names(self) -> list[str]:
-        """``content.<layer>`` and ``style.<layer>``, in the order of the objective's."""
+    def grouped_layers(self) -> list[GroupedLayer]:
+        """The layers that have a loss, in the order of the objective's."""
         return [
-            *(f"content.{layer}" for layer in self.content_layers),
-            *(f"style.{layer}" for layer in self.style_layers),
+            *(("content", layer) for layer in self.content_layers),
+            *(("style", layer) for layer in self.style_layers),
         ]
 
     @property
     def begun(self) -> Begun:
-        """What a resumption of this run needs."""
+        """What this run keeps when it is resumed."""
         return Begun(self.precision, tuple(scale.tile for scale in self.scales))
 
 
 @dataclass(frozen=True)
 class Begun:
-    """What a run keeps when it is gone on with, whatever would be chosen today: otherwise sums would round otherwise.
+    """What a resumed run keeps, whatever would be chosen now, so that its sums are rounded in the same way.
 
     Attributes
     ----------
     precision : str
     tiles : tuple of int or None
-        Those of every scale.
+        At every scale.
     """
 
     precision: str
     tiles: tuple[int | None, ...]
 
     def state(self) -> dict[str, NDArray]:
-        """As arrays, to be saved."""
+        """As arrays for a checkpoint."""
         return {"tiles": np.array([tile or 0 for tile in self.tiles]), "precision": np.array(self.precision)}
 
     @classmethod
@@ -182,30 +182,30 @@ class Begun:
 
 
 def resolve(config: Config, sizes: Sequence[Sizes] | None = None, begun: Begun | None = None) -> RunPlan:
-    """The plan of a run: at each scale with the largest tile that fits where the config leaves it open.
+    """Plan a run; with `tile: auto`, each scale gets the largest tile that fits.
 
-    Where it does not, a run that would need more memory than may be used is refused if the config has the limit too;
-    if that is what is free just now, the log has a warning: the user may know better.
+    Otherwise, a run that needs more memory than the limit is rejected if the config sets the limit, and logged as a
+    warning if the limit is what is free at the moment: the user may know better.
 
     Parameters
     ----------
     config : Config
     sizes : sequence of Sizes, optional
-        Of the pictures at every scale, where they are known. Without, the files are looked into.
+        Of the pictures at every scale; by default, they are read from the files.
     begun : Begun, optional
-        What a run began with that is gone on with. Without, precision and tiles are chosen.
+        For a resumed run; by default, precision and tiles are chosen.
 
     Raises
     ------
     UserError
         If a picture cannot be used at a size, a tile is too small for the network, the run does not fit into memory,
-        or the processor cannot compute with the precision.
+        or the processor does not support the precision.
     """
     sizes = picture_sizes.read_sizes(config) if sizes is None else sizes
     precision = precision_of(config) if begun is None else _precision_begun(config, begun)
     limit = memory.limit(config.memory) if config.device == "cpu" else None
     if begun is None:
-        # Of the largest it is said first where it does not fit.
+        # The largest scale first, so that it is the one reported if it does not fit.
         runs = [_with_tile_of(config, _memory_run(config, each, precision), limit) for each in reversed(sizes)][::-1]
     else:
         runs = [
@@ -228,7 +228,7 @@ def resolve(config: Config, sizes: Sequence[Sizes] | None = None, begun: Begun |
         regions=tuple(config.used_regions),
         init=config.init,
         normalization=config.normalization,
-        loss_weights=Weights(
+        loss_weights=LossWeights(
             config.content.weight,
             config.used_content_layers,
             config.style.weight,
@@ -248,7 +248,7 @@ def resolve(config: Config, sizes: Sequence[Sizes] | None = None, begun: Begun |
                 run.styles,
                 steps,
                 run.tile,
-                sections(run.spec, run.layers, run.height, run.width, run.tile),
+                segments(run.spec, run.layers, run.height, run.width, run.tile),
                 None if limit is None else memory.predict(run),
             )
             for run, steps in zip(runs, config.steps[-len(sizes) :])
@@ -257,15 +257,15 @@ def resolve(config: Config, sizes: Sequence[Sizes] | None = None, begun: Begun |
 
 
 def peak_memory(config: Config, smallest: bool = False) -> int | None:
-    """The bytes that a run needs wherever it is made: whole, or with the tile that its own keys ask for.
+    """The bytes that a run needs on any machine: without tiles, or with those that its own keys request.
 
-    None on a GPU, and for a run whose input is at fault, which will say so itself. Needs no MXNet.
+    None on a GPU, and for invalid input, which the run itself will report. Does not need MXNet.
 
     Parameters
     ----------
     config : Config
     smallest : bool
-        Whether to tell it for the smallest tile that the network allows instead.
+        Whether to use the smallest tile that the network allows instead.
     """
     if config.device != "cpu":
         return None
@@ -282,12 +282,12 @@ def peak_memory(config: Config, smallest: bool = False) -> int | None:
 
 
 def precision_of(config: Config) -> str:
-    """That of the network: float32 or bfloat16.
+    """The precision of the network: float32 or bfloat16.
 
     Raises
     ------
     UserError
-        If bfloat16 is asked for where MXNet cannot compute with it.
+        If bfloat16 is requested but MXNet does not support it here.
     """
     if config.precision == "auto":
         return "bfloat16" if config.device == "cpu" and runtime.is_faster_in_bfloat16() else "float32"
@@ -297,18 +297,18 @@ def precision_of(config: Config) -> str:
 
 
 def _precision_begun(config: Config, begun: Begun) -> str:
-    """That with which a run began, whatever this processor would choose."""
+    """The original precision of a resumed run, whatever would be chosen on this processor."""
     try:
         return precision_of(config.model_copy(update={"precision": begun.precision}))
     except UserError:
         raise UserError(
-            f"--resume: the run began in {begun.precision}, which this processor cannot compute with; go on where it "
-            "began, or start anew with --force"
+            f"--resume: the run was started in {begun.precision}, which this processor does not support; resume it "
+            "where it was started, or start over with --force"
         ) from None
 
 
 def _tv_of(config: Config) -> str:
-    """The kind that counts."""
+    """The kind of total variation in use."""
     return config.tv.kind if config.tv.weight > 0 else "none"
 
 
@@ -329,7 +329,7 @@ def _memory_run(config: Config, sizes: Sizes, precision: str) -> memory.Run:
 
 
 def _with_tile_of(config: Config, run: memory.Run, limit: int | None) -> memory.Run:
-    """The same with the tile that is asked for, or fits within `limit` bytes, if any."""
+    """The same with the configured tile or, if tiles are automatic, with the largest that fits within `limit` bytes."""
     if isinstance(config.tile, int):
         smallest = smallest_tile(run.spec, run.layers)
         if config.tile < smallest:
@@ -341,14 +341,15 @@ def _with_tile_of(config: Config, run: memory.Run, limit: int | None) -> memory.
 
 
 def _hold_to(limit: int, config: Config, run: memory.Run, begun: bool) -> None:
-    """Say it where a run needs more than `limit` bytes.
+    """Report a run that needs more than `limit` bytes: a warning, or an error if the config sets the limit.
 
-    It only can with a tile of the user's own, or none, or with the tile with which it has `begun`.
+    This is possible only if the user has set the tile or switched tiles off, or if the run keeps the tile it has begun
+    with.
     """
     needed = memory.predict(run)
     if needed <= limit:
         return
-    tile = f"--resume: tile: {run.tile or 'off'}, as it began" if begun else f"tile: {config.tile}"
+    tile = f"--resume: tile: {run.tile or 'off'}, as when it was started" if begun else f"tile: {config.tile}"
     what = (
         f"{tile}: {run.width} x {run.height} pixels with {run.spec.name} and {run.optimizer.name} need "
         f"{math.ceil(needed / 1e6):,} MB of memory, and {int(limit / 1e6):,} MB"
@@ -358,6 +359,6 @@ def _hold_to(limit: int, config: Config, run: memory.Run, begun: bool) -> None:
         LOGGER.warning("%s are free%s", what, less)
         return
     if begun:
-        raise UserError(f"{what} may be used; expected more memory than {config.memory}, or --force to start anew")
-    memory.largest_tile(run, limit)  # which is what would help, where there is one
+        raise UserError(f"{what} may be used; expected more memory than {config.memory}, or --force to start over")
+    memory.largest_tile(run, limit)  # raises an error with a suitable size, if no tile would fit
     raise UserError(f"{what} may be used; expected tile: auto, a smaller size, or more memory than {config.memory}")

@@ -1,1 +1,1 @@
-"""Programs beside the making of pictures: benchmarks, training of the bundled network, judging, visualisation."""
+"""Everything except making pictures: benchmarks, training of the bundled network, judging, visualization."""

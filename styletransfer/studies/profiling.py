@@ -18,7 +18,7 @@ from typing import Any
 from models.runtime import load_mxnet
 from styletransfer import config as configs
 from styletransfer.config import Config
-from styletransfer.optimization.loop import Stop, optimize
+from styletransfer.optimization.loop import StoppingRule, optimize
 from styletransfer.run import binding, inputs
 from styletransfer.run.resolve import resolve
 from styletransfer.studies.benchmarks import fresh_process
@@ -39,8 +39,8 @@ CONVOLUTION, POOLING, RELU, GRAM, REORDER, TV, REST = (
 
 
 @dataclass(frozen=True)
-class Part:
-    """The share of one kind of work in a step."""
+class Category:
+    """One kind of work in a step, and its share of the time."""
 
     name: str
     milliseconds: float
@@ -49,18 +49,18 @@ class Part:
 
 @dataclass(frozen=True)
 class Profile:
-    """One step: its wall time, and its parts, which sum to it."""
+    """One step: its wall time, and the categories of work, which sum to it."""
 
     milliseconds: float
     steps: int  # over which the mean is taken
-    parts: tuple[Part, ...]
+    categories: tuple[Category, ...]
 
     def lines(self) -> list[str]:
         """The table as text."""
-        rows = [*self.parts, Part("a step", self.milliseconds, 100.0)]
+        rows = [*self.categories, Category("a step", self.milliseconds, 100.0)]
         return [
             f"{'':42}{'ms':>10}{'%':>8}",
-            *(f"{part.name:42}{part.milliseconds:10.1f}{part.percent:8.1f}" for part in rows),
+            *(f"{category.name:42}{category.milliseconds:10.1f}{category.percent:8.1f}" for category in rows),
         ]
 
 
@@ -86,15 +86,15 @@ def profile(config: Config, steps: int = 3) -> Profile:
     )
     if not made:
         raise UserError("--profile: the optimiser ended before a step could be timed")
-    return _profile(parts_of(lines), 1000 * seconds, made)
+    return _profile(milliseconds_of(lines), 1000 * seconds, made)
 
 
 def _profile(totals: Mapping[str, float], milliseconds: float, steps: int) -> Profile:
-    """From the total milliseconds of all steps, by part and in wall time."""
-    by_part = dict.fromkeys((CONVOLUTION, POOLING, RELU, GRAM, REORDER, TV), 0.0) | dict(totals)
-    by_part[REST] = milliseconds - sum(by_part.values())
-    parts = (Part(name, value / steps, 100 * value / milliseconds) for name, value in by_part.items())
-    return Profile(milliseconds / steps, steps, tuple(parts))
+    """From the total milliseconds of all steps, by category and in wall time."""
+    by_category = dict.fromkeys((CONVOLUTION, POOLING, RELU, GRAM, REORDER, TV), 0.0) | dict(totals)
+    by_category[REST] = milliseconds - sum(by_category.values())
+    categories = (Category(name, value / steps, 100 * value / milliseconds) for name, value in by_category.items())
+    return Profile(milliseconds / steps, steps, tuple(categories))
 
 
 def timed_steps(values: Mapping[str, Any], steps: int) -> tuple[int, float]:
@@ -103,7 +103,7 @@ def timed_steps(values: Mapping[str, Any], steps: int) -> tuple[int, float]:
     plan = resolve(configs.parse(values, "the config"))
     pictures = inputs.read_pictures(plan)[-1]
     bound = binding.bind(plan, plan.scales[-1], pictures, inputs.load_parameters(plan))
-    records = optimize(bound.image, bound.objective, bound.optimizer, Stop(_UNTIMED - 1 + steps))
+    records = optimize(bound.image, bound.objective, bound.optimizer, StoppingRule(_UNTIMED - 1 + steps))
     with contextlib.closing(records):
         for _ in itertools.islice(records, _UNTIMED):
             pass
@@ -123,22 +123,22 @@ def _mark(text: str) -> None:
     print(text, flush=True)
 
 
-def parts_of(lines: Iterable[str]) -> dict[str, float]:
-    """The milliseconds of all primitives printed between the marks, by part; other primitives are ignored."""
+def milliseconds_of(lines: Iterable[str]) -> dict[str, float]:
+    """The milliseconds of all primitives printed between the marks, by category; other primitives are ignored."""
     totals: dict[str, float] = {}
     counted = False
     for line in lines:
         counted = (counted or line == _BEGIN) and line != _END
         if not counted or not line.startswith("dnnl_verbose,exec,"):
             continue
-        part = part_of(line)
-        if part is not None:
-            totals[part] = totals.get(part, 0.0) + float(line.rpartition(",")[2])
+        category = category_of(line)
+        if category is not None:
+            totals[category] = totals.get(category, 0.0) + float(line.rpartition(",")[2])
     return totals
 
 
-def part_of(line: str) -> str | None:
-    """The part of a step to which a primitive belongs, from its line.
+def category_of(line: str) -> str | None:
+    """The category of a primitive, from its line.
 
     A line is ``dnnl_verbose,exec,cpu,PRIMITIVE,implementation,DIRECTION,MEMORY,attributes,auxiliary,PROBLEM,ms``. Gram
     matrices are inner products; their backward passes are 1 x 1 convolutions, which, unlike those of the networks, have

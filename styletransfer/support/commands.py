@@ -19,6 +19,7 @@ _OUT_OF_MEMORY = (
     "bad_alloc",
     "could not execute a primitive",
 )
+OUT_OF_MEMORY = "out of memory; use a smaller size, a smaller tile, or tile: auto with memory set below the free memory"
 
 
 def guarded(command: Callable[[], int]) -> int:
@@ -29,7 +30,7 @@ def guarded(command: Callable[[], int]) -> int:
             sys.stdout.flush()
         return status
     except StyleTransferError as error:
-        _say(f"error: {_one_line(as_called(str(error)))}")
+        _say(f"error: {one_line(as_called(str(error)))}")
         return error.status
     except KeyboardInterrupt:
         _say("interrupted")
@@ -39,15 +40,12 @@ def guarded(command: Callable[[], int]) -> int:
         return 141
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        _say(f"error: {_one_line(where + (error.strerror or str(error)))}")
+        _say(f"error: {one_line(where + (error.strerror or str(error)))}")
         return 2
     except Exception as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
-        _say(
-            "error: out of memory; use a smaller size, a smaller tile, or tile: auto with memory set below the free "
-            "memory"
-        )
+        _say(f"error: {OUT_OF_MEMORY}")
         return 2
 
 
@@ -56,7 +54,7 @@ def as_called(text: str) -> str:
     return re.sub(r"\bpython scripts/(\w+)\.py", r"nstyle \1", text) if IS_INSTALLED else text
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """Whether Python, NumPy or MXNet failed to allocate memory; does not import MXNet."""
     if type(error).__name__ == "MXNetError":
         return any(words in str(error) for words in _OUT_OF_MEMORY)
@@ -70,6 +68,6 @@ def _say(line: str) -> None:
             print(line, file=sys.stderr, flush=True)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Replace line breaks and other control characters, which file names may contain."""
     return "".join(character if character.isprintable() else "?" for character in " ".join(text.split()))

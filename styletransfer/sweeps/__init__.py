@@ -1,6 +1,6 @@
 """Sweeps: many pictures from one file that lists what varies.
 
-- ``plans``: the sweep file and its jobs; nothing is written until all of them are valid
+- ``sweep_file``: the sweep file and its jobs; nothing is written until all of them are valid
 - ``names``: job names; ``cluster``: resources to request from a cluster
 - ``states``: the state of a job, from its folder
 - ``command``: the command line of a job; ``local``: running jobs on this machine

@@ -23,8 +23,7 @@ from styletransfer.support.project import PROJECT_FOLDER
 from styletransfer.sweeps import names
 from styletransfer.sweeps.cluster import Cluster
 from styletransfer.sweeps.command import NSTYLE
-from styletransfer.sweeps.plans import CONTACT, RESULTS, SLURM, Job, Plan
-from styletransfer.sweeps.states import DIVERGED
+from styletransfer.sweeps.sweep_file import CONTACT, RESULTS, SLURM, Job, Sweep
 
 SUBMIT = PROJECT_FOLDER / "scripts" / "submit.py"
 _TEMPLATES = Path(__file__).parent
@@ -32,15 +31,15 @@ _COLLECT_TIME, _COLLECT_CPUS = "0:20:00", 1
 _MOST = 16 * 10**9  # bytes to request at most if tiling can reduce the memory of a job; see docs/cluster.md
 
 
-def array(plan: Plan, cluster: Cluster, jobs: Sequence[Job], file: str) -> str:
+def array(sweep: Sweep, cluster: Cluster, jobs: Sequence[Job], file: str) -> str:
     """The job file of an array.
 
     Parameters
     ----------
-    plan : Plan
+    sweep : Sweep
     cluster : Cluster
     jobs : sequence of Job
-        The jobs of the plan to run.
+        Those of its jobs to run.
     file : str
         The name of the job file.
 
@@ -50,11 +49,11 @@ def array(plan: Plan, cluster: Cluster, jobs: Sequence[Job], file: str) -> str:
         If Slurm cannot use the folder of the sweep, a job needs a GPU or memory that it does not get, or a line of
         `setup` is not valid bash.
     """
-    folder = _folder(plan)
+    folder = _folder(sweep)
     _check_memory(cluster, jobs)
     gpus = _gpus(cluster, jobs)
     options = [
-        f"--job-name={_title(plan)}",
+        f"--job-name={_title(sweep)}",
         f"--array=0-{len(jobs) - 1}" + (f"%{cluster.parallel}" if cluster.parallel else ""),
         *_where(cluster),
         *([f"--gres=gpu:{gpus}"] if gpus else []),
@@ -71,7 +70,7 @@ def array(plan: Plan, cluster: Cluster, jobs: Sequence[Job], file: str) -> str:
     width = max(map(len, listed))
     return _filled(
         "array.sbatch",
-        name=_title(plan),
+        name=_title(sweep),
         here=shlex.quote(str(folder / SLURM)),
         file=file,
         options=_lines(options),
@@ -83,28 +82,28 @@ def array(plan: Plan, cluster: Cluster, jobs: Sequence[Job], file: str) -> str:
         restarts=str(cluster.restarts),
         interrupted=str(Interrupted.status),
         picture=output_folder.PICTURE,
-        config=output_folder.CONFIG,
-        diverged=shlex.quote(DIVERGED),
+        status=output_folder.STATUS,
+        done=output_folder.DONE,
         newest=checkpoints.NAME,
         previous=checkpoints.PREVIOUS,
         setup=_setup(cluster),
     )
 
 
-def collection(plan: Plan, cluster: Cluster, arguments: Sequence[str]) -> str:
+def collection(sweep: Sweep, cluster: Cluster, arguments: Sequence[str]) -> str:
     """The job file of the small job that makes the contact sheet and the table of results.
 
     Parameters
     ----------
-    plan : Plan
+    sweep : Sweep
     cluster : Cluster
     arguments : sequence of str
-        With which ``submit.py`` makes the same plan.
+        With which ``submit.py`` makes the same sweep.
     """
-    _folder(plan)
+    _folder(sweep)
     command = [_python(cluster), str(SUBMIT), *arguments, "--collect"]
     options = [
-        f"--job-name={_title(plan)}-collect",
+        f"--job-name={_title(sweep)}-collect",
         *_where(cluster),
         f"--cpus-per-task={_COLLECT_CPUS}",
         f"--time={_COLLECT_TIME}",
@@ -112,7 +111,7 @@ def collection(plan: Plan, cluster: Cluster, arguments: Sequence[str]) -> str:
     ]
     return _filled(
         "collect.sbatch",
-        name=_title(plan),
+        name=_title(sweep),
         results=f"{CONTACT} and {RESULTS}",
         options=_lines(options),
         start=shlex.quote(str(Path.cwd())),
@@ -193,7 +192,7 @@ def _where(cluster: Cluster) -> list[str]:
     return [f"--{option}={value}" for option, value in places.items() if value]
 
 
-def _folder(plan: Plan) -> Path:
+def _folder(sweep: Sweep) -> Path:
     """The folder of the sweep, absolute.
 
     Raises
@@ -201,7 +200,7 @@ def _folder(plan: Plan) -> Path:
     UserError
         If its path, or another path in the job file, contains characters that Slurm does not support.
     """
-    folder = plan.folder.resolve()
+    folder = sweep.folder.resolve()
     # Slurm prepends the folder to the names of its logs, and interprets % and \ in the result.
     for character in "%\\":
         if character in str(folder):
@@ -214,8 +213,8 @@ def _folder(plan: Plan) -> Path:
     return folder
 
 
-def _title(plan: Plan) -> str:
-    return names.safe_name(plan.name) or "sweep"
+def _title(sweep: Sweep) -> str:
+    return names.safe_name(sweep.name) or "sweep"
 
 
 def _python(cluster: Cluster) -> str:

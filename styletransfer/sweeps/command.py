@@ -9,7 +9,7 @@ from styletransfer.run import checkpoints
 from styletransfer.run.output_folder import PICTURE
 from styletransfer.support.files import atomic_write
 from styletransfer.support.project import PROJECT_FOLDER
-from styletransfer.sweeps.plans import Job
+from styletransfer.sweeps.sweep_file import Job
 
 NSTYLE = PROJECT_FOLDER / "scripts" / "nstyle.py"
 

@@ -12,8 +12,8 @@ from styletransfer import config as configs
 from styletransfer.pictures import images
 from styletransfer.support.errors import UserError
 from styletransfer.support.files import atomic_write
-from styletransfer.sweeps.plans import CONTACT, Job, Plan
 from styletransfer.sweeps.states import Queue, state_of
+from styletransfer.sweeps.sweep_file import CONTACT, Job, Sweep
 
 CELL, GAP, TEXT, LINES = (
     256,
@@ -26,62 +26,62 @@ _WIDEST = 6  # columns of a sheet without row labels
 _GREY, _BLACK = (208, 208, 208), (0, 0, 0)
 
 
-def write_contact_sheet(plan: Plan, queue: Queue = None) -> Path:
+def write_contact_sheet(sweep: Sweep, queue: Queue = None) -> Path:
     """Write ``contact.png``, all pictures of a sweep in one image."""
-    path = plan.folder / CONTACT
+    path = sweep.folder / CONTACT
     with atomic_write(path) as stream:
-        contact_sheet(plan, queue).save(stream, format="PNG")
+        contact_sheet(sweep, queue).save(stream, format="PNG")
     return path
 
 
-def contact_sheet(plan: Plan, queue: Queue = None) -> Image.Image:
+def contact_sheet(sweep: Sweep, queue: Queue = None) -> Image.Image:
     """All pictures of a sweep in a grid.
 
     If keys vary, the values of the last one are the columns and those of the others the rows, with labels, and any
     varying photographs and paintings, in the margins. Otherwise, or if a single key has many values, the grid has no
     margins and every picture has its label below.
     """
-    count = len(plan.jobs)
-    headed = plan.columns is not None and (len(plan.keys) > 1 or count <= _WIDEST)
-    columns = plan.columns if headed and plan.columns else min(_WIDEST, math.ceil(math.sqrt(count)))
+    count = len(sweep.jobs)
+    headed = sweep.columns is not None and (len(sweep.keys) > 1 or count <= _WIDEST)
+    columns = sweep.columns if headed and sweep.columns else min(_WIDEST, math.ceil(math.sqrt(count)))
     rows = math.ceil(count / columns)
     cell = max(64, min(CELL, 8000 // max(rows, columns)))
 
     def height(labels: Iterable[str]) -> int:
         return max(len(_wrapped(text, cell)) for text in labels) * _LINE + 4
 
-    pictures = [_result(job, cell, queue) for job in plan.jobs]
+    pictures = [_result(job, cell, queue) for job in sweep.jobs]
     tallest = max((picture.height for picture in pictures if picture), default=cell * 3 // 4)
     title, left, above, down = _LINE + GAP, 0, 0, tallest + GAP
     tops: list[Image.Image | None] = []
     sides: list[Image.Image | None] = []
     if headed:
-        tops = [_margin(job, plan.keys[-1:], cell) for job in plan.jobs[:columns]]
-        top_label = height(job.labels[-1] for job in plan.jobs[:columns])
+        tops = [_margin(job, sweep.keys[-1:], cell) for job in sweep.jobs[:columns]]
+        top_label = height(job.labels[-1] for job in sweep.jobs[:columns])
         above = max((picture.height + 4 for picture in tops if picture), default=0) + top_label
-    if headed and len(plan.keys) > 1:
-        sides = [_margin(job, plan.keys[:-1], cell) for job in plan.jobs[::columns]]
+    if headed and len(sweep.keys) > 1:
+        sides = [_margin(job, sweep.keys[:-1], cell) for job in sweep.jobs[::columns]]
         left = cell + GAP
-        names = [", ".join(job.labels[:-1]) for job in plan.jobs[::columns]]
+        names = [", ".join(job.labels[:-1]) for job in sweep.jobs[::columns]]
         down = max(down, max((picture.height for picture in sides if picture), default=0) + height(names) + GAP)
     elif not headed:
-        names = [", ".join(job.labels) or job.name for job in plan.jobs]
+        names = [", ".join(job.labels) or job.name for job in sweep.jobs]
         down += height(names)
 
     size = (GAP + left + columns * (cell + GAP), GAP + title + above + rows * down)
     sheet = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(sheet)
-    _write(draw, (GAP, GAP), f"{plan.name}: {', '.join(plan.keys)}", sheet.width - 2 * GAP, lines=1)
+    _write(draw, (GAP, GAP), f"{sweep.name}: {', '.join(sweep.keys)}", sheet.width - 2 * GAP, lines=1)
     x0, y0 = GAP + left, GAP + title + above
     for number, picture in enumerate(tops):
         x = x0 + number * (cell + GAP)
-        _write(draw, (x, y0 - top_label), plan.jobs[number].labels[-1], cell)
+        _write(draw, (x, y0 - top_label), sweep.jobs[number].labels[-1], cell)
         _paste(sheet, picture, (x, y0 - top_label - 4 - (picture.height if picture else 0)), cell)
     for number, picture in enumerate(sides):
         y = y0 + number * down
         _paste(sheet, picture, (GAP, y), cell)
         _write(draw, (GAP, y + (picture.height + 4 if picture else 0)), names[number], cell)
-    for number, (job, picture) in enumerate(zip(plan.jobs, pictures)):
+    for number, (job, picture) in enumerate(zip(sweep.jobs, pictures)):
         x, y = x0 + number % columns * (cell + GAP), y0 + number // columns * down
         if picture is None:
             draw.rectangle((x, y, x + cell - 1, y + tallest - 1), fill=_GREY)

@@ -18,9 +18,9 @@ from styletransfer.support.byte_sizes import format_size
 from styletransfer.support.errors import Interrupted
 from styletransfer.support.files import atomic_write
 from styletransfer.sweeps.command import command_of, resumes, write_config
-from styletransfer.sweeps.plans import Job, Plan
 from styletransfer.sweeps.reports import sentence
 from styletransfer.sweeps.states import Queue, State, failure, held, state_of
+from styletransfer.sweeps.sweep_file import Job, Sweep
 
 _PATIENCE = 1.0  # seconds to wait while another process briefly locks a job
 _AT_ONCE = (130, -int(signal.SIGINT), -int(signal.SIGTERM))  # statuses of jobs that were stopped without saving
@@ -68,12 +68,12 @@ def _finish(job: Job, status: int) -> None:
         stream.write(f"{status}\n".encode())
 
 
-def run_here(plan: Plan, at_once: int, say: Callable[[str], None], queue: Queue = None) -> dict[str, State]:
+def run_here(sweep: Sweep, at_once: int, say: Callable[[str], None], queue: Queue = None) -> dict[str, State]:
     """Run the remaining jobs of a sweep on this machine; a failed job does not affect the others.
 
     Parameters
     ----------
-    plan : Plan
+    sweep : Sweep
     at_once : int
         The number of concurrent jobs.
     say : callable
@@ -91,11 +91,11 @@ def run_here(plan: Plan, at_once: int, say: Callable[[str], None], queue: Queue 
     Interrupted
         On SIGINT, SIGTERM or SIGHUP; the running jobs have been told to save their states.
     """
-    undone = [job for job in plan.jobs if state_of(job, queue).name != "done"]
+    undone = [job for job in sweep.jobs if state_of(job, queue).name != "done"]
     waiting = deque(job for job in undone if job.name not in (queue or {}))
-    finished = len(plan.jobs) - len(waiting)
-    if len(undone) < len(plan.jobs):
-        say(f"{len(plan.jobs) - len(undone)} of {len(plan.jobs)} already done")
+    finished = len(sweep.jobs) - len(waiting)
+    if len(undone) < len(sweep.jobs):
+        say(f"{len(sweep.jobs) - len(undone)} of {len(sweep.jobs)} already done")
     if len(waiting) < len(undone):
         say(f"{len(undone) - len(waiting)} left to the cluster")
     variables = environment(at_once)
@@ -116,7 +116,7 @@ def run_here(plan: Plan, at_once: int, say: Callable[[str], None], queue: Queue 
                     words = sentence(job, unusable)
                 if process is None:
                     finished += 1
-                    say(f"{finished}/{len(plan.jobs)} {words}")
+                    say(f"{finished}/{len(sweep.jobs)} {words}")
                 else:
                     running[process] = job
             if len(received) > forwarded:
@@ -132,7 +132,7 @@ def run_here(plan: Plan, at_once: int, say: Callable[[str], None], queue: Queue 
                     unusable[job.name] = failure(error)
                 finished += 1
                 all_saved &= process.returncode not in _AT_ONCE
-                say(f"{finished}/{len(plan.jobs)} {sentence(job, unusable)}")
+                say(f"{finished}/{len(sweep.jobs)} {sentence(job, unusable)}")
             time.sleep(0.05)
     if received:
         saved = "states saved" if all_saved else "but not all states were saved"

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from styletransfer.run import curves
+from styletransfer.run.curves import Column
 from styletransfer.support.errors import UserError
 from styletransfer.support.files import atomic_write
-from styletransfer.sweeps.plans import RESULTS, Job, Plan
 from styletransfer.sweeps.states import STATES, Queue, state_of
+from styletransfer.sweeps.sweep_file import RESULTS, Job, Sweep
 
 _LOSSES = ("total", "content", "style", "tv")
 
@@ -26,34 +27,34 @@ def sentence(job: Job, queue: Queue = None) -> str:
     return f"{job.name}: {state.name}" + (f": {state.reason}" if state.reason else "")
 
 
-def listing(plan: Plan) -> str:
+def listing(sweep: Sweep) -> str:
     """Every job and its folder, one line each."""
-    width = max(len(job.name) for job in plan.jobs)
-    return "\n".join(f"{job.name:{width}}  {job.folder}" for job in plan.jobs)
+    width = max(len(job.name) for job in sweep.jobs)
+    return "\n".join(f"{job.name:{width}}  {job.folder}" for job in sweep.jobs)
 
 
-def report(plan: Plan, queue: Queue = None) -> str:
+def report(sweep: Sweep, queue: Queue = None) -> str:
     """The state of every job, one line each, and the number of jobs in each state."""
-    return "\n".join([*(sentence(job, queue) for job in plan.jobs), summary(plan, queue)])
+    return "\n".join([*(sentence(job, queue) for job in sweep.jobs), summary(sweep, queue)])
 
 
-def summary(plan: Plan, queue: Queue = None) -> str:
+def summary(sweep: Sweep, queue: Queue = None) -> str:
     """Such as ``3 done, 1 failed, 2 left``."""
-    counts = Counter(state_of(job, queue).name for job in plan.jobs)
+    counts = Counter(state_of(job, queue).name for job in sweep.jobs)
     return ", ".join(f"{counts[name]} {name}" for name in STATES if counts[name])
 
 
-def all_done(plan: Plan, queue: Queue = None) -> bool:
+def all_done(sweep: Sweep, queue: Queue = None) -> bool:
     """Whether all jobs are done."""
-    return all(state_of(job, queue).name == "done" for job in plan.jobs)
+    return all(state_of(job, queue).name == "done" for job in sweep.jobs)
 
 
-def failures(plan: Plan, queue: Queue = None) -> list[str]:
+def failures(sweep: Sweep, queue: Queue = None) -> list[str]:
     """A line for every job that failed, with the reason."""
-    return [sentence(job, queue) for job in plan.jobs if state_of(job, queue).name == "failed"]
+    return [sentence(job, queue) for job in sweep.jobs if state_of(job, queue).name == "failed"]
 
 
-def _final(job: Job) -> dict[str, float]:
+def _final(job: Job) -> dict[Column, float]:
     """The last row of a job's curve, by column; empty if there is none."""
     try:
         curve = curves.read(job.folder / "curve.csv")
@@ -63,18 +64,18 @@ def _final(job: Job) -> dict[str, float]:
     return final if {"step", "seconds", *_LOSSES} <= set(final) else {}
 
 
-def write_results(plan: Plan, queue: Queue = None) -> Path:
+def write_results(sweep: Sweep, queue: Queue = None) -> Path:
     """Write ``results.csv``: job, what varies, state, steps, final losses, seconds, reason of failure."""
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["job", *plan.keys, "state", "steps", *_LOSSES, "seconds", "reason"])
-    for job in plan.jobs:
+    writer.writerow(["job", *sweep.keys, "state", "steps", *_LOSSES, "seconds", "reason"])
+    for job in sweep.jobs:
         state, numbers = state_of(job, queue), _final(job)
-        varied = [_cell(job.overrides[key]) if key in job.overrides else "" for key in plan.keys]
+        varied = [_cell(job.overrides[key]) if key in job.overrides else "" for key in sweep.keys]
         step = f"{numbers['step']:g}" if numbers else ""
         losses = [repr(numbers[name]) if numbers else "" for name in (*_LOSSES, "seconds")]
         writer.writerow([job.name, *varied, state.name, step, *losses, state.reason])
-    path = plan.folder / RESULTS
+    path = sweep.folder / RESULTS
     with atomic_write(path) as stream:
         stream.write(text.getvalue().encode(errors="replace"))
     return path

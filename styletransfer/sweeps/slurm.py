@@ -16,14 +16,14 @@ from styletransfer.support.files import atomic_write
 from styletransfer.sweeps import batch
 from styletransfer.sweeps.cluster import Cluster
 from styletransfer.sweeps.command import write_config
-from styletransfer.sweeps.plans import CONTACT, RESULTS, SLURM, Job, Plan
 from styletransfer.sweeps.states import Queue, State, forget, jobs_to_restart, state_of
+from styletransfer.sweeps.sweep_file import CONTACT, RESULTS, SLURM, Job, Sweep
 
 _TIMEOUT = 60  # seconds for an answer
 _COLLECT = "collect.sbatch"
 
 
-def queue_of(plan: Plan) -> Queue:
+def queue_of(sweep: Sweep) -> Queue:
     """The jobs of a sweep that Slurm has, by name; None if nothing was submitted or Slurm is not installed.
 
     An entry of the queue is a file and a task number, and the list in that file says which job that is. So no separate
@@ -34,9 +34,9 @@ def queue_of(plan: Plan) -> Queue:
     UserError
         If Slurm does not answer.
     """
-    if not (plan.folder / SLURM).is_dir() or not shutil.which("squeue"):
+    if not (sweep.folder / SLURM).is_dir() or not shutil.which("squeue"):
         return None
-    folder = (plan.folder / SLURM).resolve()
+    folder = (sweep.folder / SLURM).resolve()
     found: dict[str, State] = {}
     listed: dict[Path, list[str]] = {}
     answer = _asked(["squeue", "--noheader", "--array", f"--user={os.getuid()}", "--format=%F|%K|%T|%r|%o"])
@@ -66,24 +66,24 @@ def _jobs_in(path: Path, array: str) -> list[str]:
         raise UserError(f"Slurm job {array} was submitted with {path}, which is unreadable: {error.strerror}") from None
 
 
-def to_send(plan: Plan, queue: Queue, restarted: Collection[Job] = ()) -> list[Job]:
+def to_send(sweep: Sweep, queue: Queue, restarted: Collection[Job] = ()) -> list[Job]:
     """The jobs of a sweep that are not done, running or queued, and those to restart."""
     names = {job.name for job in restarted}
     kept = ("done", "running", "queued")
-    return [job for job in plan.jobs if job.name in names or state_of(job, queue).name not in kept]
+    return [job for job in sweep.jobs if job.name in names or state_of(job, queue).name not in kept]
 
 
 def send(
-    plan: Plan, cluster: Cluster, arguments: Sequence[str], say: Callable[[str], None], force: bool = False
+    sweep: Sweep, cluster: Cluster, arguments: Sequence[str], say: Callable[[str], None], force: bool = False
 ) -> int:
     """Submit the remaining jobs of a sweep as one array, and the job that collects the results.
 
     Parameters
     ----------
-    plan : Plan
+    sweep : Sweep
     cluster : Cluster
     arguments : sequence of str
-        With which ``submit.py`` makes the same plan.
+        With which ``submit.py`` makes the same sweep.
     say : callable
         Receives lines about what was submitted.
     force : bool
@@ -102,24 +102,24 @@ def send(
     for program in ("sbatch", "squeue"):
         if not shutil.which(program):
             raise UserError(f"{program} not found: run --cluster slurm on the login node of a Slurm cluster")
-    batch.array(plan, cluster, plan.jobs, next_file(plan))  # report errors before anything is written
-    folder = plan.folder / SLURM
+    batch.array(sweep, cluster, sweep.jobs, next_file(sweep))  # report errors before anything is written
+    folder = sweep.folder / SLURM
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
-        queue = queue_of(plan)
-        restarted = jobs_to_restart(plan, queue) if force else []
-        jobs = to_send(plan, queue, restarted)
+        queue = queue_of(sweep)
+        restarted = jobs_to_restart(sweep, queue) if force else []
+        jobs = to_send(sweep, queue, restarted)
         if not jobs:
             return 0
         for job in restarted:
             forget(job)
         for job in jobs:
             write_config(batch.with_its_limit(job, cluster))
-        file = next_file(plan)
-        _write(folder / file, batch.array(plan, cluster, jobs, file))
-        _write(folder / _COLLECT, batch.collection(plan, cluster, arguments))
+        file = next_file(sweep)
+        _write(folder / file, batch.array(sweep, cluster, jobs, file))
+        _write(folder / _COLLECT, batch.collection(sweep, cluster, arguments))
         array = _sent(folder, file)
-        say(f"submitted {len(jobs)} of {len(plan.jobs)} jobs as Slurm array {array}: {folder / file}")
+        say(f"submitted {len(jobs)} of {len(sweep.jobs)} jobs as Slurm array {array}: {folder / file}")
         if cluster.collect:
             try:
                 number = _sent(folder, _COLLECT, f"--dependency=afterany:{array}")
@@ -129,9 +129,9 @@ def send(
         return len(jobs)
 
 
-def next_file(plan: Plan) -> str:
+def next_file(sweep: Sweep) -> str:
     """An unused name for a job file, so that earlier job files are kept."""
-    taken = [re.fullmatch(r"array-([0-9]+)\.sbatch", path.name) for path in (plan.folder / SLURM).glob("array-*")]
+    taken = [re.fullmatch(r"array-([0-9]+)\.sbatch", path.name) for path in (sweep.folder / SLURM).glob("array-*")]
     return f"array-{max((int(match[1]) for match in taken if match), default=0) + 1}.sbatch"
 
 

@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import signal
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from styletransfer import config as configs
 from styletransfer.config import Config
-from styletransfer.run import checkpoints
+from styletransfer.run import checkpoints, inputs, output_folder
 from styletransfer.run.output_folder import CONFIG, PICTURE
+from styletransfer.run.provenance import checksums_in
 from styletransfer.support.errors import Diverged, Interrupted, UserError
 from styletransfer.sweeps.command import resumes
-from styletransfer.sweeps.plans import Job, Plan
+from styletransfer.sweeps.sweep_file import Job, Sweep
 
 # Exit statuses of jobs that have not failed: without a picture, they can be resumed.
 NOT_FAILED = (0, Interrupted.status, 130, -int(signal.SIGINT), -int(signal.SIGTERM))
-DIVERGED = (
-    "  diverged: true"  # a line of config.yaml, under provenance, that a diverged run adds before its last picture
-)
 STATES = ("done", "running", "queued", "unfinished", "failed", "left")
+_EARLIER = f"the picture is of an earlier version, without {output_folder.STATUS}"
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def failure(error: OSError) -> State:
 def _state_of(job: Job, queue: Queue) -> State:
     if _is_locked(job.folder / "job.log"):
         return State("running")
-    if _is_finished(job.folder):
+    if output_folder.is_done(job.folder):
         return State("done")
     status, queued = _status(job), (queue or {}).get(job.name)
     if queued is not None:
@@ -67,18 +67,14 @@ def _state_of(job: Job, queue: Queue) -> State:
     if queue is not None and begun:  # it did not write its status
         lost = "exited without a message: killed, or out of memory or time"
         return State("failed", f"{begun} {lost}; last output: {_last_output(job)}")
-    if (job.folder / PICTURE).exists():  # of a run that diverged; its status was not written
-        return State("failed", _last_output(job))
+    if (job.folder / PICTURE).exists():  # of a run that diverged, whose exit status was not written
+        return State("failed", _EARLIER if _is_of_earlier_version(job.folder) else _last_output(job))
     return State("unfinished" if checkpoints.exists(job.folder) else "left")
 
 
-def _is_finished(folder: Path) -> bool:
-    """Whether there is a picture, and its run, according to the config it saved, did not diverge."""
-    try:
-        saved = (folder / CONFIG).read_text(encoding="utf-8", errors="replace")
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    return (folder / PICTURE).exists() and saved != "" and DIVERGED not in saved.splitlines()
+def _is_of_earlier_version(folder: Path) -> bool:
+    """Whether there is a picture that does not say how its run ended."""
+    return output_folder.read_status(folder) is None and (folder / PICTURE).exists()
 
 
 def _status(job: Job) -> int | None:
@@ -151,29 +147,28 @@ def held(job: Job, patience: float = 0.0) -> Iterator[BinaryIO | None]:
         yield log
 
 
-def check_settings(plan: Plan) -> None:
-    """Reject existing pictures and checkpoints that were made with other settings.
+def check_settings(sweep: Sweep) -> None:
+    """Reject existing pictures and checkpoints that were made with other settings or input files.
 
     Raises
     ------
     UserError
-        If a picture or a checkpoint was made with other settings than its job has now.
+        If a picture or a checkpoint was made with other settings than its job has now, or from input files that have
+        been replaced since, or by an earlier version.
     """
-    for job in plan.jobs:
-        key = _changed_key(job)
-        if key:
-            raise UserError(
-                f"job {job.name}: {job.folder} contains a run with another {key}; "
-                "restart such jobs with --force, or choose another output"
-            )
+    checksum = functools.cache(inputs.checksum)  # jobs share files
+    for job in sweep.jobs:
+        change = _change(job, checksum)
+        if change:
+            raise UserError(f"job {job.name}: {change}; restart such jobs with --force, or choose another output")
 
 
-def jobs_to_restart(plan: Plan, queue: Queue = None) -> list[Job]:
-    """The jobs that ``--force`` restarts: those that failed, and those whose settings have changed."""
-    found = []
-    for job in plan.jobs:
+def jobs_to_restart(sweep: Sweep, queue: Queue = None) -> list[Job]:
+    """The jobs that ``--force`` restarts: those that failed, and those whose settings or input files have changed."""
+    found, checksum = [], functools.cache(inputs.checksum)
+    for job in sweep.jobs:
         state = state_of(job, queue).name
-        if state == "failed" or (state not in ("running", "queued") and _changed_key(job)):
+        if state == "failed" or (state not in ("running", "queued") and _change(job, checksum)):
             found.append(job)
     return found
 
@@ -185,21 +180,43 @@ def forget(job: Job) -> None:
             (job.folder / name).unlink(missing_ok=True)
 
 
-def _changed_key(job: Job) -> str | None:
-    """A key whose value differs from that of the picture or the checkpoint in the folder of a job, if any."""
+def _change(job: Job, checksum: Callable[[Path], str]) -> str | None:
+    """What has changed since the picture or the checkpoint in the folder of a job was made, if anything.
+
+    Parameters
+    ----------
+    job : Job
+    checksum : callable
+        The sha256 of a file.
+    """
     path = job.folder / CONFIG
     try:
-        finished = _is_finished(job.folder)
-        if not finished and not (resumes(job) and path.exists() and path.stat().st_size):
+        done = output_folder.is_done(job.folder)
+        if _is_of_earlier_version(job.folder):
+            return f"{job.folder}: {_EARLIER}"
+        if not (done or resumes(job)) or not (path.exists() and path.stat().st_size):
             return None
     except OSError:  # its state reports this
         return None
-    kept = _of_a_picture if finished else checkpoints.comparable
+    kept = _of_a_picture if done else checkpoints.comparable
     values = configs.read_file(path)
     if not values.keys() <= Config.model_fields.keys():  # written by an earlier version
-        return "set of keys"
+        return f"{job.folder} contains a run with another set of keys"
     there = configs.parse(values, f"config {path}")
-    return checkpoints.first_difference(kept(there), kept(job.config))
+    key = checkpoints.first_difference(kept(there), kept(job.config))
+    if key:
+        return f"{job.folder} contains a run with another {key}"
+    key = _replaced_input(job, checksums_in(there.provenance or {}), checksum)
+    return f"{key}: the file has changed since the run in {job.folder} was started" if key else None
+
+
+def _replaced_input(job: Job, recorded: Mapping[str, str], checksum: Callable[[Path], str]) -> str | None:
+    """The config key of an input file whose checksum is not the recorded one; absent files do not count."""
+    for key, path in inputs.files_of(job.config).items():
+        with contextlib.suppress(OSError):  # a run would report it
+            if key in recorded and checksum(path) != recorded[key]:
+                return key
+    return None
 
 
 def _of_a_picture(config: Config) -> dict[str, Any]:

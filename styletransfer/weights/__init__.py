@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from models.spec import ModelSpec
 from styletransfer.support.errors import UserError
 from styletransfer.support.files import atomic_write
-from styletransfer.weights import deep_compression, mxnet_params, plain_npz, recognise
+from styletransfer.weights import deep_compression, mxnet_params, npz, recognise
 
 Parameters = dict[str, NDArray[np.float32]]
 ReadOuts = dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -129,7 +129,7 @@ def load_plain_npz(spec: ModelSpec, path: str | os.PathLike[str]) -> Parameters:
         If the file is missing, damaged or for another network.
     """
     file = Path(path)
-    return check(spec, _read(file, lambda *_: plain_npz.read(file, spec)), file)
+    return check(spec, _read(file, lambda *_: npz.read_plain(file, spec)), file)
 
 
 def save(path: str | os.PathLike[str], parameters: Parameters) -> None:

@@ -1,6 +1,6 @@
 """The encoder of Collaborative Distillation, `trained_models/wct_se_16x_new/20191109-211322_E20.pth`.
 
-Source: https://github.com/MingSun-Tse/Collaborative-Distillation, `model/model_cd.py`. A PyTorch
+Reference: https://github.com/MingSun-Tse/Collaborative-Distillation, `model/model_cd.py`. A PyTorch
 checkpoint: under ``model`` the convolutions ``conv11.weight`` to ``conv51.bias``, kernels of (filters, channels,
 height, width), the read-outs ``conv11_aux.weight`` and so on, and ``conv0``, which converts RGB, 0..1, into the input
 of conv11.

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.spec import ModelSpec
-from styletransfer.weights.npz import adapt
+from styletransfer.weights.conversion import adapt
 
 _NAME = re.compile(r"(?:.*\.)?features\.(\d{1,3})\.(\w+)|vgg\d+_conv(\d{1,3})_(weight|bias)")
 _BATCH_NORM = re.compile(r".*(gamma|beta|running_mean|running_var|moving_mean|moving_var)")

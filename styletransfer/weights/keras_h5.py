@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.spec import ModelSpec
-from styletransfer.weights.npz import adapt, filters_first, require_shape, stored_shape
+from styletransfer.weights.conversion import adapt, filters_first, require_shape, stored_shape
 
 _LAYER = re.compile(r"block(\d+)_conv(\d+)")
 _DEEPEST, _MOST_DATASETS = 4, 8  # per layer; a group may contain itself

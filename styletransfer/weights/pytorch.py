@@ -1,6 +1,6 @@
 """Files written by `torch.save`, read without PyTorch: the tensors of a state dict.
 
-Source: `torch/serialization.py`. Two layouts:
+Reference: `torch/serialization.py`. Two layouts:
 
 - since PyTorch 1.6, a ZIP archive: ``<top>/data.pkl``, and the values of storage k in ``<top>/data/k``;
 - the legacy layout: five pickles (a magic number, the version, the system's types, the content, the storage keys) and

@@ -1,6 +1,6 @@
 """PyTorch state dicts of torchvision's `vgg16` and `vgg19`.
 
-Source: https://github.com/pytorch/vision/blob/main/torchvision/models/vgg.py. Weights of other origin use the same
+Reference: https://github.com/pytorch/vision/blob/main/torchvision/models/vgg.py. Weights of other origin use the same
 names but expect other pixels. Oxford's own weights, converted from Caffe by J. Johnson
 (https://github.com/jcjohnson/pytorch-vgg: `vgg16-00b39a1b.pth`, `vgg19-d01eb7cb.pth`), are recognised by their first
 biases and expect BGR, 0..255, minus 103.939/116.779/123.68. The features-only VGG-16 of torchvision is recognised by
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from models.spec import ModelSpec
 from styletransfer.weights import gluon
-from styletransfer.weights.npz import adapt
+from styletransfer.weights.conversion import adapt
 from styletransfer.weights.pytorch import floats
 
 _CLASSES = 1000

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Write the golden loss curves anew: every config of the project, shrunk, as tests/shrunk.py does it.
+"""Regenerate the golden loss curves: every config of the project, scaled down by tests/shrunk.py.
 
     python tests/goldens/renew.py [CONFIG ...]
 
-Only after a change that is meant to move them; say in the commit why they moved.
+Only after a change that is meant to alter them; explain the change in the commit message.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ import numpy as np
 import shrunk
 
 from models.runtime import load_mxnet
+from styletransfer.run import curves
 
-# L-BFGS amplifies rounding, so that its curve is only loosely the same on another machine.
+# L-BFGS amplifies rounding, so its curves differ more between machines.
 TOLERANCES = {"lbfgs": 1e-3, "lbfgsb": 1e-2}
 USUAL_TOLERANCE = 2e-4
 
@@ -34,7 +35,7 @@ def renew(name: str) -> Path:
         f"# configs/{name}.yaml, shrunk to {shrunk.STEPS} steps by tests/shrunk.py; written by tests/goldens/renew.py",
         f"# MXNet {load_mxnet().__version__}, numpy {np.__version__}, {platform.machine()}, float32",
         f"# rtol {tolerance:g}",
-        ",".join(curve.columns),
+        ",".join(map(curves.name_of, curve.columns)),
         *(",".join(map(repr, row)) for row in curve.rows),
     ]
     path = FOLDER / f"{name}.csv"

@@ -1,7 +1,7 @@
 """The optimisers in NumPy float64, with PyTorch's Adam and SciPy's L-BFGS-B.
 
-Each takes the function that evaluates an image, the image it starts from and how many steps to make, and returns the
-visited images with their evaluations and learning rates, the start first. Settings have the names of the config's keys.
+Each takes a function that evaluates an image, the initial image and the number of steps, and returns the visited images
+with their evaluations and learning rates, the initial one first. Settings have the names of config keys.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ Evaluate = Callable[[np.ndarray], Evaluation]
 class Visit(NamedTuple):
     image: np.ndarray
     evaluation: Evaluation
-    rate: float = math.nan  # of the update that led here
+    rate: float = math.nan  # of the update that led to this image
 
 
 Visited = list[Visit]
 
 
 def descend(settings: Mapping[str, Any], evaluate: Evaluate, x: np.ndarray, steps: int) -> Visited:
-    """The steps of the method that the settings name, with those of them that concern it."""
+    """Run the method named in the settings, with the settings that it uses."""
     methods = {"sgd": sgd, "adam": adam, "accept_reject": accept_reject, "lbfgs": lbfgs, "lbfgsb": lbfgsb}
     method = methods[settings["name"]]
     own = inspect.signature(method).parameters
@@ -37,7 +37,7 @@ def descend(settings: Mapping[str, Any], evaluate: Evaluate, x: np.ndarray, step
 
 
 def rates(learning_rate: float, schedule: Mapping[str, Any] | None) -> Iterator[float]:
-    """The learning rates of the updates; it falls behind every update that is a multiple of the step."""
+    """The learning rates of the updates; the rate drops after every update that is a multiple of the step."""
     for update in itertools.count(1):
         yield learning_rate
         if schedule is not None and update % schedule["step"] == 0:
@@ -45,7 +45,7 @@ def rates(learning_rate: float, schedule: Mapping[str, Any] | None) -> Iterator[
 
 
 def direction(evaluation: Evaluation, clip_norm: float | str | None) -> np.ndarray:
-    """The gradient of content and style, no longer than `clip_norm`, and that of the TV on top."""
+    """The gradient of content and style, clipped to `clip_norm`, plus that of the TV."""
     gradient = evaluation.gradient
     limit = float(gradient.size) if clip_norm == "elements" else clip_norm
     norm = np.sqrt(np.sum(gradient**2))
@@ -108,7 +108,7 @@ def accept_reject(
     clip_norm: float | str | None = None,
     schedule: Mapping[str, Any] | None = None,
 ) -> Visited:
-    """Plain steps; a value that would leave the `displayable` range stays what it is."""
+    """Plain gradient steps; values that would leave the `displayable` range keep their old value."""
     black, white = displayable
     visited = [Visit(x, evaluate(x))]
     for rate in itertools.islice(rates(learning_rate, schedule), steps):
@@ -119,10 +119,10 @@ def accept_reject(
 
 
 def lbfgs(evaluate: Evaluate, x: np.ndarray, steps: int, history: int = 10, first_step: float | None = None) -> Visited:
-    """L-BFGS by the definition of the inverse Hessian's approximation, with a backtracking line search."""
+    """L-BFGS from the definition of the approximate inverse Hessian, with a backtracking line search."""
     visited = [Visit(x, evaluate(x))]
     pairs: list[tuple[np.ndarray, np.ndarray]] = []
-    flat = 0  # steps in a row along which the losses do not bend upwards
+    flat = 0  # consecutive steps without positive curvature
     while len(visited) <= steps:
         x, evaluation, _ = visited[-1]
         gradient = direction(evaluation, None)
@@ -147,7 +147,7 @@ def lbfgs(evaluate: Evaluate, x: np.ndarray, steps: int, history: int = 10, firs
 
 
 def inverse_hessian(vector: np.ndarray, pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
-    """H v, where every pair (s, y), the last one first, makes H = (1 - s y'/s'y) H (1 - y s'/s'y) + s s'/s'y."""
+    """H v, where each pair (s, y), oldest first, updates H to (1 - s y'/s'y) H (1 - y s'/s'y) + s s'/s'y."""
     if pairs:
         change, difference = pairs[-1]
         scale = np.vdot(change, difference) / np.vdot(difference, smoothing(difference))
@@ -166,7 +166,7 @@ def inverse_hessian(vector: np.ndarray, pairs: Sequence[tuple[np.ndarray, np.nda
 
 
 def smoothing(x: np.ndarray) -> np.ndarray:
-    """x, and 3 times x blurred down and across by a tent of 5 values, with zeros beyond the border."""
+    """x plus 3 times x blurred vertically and horizontally by a tent of 5 values, with zero padding."""
     from scipy.ndimage import convolve1d
 
     blurred = x
@@ -178,7 +178,7 @@ def smoothing(x: np.ndarray) -> np.ndarray:
 def _backtrack(
     evaluate: Evaluate, x: np.ndarray, total: float, downwards: np.ndarray, slope: float, good_enough: float
 ) -> Visit | None:
-    """The first of 20 trials whose total is low enough; for the first of all, `good_enough` is."""
+    """The first of 20 trials whose total is low enough; for the first trial, `good_enough` suffices."""
     length = 1.0
     for _ in range(20 if slope < 0 else 0):
         evaluation = evaluate(x + length * downwards)
@@ -200,9 +200,9 @@ def lbfgsb(
     rounds: int | None = None,
     first_step: float | None = None,
 ) -> Visited:
-    """Rounds of SciPy's L-BFGS-B, each without a memory of the one before; every evaluation is a step.
+    """Rounds of SciPy's L-BFGS-B, each with a fresh history; every evaluation is a step.
 
-    But for the first of a round, which is of the point that the round before arrived at.
+    Except the first evaluation of a round, which repeats the last point of the previous round.
     """
     visited: Visited = []
     for _ in itertools.count() if rounds is None else range(rounds):
@@ -237,4 +237,4 @@ def _round(
 
 
 class _Enough(Exception):
-    """As many steps as were asked for."""
+    """The requested number of steps is reached."""

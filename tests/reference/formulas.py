@@ -1,4 +1,4 @@
-"""The weighted losses of an image, for NumPy arrays and PyTorch tensors alike."""
+"""The weighted losses of an image, for NumPy arrays and PyTorch tensors."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ class Problem:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an optimiser is told of an image; the total and the gradients are times the normalization's factor."""
+    """What an optimiser uses; the total and the gradients include :func:`gradient_factor`."""
 
-    losses: Mapping[str, float]
+    losses: Mapping[Any, float]
     total: float
     gradient: np.ndarray  # of content and style
     tv_gradient: np.ndarray
 
 
 def gradient_factor(problem: Problem) -> float:
-    """What the gradient of the losses is multiplied by: under `balanced` the number of values in the image."""
+    """The factor of the gradient: under `balanced` the number of values in the image."""
     return float(problem.content.size) if problem.normalization == "balanced" else 1.0
 
 
-def weighted_losses(problem: Problem, image: Any, see: Callable[[Any], Mapping[str, Any]]) -> dict[str, Any]:
-    """The losses by name, `content.<layer>`, `style.<layer>` and `tv`.
+def weighted_losses(problem: Problem, image: Any, see: Callable[[Any], Mapping[str, Any]]) -> dict[Any, Any]:
+    """The losses of the layers, by ("content", layer) and ("style", layer), and that of the TV, by "tv".
 
     `see` is the network: it turns a picture or the image into the features (N, h, w) of every layer.
     """
@@ -59,13 +59,13 @@ def weighted_losses(problem: Problem, image: Any, see: Callable[[Any], Mapping[s
     if problem.content_weight > 0:
         wanted = see(problem.content)
         for layer, weight in problem.content_layers.items():
-            found[f"content.{layer}"] = problem.content_weight * weight * _content(problem, seen[layer], wanted[layer])
+            found["content", layer] = problem.content_weight * weight * _content(problem, seen[layer], wanted[layer])
     if problem.style_weight > 0:
         pictures = [style for region in problem.regions for _, style, _ in region.styles]
         known = {id(style): see(style) for style in pictures or [style for _, style in problem.styles]}
         for layer, weight in problem.style_layers.items():
             loss = sum(_styles(problem, layer, seen[layer], known))
-            found[f"style.{layer}"] = problem.style_weight * weight * loss
+            found["style", layer] = problem.style_weight * weight * loss
     found["tv"] = 0.0
     if problem.tv_kind != "none":
         energy = {"laplacian": laplacian_energy, "squared": squared_energy, "power": power_energy}[problem.tv_kind]
@@ -121,7 +121,7 @@ def _style(
         return square.sum() / (channels * positions * channels)
     if problem.normalization in ("gatys", "coursera"):
         return square.sum() / (2 * channels * positions) ** 2
-    if problem.normalization == "keras":  # the image's size and its colours, whatever the layer
+    if problem.normalization == "keras":  # the size and channels of the image, for every layer
         _, height, width = problem.content.shape
         return square.sum() / (4 * 3**2 * (height * width) ** 2)
     if problem.normalization == "pytorch":
@@ -157,7 +157,7 @@ def squared_energy(image: Any) -> Any:
 
 
 def laplacian_energy(image: Any) -> Any:
-    """1/2 <x, K x> for K = [0 -1 0; -1 4 -1; 0 -1 0] / 8 with zeros beyond the border.
+    """1/2 <x, K x> for K = [0 -1 0; -1 4 -1; 0 -1 0] / 8 with zero padding.
 
     K counts every pair of neighbours, those of a border value and the zero beyond it too: the energy is the sum of
     their squared differences over 16.
@@ -167,6 +167,6 @@ def laplacian_energy(image: Any) -> Any:
 
 
 def power_energy(image: Any) -> Any:
-    """The sum of (dx^2 + dy^2)^1.25 over all values but those of the last row and column, as in the Keras example."""
+    """The sum of (dx^2 + dy^2)^1.25 over all values but the last row and column, as in the Keras example."""
     corner = image[..., :-1, :-1]
     return (((corner - image[..., 1:, :-1]) ** 2 + (corner - image[..., :-1, 1:]) ** 2) ** 1.25).sum()

@@ -35,7 +35,7 @@ def see(
 
 
 def convolution(image: np.ndarray, weight: np.ndarray, bias: np.ndarray, padding: int = 1) -> np.ndarray:
-    """The correlation with a weight (filters, channels, h, w), zeros beyond the border."""
+    """The correlation with a weight (filters, channels, h, w), with zero padding."""
     padded = np.pad(image, ((0, 0), (padding, padding), (padding, padding)))
     rows, columns = weight.shape[2:]
     height, width = padded.shape[1] - rows + 1, padded.shape[2] - columns + 1
@@ -48,7 +48,7 @@ def convolution(image: np.ndarray, weight: np.ndarray, bias: np.ndarray, padding
 
 
 def pool(image: np.ndarray, kind: str) -> np.ndarray:
-    """2 x 2 windows side by side; an odd side loses its last row or column."""
+    """Non-overlapping 2 x 2 windows; the last row or column of an odd side is dropped."""
     channels, height, width = image.shape
     windows = image[:, : height // 2 * 2, : width // 2 * 2].reshape(channels, height // 2, 2, width // 2, 2)
     return windows.mean(axis=(2, 4)) if kind == "avg" else windows.max(axis=(2, 4))

@@ -1,4 +1,4 @@
-"""The spaces in which the source systems train their images, arrays (3, H, W)."""
+"""The pixel spaces in which the source systems optimise their images, arrays (3, H, W)."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def enter(picture: np.ndarray, space: str) -> np.ndarray:
 
 
 def displayable(space: str) -> tuple[np.ndarray, np.ndarray]:
-    """Black and white, (3, 1, 1). The way back from 0..256 only adds the mean and clips to 0..255."""
+    """Black and white, (3, 1, 1). Conversion back from 0..256 only adds the mean and clips to 0..255."""
     black, white = np.zeros((1, 1, 3)), np.ones((1, 1, 3))
     shown = "rgb255" if space == "rgb256" else space
     return enter(black, shown), enter(white, shown)
 
 
 def as_rgb255(values: Any, space: str) -> Any:
-    """A PyTorch tensor of a space as a network with the published VGG weights takes it: RGB 0..255 minus the mean.
+    """A PyTorch tensor of a space as the input of the published VGG networks: RGB 0..255 minus the mean.
 
-    The MXNet system shows it 0..256 as they are.
+    The MXNet system passes 0..256 unchanged.
     """
     if space == "bgr255":
         return values.flip(0)

@@ -11,14 +11,14 @@ import torch
 from torch.nn import functional
 
 Arrays = dict[str, np.ndarray]
-CONV0 = np.array([[0, 0, 255], [0, 255, 0], [255, 0, 0]])  # nearly
+CONV0 = np.array([[0, 0, 255], [0, 255, 0], [255, 0, 0]])  # approximately
 LAYERS = ("11", "12", "pool", "21", "22", "pool", "31", "32", "33", "34", "pool", "41", "42", "43", "44", "pool", "51")
 
 
 def see(
     arrays: Mapping[str, np.ndarray], picture: np.ndarray, colour: np.ndarray | None = None
 ) -> dict[str, torch.Tensor]:
-    """The features of every convolution behind its ReLU, by our names, and of the read-outs that the arrays have.
+    """The features of every ReLU, by our names, and of the read-outs in the arrays.
 
     Parameters
     ----------
@@ -27,8 +27,8 @@ def see(
     picture : (H, W, 3) array
         RGB, 0..1.
     colour : (3,) array, optional
-        What the picture is surrounded by, RGB, 0..1; all further layers are then surrounded by zeros. Without it,
-        every layer is surrounded by its own reflection.
+        Padding of the picture, RGB, 0..1; all other layers then use zero padding. By default, every layer uses
+        reflection padding.
     """
     values = torch.tensor(picture.transpose(2, 0, 1)[None])
     if colour is not None:
@@ -59,7 +59,7 @@ def see(
 
 @functools.cache
 def made_up() -> Arrays:
-    """Random arrays under the names and in the shapes of the published file."""
+    """Random arrays with the names and shapes of the published file."""
     generator = np.random.default_rng(4)
 
     def convolution(name: str, filters: int, channels: int, side: int) -> Arrays:
@@ -92,7 +92,7 @@ def made_up() -> Arrays:
 
 
 def write(path: Path, arrays: Arrays, zipped: bool = False) -> Path:
-    """A file as it is published, in the old layout of PyTorch or in the new one."""
+    """Write a file as published, in PyTorch's legacy layout or as a ZIP archive."""
     content = {"epoch": 20, "model": {name: torch.from_numpy(array) for name, array in arrays.items()}}
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
     return path

@@ -1,6 +1,6 @@
 """The distances of pictures by VGG-19 and its compressed form, in PyTorch float64, from their published parameters.
 
-Source of the compressed network: H. Wang et al. 2020, https://arxiv.org/abs/2003.08436, and its code.
+Reference for the compressed network: H. Wang et al. 2020, https://arxiv.org/abs/2003.08436, and its code.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def _layers(values: torch.Tensor, parameters: Published, name: str, blocks: int)
     for block, convolutions in zip(range(1, blocks + 1), (2, 2, 4, 4, 1)):
         for position in range(1, convolutions + 1):
             if f"{name.format(block, position)}.weight" not in parameters:
-                break  # as far as the file goes
+                break  # the file ends here
             values = functional.relu(_convolution(values, parameters, name.format(block, position)))
             if position == 1:
                 found[f"relu{block}_1"] = values

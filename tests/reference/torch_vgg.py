@@ -27,7 +27,7 @@ def see(
     """
     pool = functional.avg_pool2d if pooling == "avg" else functional.max_pool2d
     seen = {}
-    # What lies beyond the border is zero in the space of the image.
+    # The padding is zero in the space of the image.
     values = spaces.as_rgb255(functional.pad(torch.as_tensor(image), (1, 1, 1, 1)), space)
     padding = 0
 
@@ -51,11 +51,11 @@ def see(
 
 
 def evaluator(problem: Problem, network: tuple, space: str = "rgb255") -> Callable[[np.ndarray], Evaluation]:
-    """What says everything about an image (3, H, W). `network` are the first arguments of :func:`see`."""
+    """A function that evaluates an image (3, H, W). `network` are the first arguments of :func:`see`."""
     pictures: dict[int, Mapping[str, torch.Tensor]] = {}
 
     def look(picture: Any) -> Mapping[str, torch.Tensor]:
-        if isinstance(picture, torch.Tensor):  # the image, another one every time
+        if isinstance(picture, torch.Tensor):  # the image, which changes at every call
             return see(*network, picture, space)
         if id(picture) not in pictures:
             pictures[id(picture)] = see(*network, picture, space)
@@ -77,6 +77,6 @@ def evaluator(problem: Problem, network: tuple, space: str = "rgb255") -> Callab
 
 
 def gradients(problem: Problem, network: tuple, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The gradients (3, H, W) of content and style, and of the TV, as the normalization hands them out."""
+    """The gradients (3, H, W) of content and style, and of the TV, multiplied by the normalization's factor."""
     found = evaluator(problem, network)(image)
     return found.gradient, found.tv_gradient

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Start a Slurm of one node, run the tests that need it, and end it again. Where there can be none (start.sh ends with 77),
-# say why; that is no failure. A Slurm that is there and does not start is one.
+# Start a Slurm of one node, run the tests that need it, and stop it. If Slurm cannot run here (start.sh exits with 77), the
+# tests are skipped, with the reason. If it is installed but does not start, that is a failure.
 #
 #   tests/slurm/run.sh PYTHON [PYTEST-OPTION ...]
 set -euo pipefail

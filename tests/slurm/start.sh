@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Start a Slurm of one node for tests: munged, slurmctld and slurmd of this machine's packages, everything they keep in FOLDER.
+# Start a Slurm of one node for tests: munged, slurmctld and slurmd from this machine's packages, with all their files in FOLDER.
 #
-#   tests/slurm/start.sh FOLDER      an absolute path, short and plain; FOLDER/environment is to be sourced afterwards
+#   tests/slurm/start.sh FOLDER      a short absolute path; source FOLDER/environment afterwards
 #
-# Two partitions, `low` (the default; its jobs are preempted and queued again) and `high`, and two GPUs that are only
-# scheduled. What Slurm believes of the processors and the memory has nothing to do with the machine's.
-# Exit status 77: it is not possible here, for want of packages or of an address; 1: all is there and it does not start, which
-# is a failure. Standard error says why. tests/slurm/stop.sh FOLDER ends it.
+# There are two partitions, `low` (the default; its jobs are preempted and requeued) and `high`, and two GPUs that exist only
+# for the scheduler. The configured processors and memory are not those of the machine.
+# Exit status 77: packages or an address are missing; 1: Slurm is installed but did not start. Standard error has the reason.
+# tests/slurm/stop.sh FOLDER stops it.
 set -euo pipefail
 umask 022
 export PATH=$PATH:/usr/sbin:/sbin LC_ALL=C
@@ -18,18 +18,18 @@ failed() {
     exit 1
 }
 [[ $folder =~ ^/[A-Za-z0-9._/-]{1,60}$ ]] || {
-    echo "error: $folder is too long or too odd for the path of a socket" >&2
+    echo "error: $folder is too long for the path of a socket, or has other characters than letters, digits and ._/-" >&2
     exit 2
 }
 
 mkdir -p "$folder"/{etc,log,pid,state,spool,munge,dev}
-chmod 755 "$folder" # munge wants its socket within reach of all; the key is not
+chmod 755 "$folder" # munge requires a socket that everyone can reach; the key is private
 
 # The packages.
 present() { local name; for name in munged slurmctld slurmd sbatch; do command -v "$name" > /dev/null || return 1; done; }
 if ! present; then
-    [ "$(id -u)" = 0 ] || impossible "slurm-wlm and munge are not installed, and only root can do it"
-    command -v apt-get > /dev/null || impossible "slurm-wlm and munge are not installed, and there is no apt-get"
+    [ "$(id -u)" = 0 ] || impossible "slurm-wlm and munge are not installed, and only root can install them"
+    command -v apt-get > /dev/null || impossible "slurm-wlm and munge are not installed, and apt-get is missing"
     install() { DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends slurm-wlm munge; }
     install_alone() ( # one at a time; policy-rc.d keeps packages from starting daemons
         exec 9< /usr/sbin && flock 9
@@ -42,23 +42,23 @@ if ! present; then
     )
     install_alone > "$folder/log/install" 2>&1 || {
         tail -n 3 "$folder/log/install" >&2
-        impossible "slurm-wlm and munge cannot be installed"
+        impossible "slurm-wlm and munge could not be installed"
     }
-    present || failed "slurm-wlm and munge are installed, and a program of theirs is missing"
+    present || failed "slurm-wlm and munge are installed, but one of their programs is missing"
 fi
 
-# The addresses: slurmctld insists on the name of this machine.
+# The addresses: slurmctld requires the name of this machine.
 host=$(uname -n)
 host=${host%%.*}
 address=$(getent ahostsv4 "$host" | awk '{ print $1; exit }') || true
 [ -n "$address" ] || impossible "the name of this machine, $host, has no IPv4 address"
-local_address() { # as the kernel has it, where that can be read
+local_address() { # according to the kernel, if that can be read
     [[ $address = 127.* ]] || [ ! -r /proc/net/fib_trie ] ||
         awk -v address="$address" '$1 == "|--" { here = $2 == address } here && /\/32 host LOCAL/ { found = 1 }
             END { exit !found }' /proc/net/fib_trie
 }
-local_address || impossible "the name of this machine, $host, has the address $address, which is another machine's"
-free_port() { # FIRST: one of the 6000 from there on
+local_address || impossible "the name of this machine, $host, has the address $address, which belongs to another machine"
+free_port() { # FIRST: one of the 6000 ports from FIRST on
     local port
     while port=$(($1 + RANDOM % 6000)); do
         (exec 3<> "/dev/tcp/$address/$port") 2> /dev/null || { echo "$port"; return; }
@@ -67,7 +67,7 @@ free_port() { # FIRST: one of the 6000 from there on
 
 (umask 077 && head -c 1024 /dev/urandom > "$folder/munge/key")
 gpus=()
-for number in 0 1; do # a GPU must be a device; where none can be made, two that are everywhere
+for number in 0 1; do # a GPU must be a device; if none can be created, use existing ones
     mknod -m 666 "$folder/dev/gpu$number" c 1 3 2> /dev/null && gpus+=("$folder/dev/gpu$number")
 done
 [ ${#gpus[@]} = 2 ] || gpus=(/dev/null /dev/zero)
@@ -75,7 +75,7 @@ cat > "$folder/etc/gres.conf" << END
 AutoDetect=off
 NodeName=node1 Name=gpu File=${gpus[0]},${gpus[1]} Flags=nvidia_gpu_env
 END
-# slurmd sets up cgroups even where nothing uses them; the first version does without any that are mounted.
+# slurmd sets up cgroups even if they are not used; version 1 does not need them to be mounted.
 case $(slurmctld -V) in
     *" "2[0-3].*) echo CgroupPlugin=cgroup/v1 ;;
     *) echo CgroupPlugin=disabled ;;
@@ -89,7 +89,7 @@ CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 SlurmUser=$(id -un)
 SlurmdUser=$(id -un)
 AuthType=auth/munge
-# cred_expire: a job that is queued again waits so long, else two minutes
+# cred_expire: how long a requeued job waits; by default two minutes
 AuthInfo=socket=$folder/munge/socket,cred_expire=5
 StateSaveLocation=$folder/state
 SlurmdSpoolDir=$folder/spool

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# End the Slurm that tests/slurm/start.sh FOLDER started, its jobs first, and remove FOLDER.
+# Stop the Slurm that tests/slurm/start.sh FOLDER started, after its jobs, and remove FOLDER.
 #
 #   tests/slurm/stop.sh FOLDER
 set -uo pipefail
@@ -8,7 +8,7 @@ folder=${1%/}
 [ -d "$folder/pid" ] || exit 0
 export SLURM_CONF=$folder/etc/slurm.conf
 
-running() { # the processes of a daemon; one that is still starting has no file that says its number
+running() { # the processes of a daemon; one that is still starting has no pid file
     local each program
     for each in /proc/[0-9]*; do
         { IFS= read -r -d '' program < "$each/cmdline"; } 2> /dev/null && [ "${program##*/}" = "$1" ] &&

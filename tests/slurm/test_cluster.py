@@ -1,6 +1,6 @@
-"""A sweep on a real Slurm: preempted, out of time, broken, and in the end the same curves as without all that.
+"""A sweep on a real Slurm: preempted, out of time, failed, and finally the same curves as an undisturbed one.
 
-`make test-slurm` starts the Slurm; without one these tests are not run.
+`make test-slurm` starts the Slurm; without it, these tests are not run.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ pytestmark = pytest.mark.slurm
 
 SUBMIT = PROJECT / "scripts" / "submit.py"
 STEPS = 30
-WARNING = 20  # seconds; Slurm looks every 30 seconds, and then 30 ahead: it warns 10 to 40 seconds into a minute
+WARNING = 20  # seconds; Slurm checks every 30 seconds, 30 seconds ahead: it warns 10 to 40 seconds into a minute
 PREEMPTED, BROKEN, SLOW = "seed=1", "broken", "seed=2"
 QUICK = ("seed=3", "seed=4", "other")
 
 
 def write_sweep(path, slow, slower):
-    """Six jobs, of which two take so many steps."""
+    """Six jobs, two of them with the given numbers of steps."""
     sweep = {
         "base": {
             "content": {"image": "photo.png"},
@@ -65,7 +65,7 @@ def write_sweep(path, slow, slower):
 
 
 class Studio:
-    """A folder with pictures and a sweep, and the commands that are given there."""
+    """A folder with pictures and a sweep, and commands that are run there."""
 
     def __init__(self, folder):
         self.folder, self.out = folder, folder / "out put"
@@ -80,11 +80,11 @@ class Studio:
         return done.stdout
 
     def state(self, job):
-        """What `submit.py` says of a job, by its name."""
+        """The line of `submit.py --status` about a job."""
         return next(line for line in self.submit("--status").splitlines() if line.startswith(f"{job}: "))
 
     def job(self, start):
-        """The folder of the job whose name begins so."""
+        """The folder of the job whose name starts with `start`."""
         return next(path for path in self.out.iterdir() if path.name.startswith(start))
 
     def log(self, start):
@@ -138,7 +138,7 @@ def reference(studio):
 
 @pytest.fixture(scope="module")
 def remains(studio, reference):
-    """The sweep is sent, and all sorts of things happen to it. What it leaves, in a copy that no test changes."""
+    """The sweep is submitted and disturbed in many ways. Its output, in a copy that no test modifies."""
     said = studio.submit("--cluster", "slurm", "--option=--hold")
     array = re.search(r"submitted 6 of 6 jobs as Slurm array (\d+)", said)[1]
     task = {start: f"{array}_{number}" for number, start in enumerate((PREEMPTED, BROKEN, SLOW, *QUICK))}
@@ -146,7 +146,7 @@ def remains(studio, reference):
         assert studio.submit("--status").endswith("6 queued\n")
         assert "nothing to submit: 6 queued" in studio.submit("--cluster", "slurm")
 
-        # One is preempted by a job that needs both GPUs; one fails beside it.
+        # One job is preempted by another that needs both GPUs; one fails.
         slurm("scontrol", "release", f"{task[PREEMPTED]},{task[BROKEN]}")
         studio.wait("a checkpoint", (studio.job(PREEMPTED) / "checkpoint.npz").exists)
         studio.wait("the failure", (studio.job(BROKEN) / "job.status").exists)
@@ -160,11 +160,11 @@ def remains(studio, reference):
         studio.wait("the preemption", lambda: "requeueing" in studio.log(PREEMPTED))
         studio.wait("the urgent job", lambda: "COMPLETED" in slurm("scontrol", "show", "job", urgent))
 
-        # One has too little time, until it has gone on once.
+        # One has too little time, until it has been resumed once.
         slurm("scontrol", "update", f"JobId={task[SLOW]}", "TimeLimit=1")
         slurm("scontrol", "release", *(task[start] for start in (SLOW, *QUICK)))
         studio.wait("the warning", lambda: "requeueing" in studio.log(SLOW))
-        studio.wait("that it goes on", lambda: "going on after step" in studio.log(SLOW))
+        studio.wait("that it resumes", lambda: "resuming after step" in studio.log(SLOW))
         slurm("scontrol", "update", f"JobId={task[SLOW]}", "TimeLimit=15")
         studio.ended(array)
         studio.wait("the sheet", lambda: not slurm("squeue", "--noheader"))
@@ -174,12 +174,12 @@ def remains(studio, reference):
     return shutil.copytree(studio.out, studio.folder / "remains")
 
 
-def test_a_sweep_survives_all_that(studio, remains, reference):
+def test_a_disturbed_sweep_gives_the_same_results(studio, remains, reference):
     logs = {
         start: (remains / studio.job(start).name / "job.log").read_text() for start in (PREEMPTED, SLOW, BROKEN, *QUICK)
     }
     for start in (PREEMPTED, SLOW):
-        assert re.search(r"restart [1-9]", logs[start]) and "going on after step" in logs[start]
+        assert re.search(r"restart [1-9]", logs[start]) and "resuming after step" in logs[start]
     for start in (BROKEN, *QUICK):
         assert logs[start].count("Slurm job") == 1 and "restart 0" in logs[start]
 
@@ -199,7 +199,7 @@ def test_a_sweep_survives_all_that(studio, remains, reference):
         ).read_bytes()
 
 
-def test_what_failed_is_sent_again_alone(studio, remains):
+def test_only_failed_jobs_are_submitted_again(studio, remains):
     (studio.folder / "broken.png").write_bytes((studio.folder / "other.png").read_bytes())
     (studio.out / "contact.png").unlink(missing_ok=True)
     assert "submitted 1 of 6 jobs" in studio.submit("--cluster", "slurm")
@@ -209,7 +209,7 @@ def test_what_failed_is_sent_again_alone(studio, remains):
     assert said.startswith("nothing to submit: 6 done\n")
 
 
-def test_a_job_file_can_be_changed_and_sent_again_by_hand(studio, remains):
+def test_a_job_file_can_be_edited_and_submitted_by_hand(studio, remains):
     folder, job = studio.out / "slurm", studio.job(QUICK[0])
     text = (folder / "array-1.sbatch").read_text()
     (folder / "mine.sbatch").write_text(text.replace("--hold", "--job-name=mine").replace("array=0-5", "array=2,3"))
@@ -224,7 +224,7 @@ def test_a_job_file_can_be_changed_and_sent_again_by_hand(studio, remains):
     assert curves.first_difference(here, there, 0.0) is None
 
 
-def test_a_cancelled_job_is_not_queued_again(studio):
+def test_a_cancelled_job_is_not_requeued(studio):
     arguments = ("--output", "cancelled", "--set", "stop.max_iterations=1000000", "--set", "seed=5")
     with contextlib.ExitStack() as stack:
         write_one(studio.folder / "one.yaml")

@@ -25,7 +25,7 @@ class Move:
 
 @dataclass(frozen=True)
 class Memory:
-    """The values of 4 bytes that an optimiser holds for each value of the image, as `tests/peak_memory.py` measures."""
+    """Values of 4 bytes that an optimiser holds per value of the image, as `tests/peak_memory.py` measures."""
 
     steps: float  # while it makes steps
     saved: float  # while its state is saved as well
@@ -59,7 +59,7 @@ class Optimizer(Protocol):
         """The part of the state that :meth:`roll_back` needs."""
 
     def roll_back(self, state: Mapping[str, NDArray], factor: float) -> None:
-        """Roll back to a state of :meth:`rollback_state`, and scale the step size by `factor`."""
+        """Roll back to a state of :meth:`rollback_state`, and multiply the step size by `factor`."""
 
     def resized_state(self, height: int, width: int) -> dict[str, NDArray]:
         """The state for another optimiser that continues with the image resized to another size."""

@@ -25,7 +25,7 @@ _LEAST_RATE = 1e-30
 def scheduled_rate(base: float, schedule: Schedule | None, update: int) -> float:
     """The learning rate of an update, counted from 1: base x factor^floor((update - 1) / step).
 
-    As MXNet's FactorScheduler, which first lowers the rate at update step + 1. Rates too small for MXNet's float32
+    Like MXNet's FactorScheduler, which first lowers the rate at update step + 1. Rates too small for MXNet's float32
     are 0.
     """
     if schedule is None:
@@ -38,7 +38,7 @@ class _Descent:
     """Base class of the first-order optimisers."""
 
     step_key = "optimizer.learning_rate"
-    _held = 0.0  # values for each of the image, measured beyond those that every run holds
+    _held = 0.0  # values of 4 bytes per value of the image, measured on top of those that every run holds
 
     @classmethod
     def memory(cls, settings: OptimizerSettings) -> Memory:

@@ -32,7 +32,7 @@ class _Pair:
     change: Array
     difference: Array
     curvature: float  # s'y
-    scale: float  # s'y / y'Py, of the initial matrix
+    gamma: float  # s'y / y'Py, of the initial matrix
 
 
 class LBFGS:
@@ -117,7 +117,7 @@ class LBFGS:
         for pair in reversed(self._pairs):
             shares.append(inner_product(pair.change, direction) / pair.curvature)
             add_scaled(direction, -shares[-1], pair.difference)
-        direction = self._pairs[-1].scale * self._smoothed(direction)
+        direction = self._pairs[-1].gamma * self._smoothed(direction)
         for pair, share in zip(self._pairs, reversed(shares)):
             add_scaled(direction, share - inner_product(pair.difference, direction) / pair.curvature, pair.change)
         return direction
@@ -139,8 +139,8 @@ class LBFGS:
         curvature = inner_product(change, difference)
         if not curvature > _LEAST_CURVATURE * inner_product(difference, difference):
             return False
-        scale = curvature / inner_product(difference, self._smoothed(difference))
-        self._pairs.append(_Pair(change, difference, curvature, scale))
+        gamma = curvature / inner_product(difference, self._smoothed(difference))
+        self._pairs.append(_Pair(change, difference, curvature, gamma))
         return True
 
     def finish(self, image: Array) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import models
 from styletransfer.losses import symbols
-from styletransfer.losses.objective import Weights
+from styletransfer.losses.objective import LossWeights
 from styletransfer.network.executor import parameters_for
 from styletransfer.pictures import pixels
 from styletransfer.run.inputs import Pictures
@@ -119,11 +119,13 @@ class Objective:
     content : array (1, 3, H, W)
     styles : sequence of (weight, array (1, 3, h, w))
         Weights sum to 1.
-    weights : Weights
+    weights : LossWeights
         A TV weight above 0 adds the Laplacian TV relative to that of the content.
     """
 
-    def __init__(self, network: Network, content: NDArray, styles: Sequence[tuple[float, NDArray]], weights: Weights):
+    def __init__(
+        self, network: Network, content: NDArray, styles: Sequence[tuple[float, NDArray]], weights: LossWeights
+    ):
         torch = load_torch()
         self._network = network
         self._laplacian = torch.tensor(symbols.LAPLACIAN).expand(3, 1, 3, 3).contiguous()

@@ -193,7 +193,7 @@ def _points(rows: Sequence[Sequence[float]]) -> tuple[Point, ...]:
 
 
 def has_real_weights(config: Config) -> bool:
-    """Whether the config names weights or the network's own are there; otherwise, they are random."""
+    """Whether the config names weights or the network's own exist; otherwise, they are random."""
     return config.weights is not None or config.spec.weights_path.is_file()
 
 

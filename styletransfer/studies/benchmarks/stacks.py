@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import models
 from models import runtime
-from styletransfer.losses.objective import Weights
+from styletransfer.losses.objective import LossWeights
 from styletransfer.studies.benchmarks import machine
 
 Step = Callable[[], Any]  # returns the computed gradient, (1, 3, size, size), an array of the library
@@ -53,10 +53,10 @@ def measured(bfloat16: bool) -> list[str]:
     ]
 
 
-def weights_of(model: str) -> Weights:
+def weights_of(model: str) -> LossWeights:
     """The network's default layers, with equal content and style weights, without TV."""
     spec = models.load(model).SPEC
-    return Weights(1.0, spec.content_layers, 1.0, spec.style_layers, 0.0)
+    return LossWeights(1.0, spec.content_layers, 1.0, spec.style_layers, 0.0)
 
 
 def pictures(size: int) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
@@ -75,18 +75,18 @@ def mxnet_step(model: str, size: int, precision: str = "float32", tile: int | No
     from styletransfer.config.normalizations import NORMALIZATIONS
     from styletransfer.losses.objective import Objective
     from styletransfer.losses.targets import find_targets
-    from styletransfer.network.executor import Source
+    from styletransfer.network.executor import Backbone
 
     spec = models.load(model).SPEC
     content, style, image = (mx.nd.array(picture) for picture in pictures(size))
-    source = Source(model, spec.pooling, weights.random(spec, 0), mx.cpu(), tile, precision)
+    backbone = Backbone(model, spec.pooling, weights.random(spec, 0), mx.cpu(), tile, precision)
     balance = weights_of(model)
     layers = list(balance.content_layers), list(balance.style_layers)
-    targets = find_targets(source, content, [(1.0, style)], *layers, size, size)
+    targets = find_targets(backbone, content, [(1.0, style)], *layers, size, size)
     del content, style
-    objective = Objective(source, targets, NORMALIZATIONS["balanced"], balance, None, 1.0, size, size)
+    objective = Objective(backbone, targets, NORMALIZATIONS["balanced"], balance, None, 1.0, size, size)
 
-    def step() -> Any:
+    def step() -> runtime.Array:
         gradient = objective(image).gradient
         gradient.wait_to_read()
         return gradient

@@ -1,4 +1,4 @@
-"""Random crops of photographs and paintings, augmented in scale, orientation, colour and noise."""
+"""Random crops of photographs and paintings, augmented in zoom, orientation, colour and noise."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def load(files: Iterable[Path], longest: int = 640) -> list[Image.Image]:
 
 @dataclass
 class Group:
-    """Pictures with a sampling weight, and whether their crops are augmented in scale, colour and noise."""
+    """Pictures with a sampling weight, and whether their crops are augmented in zoom, colour and noise."""
 
     weight: float
     pictures: list[Image.Image]
@@ -67,8 +67,8 @@ class Crops:
         weights = np.array([group.weight if group.pictures else 0.0 for group in self.groups])
         group = self.groups[draw.choice(len(self.groups), p=weights / weights.sum())]
         picture, varied = group.pictures[draw.integers(len(group.pictures))], group.varied
-        scale = np.exp(draw.uniform(np.log(0.6), np.log(1.8))) if varied else 1.0
-        window = min(self.side * scale, *picture.size)
+        zoom = np.exp(draw.uniform(np.log(0.6), np.log(1.8))) if varied else 1.0
+        window = min(self.side * zoom, *picture.size)
         left, top = draw.uniform(0, picture.width - window), draw.uniform(0, picture.height - window)
         crop = picture.resize(
             (self.side, self.side), Image.Resampling.BILINEAR, box=(left, top, left + window, top + window)

@@ -32,7 +32,7 @@ _HELD_OUT_EVERY = 25  # photographs
 _DEAD_BELOW = 1e-3  # share of positions at which a filter must be active to count as alive
 _BASIS_BATCHES = 60  # batches of crops from which the principal components are computed
 _FIT_EVERY, _FIT_BATCHES, _RIDGE = 500, 40, 1e-6  # steps, batches, share of the mean square
-_SAMPLED = 80  # crops used to measure activity and scale
+_SAMPLED = 80  # crops used to measure activity and magnitude
 _MADE_KEPT = 240  # the newest made pictures, which are trained on
 
 
@@ -204,8 +204,8 @@ class Student:
     def revive(self, crops: NDArray, generator: np.random.Generator) -> int:
         """Reinitialize dead filters, which are hardly ever active; returns how many.
 
-        A dead filter gets no gradient and would stay dead. It gets random weights of the scale of the live filters of
-        its layer, and small weights in the layers that read it.
+        A dead filter gets no gradient and would stay dead. It gets random weights as large as those of the live filters
+        of its layer, and small weights in the layers that read it.
 
         Parameters
         ----------

@@ -1,6 +1,6 @@
 """The sweep file, and its jobs.
 
-A sweep file becomes a :class:`Plan`, a list of jobs, each with a validated config and its own folder; nothing is
+A sweep file becomes a :class:`Sweep`, a list of jobs, each with a validated config and its own folder; nothing is
 written.
 """
 
@@ -29,7 +29,7 @@ CONTACT, RESULTS, SLURM = "contact.png", "results.csv", "slurm"
 _MOST_JOBS = 1000
 
 
-class Sweep(BaseModel):
+class SweepFile(BaseModel):
     """A sweep file: `vary` or `jobs`, on top of `base` and `set`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,7 +57,7 @@ class Sweep(BaseModel):
         return base
 
     @pydantic.model_validator(mode="after")
-    def _one_of_two(self) -> Sweep:
+    def _one_of_two(self) -> SweepFile:
         if (self.vary is None) == (self.jobs is None):
             raise ValueError("expected either `vary` (lists of values by key) or `jobs` (a list of overrides)")
         return self
@@ -70,19 +70,19 @@ class Sweep(BaseModel):
             yield from (dict(zip(self.vary, values)) for values in itertools.product(*self.vary.values()))
 
 
-def read_sweep(path: str | Path) -> Sweep:
+def _read_file(path: str | Path) -> SweepFile:
     """Read a sweep file.
 
     Raises
     ------
     UserError
-        If it does not exist, is not valid YAML, or does not match :class:`Sweep`; one line.
+        If it does not exist, is not valid YAML, or does not match :class:`SweepFile`; one line.
     """
     values = configs.read_file(configs.find_input(str(path)))
     try:
-        return Sweep.model_validate(values)
+        return SweepFile.model_validate(values)
     except pydantic.ValidationError as error:
-        raise UserError(f"sweep {path}: {first_problem(error, values, Sweep)}") from None
+        raise UserError(f"sweep {path}: {first_problem(error, values, SweepFile)}") from None
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Sweep:
     """All jobs of a sweep.
 
     Attributes
@@ -136,7 +136,7 @@ class Plan:
     cluster: Cluster
 
 
-def plan(path: str | Path, assignments: Sequence[str] = (), output: str | None = None) -> Plan:
+def read_sweep(path: str | Path, assignments: Sequence[str] = (), output: str | None = None) -> Sweep:
     """The jobs of a sweep file, with validated configs.
 
     Parameters
@@ -157,22 +157,22 @@ def plan(path: str | Path, assignments: Sequence[str] = (), output: str | None =
             check_file_name(output)
         except ValueError as error:
             raise UserError(f"--output: {output!r}: {error}") from None
-    sweep = read_sweep(path)
-    count = len(sweep.jobs) if sweep.jobs else math.prod(map(len, (sweep.vary or {}).values()))
+    file = _read_file(path)
+    count = len(file.jobs) if file.jobs else math.prod(map(len, (file.vary or {}).values()))
     if count > _MOST_JOBS:
         raise UserError(f"sweep {path}: {count:,} jobs, but a sweep may have at most {_MOST_JOBS:,}")
-    overrides = list(sweep.overrides())
+    overrides = list(file.overrides())
     keys = tuple(dict.fromkeys(itertools.chain.from_iterable(overrides)))
-    _check_folders(path, keys, sweep.common, assignments)
-    _check_effects(path, overrides, keys, sweep.common, assignments)
+    _check_folders(path, keys, file.common, assignments)
+    _check_effects(path, overrides, keys, file.common, assignments)
 
-    values = dict(sweep.base) if isinstance(sweep.base, dict) else configs.read_file(configs.find_input(sweep.base))
-    for key, value in sweep.common.items():
+    values = dict(file.base) if isinstance(file.base, dict) else configs.read_file(configs.find_input(file.base))
+    for key, value in file.common.items():
         values = configs.put(values, key.split("."), value, f"sweep {path}: set: {key}")
     values = configs.override(values, assignments)
 
     stem = Path(path).stem
-    folder = Path(output or sweep.output or f"output/sweeps/{names.safe_name(stem)}").expanduser()
+    folder = Path(output or file.output or f"output/sweeps/{names.safe_name(stem)}").expanduser()
     if folder.exists() and not folder.is_dir():
         raise UserError(f"output: {folder} is a file; name a folder")
     labels = names.labels(overrides, keys)
@@ -185,8 +185,8 @@ def plan(path: str | Path, assignments: Sequence[str] = (), output: str | None =
             changed = configs.put(changed, key.split("."), value, f"{where}: {key}")
         changed = configs.put(changed, ["output", "folder"], str(folder / name), where)
         jobs.append(Job(name, folder / name, job, parts, configs.parse(changed, where)))
-    columns = len(list(sweep.vary.values())[-1]) if sweep.vary else None
-    return Plan(stem, folder, keys, columns, tuple(jobs), sweep.cluster)
+    columns = len(list(file.vary.values())[-1]) if file.vary else None
+    return Sweep(stem, folder, keys, columns, tuple(jobs), file.cluster)
 
 
 def _check_folders(

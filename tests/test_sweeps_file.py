@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import pytest
 from processes import PROJECT
-from sweeping import planned, studio  # noqa: F401
+from sweeping import studio, sweep_of  # noqa: F401
 
 from styletransfer import config as configs
 from styletransfer.support.errors import UserError
-from styletransfer.sweeps import plans
+from styletransfer.sweeps import sweep_file
 
 pytestmark = pytest.mark.usefixtures("studio")
 
 
-def names(plan):
-    return [job.name for job in plan.jobs]
+def names(sweep):
+    return [job.name for job in sweep.jobs]
 
 
 def test_every_combination_is_a_job_and_the_last_key_varies_fastest():
-    plan = planned(vary={"style.weight": [1, 20.5], "content.layers": [{"relu1_2": 1}, {"relu2_2": 1, "relu3_2": 0.5}]})
-    assert names(plan) == [
+    sweep = sweep_of(
+        vary={"style.weight": [1, 20.5], "content.layers": [{"relu1_2": 1}, {"relu2_2": 1, "relu3_2": 0.5}]}
+    )
+    assert names(sweep) == [
         "weight=1,relu1_2", "weight=1,relu2_2+relu3_2=0.5", "weight=20.5,relu1_2", "weight=20.5,relu2_2+relu3_2=0.5",
     ]  # fmt: skip
     assert (
-        plan.keys == ("style.weight", "content.layers")
-        and plan.columns == 2
-        and str(plan.folder) == "output/sweeps/trial"
+        sweep.keys == ("style.weight", "content.layers")
+        and sweep.columns == 2
+        and str(sweep.folder) == "output/sweeps/trial"
     )
-    last = plan.jobs[-1]
+    last = sweep.jobs[-1]
     assert last.config.style.weight == 20.5 and last.config.content.layers == {"relu2_2": 1.0, "relu3_2": 0.5}
     assert last.config.size == 40 and last.config.output.folder == f"output/sweeps/trial/{last.name}" == str(
         last.folder
@@ -35,21 +37,21 @@ def test_every_combination_is_a_job_and_the_last_key_varies_fastest():
 
 
 def test_listed_jobs():
-    plan = planned(jobs=[{"content.image": "a/one.jpg", "seed": 3}, {"optimizer.name": "adam"}, {}], output="out")
-    assert names(plan) == ["one,seed=3", "adam", "base"] and plan.columns is None
-    assert plan.keys == ("content.image", "seed", "optimizer.name")
-    assert plan.jobs[0].config.seed == 3 and plan.jobs[1].config.content.image == "photo.png"
+    sweep = sweep_of(jobs=[{"content.image": "a/one.jpg", "seed": 3}, {"optimizer.name": "adam"}, {}], output="out")
+    assert names(sweep) == ["one,seed=3", "adam", "base"] and sweep.columns is None
+    assert sweep.keys == ("content.image", "seed", "optimizer.name")
+    assert sweep.jobs[0].config.seed == 3 and sweep.jobs[1].config.content.image == "photo.png"
 
 
 def test_shared_settings_and_their_precedence():
-    plan = planned(["seed=2", "tv.weight=1"], set={"seed": 1, "size": 50}, vary={"size": [60, 70]})
-    assert [(job.config.size, job.config.seed, job.config.tv.weight) for job in plan.jobs] == [(60, 2, 1), (70, 2, 1)]
+    sweep = sweep_of(["seed=2", "tv.weight=1"], set={"seed": 1, "size": 50}, vary={"size": [60, 70]})
+    assert [(job.config.size, job.config.seed, job.config.tv.weight) for job in sweep.jobs] == [(60, 2, 1), (70, 2, 1)]
 
 
 def test_the_base_may_be_a_file_whose_output_is_ignored():
-    plan = planned(base="configs/starry.yaml", vary={"seed": [0, 1]})
-    assert plan.jobs[1].config.content.image == "input/coffee.jpg"
-    assert str(plan.jobs[1].folder) == plan.jobs[1].config.output.folder == "output/sweeps/trial/seed=1"
+    sweep = sweep_of(base="configs/starry.yaml", vary={"seed": [0, 1]})
+    assert sweep.jobs[1].config.content.image == "input/coffee.jpg"
+    assert str(sweep.jobs[1].folder) == sweep.jobs[1].config.output.folder == "output/sweeps/trial/seed=1"
 
 
 # Mistakes.
@@ -87,13 +89,13 @@ def test_the_base_may_be_a_file_whose_output_is_ignored():
 )  # fmt: skip
 def test_an_error_is_one_line(keys, words):
     with pytest.raises(UserError) as caught:
-        planned(**keys)
+        sweep_of(**keys)
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_shared_section_may_have_a_varying_key():
-    plan = planned(["output={save_every: 7}"], set={"style": {"images": "a.jpg"}}, vary={"style.weight": [3]})
-    (config,) = (job.config for job in plan.jobs)
+    sweep = sweep_of(["output={save_every: 7}"], set={"style": {"images": "a.jpg"}}, vary={"style.weight": [3]})
+    (config,) = (job.config for job in sweep.jobs)
     assert (list(config.style.images), config.style.weight, config.output.save_every) == (["a.jpg"], 3, 7)
     assert config.output.folder == "output/sweeps/trial/weight=3"
 
@@ -101,7 +103,7 @@ def test_a_shared_section_may_have_a_varying_key():
 @pytest.mark.parametrize("assignment", ["size=3", "init.kind=noise", "output.folder=x", "output={folder: /tmp/x}"])
 def test_an_assignment_without_effect_is_rejected(assignment):
     with pytest.raises(UserError, match=f"--set {assignment}: "):
-        planned([assignment], vary={"size": [1], "init": [{"kind": "content"}]})
+        sweep_of([assignment], vary={"size": [1], "init": [{"kind": "content"}]})
 
 
 # The project's own.
@@ -109,8 +111,8 @@ def test_an_assignment_without_effect_is_rejected(assignment):
 
 @pytest.mark.parametrize("path", sorted((PROJECT / "configs" / "sweeps").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_sweep_of_the_project_is_valid(path):
-    plan = plans.plan(path)
-    assert plan.folder.name == path.stem and len(plan.jobs) > 1
+    sweep = sweep_file.read_sweep(path)
+    assert sweep.folder.name == path.stem and len(sweep.jobs) > 1
     assert f"python scripts/submit.py configs/sweeps/{path.name}\n" in path.read_text()
-    for job in plan.jobs:
+    for job in sweep.jobs:
         assert configs.find_input(job.config.content.image).exists()

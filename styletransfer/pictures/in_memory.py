@@ -1,0 +1,141 @@
+"""Pictures that are in memory already: PIL images, and arrays of NumPy or of anything that turns into them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image
+
+from styletransfer.pictures import images
+from styletransfer.pictures.images import Picture
+from styletransfer.support.errors import UserError
+
+PictureInMemory = Any  # a PIL image, or what `numpy.asarray` takes
+
+_ROUNDING = 1e-4  # by which floats may leave 0..1, as those of other programs do after a resize
+_WHITE_16_BIT = 65535.0
+
+
+def is_picture(value: Any) -> bool:
+    """Whether a value is a picture in memory, of whatever shape; a single number, or a row of them, is none."""
+    if isinstance(value, Image.Image):
+        return True
+    return hasattr(value, "__array__") and np.ndim(value) > 1
+
+
+def name_for(key: str) -> str:
+    """The name that stands in a config for a picture in memory, which is the value of `key`."""
+    return f"<{key}>"
+
+
+def is_name(name: str) -> bool:
+    """Whether :func:`name_for` made a name."""
+    return name.startswith("<") and name.endswith(">")
+
+
+def size(picture: PictureInMemory, name: str) -> tuple[int, int]:
+    """(height, width) of the picture that :func:`read` would return; `name` is for error messages.
+
+    Raises
+    ------
+    UserError
+        If it is damaged, or an array of the wrong shape or type.
+    """
+    if isinstance(picture, Image.Image):
+        _load(picture, name)
+        turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+        return picture.size if turned else (picture.height, picture.width)
+    height, width, *_ = _checked(picture, name).shape
+    return height, width
+
+
+def read(picture: PictureInMemory, name: str) -> Picture:
+    """Convert to (H, W, 3), RGB, 0..1, exactly as :func:`~styletransfer.pictures.images.read` does with a file.
+
+    Parameters
+    ----------
+    picture : PIL image or array
+        A PIL image of any mode, or an array (H, W, 3), (H, W, 4) with opacity, (H, W) or (H, W, 1) in grey, or
+        (H, W, 2) in grey with opacity: uint8 (0..255), uint16 (0..65535), bool or float (0..1). Transparency is
+        composited on white.
+    name : str
+        For error messages.
+
+    Raises
+    ------
+    UserError
+        If it is damaged, an array of the wrong shape or type, or has values outside its range.
+    """
+    if not isinstance(picture, Image.Image):
+        array = _checked(picture, name)
+        if array.dtype != np.uint8:
+            return _from_numbers(array, name)
+        picture = Image.fromarray(array)
+    try:
+        return images.from_pillow(picture, name)
+    except Exception as error:  # decoders may raise any exception on a damaged file
+        raise UserError(f"picture {name}: cannot be read: {_reason(error)}") from None
+
+
+def checksum(picture: PictureInMemory) -> str:
+    """The sha256 of the values, their shape and their type."""
+    if isinstance(picture, Image.Image):
+        state = hashlib.sha256(repr((picture.mode, picture.size)).encode())
+        state.update(picture.tobytes())
+    else:
+        array = np.asarray(picture)
+        state = hashlib.sha256(repr((array.dtype.str, array.shape)).encode())
+        state.update(np.ascontiguousarray(array).tobytes())
+    return state.hexdigest()
+
+
+def _load(image: Image.Image, name: str) -> None:
+    """Make sure that an image is read whole, which Pillow puts off."""
+    try:
+        image.load()
+    except Exception as error:  # decoders may raise any exception on a damaged file
+        raise UserError(f"picture {name}: cannot be read: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _checked(picture: PictureInMemory, name: str) -> NDArray:
+    """An array (H, W) or (H, W, 2..4) of uint8, uint16 or float."""
+    try:
+        array = np.asarray(picture)
+    except Exception as error:  # such as that of a tensor on a GPU
+        raise UserError(f"picture {name}: cannot be read: {_reason(error)}") from None
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
+    if array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and not 2 <= array.shape[2] <= 4):
+        channels_first = array.ndim == 3 and array.shape[0] in (3, 4)
+        hint = "; of channels first, give array.transpose(1, 2, 0)" if channels_first else ""
+        raise UserError(f"picture {name}: an array of shape {array.shape}: expected (height, width, 3){hint}")
+    if array.dtype == np.bool_:
+        return array.astype(np.uint8) * np.uint8(255)
+    if array.dtype.kind != "f" and array.dtype not in (np.uint8, np.uint16):
+        raise UserError(f"picture {name}: an array of {array.dtype}: expected uint8 (0..255) or float (0..1)")
+    return array
+
+
+def _from_numbers(array: NDArray, name: str) -> Picture:
+    """Convert an array of uint16 or float."""
+    values = np.asarray(array, dtype=np.float32)
+    if array.dtype == np.uint16:
+        values = values / np.float32(_WHITE_16_BIT)
+    low, high = float(values.min()), float(values.max())
+    if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
+        hint = "; divide it by 255, or convert it to uint8" if low >= -_ROUNDING and 2 < high <= 255.5 else ""
+        raise UserError(f"picture {name}: an array of floats from {low:g} to {high:g}: expected 0..1{hint}")
+    values = np.clip(values, 0, 1)
+    if values.ndim == 2:
+        values = values[..., None]
+    if values.shape[2] in (2, 4):
+        values, opacity = values[..., :-1], values[..., -1:]
+        values = values * opacity + (1 - opacity)
+    return np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3)))

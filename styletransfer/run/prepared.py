@@ -1,0 +1,207 @@
+"""A run prepared: pictures and weights read, everything bound, ready for its first step, recorded or not."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+from collections.abc import Generator, Iterator, Sequence
+from pathlib import Path
+
+from styletransfer.config import Config
+from styletransfer.network.device import context_of
+from styletransfer.optimization.loop import Record
+from styletransfer.pictures.images import Picture
+from styletransfer.run import inputs, picture_sizes
+from styletransfer.run.display import Display
+from styletransfer.run.picture_sources import FILES, PictureSources
+from styletransfer.run.pyramid import Pyramid
+from styletransfer.run.recorders import LossRecorder, Recorder
+from styletransfer.run.recording import Recording
+from styletransfer.run.resolve import Begun, RunPlan, resolve
+from styletransfer.support.errors import Diverged, Interrupted
+
+LOGGER = logging.getLogger(__name__)
+
+
+class PreparedRun:
+    """A run ready for its first step.
+
+    Attributes
+    ----------
+    plan : RunPlan
+    display : Display
+    losses : LossRecorder
+        Those of the steps so far, of an earlier run that this one goes on with too.
+    steps : int
+        How many are made at most.
+    done : int
+        How many an earlier run has made.
+    """
+
+    def __init__(
+        self,
+        plan: RunPlan,
+        pyramid: Pyramid,
+        display: Display,
+        losses: LossRecorder,
+        recording: Recording | None,
+        done: int,
+    ) -> None:
+        self.plan, self.display, self.losses, self.done = plan, display, losses, done
+        self.steps = sum(pyramid.steps)
+        self._pyramid: Pyramid | None = pyramid
+        self._recording = recording
+
+    def records(self, recorders: Sequence[Recorder] = (), stopped: Sequence[int] = ()) -> Generator[Record, None, None]:
+        """Make all steps, recording and saving on the way, and at the end write the picture.
+
+        Closed before its end, it saves the state.
+
+        Parameters
+        ----------
+        recorders : sequence of Recorder
+            Further ones; they are closed at the end.
+        stopped : sequence
+            Looked at after every step; the run ends if there is anything in it.
+
+        Raises
+        ------
+        Diverged
+            If the optimisation left its course and could not be brought back; the best picture has been written.
+        Interrupted
+            If there was something in `stopped`; the state has been saved.
+        """
+        pyramid, recording = self._running, self._recording
+        ours: list[Recorder] = [self.losses]
+        if recording:
+            ours.append(recording.pictures(self.plan.output.save_every, self.display))
+        try:
+            with contextlib.ExitStack() as stack:
+                for recorder in (*ours, *recorders):
+                    stack.callback(recorder.close)
+                for record in stack.enter_context(contextlib.closing(pyramid.records())):
+                    for recorder in (*ours, *recorders):
+                        recorder.record(record)
+                    saved = self._after(record, bool(stopped))
+                    try:
+                        yield record
+                    except GeneratorExit:
+                        if not (saved or record.diverged):
+                            self._save()
+                        raise
+        except Diverged:
+            if recording:
+                recording.finish(self.picture(), diverged=True)  # the best picture
+            raise
+        if recording:
+            recording.finish(self.picture())
+
+    def _after(self, record: Record, stopped: bool) -> bool:
+        """What is done about a step once it is recorded; returns whether the state was saved."""
+        if record.diverged:  # there is nothing to go on with
+            return False
+        if record.rollback:
+            LOGGER.info("%s", record.rollback)
+        every = self.plan.output.checkpoint_every
+        due = stopped or bool(every and record.step and record.step % every == 0)
+        if due:
+            self._save()
+        if stopped:
+            saved = ", state saved: run again with --resume" if self._recording else ""
+            raise Interrupted(f"interrupted at step {record.step}{saved}")
+        return due
+
+    def _save(self) -> None:
+        """Save the state of a run that is recorded."""
+        if self._recording:
+            self._recording.save(self._running.state())
+
+    @property
+    def folder(self) -> Path | None:
+        """The output folder of a run that is recorded."""
+        return self._recording.folder if self._recording else None
+
+    def picture(self) -> Picture:
+        """The picture as it is, (H, W, 3), RGB, 0..1."""
+        return self.display.picture(self._running.image.asnumpy())
+
+    @property
+    def _running(self) -> Pyramid:
+        assert self._pyramid is not None, "the run is closed"
+        return self._pyramid
+
+    def close(self) -> None:
+        """Let go of everything that is bound, though an exception's traceback may still know this run."""
+        self._pyramid = None
+
+
+@contextlib.contextmanager
+def prepared(
+    config: Config,
+    sources: PictureSources = FILES,
+    recording: Recording | None = None,
+    stopped: Sequence[int] = (),
+) -> Iterator[PreparedRun]:
+    """Prepare a run; what it binds and takes is let go at the end of the block.
+
+    Parameters
+    ----------
+    config : Config
+    sources : PictureSources
+        Where the pictures are.
+    recording : Recording, optional
+        The output folder; without, no file is written.
+    stopped : sequence
+        Looked at in between; the run ends if there is anything in it.
+
+    Raises
+    ------
+    UserError
+        If something the config names cannot be used; nothing has been written then.
+    Interrupted
+        If there was something in `stopped`; nothing has been written either.
+    """
+    with contextlib.ExitStack() as stack:
+        files = inputs.files_of(config, sources)
+        if recording:
+            stack.callback(recording.close)
+            recording.check(files)
+        context_of(config.device)
+        sizes = picture_sizes.read_sizes(config, sources)
+        state = None
+        if recording:
+            state = recording.earlier({**inputs.checksums(files), **inputs.checksums_in_memory(config, sources)})
+        # Before reading anything that may not fit into memory.
+        plan = resolve(config, sizes, Begun.from_state(state) if state else None)
+        losses = LossRecorder(plan.grouped_layers)
+        done, elapsed, last_change = 0, 0.0, math.nan
+        if recording:
+            losses = recording.curve(plan.grouped_layers)
+            if state:
+                done = int(state["step"])
+                last = losses.resume(done)
+                elapsed, last_change = last["seconds"], last["relative_change"]
+        _end_before_the_first_step(stopped)
+        pictures = inputs.read_pictures(plan, sources)
+        parameters = inputs.load_parameters(plan)
+        _end_before_the_first_step(stopped)
+        if recording:  # now that nothing is at fault, the folder may be made
+            recording.begin()
+        LOGGER.info("%s%s", plan.spec.title, f", into {recording.folder}" if recording else "")
+        for scale in plan.scales:
+            LOGGER.info("%s", scale.line())
+        if state:
+            LOGGER.info("resuming after step %d", done)
+        pyramid = Pyramid(plan, pictures, parameters, state, elapsed, last_change)
+        run = PreparedRun(plan, pyramid, Display(plan, pictures), losses, recording, done)
+        del pyramid, pictures, parameters, state
+        stack.callback(run.close)
+        if recording:
+            recording.write_config()
+        yield run
+
+
+def _end_before_the_first_step(stopped: Sequence[int]) -> None:
+    if stopped:
+        raise Interrupted("interrupted before the first step, nothing was written: run the same command again")

@@ -1,0 +1,130 @@
+"""What a run leaves in its output folder, and what a run that goes on finds there."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from styletransfer import config as configs
+from styletransfer.config import Config
+from styletransfer.losses.objective import GroupedLayer
+from styletransfer.pictures import images
+from styletransfer.pictures.images import Picture
+from styletransfer.run import checkpoints, output_folder
+from styletransfer.run.display import Display
+from styletransfer.run.provenance import provenance_of
+from styletransfer.run.recorders import CurveRecorder, PictureRecorder
+from styletransfer.support.files import atomic_write
+
+
+class Recording:
+    """The output folder of a run: looked into, taken, filled step by step, and given back by :meth:`close`.
+
+    The methods are called in the order in which they stand here, from :meth:`check` to :meth:`finish`.
+
+    Parameters
+    ----------
+    config : Config
+    force : bool
+        Whether a finished output folder may be overwritten.
+    resume : bool
+        Whether the run goes on from the checkpoint in the folder.
+
+    Attributes
+    ----------
+    folder : Path
+    resume : bool
+    """
+
+    def __init__(self, config: Config, force: bool = False, resume: bool = False) -> None:
+        self.folder = Path(config.output.folder).expanduser()
+        self.resume = resume
+        self._config, self._force = config, force
+        self._checksums: Mapping[str, str] = {}
+        self._taken = contextlib.ExitStack()
+        self._curve: CurveRecorder | None = None
+
+    def check(self, files: Mapping[str, Path]) -> None:
+        """See whether the run may go into the folder, by its input files too.
+
+        Raises
+        ------
+        UserError
+            If not.
+        """
+        output_folder.check(self.folder, self._force, self.resume)
+        output_folder.check_inputs(self.folder, files)
+
+    def earlier(self, checksums: Mapping[str, str]) -> dict[str, Any] | None:
+        """The state in the folder where the run goes on, or None; the folder is taken with it.
+
+        Parameters
+        ----------
+        checksums : dict of str
+            Those of everything that goes into the run.
+
+        Raises
+        ------
+        UserError
+            If there is none of this run.
+        """
+        self._checksums = checksums
+        if not self.resume:
+            return None
+        self._take()
+        return checkpoints.read(self.folder, checkpoints.comparable(self._config), checksums)
+
+    def begin(self) -> None:
+        """Take the folder of a new run, and remove what an earlier one left in it.
+
+        Raises
+        ------
+        UserError
+            If it cannot be written.
+        """
+        if not self.resume:
+            self._take()
+        output_folder.clear(self.folder, keep=self.resume)
+
+    def _take(self) -> None:
+        self._taken.enter_context(output_folder.taken(self.folder, self._force, self.resume))
+
+    def curve(self, layers: Sequence[GroupedLayer]) -> CurveRecorder:
+        """What records the losses."""
+        self._curve = CurveRecorder(self.folder, layers)
+        return self._curve
+
+    def pictures(self, every: int, display: Display) -> PictureRecorder:
+        """What records a picture every so many steps."""
+        return PictureRecorder(self.folder / output_folder.STEPS, every, display)
+
+    def save(self, state: Mapping[str, NDArray]) -> None:
+        """Save the state of the run, and the curve up to it."""
+        if self._curve:
+            self._curve.flush()
+        checkpoints.save(self.folder, state, checkpoints.comparable(self._config), self._checksums)
+
+    def write_config(self) -> None:
+        """Write the config with its provenance."""
+        provenance = provenance_of(self._config, self._checksums)
+        with atomic_write(self.folder / output_folder.CONFIG) as stream:
+            stream.write(configs.dump(self._config, provenance).encode())
+        output_folder.write_status(self.folder, output_folder.UNFINISHED)
+
+    def finish(self, picture: Picture, diverged: bool = False) -> None:
+        """Write how the run ended, and then the picture."""
+        output_folder.write_status(self.folder, output_folder.DIVERGED if diverged else output_folder.DONE)
+        images.write(self.picture_path, picture)
+
+    @property
+    def picture_path(self) -> Path:
+        """The file of the result."""
+        return self.folder / output_folder.PICTURE
+
+    def close(self) -> None:
+        """Let other runs use the folder."""
+        self._taken.close()
