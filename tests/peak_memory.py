@@ -34,7 +34,7 @@ _MB = 10**6
 class Case:
     """A run of two steps with random weights and pictures; the styles have the same long edge.
 
-    `settings` are config keys and values as for ``--set``.
+    `settings` are config keys and values as for ``--set``. With `regions`, each has a mask and all styles.
     """
 
     model: str
@@ -43,17 +43,20 @@ class Case:
     styles: tuple[tuple[int, int], ...] = ((256, 256),)
     tile: int | None = None
     settings: tuple[str, ...] = ()
+    regions: int = 0
 
     def config(self, folder: Path) -> Config:
         """Its config, for pictures in `folder`."""
+        styles = [str(folder / f"style{number}.png") for number in range(len(self.styles))]
         values = {
             "model": self.model,
             "weights": str(folder / "random.params"),
             "content": {"image": str(folder / "content.png")},
-            "style": {
-                "images": [str(folder / f"style{number}.png") for number in range(len(self.styles))],
-                "size": max(self.styles[0]),
-            },
+            "style": {"images": None if self.regions else styles, "size": max(self.styles[0])},
+            "regions": [
+                {"content": str(folder / f"mask{number}.png"), "style": styles} for number in range(self.regions)
+            ]
+            or None,
             "shape": [self.height, self.width],
             "tile": self.tile or "off",
             "precision": "float32",
@@ -77,6 +80,7 @@ class Case:
             tv=config.tv.kind,
             precision=config.precision,
             tile=self.tile,
+            regions=self.regions,
         )
 
 
@@ -108,6 +112,14 @@ CASES = (
     Case("vgg_slim", 512, 512, settings=("precision=bfloat16",)),
     Case("vgg_slim", 1024, 1024, settings=("precision=bfloat16",)),
     Case("vgg_slim", 768, 768, settings=("scales=3",)),
+    Case("vgg_slim", 1024, 1024, regions=1),
+    Case("vgg_slim", 1024, 1024, regions=2),
+    Case("vgg_slim", 1024, 1024, regions=4),
+    Case("vgg_slim", 1024, 1024, tile=320, regions=2),
+    Case("vgg_slim", 1024, 1024, regions=2, settings=("precision=bfloat16",)),
+    Case("vgg_slim", 512, 512, settings=("style.layers={relu1_1: 1, relu1_2: 1}",), regions=3),
+    Case("vgg19", 512, 512, regions=2),
+    Case("vgg19", 768, 768, tile=320, regions=3),
     *(
         Case("vgg_slim", 2048, 2048, tile=512, settings=(*_FEW_LAYERS, *settings))
         for settings in (
@@ -133,6 +145,10 @@ def measure(case: Case) -> int:
         for number, (height, width) in enumerate(case.styles):
             images.write(Path(folder, f"style{number}.png"), generator.random((height, width, 3)))
         images.write(Path(folder, "content.png"), generator.random((case.height, case.width, 3)))
+        bands = np.arange(case.width) * case.regions // case.width
+        for number in range(case.regions):
+            mask = np.broadcast_to((bands == number)[None, :, None], (case.height, case.width, 3))
+            images.write(Path(folder, f"mask{number}.png"), mask)
         weights.save(Path(folder, "random.params"), weights.random(models.load(case.model).SPEC, 0))
         command = [sys.executable, __file__, folder, json.dumps(dataclasses.asdict(case))]
         done = subprocess.run(
@@ -159,6 +175,7 @@ def main(arguments: Sequence[str]) -> None:
         predicted, measured = memory.predict(case.run()), measure(case)
         note = " ".join([f"{case.model} {case.width} x {case.height}, style {case.styles}", *case.settings])
         note += f", tile {case.tile}" if case.tile else ""
+        note += f", {case.regions} regions" if case.regions else ""
         print(
             f"{measured // _MB:6} MB, predicted {predicted // _MB:6}, {predicted / measured - 1:+.0%}: {note}",
             flush=True,

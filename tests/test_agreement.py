@@ -16,18 +16,19 @@ import yaml
 from helpers import STABLE_POOLING, architecture, random_parameters, relative_error
 from shrunk import CONFIGS, PROJECT, shrunk
 
+import models
 from styletransfer.optimization.loop import StoppingRule, optimize
 from styletransfer.run import binding, curves, inputs
 from styletransfer.run.resolve import resolve
 
 pytest.importorskip("torch")
-from reference import descent, formulas, spaces, torch_vgg
+from reference import descent, formulas, guides, spaces, torch_vgg
 
 STEPS = 10
 KNOWN = {
     *("model", "weights", "pooling", "pixels", "normalization", "content", "style", "tv"),
     *("size", "shape", "init", "optimizer", "stop", "output", "seed", "device"),
-    *("scales", "precision", "tile", "memory"),
+    *("scales", "precision", "tile", "memory", "regions"),
 }
 # By name: a config, and overrides of it.
 CASES = {name: (name, {}) for name in CONFIGS} | {
@@ -35,6 +36,7 @@ CASES = {name: (name, {}) for name in CONFIGS} | {
     "a short memory": ("starry", {"optimizer.history": 2}),
     "short rounds": ("keras_vgg16", {"model": "vgg_slim", "optimizer.evaluations": 2}),
     "texture": ("texture", {"pooling": STABLE_POOLING}),
+    "regions": ("regions", {"pooling": STABLE_POOLING}),
     "accept or reject": (
         "starry",
         {"optimizer.name": "accept_reject", "optimizer.learning_rate": 5.0, "pooling": STABLE_POOLING},
@@ -64,8 +66,32 @@ def problem_of(values, pictures):
     content = styles[0][1] if without_content else spaces.enter(pictures.content, values["pixels"])
     groups = [values[group][key] for group in ("content", "style") for key in ("weight", "layers")]
     return formulas.Problem(
-        values["normalization"], content, styles, *groups, values["tv"]["kind"], values["tv"]["weight"]
+        values["normalization"],
+        content,
+        styles,
+        *groups,
+        values["tv"]["kind"],
+        values["tv"]["weight"],
+        regions_of(values, pictures, [style for _, style in styles]),
     )
+
+
+def regions_of(values, pictures, styles):
+    """The regions for the reference; a painting is that of its place among the names in the config."""
+    spec, layers = models.load(values["model"]).SPEC, values["style"]["layers"] or {}
+    names = list(dict.fromkeys(name for region in pictures.regions for name in region.paintings))
+
+    def guided(mask):
+        return None if mask is None else {layer: guides.guide(mask, spec, layer) for layer in layers}
+
+    return [
+        formulas.Region(
+            guided(region.mask),
+            [(share, styles[names.index(name)], guided(mask)) for name, (share, mask) in region.paintings.items()],
+            region.weight,
+        )
+        for region in pictures.regions
+    ]
 
 
 @functools.cache

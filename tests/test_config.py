@@ -71,6 +71,10 @@ def with_key(keys, value, values=MINIMAL):
     return configs.put(values, keys, value, "test")
 
 
+def with_regions(*regions):
+    return {"content": {"image": "photo.jpg"}, "regions": list(regions)}
+
+
 def parsed(values=MINIMAL):
     return configs.parse(values, "here.yaml")
 
@@ -140,6 +144,30 @@ def test_a_single_style_may_be_a_name_a_list_or_a_table(images):
 
 def test_styles_in_a_list_have_equal_weights():
     assert parsed(with_key(("style", "images"), ["a.jpg", "b.jpg"])).style.images == {"a.jpg": 1.0, "b.jpg": 1.0}
+
+
+@pytest.mark.parametrize("style", ["a.jpg", ["a.jpg"], {"a.jpg": None}, {"a.jpg": 1}, {"a.jpg": {"weight": 1}}])
+def test_a_painting_of_a_region_is_given_as_a_name_a_list_or_a_table(style):
+    (region,) = parsed(with_regions({"style": style})).regions
+    assert region.model_dump() == {"content": None, "style": {"a.jpg": {"mask": None, "weight": 1.0}}, "weight": 1.0}
+
+
+def test_a_painting_of_a_region_has_a_mask_a_weight_or_both():
+    style = {"a.jpg": "a.png", "b.jpg": 2, "c.jpg": {"mask": "c.png", "weight": 3}}
+    (region,) = parsed(with_regions({"content": "sky.png", "style": style})).regions
+    assert {name: (each.mask, each.weight) for name, each in region.style.items()} == {
+        "a.jpg": ("a.png", 1.0),
+        "b.jpg": (None, 2.0),
+        "c.jpg": ("c.png", 3.0),
+    }
+    assert region.content == "sky.png"
+
+
+def test_regions_of_weight_0_do_not_count():
+    values = with_regions({"style": ["a", "b"]}, {"content": "m", "style": "b"})
+    assert list(parsed(values).used_styles) == ["a", "b"] and len(parsed(values).used_regions) == 2
+    without = parsed({**values, "style": {"weight": 0}})
+    assert not without.used_styles and not without.used_regions
 
 
 def test_every_key_has_a_description():
@@ -336,6 +364,16 @@ def test_a_device_is_cpu_or_a_numbered_gpu(device):
         ({"style": {"images": "a"}, "content": {"weight": 0}}, "content.image is missing: init.kind content starts"),
         ({**MINIMAL, "content": {"weight": 0}, "style": {"weight": 0}}, "both 0: there is nothing to optimise"),
         ({**MINIMAL, "init": {"kind": "image"}}, "kind: image requires `image`"),
+        ({**MINIMAL, "regions": [{"style": "a.jpg"}]}, "style.images and regions both name paintings"),
+        (with_regions({"style": "a"}, {"style": "b"}), "regions: more than one has no mask"),
+        (with_regions({"style": "a"}, {"styl": "b"}), "unknown key 'regions.1.styl'; did you mean 'style'?"),
+        (with_regions({"content": "a"}), "regions.0: style is missing"),
+        (with_regions({"style": {"a": {"msk": "b"}}}), "unknown key 'regions.0.style.a.msk'; did you mean 'mask'?"),
+        (with_regions({"style": {"a": 0}}), "regions.0.style.a: 0: Input should be greater"),
+        (with_regions({"style": {"a": True}}), "regions.0.style.a: True: Input should be"),
+        (with_regions({"style": []}), "regions.0.style: {}: Dictionary should have at least 1 item"),
+        (with_regions({"style": "a", "weight": -1}), "regions.0.weight: -1: Input should be greater"),
+        (with_regions(), "regions: []: List should have at least 1 item"),
         ({**MINIMAL, "init": {"image": "a.png"}}, "`image` requires kind: image"),
         ({**MINIMAL, "init": {"low": 3, "high": 2}}, "low (3) must not exceed high (2)"),
     ],
@@ -386,6 +424,17 @@ def test_an_override_creates_missing_sections_and_keeps_other_keys():
         "size": 3,
     }
     assert overridden("tv.kind=none", values={"tv": None}) == {"tv": {"kind": "none"}}
+
+
+def test_an_override_sets_an_entry_of_a_list_by_its_number():
+    values = {"regions": [{"style": "a"}, {"style": "b", "weight": 2}]}
+    assert overridden("regions.1.style=c", "regions.0={style: d}", values=values) == {
+        "regions": [{"style": "d"}, {"style": "c", "weight": 2}]
+    }
+    assert values["regions"][1]["style"] == "b"
+    for number in ("2", "-1", "x"):
+        with pytest.raises(UserError, match=rf"regions has no entry '{number}'; expected a number from 0 to 1"):
+            overridden(f"regions.{number}.style=c", values=values)
 
 
 def test_overriding_does_not_modify_the_given_values():
@@ -565,7 +614,9 @@ def values_of(schema):
         fixed = st.tuples(*map(values_of, schema.get("prefixItems", []))).map(list)
         return st.lists(values_of(schema["items"]), min_size=1, max_size=3) if "items" in schema else fixed
     if "properties" in schema:
-        return st.fixed_dictionaries({}, optional={k: values_of(v) for k, v in schema["properties"].items()})
+        keys = {key: values_of(value) for key, value in schema["properties"].items()}
+        required = {key: keys.pop(key) for key in schema.get("required", [])}
+        return st.fixed_dictionaries(required, optional=keys)
     table = values_of(schema["additionalProperties"])
     return st.dictionaries(FILE_NAMES | AWKWARD_NAMES, table, min_size=1, max_size=3)
 
@@ -587,7 +638,12 @@ def valid_configs(draw):
         values[section] = {"weight": draw(st.floats(0, 1e30)), **values.get(section, {}), "layers": draw(LAYERS)}
     values["content"]["image"] = draw(FILE_NAMES | AWKWARD_NAMES)
     values["style"]["weight"] = draw(st.floats(0.1, 9))
-    values["style"]["images"] = draw(st.dictionaries(FILE_NAMES | AWKWARD_NAMES, st.floats(0.1, 9), min_size=1))
+    if values.get("regions"):
+        values["style"]["images"] = None
+        for region in values["regions"][1:]:
+            region["content"] = draw(FILE_NAMES | AWKWARD_NAMES)
+    else:
+        values["style"]["images"] = draw(st.dictionaries(FILE_NAMES | AWKWARD_NAMES, st.floats(0.1, 9), min_size=1))
     values["memory"] = draw(st.sampled_from([None, "8GB", "500 MB", "1.5TiB"]))
     values["scales"] = draw(st.integers(1, 3))
     steps = st.integers(0, 10_000)

@@ -184,6 +184,7 @@ def test_larger_tiles_do_not_need_less_memory(run, first, more):
         {"optimizer": named("lbfgs")},
         {"tv": "power"},
         {"styles": ((500, 600), (500, 600))},
+        {"regions": 2},
     ],
     ids=str,
 )
@@ -295,6 +296,7 @@ def test_style_pictures_as_large_as_the_image_are_resized_with_it():
             settings=("optimizer={name: lbfgs}", "stop.max_iterations=12", "output.checkpoint_every=12"),
         ),
         Case("squeezenet", 384, 512, settings=("optimizer.name=adam",)),
+        Case("vgg_slim", 512, 512, regions=2),
     ],
     ids=lambda case: " ".join([case.model, f"{case.width}x{case.height}", *case.settings]),
 )

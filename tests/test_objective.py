@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 from helpers import STABLE_POOLING, architecture, mx, random_parameters, random_picture, relative_error, to_mx
-from reference import formulas, numpy_vgg
+from reference import formulas, guides, numpy_vgg
 
 import models
 from models.vgg import CONTENT_LAYERS, STYLE_LAYERS
@@ -19,9 +20,22 @@ from styletransfer.pictures import pixels
 from styletransfer.run.binding import bind
 from styletransfer.run.inputs import Pictures
 from styletransfer.run.picture_sizes import Sizes
+from styletransfer.run.regions import RegionMasks
 from styletransfer.run.resolve import resolve
 
 SIZE = (29, 38)  # halving gives odd sides
+
+
+@dataclasses.dataclass(frozen=True)
+class Region:
+    """A region with its share of the image as a function of (y, x), each 0..1.
+
+    Its paintings are numbers among the case's styles, with their weights and the seed of a mask, if they have one.
+    """
+
+    share: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    paintings: tuple[tuple[int, float, int | None], ...]
+    weight: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,10 +51,20 @@ class Case:
     content: tuple[float, dict] = (2.0, CONTENT_LAYERS)  # weight, layers
     style: tuple[float, dict] = (30.0, STYLE_LAYERS)
     tv: tuple[str, float] = ("none", 0.0)
+    regions: tuple[Region, ...] = ()
 
 
 UNEVEN_STYLE = {"relu1_1": 0.5, "relu2_1": 1.0, "pool2": 0.25, "relu4_1": 2.0}
 BLENDED = ((0.25, SIZE), (0.6, (23, 37)), (0.15, (40, 19)))
+SKY_AND_GROUND = (
+    Region(lambda y, x: np.clip(1.5 - 2 * y, 0, 1), ((0, 1.0, None),)),
+    Region(lambda y, x: 1 - np.clip(1.5 - 2 * y, 0, 1), ((1, 1.0, None),)),
+)
+THREE = (
+    Region(lambda y, x: (x < 0.3) * 1.0, ((0, 1.0, 3), (2, 3.0, None)), weight=2.0),
+    Region(lambda y, x: (x >= 0.3) * y, ((1, 1.0, 4),)),
+    Region(lambda y, x: (x >= 0.3) * (1 - y), ((0, 1.0, 5),), weight=0.5),
+)
 CASES = {
     "plain": Case(),
     "one style of another size": Case(styles=((1.0, (40, 19)),)),
@@ -55,6 +79,13 @@ CASES = {
     "tv beside a single group": Case(content=(0.0, CONTENT_LAYERS), tv=("laplacian", 0.05)),
     "another space": Case(pixels="torchvision"),
     "vgg19": Case(model="vgg19", size=(33, 41), styles=((0.7, (33, 41)), (0.3, (21, 35))), tv=("laplacian", 0.01)),
+    "regions": Case(styles=BLENDED, regions=SKY_AND_GROUND),
+    "regions in a shared layer": Case(
+        content=(2.0, {"relu3_1": 1.0, "relu1_1": 0.5}), styles=BLENDED, regions=SKY_AND_GROUND
+    ),
+    "three regions": Case(styles=BLENDED, style=(7.0, UNEVEN_STYLE), regions=THREE),
+    "regions, max pooling": Case(pooling="max", styles=BLENDED, regions=THREE),
+    "regions, vgg19": Case(model="vgg19", size=(33, 41), styles=BLENDED, regions=THREE),
 }
 
 every_case = pytest.mark.parametrize("name", CASES)
@@ -77,18 +108,41 @@ def prepared(case, parameters=None, with_content=True):
             "pixels": case.pixels,
             "precision": "float32",
             "content": {"image": "content", "weight": content_weight, "layers": content_layers},
-            "style": {"images": "style", "weight": style_weight, "layers": style_layers},
+            "style": {"images": None if case.regions else "style", "weight": style_weight, "layers": style_layers},
+            "regions": [
+                {"style": {f"style{number}": weight for number, weight, _ in region.paintings}, "content": f"mask{at}"}
+                for at, region in enumerate(case.regions)
+            ]
+            or None,
             "tv": {"kind": case.tv[0], "weight": case.tv[1]},
             "init": {"kind": "noise", "deviation": 1 if case.pixels == "torchvision" else 50},
         },
         "test",
     )
     styles = tuple((share, picture_of(size, 10 + number)) for number, (share, size) in enumerate(case.styles))
+    if case.regions:
+        styles = tuple(styles[int(name[-1])] for name in settings.used_styles)
     content = picture_of(case.size, 1) if with_content else None
     styles = styles if style_weight > 0 else ()
-    pictures = Pictures(*case.size, content, styles, None)
+    pictures = Pictures(*case.size, content, styles, None, tuple(masks_of(case)))
     plan = resolve(settings, [Sizes(*case.size, tuple(style.shape[:2] for _, style in styles))])
     return bind(plan, plan.scales[0], pictures, parameters or random_parameters(case.model))
+
+
+def masks_of(case):
+    """What is read of the regions of a case."""
+    y, x = (np.linspace(0, 1, length) for length in case.size)
+    for region in case.regions:
+        whole = sum(weight for _, weight, _ in region.paintings)
+        paintings = {
+            f"style{number}": (weight / whole, mask_of(case.styles[number][1], seed))
+            for number, weight, seed in region.paintings
+        }
+        yield RegionMasks(region.share(y[:, None], x[None, :]) * np.ones(case.size), paintings, region.weight)
+
+
+def mask_of(size, seed):
+    return None if seed is None else np.random.default_rng(seed).random(size) ** 2
 
 
 def network_of(case):
@@ -106,7 +160,20 @@ def problem_of(case):
 
     styles = [(share, enter(picture_of(size, 10 + number))) for number, (share, size) in enumerate(case.styles)]
     content = enter(picture_of(case.size, 1))
-    return formulas.Problem(case.normalization, content, styles, *case.content, *case.style, *case.tv)
+    spec, layers = models.load(case.model).SPEC, case.style[1]
+
+    def guided(mask):
+        return None if mask is None else {layer: guides.guide(mask, spec, layer) for layer in layers}
+
+    regions = [
+        formulas.Region(
+            guided(region.mask),
+            [(share, styles[int(name[-1])][1], guided(mask)) for name, (share, mask) in region.paintings.items()],
+            region.weight,
+        )
+        for region in masks_of(case)
+    ]
+    return formulas.Problem(case.normalization, content, styles, *case.content, *case.style, *case.tv, regions)
 
 
 def reference_losses(case, image):

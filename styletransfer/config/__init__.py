@@ -12,7 +12,7 @@ from styletransfer.config.loading import (
     read_yaml,
     settings_of_picture,
 )
-from styletransfer.config.schema import Config, Init, OptimizerSettings, Output, Schedule
+from styletransfer.config.schema import Config, Init, OptimizerSettings, Output, Region, Schedule
 
 __all__ = [
     "PNG_KEY",
@@ -20,6 +20,7 @@ __all__ = [
     "Init",
     "OptimizerSettings",
     "Output",
+    "Region",
     "Schedule",
     "dump",
     "dump_for_picture",

@@ -35,12 +35,16 @@ def keys_of(section: type[BaseModel]) -> dict[str, FieldInfo]:
     return {field.alias or name: field for name, field in section.model_fields.items()}
 
 
+def entry_of(annotation: Any) -> Any:
+    """The annotation of the entries of a list or table that an annotation allows; None where it allows neither."""
+    found = (get_args(member)[-1] for member in members(annotation) if get_origin(member) in (list, dict))
+    return next(found, None)
+
+
 def annotation_at(section: type[BaseModel], path: Sequence[str]) -> Any:
-    """The annotation of the field at a path of keys; None inside tables and lists, whose entries are not fields."""
+    """The annotation of the value at a path of keys, numbers of list entries and names of table entries."""
     annotation: Any = section
     for key in path:
         inner = section_of(annotation)
-        if inner is None:
-            return None
-        annotation = keys_of(inner)[key].annotation
+        annotation = entry_of(annotation) if inner is None else keys_of(inner)[key].annotation
     return annotation

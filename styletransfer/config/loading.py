@@ -158,20 +158,29 @@ def override(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str,
 
 
 def put(values: Mapping[str, Any], path: Sequence[str], value: Any, where: str) -> dict[str, Any]:
-    """Set one key, given as the names of its sections and its own name.
+    """Set one key, given as the names of its sections and its own name; entries of lists are numbered from 0.
 
     Raises
     ------
     UserError
-        If one of the sections is not a section; the message starts with `where`.
+        If one of the sections is not a section, or a list has no such entry; the message starts with `where`.
     """
     first, *rest = path
     if not rest:
         return {**values, first: value}
     inner = values.get(first)
+    if isinstance(inner, list):
+        return {**values, first: _put_in_list(inner, first, rest, value, where)}
     if inner is not None and not isinstance(inner, Mapping):
         raise UserError(f"{where}: {first} is not a section")
     return {**values, first: put(inner or {}, rest, value, where)}
+
+
+def _put_in_list(entries: list[Any], name: str, path: Sequence[str], value: Any, where: str) -> list[Any]:
+    numbered = {str(number): entry for number, entry in enumerate(entries)}
+    if path[0] not in numbered:
+        raise UserError(f"{where}: {name} has no entry {path[0]!r}; expected a number from 0 to {len(entries) - 1}")
+    return list(put(numbered, path, value, where).values())
 
 
 def parse(values: Mapping[str, Any], where: str) -> Config:

@@ -39,6 +39,8 @@ def first_problem(
     key = ".".join(name if name.isprintable() else repr(name) for name in (*section, *path))
     if problem["type"] == "extra_forbidden":
         return f"unknown key {key!r}; {_instead_of(path, schema)}"
+    if problem["type"] == "missing" and isinstance(problem["loc"][-1], str):
+        return f"{key}: {problem['loc'][-1]} is missing"
     expected = ", or ".join(dict.fromkeys(map(_words, found)))
     if problem["type"] == "value_error" and isinstance(problem["input"], Mapping):  # concerns the whole section
         return f"{key}: {expected}" if key else expected

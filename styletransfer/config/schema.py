@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -87,6 +87,14 @@ def _one_of(names: Iterable[str]) -> Any:
     return Literal[tuple(names)]  # type: ignore[valid-type]
 
 
+def _by_name(names: Any, value: Any) -> Any:
+    """A single file name, or a list of them, as a dict with the same value for each; anything else as it is."""
+    listed = [names] if isinstance(names, str) else names
+    if isinstance(listed, list) and all(isinstance(name, str) for name in listed):
+        return dict.fromkeys(listed, value)
+    return names
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, validate_default=True)
 
@@ -113,11 +121,51 @@ class Style(_Section):
     @classmethod
     def _one_or_several(cls, values: Any) -> Any:
         """Accept a single file name, or a list of them, as pictures of equal weight."""
-        images = values.get("images") if isinstance(values, Mapping) else None
-        names = [images] if isinstance(images, str) else images
-        if isinstance(names, list) and all(isinstance(name, str) for name in names):
-            return {**values, "images": dict.fromkeys(names, 1.0)}
-        return values
+        if not isinstance(values, Mapping) or "images" not in values:
+            return values
+        return {**values, "images": _by_name(values["images"], 1.0)}
+
+
+class RegionStyle(_Section):
+    """A painting of a region."""
+
+    mask: FileName | None = Field(None, description="grey picture of the part that counts; null: the whole painting")
+    weight: Positive = Field(1.0, description="the painting's weight among those of the region")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        """Take null as the whole painting, a file name as its mask, and a number as its weight."""
+        if value is None:
+            return {}
+        if isinstance(value, str):
+            return {"mask": value}
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            return {"weight": value}
+        return value
+
+
+class Region(_Section):
+    """A part of the result with a style of its own."""
+
+    content: FileName | None = Field(
+        None,
+        description="mask of the region, a grey picture in the proportions of the photograph: white belongs to the "
+        "region, black does not, grey belongs in part; null, for one region at most: what the others leave",
+    )
+    style: Annotated[dict[FileName, RegionStyle], Field(min_length=1)] = Field(
+        description="its paintings, each with the mask of the part that counts, a weight, or both as "
+        "{mask: FILE, weight: NUMBER}; null: the whole painting"
+    )
+    weight: Positive = Field(1.0, description="factor of the region's style loss")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_or_several(cls, values: Any) -> Any:
+        """Take a single file name, or a list of them, as whole paintings of equal weight."""
+        if not isinstance(values, Mapping) or "style" not in values:
+            return values
+        return {**values, "style": _by_name(values["style"], None)}
 
 
 class TV(_Section):
@@ -239,6 +287,9 @@ class Config(_Section):
     normalization: _one_of(NORMALIZATIONS) = Field("balanced", description="the normalization of the losses")  # type: ignore[valid-type]
     content: Content = Content()
     style: Style = Style()
+    regions: Annotated[list[Region], Field(min_length=1, max_length=16)] | None = Field(
+        None, description="parts of the result with styles of their own, instead of `style.images`"
+    )
     tv: TV = TV()
     color: Literal["style", "keep", "match"] = Field(
         "style",
@@ -289,8 +340,12 @@ class Config(_Section):
             raise ValueError(f"content.image is missing: init.kind {self.init.kind} starts from it")
         if self.content.image is None and self.color != "style":
             raise ValueError(f"content.image is missing: color: {self.color} takes its colours")
-        if self.style.weight > 0 and not self.style.images:
+        if self.regions is not None and self.style.images:
+            raise ValueError("style.images and regions both name paintings: expected one of them, the other null")
+        if self.style.weight > 0 and not self.style.images and self.regions is None:
             raise ValueError("style.images is missing: name at least one picture")
+        if sum(region.content is None for region in self.regions or ()) > 1:
+            raise ValueError("regions: more than one has no mask (content: null), but only one can have the rest")
         edge = max(self.shape) if self.shape else self.size
         if edge > FORMATS[self.output.format]:
             longest = FORMATS[self.output.format]
@@ -317,8 +372,15 @@ class Config(_Section):
         return list(steps) if isinstance(steps, list) else [steps] * len(self.long_edges)
 
     @property
+    def used_regions(self) -> Sequence[Region]:
+        """The regions that count; none where the whole result has one style."""
+        return (self.regions or ()) if self.style.weight > 0 else ()
+
+    @property
     def used_styles(self) -> Mapping[str, float]:
-        """The style pictures in use, with their weights."""
+        """The style pictures in use, each once, with their weights; those of regions have weights there."""
+        if self.used_regions:
+            return {name: 1.0 for region in self.used_regions for name in region.style}
         return (self.style.images or {}) if self.style.weight > 0 else {}
 
     @property

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import BaseModel
 
-from styletransfer.config.fields import choices, keys_of, members, section_of
+from styletransfer.config.fields import choices, entry_of, keys_of, members, section_of
 from styletransfer.config.schema import Config
 
 
@@ -31,7 +31,12 @@ def _fields(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, str, s
         allowed = choices(field.annotation)
         only = len([member for member in members(field.annotation) if member is not type(None)]) == 1
         listed = f" ({', '.join(f'`{choice}`' for choice in allowed)})" if allowed and only else ""
-        yield prefix + name, f"`{_written(field.default)}`", f"{field.description or ''}{listed}"
+        default = "(required)" if field.is_required() else f"`{_written(field.default)}`"
+        yield prefix + name, default, f"{field.description or ''}{listed}"
+        inner = section_of(entry_of(field.annotation))
+        if inner is not None:
+            listed_by = "N" if any(get_origin(member) is list for member in members(field.annotation)) else "FILE"
+            yield from _fields(inner, f"{prefix}{name}.{listed_by}.")
 
 
 def _written(default: Any) -> str:

@@ -7,13 +7,18 @@ that the network propagates back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 import models
 from models.runtime import Array, Context, load_mxnet, release_memory
 from styletransfer.config.normalizations import LayerFacts, LossNormalization
-from styletransfer.losses.executors import Grams, SquaredDistances
+from styletransfer.losses.executors import Grams, GuidedGradients, SquaredDistances
+from styletransfer.losses.guidance import Guidance
 from styletransfer.losses.targets import Targets
 from styletransfer.losses.total_variation import TotalVariation
 from styletransfer.network.arithmetic import squared_norm
@@ -110,14 +115,21 @@ class Objective:
             ("content", targets.content, weights.content, weights.content_layers, normalization.content),
             ("style", targets.style, weights.style, weights.style_layers, normalization.style),
         )
-        self._coefficients: dict[GroupedLayer, float] = {}  # by which the raw losses are multiplied
+        # The whole factor between a raw loss and its place in the total; of regions, one for each.
+        self._coefficients: dict[GroupedLayer, float | NDArray[np.float64]] = {}
         for group, found, weight, layers, factor in groups:
             whole = sum(layers.values()) if normalization.relative else 1.0
             for layer, target in found.items():
-                channels, *positions = spec.output_shape(layer, height, width)
-                facts = LayerFacts(channels, positions[0] * positions[1], height * width, squared_norm(target))
-                self._coefficients[group, layer] = weight * (layers[layer] / whole) * factor(facts)
-        scaled = {key: value * self._gain for key, value in self._coefficients.items()}
+                channels, *sides = spec.output_shape(layer, height, width)
+                positions, share = sides[0] * sides[1], weight * (layers[layer] / whole)
+                facts = LayerFacts(channels, positions, height * width, squared_norm(target))
+                if group == "style" and targets.guidance is not None:
+                    areas = targets.guidance.positions(layer) / positions
+                    own = _of_regions(facts, factor, target, areas)
+                    self._coefficients[group, layer] = share * own * np.array(targets.region_weights)
+                else:
+                    self._coefficients[group, layer] = share * factor(facts)
+        scaled = {name: value * self._gain for name, value in self._coefficients.items()}
         self._losses = NetworkLosses(backbone, targets, scaled, height, width)
         self._tv = tv
         self._tv_weight = weights.tv / tv_unit
@@ -134,8 +146,25 @@ class Objective:
         if self._tv is not None:
             tv_energy, tv_gradient = self._tv.energy_and_gradient(image)
             tv_energy, tv_gradient = tv_energy * self._tv_weight, tv_gradient * (self._tv_weight * self._gain)
-        layers = {key: coefficient * float(raw[key]) for key, coefficient in self._coefficients.items()}
+        layers = {name: float(np.sum(coefficient * raw[name])) for name, coefficient in self._coefficients.items()}
         return Evaluation(Losses(layers, tv_energy), self._losses.gradient, tv_gradient, self._gain)
+
+
+def _of_regions(
+    facts: LayerFacts, factor: Callable[[LayerFacts], float], targets: Array, areas: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The coefficients of the raw losses of regions, of one layer.
+
+    The Gram matrices of a region are brought to the size of the whole image, as those of a style picture are, and its
+    loss counts by its share of the area. So a normalization sees what it would see of an ordinary run; the losses of
+    regions that share all positions alike, or of one that has all, sum to that of an ordinary run; and pixels are drawn
+    towards their style as strongly in a small region as in a large one.
+    """
+    found = []
+    for target, area in zip(targets, areas):
+        own = dataclasses.replace(facts, target_energy=squared_norm(target) / area**2)
+        found.append(factor(own) / area**2 * area)
+    return np.array(found)
 
 
 class NetworkLosses:
@@ -148,8 +177,8 @@ class NetworkLosses:
     ----------
     backbone : Backbone
     targets : Targets
-    coefficients : dict of floats
-        For every layer of both groups, the factor of its loss in the weighted sum.
+    coefficients : dict of floats, or of arrays (regions,)
+        For every loss, ``content.<layer>`` or ``style.<layer>``, its factor in the sum whose gradient is wanted.
     height, width : int
         Of the image.
 
@@ -160,16 +189,21 @@ class NetworkLosses:
     """
 
     def __init__(
-        self, backbone: Backbone, targets: Targets, coefficients: Mapping[GroupedLayer, float], height: int, width: int
+        self,
+        backbone: Backbone,
+        targets: Targets,
+        coefficients: Mapping[GroupedLayer, float | NDArray[np.float64]],
+        height: int,
+        width: int,
     ) -> None:
         mx, context = load_mxnet(), backbone.context
 
         def heads_of(group: str, layers: Iterable[str]) -> dict[str, Array]:
-            return {layer: mx.nd.array([coefficients[group, layer]], ctx=context) for layer in layers}
+            return {layer: mx.nd.array(np.atleast_1d(coefficients[group, layer]), ctx=context) for layer in layers}
 
-        self._backbone = backbone
+        self._backbone, self._guidance = backbone, targets.guidance
         self._segments = backbone.segments([*targets.style, *targets.content], height, width)
-        self._whole: _SegmentLosses | None = None  # the last segment, kept bound if it has one tile
+        self._whole: _SegmentLosses | None = None  # the last segment, which stays bound where it has one tile
         self._grams = {layer: mx.nd.zeros(target.shape, ctx=context) for layer, target in targets.style.items()}
         self._style = SquaredDistances(self._grams, targets.style, context)
         self._style_coefficients = heads_of("style", targets.style)
@@ -177,10 +211,13 @@ class NetworkLosses:
         self._content_coefficients = heads_of("content", targets.content)
         self.gradient: Array = mx.nd.zeros((1, 3, height, width), ctx=context)
 
-    def __call__(self, image: Array) -> dict[GroupedLayer, float]:
-        """The raw losses of an image; fills `gradient`."""
+    def __call__(self, image: Array) -> dict[GroupedLayer, float | NDArray[np.float64]]:
+        """The raw losses of an image, by name, with regions those of style for each; `gradient` is filled."""
         given, content = self._forward(image)
-        style = {layer: float(value.asscalar()) for layer, value in self._style.forward().items()}
+        style = {
+            layer: float(value.asscalar()) if self._guidance is None else value.asnumpy().astype(np.float64)
+            for layer, value in self._style.forward().items()
+        }
         self._style.backward(list(self._style_coefficients.values()))
         self._backward(given)
         return {
@@ -223,13 +260,13 @@ class NetworkLosses:
             for tile in segment.tiling:
                 if not segment.whole:  # otherwise features and losses are still valid
                     here.network.forward(values, tile)
-                heads = here.content_heads(tile)
+                heads = here.heads(tile, self._style.gradients)
                 if segment.cut:
                     head = crop(above, *here.network.seen(segment.cut, tile))
                     if segment.cut in heads:
                         head = head + cast(heads[segment.cut], FLOAT32)
-                    heads = {**heads, segment.cut: head}
-                here.network.backward(Heads(heads, self._style.gradients), tile, gradient)
+                    heads[segment.cut] = head
+                here.network.backward(Heads(heads, {} if self._guidance else self._style.gradients), tile, gradient)
             del here
             above = gradient
             if len(self._segments) > 1:
@@ -242,10 +279,13 @@ class NetworkLosses:
             return self._whole
         content = [layer for layer in segment.layers if layer in self._content_targets]
         style = [layer for layer in segment.layers if layer in self._grams]
-        by_features = [layer for layer in segment.outputs if layer in content or layer == segment.cut]
-        network = self._backbone.bind(segment, trainable, by_features, style)
+        wanted = {*content, segment.cut, *(style if self._guidance else ())}
+        by_features = [layer for layer in segment.outputs if layer in wanted]
+        network = self._backbone.bind(segment, trainable, by_features, () if self._guidance else style)
         targets = {layer: self._content_targets[layer] for layer in content}
-        bound = _SegmentLosses(network, style, targets, self._content_coefficients, self._backbone.context)
+        bound = _SegmentLosses(
+            network, style, targets, self._content_coefficients, self._backbone.context, self._guidance, trainable
+        )
         if segment.whole:
             self._whole = bound
         return bound
@@ -263,6 +303,10 @@ class _SegmentLosses:
     coefficients : dict of arrays (1,)
         The factors of the content losses.
     context : mxnet Context
+    guidance : Guidance, or None
+        The regions of the image.
+    trainable : bool
+        Whether gradients will be asked for.
     """
 
     def __init__(
@@ -272,11 +316,16 @@ class _SegmentLosses:
         targets: Mapping[str, Array],
         coefficients: Mapping[str, Array],
         context: Context,
+        guidance: Guidance | None,
+        trainable: bool,
     ) -> None:
         mx = load_mxnet()
         self.network = network
         self._tiled = not network.segment.tiling.whole
-        self._grams = Grams(network.features, style, context, masked=self._tiled)
+        self._grams = Grams(network.features, style, context, self._tiled, guidance)
+        self._guided: GuidedGradients | None = None
+        if guidance is not None and trainable:
+            self._guided = GuidedGradients(network.features, style, context, guidance)
         self._targets = self._in_window = targets
         features = {layer: network.features[layer] for layer in targets}
         if self._tiled:
@@ -286,7 +335,7 @@ class _SegmentLosses:
 
     def add_grams(self, tile: Tile, sums: Mapping[str, Array]) -> None:
         """Add the Gram matrices of the part that a tile owns, after its forward pass."""
-        self._grams.add(self.network.owned_in_window(tile), sums)
+        self._grams.add(self.network.owned_by_layer(tile), sums)
 
     def add_content_losses(self, tile: Tile, sums: dict[str, float]) -> None:
         """Add the raw content losses of the part that a tile owns, after its forward pass."""
@@ -299,8 +348,21 @@ class _SegmentLosses:
         for layer, value in self._content.forward().items():
             sums[layer] += float(value.asscalar())
 
-    def content_heads(self, tile: Tile) -> Mapping[str, Array]:
-        """The head gradients of the content layers in the window of a tile, after its forward pass."""
+    def heads(self, tile: Tile, of_grams: Mapping[str, Array]) -> dict[str, Array]:
+        """The head gradients of the features in the window of the tile that the network has just seen.
+
+        They are those of the content layers; and of the style layers where the image has regions, for which the
+        gradients with respect to the Gram matrices are given. Without, the network goes back with these itself.
+        """
+        heads = dict(self._content_heads(tile))
+        if self._guided is not None:
+            seen = {layer: self.network.seen(layer, tile) for layer in self.network.segment.layers}
+            for layer, head in self._guided(of_grams, seen).items():
+                heads[layer] = head if layer not in heads else cast(heads[layer], FLOAT32) + cast(head, FLOAT32)
+        return heads
+
+    def _content_heads(self, tile: Tile) -> Mapping[str, Array]:
+        """The head gradients of the content layers in the window."""
         if self._tiled:
             for layer, target in self._targets.items():
                 crop(target, *self.network.seen(layer, tile)).copyto(self._in_window[layer])

@@ -19,7 +19,9 @@ def gram(features: Symbol, channels: int) -> Symbol:
 
 
 def masked_gram(features: Symbol, mask: Symbol, channels: int) -> Symbol:
-    """The raw Gram matrix of the positions where `mask`, (1, height, width, 1), is 1; elsewhere it is 0.
+    """The raw Gram matrix of features multiplied by `mask`, (1, height, width, 1).
+
+    With 1 and 0 it is that of the positions where the mask is 1; with the root of a guidance map, that of a region.
 
     On current processors, MXNet's forward-only convolutions leave their results in memory with channels last. Using
     them in that order is many times faster than transposing large ones into rows of channels.
@@ -29,10 +31,36 @@ def masked_gram(features: Symbol, mask: Symbol, channels: int) -> Symbol:
     return mx.sym.linalg.syrk(mx.sym.Reshape(positions, shape=(-1, channels)), transpose=True)
 
 
-def squared_distance(value: Symbol, target: Symbol) -> Symbol:
-    """S = sum (value - target)^2, shape (1,): the raw content loss of features, the raw style loss of Gram matrices."""
+def masked_whole_gram(features: Symbol, mask: Symbol, channels: int) -> Symbol:
+    """The same for `mask` (1, 1, height, width): faster where the features are those of a network that goes back."""
+    return gram(load_mxnet().sym.broadcast_mul(features, mask), channels)
+
+
+def guided_gradient(features: Symbol, matrices: Symbol, maps: Symbol, channels: int, regions: int) -> Symbol:
+    """sum of T_r 2 D_r F over regions r, of the shape of the features F: the gradient of losses of their Gram matrices.
+
+    `matrices`, (regions, channels, channels), are 2 D_r, where D_r, symmetric, is the gradient with respect to
+    the raw Gram matrix G_r = sum of T_r F F^T; `maps`, (regions, 1, height, width), are T_r.
+    """
     mx = load_mxnet()
-    return mx.sym.sum(mx.sym.square(value - target))
+    rows = mx.sym.Reshape(features, shape=(channels, -1))
+    total = None
+    for region in range(regions):
+        matrix, guide = (mx.sym.slice_axis(each, axis=0, begin=region, end=region + 1) for each in (matrices, maps))
+        product = mx.sym.dot(mx.sym.Reshape(matrix, shape=(channels, channels)), rows)
+        part = mx.sym.broadcast_mul(product, mx.sym.Reshape(guide, shape=(1, -1)))
+        total = part if total is None else total + part
+    return mx.sym.reshape_like(total, features)
+
+
+def squared_distance(value: Symbol, target: Symbol, by_region: bool = False) -> Symbol:
+    """S = sum (value - target)^2, shape (1,): the raw content loss of features, the raw style loss of Gram matrices.
+
+    `by_region`, values are (regions, channels, channels), and S is (regions,).
+    """
+    mx = load_mxnet()
+    squares = mx.sym.square(value - target)
+    return mx.sym.sum(squares, axis=(1, 2)) if by_region else mx.sym.sum(squares)
 
 
 def laplacian(image: Symbol) -> Symbol:

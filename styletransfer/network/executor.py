@@ -261,9 +261,9 @@ class TiledNetwork:
         """The rows and columns of a layer that a tile owns: relative to its window, and to the whole image."""
         return _owned(tile, self._stride(layer), self.shape(layer)[2:])
 
-    def owned_in_window(self, tile: Tile) -> dict[str, Slices]:
-        """For every layer the rows and columns that a tile owns, relative to its window."""
-        return {layer: self.owned(layer, tile)[0] for layer in self.segment.layers}
+    def owned_by_layer(self, tile: Tile) -> dict[str, tuple[Slices, Slices]]:
+        """:meth:`owned` for every layer."""
+        return {layer: self.owned(layer, tile) for layer in self.segment.layers}
 
     def seen(self, layer: str, tile: Tile) -> Slices:
         """The rows and columns of a layer, for the whole image, that are in the window of a tile."""

@@ -53,6 +53,19 @@ def from_pillow(image: Image.Image, name: str | os.PathLike[str]) -> Picture:
     return _to_rgb(ImageOps.exif_transpose(image), name)
 
 
+def read_mask(path: str | os.PathLike[str]) -> NDArray[np.float32]:
+    """Read a picture file as a mask: grey values (H, W), 0..1; what is transparent is 0.
+
+    Raises
+    ------
+    UserError
+        As for :func:`read`.
+    """
+    with _opened(Path(path)) as image:
+        image.load()
+        return _to_rgb(ImageOps.exif_transpose(image), Path(path), background="black").mean(axis=2)
+
+
 def size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """(height, width) of the picture that :func:`read` would return, usually from the file's header alone.
 
@@ -90,7 +103,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise UserError(f"picture {path}: cannot be read: {reason}") from None
 
 
-def _to_rgb(image: Image.Image, name: str | os.PathLike[str]) -> Picture:
+def _to_rgb(image: Image.Image, name: str | os.PathLike[str], background: str = "white") -> Picture:
     if image.mode.startswith(("I", "F")):  # greyscale: 16-bit integers or floating-point numbers
         white = 1.0 if image.mode == "F" else _WHITE_16_BIT
         grey = np.asarray(image, dtype=np.float64) / white
@@ -105,10 +118,11 @@ def _to_rgb(image: Image.Image, name: str | os.PathLike[str]) -> Picture:
     with_alpha = image.convert("RGBA")
     alpha = with_alpha.getchannel("A")
     if alpha.getextrema()[0] < 255:  # type: ignore[operator]
-        LOGGER.info("%s has transparent parts: composited on white", name)
+        LOGGER.info("%s has transparent parts: composited on %s", name, background)
     opaque = with_alpha.getchannel("R") if image.mode.startswith("L") else with_alpha.convert("RGB")
-    background = Image.new("RGB", image.size, "white")
-    composite = Image.composite(profiles.to_srgb(opaque, profile, name), background, alpha)
+    composite = Image.composite(
+        profiles.to_srgb(opaque, profile, name), Image.new("RGB", image.size, background), alpha
+    )
     return np.asarray(composite, dtype=np.float32) / 255
 
 

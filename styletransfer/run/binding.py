@@ -10,7 +10,7 @@ from models.runtime import Array, load_mxnet
 from styletransfer.config.normalizations import NORMALIZATIONS
 from styletransfer.losses import total_variation
 from styletransfer.losses.objective import Objective
-from styletransfer.losses.targets import find_targets
+from styletransfer.losses.targets import Painting, Region, find_targets
 from styletransfer.network.device import context_of
 from styletransfer.network.executor import Backbone, parameters_for
 from styletransfer.optimization import optimizers
@@ -64,7 +64,16 @@ def bind(plan: RunPlan, scale: ScalePlan, pictures: Pictures, parameters: Parame
     shape = (1, 3, height, width)
     content = None if pictures.content is None else enter(pictures.content)
     styles = [(share, enter(style)) for share, style in pictures.styles]
-    targets = find_targets(backbone, content, styles, plan.content_layers, plan.style_layers, height, width)
+    entered = dict(zip(plan.styles, (picture for _, picture in styles)))
+    regions = [
+        Region(
+            region.mask,
+            [Painting(share, entered[name], mask) for name, (share, mask) in region.paintings.items()],
+            region.weight,
+        )
+        for region in pictures.regions
+    ]
+    targets = find_targets(backbone, content, styles, plan.content_layers, plan.style_layers, height, width, regions)
     normalization = NORMALIZATIONS[plan.normalization]
     tv, tv_unit = None, 1.0
     if plan.tv != "none":

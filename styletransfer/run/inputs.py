@@ -13,7 +13,9 @@ from styletransfer import weights
 from styletransfer.config import Config, find_input
 from styletransfer.pictures import colors, images, in_memory
 from styletransfer.pictures.images import Picture
+from styletransfer.run import regions
 from styletransfer.run.picture_sources import FILES, PictureSources
+from styletransfer.run.regions import RegionMasks
 from styletransfer.run.resolve import RunPlan
 from styletransfer.support.files import hashed
 
@@ -31,6 +33,7 @@ class Pictures:
     content: Picture | None
     styles: tuple[tuple[float, Picture], ...]  # with blending weights that sum to 1
     start: Picture | None
+    regions: tuple[RegionMasks, ...] = ()  # without any, all of the result has the blended style
     photograph: Picture | None = None
 
 
@@ -46,7 +49,7 @@ def read_pictures(plan: RunPlan, sources: PictureSources = FILES) -> list[Pictur
     Raises
     ------
     UserError
-        If one cannot be read.
+        If one cannot be read, or the masks of regions do not divide the result among them.
     """
     inside = [(scale.height, scale.width) for scale in plan.scales]
     content = _read(sources, plan.content, inside)
@@ -54,6 +57,7 @@ def read_pictures(plan: RunPlan, sources: PictureSources = FILES) -> list[Pictur
         _read(sources, name, [scale.styles[number] for scale in plan.scales]) for number, name in enumerate(plan.styles)
     ]
     start = _read(sources, plan.init.image, inside)
+    masks = regions.read_masks(plan, sources)
     return [
         _with_colors(
             Pictures(
@@ -61,6 +65,7 @@ def read_pictures(plan: RunPlan, sources: PictureSources = FILES) -> list[Pictur
                 content[number],
                 tuple((share, style[number]) for share, style in zip(plan.styles.values(), styles)),
                 start[number],
+                masks[number],
             ),
             plan.color,
         )
@@ -121,6 +126,7 @@ def _pictures_of(config: Config) -> dict[str, str]:
         "content.image": config.content.image,
         **{f"style.images {name}": name for name in (config.style.images or {})},
         "init.image": config.init.image,
+        **regions.files_of(config),
     }
     return {key: name for key, name in names.items() if name is not None}
 

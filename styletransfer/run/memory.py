@@ -55,6 +55,9 @@ _ALL_LAYERS, _LARGEST_LAYER = {"float32": 1.3, "bfloat16": 0.65}, 3.2
 # With gradients: a style layer's features as tapped and as head gradient, in two layouts, half of that in bfloat16; a
 # content layer's differences and gradients. Measured with large tapped layers, and with none.
 _STYLE_LAYER, _CONTENT_LAYER = {"float32": 3.7, "bfloat16": 1.5}, 5.6
+# Regions: beyond that, a style layer's masked features and head gradients; and a pixel of each mask, in double
+# precision, with its maps in the layers. The cases with regions of vgg_slim.
+_GUIDED_STYLE_LAYER, _MASKS = 2.5, 4.5
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,8 @@ class Run:
         Of the network: float32 or bfloat16.
     tile : int, or None
         The longest side of a tile in pixels; None: no tiles.
+    regions : int
+        With styles of their own; 0 where all of the image has one style.
     """
 
     spec: ModelSpec
@@ -89,6 +94,7 @@ class Run:
     tv: str
     precision: str = "float32"
     tile: int | None = None
+    regions: int = 0
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -146,7 +152,8 @@ def predict(run: Run) -> int:
     images_held = _IMAGES + (0.0 if run.tv == "none" else total_variation.KINDS[run.tv].held)
     steps, saved = images_held + optimizer.steps, images_held + optimizer.saved
     written = _IMAGES + _IMAGES_WRITTEN + optimizer.written
-    always = _WEIGHTS * weights + _STYLES * styles + targets
+    masks = run.regions * run.height * run.width
+    always = _WEIGHTS * weights + _STYLES * styles + targets + _MASKS * masks
     finding_targets = _IMAGES_ENTERED * image + _finding_targets(run)
     by_segment = _segment_values(run, run.layers, run.height, run.width)
     seeing = _optimizing(run, by_segment)
@@ -285,7 +292,7 @@ def _backward(run: Run, values: _SegmentValues) -> float:
         (0.0 if values.given else _WINDOW * values.window)
         + _ALL_LAYERS[run.precision] * values.all_layers
         + _LARGEST_LAYER * values.largest_layer
-        + _STYLE_LAYER[run.precision] * values.style
+        + (_STYLE_LAYER[run.precision] + (_GUIDED_STYLE_LAYER if run.regions else 0.0)) * values.style
         + _CONTENT_LAYER * values.content
     )
 

@@ -36,10 +36,12 @@ def read_sizes(config: Config, sources: PictureSources = FILES) -> list[Sizes]:
     Raises
     ------
     UserError
-        If one is not a picture, or one of the sizes is too small for a layer.
+        If one is not a picture, a mask has other proportions than its picture, or one of the sizes is too
+        small for a layer.
     """
     content = sources.size(config.content.image) if config.content.image else None
     styles = {name: sources.size(name) for name in config.used_styles}
+    _check_masks(config, content or config.shape or next(iter(styles.values()), None), styles, sources)
     *smaller, edge = config.long_edges
     scales = []
     for small in smaller:
@@ -49,6 +51,33 @@ def read_sizes(config: Config, sources: PictureSources = FILES) -> list[Sizes]:
             if isinstance(config.scales, list):
                 raise
     return [*scales, _at_scale(config, edge, content, styles)]
+
+
+def _check_masks(
+    config: Config, whole: tuple[int, int] | None, styles: Mapping[str, tuple[int, int]], sources: PictureSources
+) -> None:
+    """See that the masks of regions have the proportions of what they are masks of: `whole`, or one of the paintings.
+
+    Sizes are (height, width).
+    """
+    for number, region in enumerate(config.used_regions):
+        key = f"regions.{number}"
+        masks = [(f"{key}.content", region.content, whole)]
+        masks += [(f"{key}.style.{name}.mask", style.mask, styles[name]) for name, style in region.style.items()]
+        for where, mask, picture in masks:
+            if mask is not None and picture is not None:
+                _check_proportions(where, mask, sources.size(mask), picture)
+
+
+def _check_proportions(where: str, name: str, mask: tuple[int, int], picture: tuple[int, int]) -> None:
+    """Proportions may differ by what rounding to whole pixels makes of them, or by a hundredth."""
+    height, width = mask
+    fitting_height, fitting_width = picture[0] * width / picture[1], picture[1] * height / picture[0]
+    if abs(width - fitting_width) > max(0.01 * fitting_width, 1) and abs(height - fitting_height) > 1:
+        raise UserError(
+            f"{where}: {name} has {width} x {height} pixels, its picture {picture[1]} x {picture[0]}: expected a mask "
+            "of the same proportions"
+        )
 
 
 def _at_scale(

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from styletransfer.config import find_input
 from styletransfer.pictures import images, in_memory
 from styletransfer.pictures.images import Picture
@@ -49,6 +52,18 @@ class PictureSources:
         if name in self.in_memory:
             return in_memory.read(self.in_memory[name], name)
         return images.read(found(name))
+
+    def read_mask(self, name: str) -> NDArray[np.floating]:
+        """A picture as a mask: grey values (H, W), 0..1.
+
+        Raises
+        ------
+        UserError
+            If it cannot be read.
+        """
+        if name in self.in_memory:
+            return in_memory.read(self.in_memory[name], name).mean(axis=2)
+        return images.read_mask(found(name))
 
 
 FILES = PictureSources()  # all pictures are files

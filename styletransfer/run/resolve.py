@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from models import runtime
 from models.spec import ModelSpec
-from styletransfer.config import Config, Init, OptimizerSettings, Output
+from styletransfer.config import Config, Init, OptimizerSettings, Output, Region
 from styletransfer.losses.objective import GroupedLayer, LossWeights
 from styletransfer.network.tiling import Segment, segments, smallest_tile
 from styletransfer.run import memory, picture_sizes
@@ -94,6 +94,8 @@ class RunPlan:
         The file of the photograph.
     styles : dict of float
         The files of the style pictures in use, with weights that sum to 1.
+    regions : tuple of Region
+        The parts of the result with styles of their own, which have shares there; none where all of it has one style.
     init : Init
     normalization : str
     loss_weights : LossWeights
@@ -121,6 +123,7 @@ class RunPlan:
     device: str
     content: str | None
     styles: Mapping[str, float]
+    regions: tuple[Region, ...]
     init: Init
     normalization: str
     loss_weights: LossWeights
@@ -225,6 +228,7 @@ def resolve(config: Config, sizes: Sequence[Sizes] | None = None, begun: Begun |
         device=config.device,
         content=config.content.image,
         styles={name: share / total for name, share in shares.items()},
+        regions=tuple(config.used_regions),
         init=config.init,
         normalization=config.normalization,
         loss_weights=LossWeights(
@@ -324,6 +328,7 @@ def _memory_run(config: Config, sizes: Sizes, precision: str) -> memory.Run:
         config.optimizer,
         _tv_of(config),
         precision,
+        regions=len(config.used_regions),
     )
 
 

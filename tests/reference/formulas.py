@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of the image with its own style; guides are, by layer, (h, w): how much of each position counts."""
+
+    guides: Mapping[str, np.ndarray]
+    styles: Sequence[tuple[float, np.ndarray, Mapping[str, np.ndarray] | None]]  # share, picture, guides
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -22,6 +31,7 @@ class Problem:
     style_layers: Mapping[str, float]
     tv_kind: str = "none"
     tv_weight: float = 0.0
+    regions: Sequence[Region] = ()  # instead of styles
 
 
 @dataclass(frozen=True)
@@ -51,10 +61,11 @@ def weighted_losses(problem: Problem, image: Any, see: Callable[[Any], Mapping[s
         for layer, weight in problem.content_layers.items():
             found["content", layer] = problem.content_weight * weight * _content(problem, seen[layer], wanted[layer])
     if problem.style_weight > 0:
-        pictures = [(share, see(style)) for share, style in problem.styles]
+        pictures = [style for region in problem.regions for _, style, _ in region.styles]
+        known = {id(style): see(style) for style in pictures or [style for _, style in problem.styles]}
         for layer, weight in problem.style_layers.items():
-            styles = [(share, features[layer]) for share, features in pictures]
-            found["style", layer] = problem.style_weight * weight * _style(problem, seen[layer], styles)
+            loss = sum(_styles(problem, layer, seen[layer], known))
+            found["style", layer] = problem.style_weight * weight * loss
     found["tv"] = 0.0
     if problem.tv_kind != "none":
         energy = {"laplacian": laplacian_energy, "squared": squared_energy, "power": power_energy}[problem.tv_kind]
@@ -79,14 +90,33 @@ def _content(problem: Problem, features: Any, target: Any) -> Any:
     return square.sum() / (target**2).sum() / sum(problem.content_layers.values())
 
 
-def _style(problem: Problem, features: Any, styles: Sequence[tuple[float, Any]]) -> Any:
-    channels, positions = features.shape[0], features.shape[1] * features.shape[2]
+def _styles(problem: Problem, layer: str, features: Any, known: Mapping[int, Mapping[str, Any]]) -> Iterator[Any]:
+    """The loss of the whole image, or those of its regions: as if each were all of the image, by its area."""
+    if not problem.regions:
+        styles = [(share, known[id(style)][layer], None) for share, style in problem.styles]
+        yield _style(problem, features, styles, None)
+    for region in problem.regions:
+        styles = [
+            (share, known[id(style)][layer], None if guides is None else guides[layer])
+            for share, style, guides in region.styles
+        ]
+        guide = region.guides[layer]
+        yield region.weight * guide.mean() * _style(problem, features, styles, guide)
+
+
+def _style(
+    problem: Problem,
+    features: Any,
+    styles: Sequence[tuple[float, Any, np.ndarray | None]],
+    guide: np.ndarray | None,
+) -> Any:
+    channels, positions = features.shape[0], positions_of(features, None)
     if problem.normalization == "balanced":
-        target = sum(share * normalised_gram(style) for share, style in styles)
-        distance = ((normalised_gram(features) - target) ** 2).sum() / (target**2).sum()
+        target = sum(share * normalised_gram(style, there) for share, style, there in styles)
+        distance = ((normalised_gram(features, guide) - target) ** 2).sum() / (target**2).sum()
         return distance / sum(problem.style_layers.values())
-    target = sum(share * gram(style) * positions / (style.shape[1] * style.shape[2]) for share, style in styles)
-    square = (gram(features) - target) ** 2
+    target = sum(share * gram(style, there) * positions / positions_of(style, there) for share, style, there in styles)
+    square = (gram(features, guide) * positions / positions_of(features, guide) - target) ** 2
     if problem.normalization == "mxnet":
         return square.sum() / (channels * positions * channels)
     if problem.normalization in ("gatys", "coursera"):
@@ -100,16 +130,23 @@ def _style(problem: Problem, features: Any, styles: Sequence[tuple[float, Any]])
     return square.mean()
 
 
-def gram(features: Any) -> Any:
-    """F F^T, (N, N)."""
+def positions_of(features: Any, guide: np.ndarray | None) -> float:
+    """M, or as many positions as a guide counts."""
+    return features.shape[1] * features.shape[2] if guide is None else float(guide.sum())
+
+
+def gram(features: Any, guide: np.ndarray | None = None) -> Any:
+    """F F^T, (N, N), where every position counts as much as the guide says."""
     flat = features.reshape(features.shape[0], -1)
-    return flat @ flat.T
+    if guide is None:
+        return flat @ flat.T
+    counted = guide.reshape(1, -1)
+    return (flat * (counted if isinstance(flat, np.ndarray) else flat.new_tensor(counted))) @ flat.T
 
 
-def normalised_gram(features: Any) -> Any:
+def normalised_gram(features: Any, guide: np.ndarray | None = None) -> Any:
     """F F^T over N M."""
-    channels, height, width = features.shape
-    return gram(features) / (channels * height * width)
+    return gram(features, guide) / (features.shape[0] * positions_of(features, guide))
 
 
 def squared_energy(image: Any) -> Any:

@@ -191,6 +191,8 @@ def objective_of(plan: RunPlan, pictures: Pictures, parameters: Parameters) -> O
         raise UserError(f"the comparison with PyTorch needs tv.kind: laplacian or none, not {plan.tv}")
     if pictures.content is None:
         raise UserError("the comparison with PyTorch needs a content picture")
+    if plan.regions:
+        raise UserError("the comparison with PyTorch needs one style for the whole picture: expected regions: null")
     network = Network(
         plan.spec.name,
         parameters_for(plan.spec.name, parameters, plan.pixels),

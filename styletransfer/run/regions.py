@@ -1,0 +1,147 @@
+"""The masks of a run's regions: read, checked, and resized with the pictures that they belong to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from styletransfer.config import Config
+from styletransfer.pictures import images
+from styletransfer.run.picture_sources import FILES, PictureSources
+from styletransfer.run.resolve import RunPlan
+from styletransfer.support.errors import UserError
+
+Mask = NDArray[np.floating]
+# What masks may differ from a sum of 1, or from 0 where they are empty: what is left by the compression of pictures and
+# by resizing.
+_TOLERANCE = 0.1
+
+
+@dataclass(frozen=True)
+class RegionMasks:
+    """The masks of one region at one scale.
+
+    Attributes
+    ----------
+    mask : array (H, W), values 0..1
+        How much of each pixel of the result belongs to it. Those of all regions sum to 1.
+    paintings : dict of (share, array (h, w) or None)
+        By the painting's file: its share in the region's style; they sum to 1; and how much of each of its pixels
+        counts, at its size, None for all.
+    weight : float
+        Of the region's style loss.
+    """
+
+    mask: Mask
+    paintings: Mapping[str, tuple[float, Mask | None]]
+    weight: float
+
+
+def files_of(config: Config) -> dict[str, str | None]:
+    """Every file that the regions of a config name, by its key."""
+    files: dict[str, str | None] = {}
+    for number, region in enumerate(config.regions or ()):
+        key = f"regions.{number}"
+        files[f"{key}.content"] = region.content
+        for name, style in region.style.items():
+            files[f"{key}.style {name}"] = name
+            files[f"{key}.style {name} mask"] = style.mask
+    return files
+
+
+def read_masks(plan: RunPlan, sources: PictureSources = FILES) -> list[tuple[RegionMasks, ...]]:
+    """The regions of a run at every scale; none where all of the result has one style.
+
+    Raises
+    ------
+    UserError
+        If a mask cannot be read or is empty, or if the masks overlap or do not cover the result.
+    """
+    if not plan.regions:
+        return [()] * len(plan.scales)
+    inside = [(scale.height, scale.width) for scale in plan.scales]
+    masks = [
+        _read(sources, region.content, f"regions.{number}.content", inside)
+        for number, region in enumerate(plan.regions)
+    ]
+    _check([each[-1] for each in masks], *inside[-1])
+    of_paintings = [_read_of_paintings(sources, plan, number) for number in range(len(plan.regions))]
+    return [
+        tuple(
+            RegionMasks(mask, {name: (share, each[scale]) for name, (share, each) in paintings.items()}, region.weight)
+            for region, mask, paintings in zip(
+                plan.regions, _divided([each[scale] for each in masks], *inside[scale]), of_paintings
+            )
+        )
+        for scale in range(len(inside))
+    ]
+
+
+def _read_of_paintings(
+    sources: PictureSources, plan: RunPlan, number: int
+) -> dict[str, tuple[float, list[Mask | None]]]:
+    """The share of every painting of a region, and its mask at every scale."""
+    sizes = {name: [scale.styles[place] for scale in plan.scales] for place, name in enumerate(plan.styles)}
+    paintings, key = plan.regions[number].style, f"regions.{number}.style"
+    whole = sum(painting.weight for painting in paintings.values())
+    return {
+        name: (
+            painting.weight / whole,
+            _read(sources, painting.mask, f"{key}.{name}.mask", sizes[name]),
+        )
+        for name, painting in paintings.items()
+    }
+
+
+def _read(sources: PictureSources, name: str | None, key: str, sizes: Sequence[tuple[int, int]]) -> list[Mask | None]:
+    """A mask in each of these sizes, None for none."""
+    if name is None:
+        return [None] * len(sizes)
+    mask = sources.read_mask(name)
+    if mask.max() <= _TOLERANCE:
+        raise UserError(f"{key}: {name} is black all over: expected a mask that is white somewhere")
+    return [images.resize(mask, *size) for size in sizes]
+
+
+def _check(masks: Sequence[Mask | None], height: int, width: int) -> None:
+    """See that masks, None for one that gets the rest, divide the result among them.
+
+    Raises
+    ------
+    UserError
+        If they overlap, do not cover it, or leave nothing to the one that gets the rest.
+    """
+    total = _total(masks, height, width)
+    over, under = (float(np.mean(part)) for part in (total > 1 + _TOLERANCE, total < 1 - _TOLERANCE))
+    rest = [number for number, mask in enumerate(masks) if mask is None]
+    if over:
+        raise UserError(
+            f"regions: the masks overlap on {_percent(over)} of the picture: expected grey values that sum to white at "
+            "most"
+        )
+    if rest and not under:
+        raise UserError(f"regions.{rest[0]}: the masks of the others leave nothing to it: expected fewer regions")
+    if under and not rest:
+        raise UserError(
+            f"regions: the masks leave {_percent(under)} of the picture without a style: expected masks that cover it, "
+            "or one region without a mask (content: null), which gets the rest"
+        )
+
+
+def _percent(share: float) -> str:
+    return "less than 0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
+
+
+def _divided(masks: Sequence[Mask | None], height: int, width: int) -> list[Mask]:
+    """Masks that sum to 1 everywhere: the one that gets the rest is filled in, and what rounding left is divided."""
+    rest = np.clip(1 - _total(masks, height, width), 0, 1)
+    filled = [rest if mask is None else mask for mask in masks]
+    total = np.maximum(_total(filled, height, width), 1e-6)
+    return [mask / total for mask in filled]
+
+
+def _total(masks: Sequence[Mask | None], height: int, width: int) -> Mask:
+    return sum((mask for mask in masks if mask is not None), np.zeros((height, width)))
