@@ -1,5 +1,7 @@
 # make starry   create the environment and make the first picture, output/starry/image.png
 # make test     run the tests    make lint   check style and types    make bench   measure time and memory
+# make page     make pictures in the browser; its packages go into an environment of their own, .venv-page
+# make test-page    test the page in a real browser; as root, it installs the packages it needs
 # make test-slurm   run the tests on a real Slurm of one node; as root, it installs the packages it needs
 SHELL := /bin/bash
 VENV := .venv

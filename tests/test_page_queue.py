@@ -27,7 +27,7 @@ cp "$config" "$folder/config.yaml"
 touch "$folder/begun"
 until [ -e "$folder/end" ]; do sleep 0.01; done
 status=$(cat "$folder/end")
-[ "$status" = 0 ] && touch "$folder/image.png"
+[ "$status" = 0 ] && echo done > "$folder/run.status" && touch "$folder/image.png"
 echo "error: as told" >&2
 exit "$status"
 """

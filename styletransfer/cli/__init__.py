@@ -13,6 +13,7 @@ from styletransfer.support import commands
 from styletransfer.support.errors import UserError, nearest
 
 COMMANDS = {
+    "page": "make pictures in the browser",
     "submit": "make many pictures, on this machine or a cluster",
     "fetch": "download pretrained weights",
     "compare": "compare two loss curves",

@@ -18,8 +18,8 @@ from styletransfer.pictures import images
 from styletransfer.run.output_folder import CONFIG
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps.local import note_status, start
-from styletransfer.sweeps.plans import Job
 from styletransfer.sweeps.states import State, failure, state_of
+from styletransfer.sweeps.sweep_file import Job
 
 MOST_WAITING = 20
 

@@ -189,7 +189,8 @@ class _Page:
             self.save_picture = gr.DownloadButton("Save picture", interactive=False, elem_id="save", min_width=120)
             self.save_config = gr.DownloadButton("Save config", interactive=False, elem_id="save-config", min_width=120)
         self.curve = gr.LinePlot(
-            x="step", y="loss", color="part", color_title="loss", color_map=_LINES, x_title="step", y_title="weighted loss, log 10", label="Losses", height=260,
+            x="step", y="loss", color="part", color_title="loss", color_map=_LINES, x_title="step",
+            y_title="weighted loss, log 10", label="Losses", height=260,
             buttons=[], visible=False, elem_id="curve",
         )  # fmt: skip
         self.line = gr.HTML(elem_id="line")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from styletransfer.config import Config
-from styletransfer.run.output_folder import CONFIG, PICTURE, STEPS
+from styletransfer.run.output_folder import CONFIG, STEPS, finished_picture
 from styletransfer.sweeps import names
 
 _MOST_LISTED = 60
@@ -40,8 +40,8 @@ class Run:
 
 def newest(folder: Path) -> Path | None:
     """The result of a run, or its last intermediate picture; None if it has none yet."""
-    picture = folder / PICTURE
-    if picture.exists():
+    picture = finished_picture(folder)
+    if picture is not None:
         return picture
     return max((folder / STEPS).glob("[0-9]*.jpg"), default=None)
 
@@ -59,7 +59,7 @@ def listed(output: Path) -> list[Run]:
             except OSError:  # just removed
                 continue
             name = config.parent.relative_to(output).as_posix()
-            found.append(Run(name, picture, picture.name == PICTURE, changed))
+            found.append(Run(name, picture, picture.parent == config.parent, changed))
     return sorted(found, key=lambda run: run.changed, reverse=True)[:_MOST_LISTED]
 
 

@@ -142,7 +142,7 @@ class Studio:
         at_work = state.name in _AT_WORK
         before = ""
         if state.name == "waiting":
-            ahead = self.queue.waiting[: state.place - 1][-1:] or [self.queue.current]
+            ahead = [*self.queue.waiting[: state.place - 1][-1:], self.queue.current]
             before = self.title(ahead[0]) if ahead[0] else ""
         return View(
             words.status(runs.title(config), state, now, before),

@@ -54,11 +54,16 @@ class LossRecorder:
 
 
 class CurveRecorder(LossRecorder):
-    """Writes the losses to ``curve.csv``, by :meth:`flush` and, with the plot ``curve.png``, at the end."""
+    """Writes the losses to ``curve.csv``, every so many steps and, with the plot ``curve.png``, at the end."""
 
-    def __init__(self, folder: Path, layers: Sequence[GroupedLayer]) -> None:
+    def __init__(self, folder: Path, layers: Sequence[GroupedLayer], every: int = 0) -> None:
         super().__init__(layers)
-        self._folder = folder
+        self._folder, self._every = folder, every
+
+    def record(self, record: Record) -> None:
+        super().record(record)
+        if self._every and record.step % self._every == 0:
+            self.flush()
 
     def resume(self, step: int) -> Mapping[Column, float]:
         """Load the rows up to `step` of the curve in the folder; returns the last one."""

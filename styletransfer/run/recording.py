@@ -101,7 +101,7 @@ class Recording:
 
     def curve(self, layers: Sequence[GroupedLayer]) -> CurveRecorder:
         """The recorder of the losses."""
-        self._curve = CurveRecorder(self.folder, layers)
+        self._curve = CurveRecorder(self.folder, layers, self._config.output.save_every)
         return self._curve
 
     def pictures(self, every: int, display: Display) -> PictureRecorder:
