@@ -117,8 +117,9 @@ def assert_same(result, other):
         {"optimizer": {"name": "adam", "learning_rate": 2}, "init": {"kind": "noise"}, "seed": 7},
         {"output.denoise": 0.1},
         {"tile": 44},
+        {"color": "keep", "optimizer": {"name": "adam", "average": 0.9}},
     ],
-    ids=["sgd", "scales", "lbfgs", "lbfgsb", "adam", "denoise", "tiles"],
+    ids=["sgd", "scales", "lbfgs", "lbfgsb", "adam", "denoise", "tiles", "colours"],
 )
 def test_the_result_is_that_of_the_command(tmp_path, keys):
     assert_same(made(**keys), commanded(tmp_path / "run", **keys))
