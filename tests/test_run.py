@@ -205,7 +205,7 @@ def test_the_result_may_have_another_format(tmp_path, capsys, name, kind):
     with Image.open(folder / f"image.{name}") as picture:
         assert picture.format == kind and picture.size == (48, 34)
     assert main(command(folder)) == 2
-    assert "holds a finished picture" in capsys.readouterr().err
+    assert "contains a finished picture" in capsys.readouterr().err
     made(folder, "--force")
     assert [path.name for path in folder.glob("image.*")] == ["image.png"]
 
