@@ -26,7 +26,7 @@ _CHOSEN = "✓ "
 _COLORS = {
     "style": "of the painting",
     "keep": "of the photograph",
-    "match": "of the painting, matched to the photograph",
+    "match": "matched to the photograph",
 }
 _LINES = {"total": "#64748b", "content": "#16a34a", "style": "#6366f1", "tv": "#d97706"}
 _LEAST_SHOWN = 1e-3  # of the losses; the content loss of the photograph itself is 0 but for rounding
@@ -53,7 +53,7 @@ def application(studio: Studio) -> fastapi.FastAPI:
         mcp_server=False,
         pwa=False,
         theme=_theme(),
-        css_paths=[_STYLES],
+        head=f"<style>{_STYLES.read_text()}</style>",  # as css, its selectors would not reach the page's frame
     )
 
 
