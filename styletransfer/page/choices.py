@@ -65,7 +65,7 @@ class Choices:
 
 def colors() -> list[str]:
     """The values of the key `color`, in the schema's order."""
-    return choices(annotation_at(Config, ["color"])) if "color" in Config.model_fields else []
+    return choices(annotation_at(Config, ["color"]))
 
 
 def of(values: Mapping[str, Any]) -> Choices:
@@ -91,7 +91,7 @@ def of(values: Mapping[str, Any]) -> Choices:
         size=size,
         steps=int(max(steps)) if isinstance(steps, list) else int(steps),
         smoothness=float(_value(values, "tv.weight")),
-        color=_value(values, "color") if colors() else "style",
+        color=_value(values, "color"),
         base=copy.deepcopy(values),
     )
 
@@ -124,6 +124,7 @@ def to_config(chosen: Choices, folder: str, picture_edge: int | None = None) -> 
         put("content.image", chosen.content)
     if dict(chosen.styles) != dict(before.styles):
         put("style.images", dict(chosen.styles))
+        put("regions", None)
     if chosen.style_weight != before.style_weight:
         put("style.weight", chosen.style_weight)
     if (chosen.stroke_size, chosen.size) != (before.stroke_size, before.size):
@@ -138,7 +139,7 @@ def to_config(chosen: Choices, folder: str, picture_edge: int | None = None) -> 
         put("stop.max_iterations", chosen.steps)
     if chosen.smoothness != before.smoothness:
         put("tv.weight", chosen.smoothness)
-    if colors() and chosen.color != before.color:
+    if chosen.color != before.color:
         put("color", chosen.color)
     if picture_edge is not None:
         put("init", {"kind": "image", "image": f"{folder}/{START}"})
@@ -182,14 +183,14 @@ def _check(chosen: Choices, before: Choices) -> None:
     """Raise a UserError with what is missing or out of range; what an opened run has may be larger."""
     if not chosen.content and _value(chosen.base, "content.weight") > 0:
         raise UserError("choose a photograph first")
-    if not chosen.styles and chosen.style_weight > 0:
+    if not chosen.styles and not _value(chosen.base, "regions") and chosen.style_weight > 0:
         raise UserError("choose at least one painting first")
     for name, (least, most, _) in RANGES.items():
         value = getattr(chosen, name)
         if value != getattr(before, name) and not least <= value <= most:
             label = name.replace("_", " ")
             raise UserError(f"{label}: {value:g} is out of range, expected {least:g} to {most:g}")
-    if colors() and chosen.color not in colors():
+    if chosen.color not in colors():
         raise UserError(f"colours: {chosen.color!r}: expected one of: {', '.join(colors())}")
 
 
