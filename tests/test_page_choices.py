@@ -8,6 +8,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from processes import PROJECT
 
 from styletransfer import config as configs
@@ -15,6 +16,7 @@ from styletransfer.config import Config
 from styletransfer.page import choices, samples
 from styletransfer.page.choices import RANGES, Choices
 from styletransfer.support.errors import UserError
+from styletransfer.sweeps import sweep_file
 
 USUAL = choices.of({})
 CHOSEN = dataclasses.replace(USUAL, content="photo.png", styles={"a.png": 1.0})
@@ -126,7 +128,6 @@ def test_what_cannot_be_is_refused(change, words):
         choices.to_config(dataclasses.replace(CHOSEN, **change), "output/a")
 
 
-@pytest.mark.skipif(not choices.colors(), reason="the schema has no colours")
 def test_colours_are_chosen_from_those_of_the_schema():
     for color in choices.colors():
         assert choices.to_config(dataclasses.replace(CHOSEN, color=color), "output/a").color == color
@@ -148,16 +149,29 @@ def test_keys_that_the_page_does_not_show_are_told():
     assert not any(line.startswith(("size", "style.weight", "output")) for line in told)
 
 
-def test_presets_are_known_and_shown():
+def test_a_painting_that_is_chosen_takes_the_place_of_regions():
+    opened = choices.of(configs.read_file(PROJECT / "configs" / "regions.yaml"))
+    assert choices.to_config(opened, "output/a").regions
+    config = choices.to_config(dataclasses.replace(opened, styles={"a.png": 1.0}), "output/a")
+    assert config.regions is None and config.style.images == {"a.png": 1.0}
+
+
+def test_presets_are_shown_as_what_they_make():
+    """The sweep that makes their pictures has the same settings, in the same order."""
     presets = samples.presets()
-    assert len({preset.name for preset in presets}) == len(presets) >= 2
-    for preset in presets:
-        assert preset.picture.is_file()
-        assert preset.is_known or "color" in preset.values  # known once the schema has the key
-        chosen = preset.applied("photo.png", {"a.png": 1.0}, 640)
-        assert (chosen.content, chosen.size, chosen.stroke_size) == ("photo.png", 640, preset.stroke_size)
-        if preset.is_known:
-            assert choices.to_config(chosen, "output/a").size == 640
+    jobs = sweep_file.read_sweep(PROJECT / "configs" / "sweeps" / "presets.yaml").jobs
+    assert len({preset.name for preset in presets}) == len(presets) == len(jobs)
+    for preset, job in zip(presets, jobs):
+        with Image.open(preset.picture) as picture:
+            assert max(picture.size) == job.config.size == 320
+        assert preset.picture.stat().st_size <= 30_000
+        chosen = preset.applied("photo.png", {"a.png": 1.0}, 320)
+        assert (chosen.content, chosen.size, chosen.stroke_size) == ("photo.png", 320, preset.stroke_size)
+        config = choices.to_config(chosen, "output/a")
+        made = job.config
+        for key in ("weight", "size"):
+            assert getattr(config.style, key) == getattr(made.style, key)
+        assert config.color == made.color
 
 
 def test_the_samples_are_there():

@@ -93,7 +93,7 @@ class _Page:
 
     def __init__(self, studio: Studio) -> None:
         self.studio = studio
-        self.presets = [preset for preset in samples.presets() if preset.is_known]
+        self.presets = samples.presets()
         self.photographs = samples.paths(samples.PHOTOGRAPHS)
         with gr.Blocks(title="nstyle", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as blocks:
             self.content, self.styles, self.base = gr.State(None), gr.State({}), gr.State({})
@@ -146,7 +146,7 @@ class _Page:
         gr.HTML("<h2>Settings</h2>")
         self.preset_samples = gr.Gallery(
             [(str(preset.picture), preset.name) for preset in self.presets], show_label=False,
-            columns=3, elem_id="presets", elem_classes="samples", visible=bool(self.presets), **options,
+            columns=3, elem_id="presets", elem_classes="samples", **options,
         )  # fmt: skip
         with gr.Group():
             usual = choices.of({})
@@ -161,9 +161,8 @@ class _Page:
             self.stroke_size = slider("stroke_size", "Stroke size, percent", "more: larger strokes")
             self.size = slider("size", "Size, pixels", "of the long edge; twice the size takes four times as long")
             self.color = gr.Radio(
-                [(_COLORS.get(color, color), color) for color in choices.colors() or [usual.color]],
-                value=usual.color, label="Colours",
-                elem_id="color", visible=bool(choices.colors()),
+                [(_COLORS.get(color, color), color) for color in choices.colors()],
+                value=usual.color, label="Colours", elem_id="color",
             )  # fmt: skip
         with gr.Accordion("More settings", open=False, elem_id="more"):
             self.steps = slider("steps", "Steps", "at each scale; more: more finished")
@@ -190,8 +189,8 @@ class _Page:
             self.save_picture = gr.DownloadButton("Save picture", interactive=False, elem_id="save", min_width=120)
             self.save_config = gr.DownloadButton("Save config", interactive=False, elem_id="save-config", min_width=120)
         self.curve = gr.LinePlot(
-            x="step", y="loss", color="part", color_title="loss", color_map=_LINES, x_title="step",
-            y_title="weighted loss, log 10", label="Losses", height=320,
+            x="step", y="loss", color="part", color_title="", color_map=_LINES, x_title="step",
+            y_title="weighted loss, log 10", label="Losses", height=340,
             buttons=[], visible=False, elem_id="curve",
         )  # fmt: skip
         self.line = gr.HTML(elem_id="line")

@@ -11,7 +11,6 @@ from typing import Any
 from styletransfer import config as configs
 from styletransfer.page import choices
 from styletransfer.page.choices import Choices
-from styletransfer.support.errors import UserError
 from styletransfer.support.project import PROJECT_FOLDER
 
 PHOTOGRAPHS = ("input/coffee.jpg", "input/chelsea.jpg", "input/rocket.jpg", "input/astronaut.jpg")
@@ -39,25 +38,12 @@ class Preset:
     values: Mapping[str, Any]
     stroke_size: int = 100
 
-    @property
-    def is_known(self) -> bool:
-        """Whether the schema has its keys and values."""
-        try:
-            configs.parse({**self.values, "content": {"image": "a"}, "style": _with_image(self.values)}, self.name)
-        except UserError:
-            return False
-        return True
-
     def applied(self, content: str | None, styles: Mapping[str, float], size: int) -> Choices:
         """The choices with this preset, these pictures and this size."""
         chosen = choices.of(self.values)
         return dataclasses.replace(
             chosen, content=content, styles=dict(styles), size=size, stroke_size=self.stroke_size
         )
-
-
-def _with_image(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {**values.get("style", {}), "images": "b"}
 
 
 def paths(files: tuple[str, ...]) -> list[Path]:

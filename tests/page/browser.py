@@ -14,20 +14,33 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2]
-PATIENCE = 60.0  # seconds
+PATIENCE = 90.0  # seconds; the machine may be busy with other things
 
 
-def until(condition: Callable[[], Any], patience: float = PATIENCE) -> Any:
-    """What the condition gives once it is true; what Selenium finds may be replaced while it is looked at."""
+def until(what: str, condition: Callable[[], Any], patience: float = PATIENCE) -> Any:
+    """What the condition gives once it is true; what Selenium finds may be replaced while it is looked at.
+
+    Parameters
+    ----------
+    what : str
+        What is waited for, which the failure says.
+    condition : callable
+    patience : float
+        In seconds.
+    """
     from selenium.common.exceptions import WebDriverException
 
     deadline = time.monotonic() + patience
+    last: object = None
     while True:
-        with contextlib.suppress(WebDriverException):
+        try:
             found = condition()
             if found:
                 return found
-        assert time.monotonic() < deadline, "it did not happen"
+            last = found
+        except (WebDriverException, IndexError) as error:
+            last = error
+        assert time.monotonic() < deadline, f"waited {patience:.0f} seconds for {what}; at last: {last!r}"
         time.sleep(0.05)
 
 
@@ -96,7 +109,7 @@ class Tab:
 
     def open(self, address: str) -> Tab:
         self.driver.get(address)
-        until(lambda: self.all("#start") and self.all("#status .state"))
+        until("the page", lambda: self.all("#start") and self.all("#status .state"))
         return self
 
     def show(self) -> Tab:
@@ -107,7 +120,7 @@ class Tab:
         return self.driver.find_elements("css selector", selector)
 
     def one(self, selector: str) -> Any:
-        return until(lambda: next(iter(self.all(selector)), None))
+        return until(selector, lambda: next(iter(self.all(selector)), None))
 
     def click(self, selector: str, index: int = 0) -> None:
         def clicked() -> bool:
@@ -118,7 +131,7 @@ class Tab:
             element.click()
             return True
 
-        until(lambda: len(self.all(selector)) > index and clicked())
+        until(f"{selector}, number {index}, to be clicked", clicked)
 
     def send(self, selector: str, path: Path) -> None:
         """Choose a file for an upload."""
@@ -127,7 +140,7 @@ class Tab:
             self.all(f"{selector} input[type=file]")[0].send_keys(str(path))
             return True
 
-        until(lambda: self.all(f"{selector} input[type=file]") and sent())
+        until(f"{selector} to take a file", sent)
 
     def set(self, selector: str, value: float) -> None:
         """Type a value into the number of a slider."""
@@ -138,25 +151,40 @@ class Tab:
             self.driver.execute_script(f"const f = arguments[0]; f.value = arguments[1]; {events}", field, str(value))
             return True
 
-        until(lambda: self.all(f"{selector} input[type=number]") and typed())
+        until(f"{selector} to take a number", typed)
 
     def value(self, selector: str) -> float:
-        return float(until(lambda: self.one(f"{selector} input[type=number]").get_attribute("value")))
+        field = f"{selector} input[type=number]"
+        return float(until(f"the value of {field}", lambda: self.one(field).get_attribute("value")))
 
     @property
     def state(self) -> str:
-        return until(lambda: self.one("#status .state").get_attribute("data-state"))
+        return until("a state", lambda: self.one("#status .state").get_attribute("data-state"))
 
     @property
     def said(self) -> str:
-        return until(lambda: self.one("#status .state").text)
+        return until("the text of the state", lambda: self.one("#status .state").text)
 
     def reaches(self, *states: str) -> str:
-        return until(lambda: self.state if self.state in states else None)
+        """Wait for one of these states; another from which none of them can come any more is a failure."""
+        found = until(
+            f"the state {' or '.join(states)}",
+            lambda: self.state if self.state in (*states, "failed") else None,
+        )
+        assert found in states, self.said
+        return str(found)
+
+    def says(self, *parts: str) -> None:
+        """Wait until the state's text has all of these."""
+        until(f"{parts} in the text of the state", lambda: all(part in self.said for part in parts))
+
+    def has(self, selector: str, count: int = 1) -> None:
+        """Wait for elements."""
+        until(f"{count} of {selector}", lambda: len(self.all(selector)) >= count)
 
     def picture(self) -> str:
         """The address of the picture that is shown."""
-        return until(lambda: next(iter(self.all("#picture img")), None)).get_attribute("src")
+        return str(until("a picture", lambda: self.all("#picture img")[0].get_attribute("src")))
 
     def requested(self) -> set[str]:
         """The addresses of everything that was asked for since the last call."""

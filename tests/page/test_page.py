@@ -1,22 +1,29 @@
 """The page in a real browser: upload, run, watch, stop, go on, save, broken uploads, two tabs.
 
-`make test-page` starts the browser; without one these tests are not run.
+`make test-page` starts the browser; without one these tests are not run. Every test can be run alone: what it needs it
+makes itself, and it does not mind what others have made.
 """
 
 from __future__ import annotations
 
+import os
+import subprocess
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 import pytest
 import yaml
-from browser import PROJECT, Tab, chromium, server, until
+from browser import PATIENCE, PROJECT, Tab, chromium, server, until
 from PIL import Image
+
+from styletransfer.page.uploads import MOST_BYTES
 
 pytestmark = pytest.mark.page
 
-PHOTO, PAINTING = PROJECT / "input" / "chelsea.jpg", PROJECT / "input" / "mosaic.jpg"
+PHOTO, ROCKET, MOSAIC = (PROJECT / "input" / f"{name}.jpg" for name in ("chelsea", "rocket", "mosaic"))
+TOAST = ".toast-body, [data-testid=toast-body]"
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +44,13 @@ def browser(folder):
 
 
 @pytest.fixture
-def tab(browser, address):
-    return Tab(browser).open(address)
+def tab(browser, address, runs):
+    """The page, freshly opened, with the settings of the latest run of this server if there is one."""
+    tab = Tab(browser).open(address)
+    if runs():
+        until("the latest run to be shown", lambda: tab.state != "empty")
+        tab.has("#photo img")
+    return tab
 
 
 @pytest.fixture(scope="module")
@@ -47,67 +59,93 @@ def runs(folder):
     return lambda: sorted(path.parent for path in (folder / "output").glob("*/job.yaml"))
 
 
+@pytest.fixture(scope="module")
+def earlier(folder):
+    """A finished run made on the command line, with pictures that no other test here uses."""
+    place = folder / "output" / "earlier"
+    command = [os.environ["NSTYLE_PYTHON"], PROJECT / "scripts" / "nstyle.py"]
+    for key, value in {
+        "content.image": ROCKET, "style.images": MOSAIC, "size": 96, "scales": 1, "stop.max_iterations": 3,
+        "output.folder": place,
+    }.items():  # fmt: skip
+        command += ["--set", f"{key}={value}"]
+    command[0] = str(Path(command[0]).absolute())
+    made = subprocess.run(list(map(str, command)), cwd=folder, capture_output=True, text=True, timeout=PATIENCE)
+    assert made.returncode == 0, made.stderr
+    return place
+
+
 def prepare(tab, steps, size=128):
     """A photograph of our own, a painting of the project, a small picture."""
     tab.send("#photo", PHOTO)
-    until(lambda: "uploads" in tab.one("#photo img").get_attribute("src") or tab.all("#photo img"))
+    until("the upload", lambda: "photo-" in tab.one("#photo img").get_attribute("src"))
     if not tab.all('#paintings img[alt^="✓"]'):
         tab.click("#paintings .thumbnail-item", 0)
-    until(lambda: tab.all('#paintings img[alt^="✓"]'))
+    tab.has('#paintings img[alt^="✓"]')
+    show_all_settings(tab)
+    set_all(tab, {"#size": size, "#steps": steps})
+    until("the estimate", lambda: "memory" in tab.one("#estimate").text)
+
+
+def show_all_settings(tab):
     if not tab.all("#steps input[type=number]"):
         tab.click("#more button")
-    tab.set("#size", size)
-    tab.set("#steps", steps)
-    until(lambda: (tab.value("#size"), tab.value("#steps")) == (size, steps))
-    until(lambda: "memory" in tab.one("#estimate").text)
+        tab.has("#steps input[type=number]")
 
 
-def test_an_upload_becomes_a_picture_that_is_watched_and_saved(tab, folder, runs, address):
-    prepare(tab, steps=20)
-    assert [path.name.startswith("photo-") for path in (folder / "output" / "uploads").iterdir()] == [True]
+def set_all(tab, values):
+    for selector, value in values.items():
+        tab.set(selector, value)
+    until(f"the settings {values}", lambda: all(tab.value(selector) == value for selector, value in values.items()))
+    time.sleep(1)  # the page sends a value a moment after it is typed
+
+
+def start(tab, runs):
+    """Start a run, which makes steps then; its folder."""
+    before = runs()
     tab.click("#start")
+    until("another run", lambda: len(runs()) > len(before))
     tab.reaches("running")
+    tab.says("left")
+    return runs()[-1]
+
+
+def test_an_upload_becomes_a_picture_that_is_watched_and_saved(tab, folder, runs):
+    prepare(tab, steps=60)
+    assert {path.name[:6] for path in (folder / "output" / "uploads").iterdir()} == {"photo-"}
+    run = start(tab, runs)
     first = tab.picture()
-    until(lambda: "of 40" in tab.said and "left" in tab.said)
-    until(lambda: tab.picture() != first)
-    until(lambda: tab.all("#curve canvas, #curve svg"))
+    tab.says("of 120")
+    until("a newer picture", lambda: tab.picture() != first)
+    tab.has("#curve canvas, #curve svg")
     tab.reaches("done")
-    (run,) = runs()
-    assert (run / "image.png").is_file() and "40 steps" in tab.said
+    assert (run / "image.png").is_file() and "120 steps" in tab.said
 
     with Image.open(run / "image.png") as image:
         assert max(image.size) == 128
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["content"]["image"].startswith("output/uploads/photo-")
-    assert (config["size"], config["stop"]["max_iterations"]) == (128, 20)
+    assert (config["size"], config["stop"]["max_iterations"]) == (128, 60)
 
     tab.click("#views button[role=tab]", 1)
-    until(lambda: len(tab.all("#compared img")) == 2)
+    tab.has("#compared img", 2)
     tab.click("#save")
     tab.click("#save-config")
-    downloads = folder / "downloads"
-    picture, saved = until(
-        lambda: [downloads / f"{run.name}{suffix}" for suffix in (".png", ".yaml")]
-        if all((downloads / f"{run.name}{suffix}").exists() for suffix in (".png", ".yaml"))
-        else None
-    )
-    assert picture.read_bytes() == (run / "image.png").read_bytes()
-    assert yaml.safe_load(saved.read_text()) == config
-    until(lambda: tab.all("#gallery .thumbnail-item"))
+    files = [folder / "downloads" / f"{run.name}{suffix}" for suffix in (".png", ".yaml")]
+    until("both downloads", lambda: all(file.exists() for file in files))
+    assert files[0].read_bytes() == (run / "image.png").read_bytes()
+    assert yaml.safe_load(files[1].read_text()) == config
+    tab.has("#gallery .thumbnail-item")
 
 
 def test_a_run_is_stopped_and_goes_on_where_it_was(tab, runs):
     prepare(tab, steps=200)
-    tab.click("#start")
-    tab.reaches("running")
-    until(lambda: "left" in tab.said)
+    run = start(tab, runs)
     tab.click("#stop")
     tab.reaches("stopped")
-    run = runs()[-1]
     assert (run / "checkpoint.npz").exists() and not (run / "image.png").exists()
     curve = (run / "curve.csv").read_text().splitlines()
-    tab.set("#steps", 20)
-    until(lambda: tab.value("#steps") == 20)
+    set_all(tab, {"#steps": 20})
     tab.click("#go-on")
     tab.reaches("done")
     assert runs()[-1] == run and (run / "image.png").exists()
@@ -116,15 +154,10 @@ def test_a_run_is_stopped_and_goes_on_where_it_was(tab, runs):
 
 def test_a_setting_is_changed_while_a_run_is_made(tab, runs):
     prepare(tab, steps=200)
-    tab.click("#start")
-    tab.reaches("running")
-    until(lambda: "left" in tab.said)
-    before = runs()[-1]
-    tab.set("#style-weight", 500)
-    tab.set("#steps", 10)
-    until(lambda: tab.value("#style-weight") == 500)
+    before = start(tab, runs)
+    set_all(tab, {"#style-weight": 500, "#steps": 10})
     tab.click("#go-on")
-    until(lambda: runs()[-1] != before and tab.state == "done")
+    until("the new run to be done", lambda: runs()[-1] != before and tab.state == "done")
     run = runs()[-1]
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert (config["style"]["weight"], config["init"]["kind"]) == (500, "image")
@@ -133,70 +166,128 @@ def test_a_setting_is_changed_while_a_run_is_made(tab, runs):
 
 def test_two_tabs_see_the_same_runs(tab, address, browser, runs):
     """The second waits in line; a reload finds the picture that is being made."""
-    prepare(tab, steps=150)
-    tab.click("#start")
-    tab.reaches("running")
+    prepare(tab, steps=300)
+    start(tab, runs)
     browser.switch_to.new_window("tab")
     other = Tab(browser).open(address)
-    other.reaches("running")
-    until(lambda: other.value("#size") == 128 and other.all('#paintings img[alt^="✓"]'))
-    until(lambda: other.all("#picture img"))
-    other.click("#start")
-    other.reaches("waiting")
-    assert "number 1 in line" in other.said
-    tab.show()
-    until(lambda: "In line:" in tab.one("#line").text)
-    browser.refresh()
-    tab.reaches("running")
-    until(lambda: tab.all("#picture img") and tab.value("#size") == 128)
-    other.show()
-    other.click("#stop")
-    until(lambda: other.state != "waiting")
-    tab.show()
-    tab.click("#stop")
-    tab.reaches("stopped")
-    other.show()
-    browser.close()
-    tab.show()
+    try:
+        other.reaches("running")
+        until("the size of the run", lambda: other.value("#size") == 128)
+        other.has('#paintings img[alt^="✓"]')
+        other.has("#picture img")
+        other.click("#start")
+        other.reaches("waiting")
+        other.says("number 1 in line")
+        tab.show()
+        until("the line", lambda: "In line:" in tab.one("#line").text)
+        browser.refresh()
+        tab.reaches("running")
+        tab.has("#picture img")
+        until("the size of the run", lambda: tab.value("#size") == 128)
+        other.show()
+        other.click("#stop")
+        until("the end of waiting", lambda: other.state not in ("waiting", "running"))
+        tab.show()
+        tab.click("#stop")
+        tab.reaches("stopped")
+    finally:
+        other.show()
+        browser.close()
+        tab.show()
 
 
-@pytest.mark.parametrize(
+BROKEN = pytest.mark.parametrize(
     "content", [b"no picture at all", b"\xff\xd8\xff\xe0 cut off", b""], ids=["text", "cut", "empty"]
 )
-@pytest.mark.parametrize("place", ["#photo", "#painting"])
-def test_a_broken_upload_is_told_in_a_line(tab, folder, content, place):
+
+
+def send_broken(tab, folder, place, content):
+    """Send a broken file; the page tells it in a line, and nothing is kept."""
     count = len(list(folder.glob("output/uploads/*")))
     (folder / "broken.jpg").write_bytes(content)
     tab.send(place, folder / "broken.jpg")
-    said = until(lambda: tab.one(".toast-body, [data-testid=toast-body]").text)
+    said = until("a message", lambda: tab.one(TOAST).text)
     assert "the file" in said and "Traceback" not in said and str(folder) not in said
     assert len(list(folder.glob("output/uploads/*"))) == count
+
+
+@BROKEN
+def test_a_broken_photograph_is_told_in_a_line(tab, folder, content):
+    send_broken(tab, folder, "#photo", content)
     tab.click("#start")
-    until(lambda: any("choose" in toast.text for toast in tab.all(".toast-body, [data-testid=toast-body]")))
+    until("a message", lambda: any("choose a photograph" in toast.text for toast in tab.all(TOAST)))
 
 
-def test_a_painting_of_ones_own_is_chosen(tab):
+@BROKEN
+def test_a_broken_painting_is_told_in_a_line(tab, folder, content):
+    tab.has("#paintings .thumbnail-item")
+    offered = len(tab.all("#paintings .thumbnail-item"))
+    send_broken(tab, folder, "#painting", content)
+    time.sleep(1)
+    assert len(tab.all("#paintings .thumbnail-item")) == offered
+
+
+def test_a_painting_of_ones_own_is_chosen(tab, folder):
+    tab.has("#paintings .thumbnail-item")
     count = len(tab.all("#paintings .thumbnail-item"))
-    tab.send("#painting", PAINTING)
-    until(lambda: len(tab.all("#paintings .thumbnail-item")) == count + 1)
+    path = folder / "own.png"
+    Image.effect_mandelbrot((64, 48), (-3, -2.5, 2, 2.5), 100).convert("RGB").save(path)  # which no run has
+    tab.send("#painting", path)
+    until("another painting", lambda: len(tab.all("#paintings .thumbnail-item")) == count + 1)
     assert len(tab.all('#paintings img[alt^="✓ painting-"]')) == 1
 
 
-def test_an_earlier_picture_opens_with_its_settings(tab, runs):
-    until(lambda: tab.all("#gallery .thumbnail-item"))
-    tab.click("#gallery .thumbnail-item", len(tab.all("#gallery .thumbnail-item")) - 1)
+def test_an_earlier_picture_opens_with_its_settings(earlier, tab):
+    """Those of runs from the command line too."""
+    item = '#gallery .thumbnail-item:has(img[alt^="rocket"])'
+    tab.has(item)
+    tab.click(item)
     tab.reaches("done")
-    until(lambda: tab.value("#size") == 128 and tab.all('#paintings img[alt^="✓ night"]'))
-    assert tab.all("#photo img")
+    tab.says("rocket", "3 steps")
+    until("the size of the run", lambda: tab.value("#size") == 96)
+    tab.has('#paintings img[alt^="✓ mosaic"]')
+    tab.has("#photo img")
+    show_all_settings(tab)
+    until("the steps of the run", lambda: tab.value("#steps") == 3)
+
+
+def test_a_preset_moves_the_sliders(tab):
+    tab.has("#presets .thumbnail-item", 5)
+    tab.click('#presets .thumbnail-item:has(img[alt="gentle"])')
+    until("the style weight", lambda: tab.value("#style-weight") == 40)
+    tab.click('#presets .thumbnail-item:has(img[alt="own colours"])')
+    until("the colours", lambda: tab.one("#color input:checked").get_attribute("value") == "keep")
+    assert tab.value("#style-weight") != 40
+
+
+def test_on_a_telephone_nothing_is_cut_off(earlier, tab):
+    try:
+        for width in (390, 1280):
+            size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": False}
+            tab.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+            tab.open(tab.driver.current_url)
+            tab.has("#gallery .thumbnail-item")
+            tab.has("#photo-samples img")
+            assert tab.driver.execute_script("return innerWidth") == width
+            time.sleep(0.5)
+            assert tab.driver.execute_script("return document.documentElement.scrollWidth") <= width
+            for part in ("#start", "#paintings", "#photo-samples", "#presets", "#color", "#actions", "#status"):
+                place = tab.one(part).rect
+                assert place["x"] >= 0 and place["x"] + place["width"] <= width, part
+    finally:
+        tab.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_nothing_comes_from_elsewhere(browser, address):
-    tab = Tab(browser).open(address)
+    browser.get("about:blank")
+    time.sleep(1)  # requests that leaving the page has cut off are told
+    tab = Tab(browser)
     tab.requested()
+    browser.get_log("browser")
     tab.open(address)
-    until(lambda: tab.all("#paintings .thumbnail-item"))
-    time.sleep(1)
-    asked = {url for url in tab.requested() if not url.startswith(("data:", "blob:", "chrome"))}
+    tab.has("#paintings .thumbnail-item")
+    time.sleep(2)
+    asked = {url for url in tab.requested() if not url.startswith(("data:", "blob:", "chrome", "about:"))}
     assert len(asked) > 5
     assert {url for url in asked if not url.startswith(address)} == set()
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
@@ -205,7 +296,7 @@ def test_nothing_comes_from_elsewhere(browser, address):
 def status_of(url, data=None, **headers):
     request = urllib.request.Request(url, data=data, headers=headers)
     try:
-        with urllib.request.urlopen(request, timeout=20) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return answer.status
     except urllib.error.HTTPError as error:
         return error.code
@@ -220,25 +311,22 @@ def test_other_sites_and_other_files_are_refused(address, folder):
         assert status_of(f"{address}/gradio_api/file={path}") in (403, 404)
 
 
-def test_what_is_too_large_is_not_taken(address):
+@pytest.mark.parametrize(("size", "status"), [(1000, 200), (MOST_BYTES + 1, 413)])
+def test_what_is_too_large_is_not_taken(address, size, status):
     boundary = "x" * 20
     head = f'--{boundary}\r\nContent-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
-    body = head.encode() + b"\0" * (33 * 10**6) + f"\r\n--{boundary}--\r\n".encode()
+    body = head.encode() + b"\0" * size + f"\r\n--{boundary}--\r\n".encode()
     content_type = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-    assert status_of(f"{address}/gradio_api/upload", body, **content_type) == 413
+    assert status_of(f"{address}/gradio_api/upload", body, **content_type) == status
 
 
 def test_the_end_of_the_server_saves_the_run(tmp_path):
     with server(tmp_path) as address, chromium(tmp_path) as driver:
         tab = Tab(driver).open(address)
         prepare(tab, steps=300)
-        tab.click("#start")
-        tab.reaches("running")
-        until(lambda: "left" in tab.said)
-    (run,) = (tmp_path / "output").glob("*-x-*")
+        run = start(tab, lambda: sorted(path.parent for path in (tmp_path / "output").glob("*/job.yaml")))
     assert (run / "checkpoint.npz").exists() and (run / "job.status").read_text() == "75\n"
     with server(tmp_path) as address, chromium(tmp_path) as driver:
         tab = Tab(driver).open(address)
-        until(lambda: tab.all("#gallery .thumbnail-item"))
         tab.click("#gallery .thumbnail-item")
         tab.reaches("stopped")
