@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
+import logging
 import socket
 import subprocess
 import sys
@@ -96,6 +98,21 @@ def test_a_port_that_is_taken_is_told(tmp_path, lacks):
         port = taken.getsockname()[1]
         with pytest.raises(UserError, match=rf"cannot listen to 127.0.0.1, port {port}: .*choose another with --port"):
             serve(tmp_path, port=port)
+
+
+@pytest.mark.parametrize(
+    ("error", "message", "worth"),
+    [
+        (asyncio.CancelledError(), "Exception in ASGI application", False),
+        (None, "Cancel %s running task(s), timeout graceful shutdown exceeded", False),
+        (ValueError(), "Exception in ASGI application", True),
+        (None, "ASGI callable returned without starting response.", True),
+    ],
+)
+def test_only_what_the_end_of_the_server_cuts_off_is_not_told(error, message, worth):
+    facts = None if error is None else (type(error), error, None)
+    record = logging.LogRecord("uvicorn.error", logging.ERROR, "", 0, message, None, facts)
+    assert server.is_worth_saying(record) is worth
 
 
 @pytest.mark.parametrize("host", server.HERE)

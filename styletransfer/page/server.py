@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib.util
+import logging
 import os
 import socket
 import tempfile
@@ -74,10 +76,17 @@ def serve(host: str, port: int, output: Path, python: str | None, browse: bool, 
             if browse:
                 threading.Timer(1.0, webbrowser.open, (url,)).start()
             server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
+            logging.getLogger("uvicorn.error").addFilter(is_worth_saying)
             with contextlib.suppress(KeyboardInterrupt):  # which uvicorn raises again once it has ended
                 server.run(sockets=[listening])
             if queue.current:
                 say("saving the state of the run that is being made")
+
+
+def is_worth_saying(record: logging.LogRecord) -> bool:
+    """Whether a message of uvicorn is about more than the requests of open tabs that the end of the server cuts off."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, asyncio.CancelledError) and "running task(s)" not in str(record.msg)
 
 
 def announcement(host: str, url: str) -> list[str]:
