@@ -13,6 +13,9 @@ inside = {f"styletransfer._project.{folder.replace('/', '.')}": folder for folde
 setup(
     packages=[*find_packages(include=["styletransfer*"]), *inside],
     package_dir=inside,
-    package_data={"": ["*.yaml", "*.jpg", "*.md", "*.sbatch", "*.css", "py.typed", "vgg_slim*"]},
+    package_data={
+        "": ["*.yaml", "*.jpg", "*.png", "*.md", "*.sbatch", "*.css", "py.typed", "vgg_slim*"],
+        "styletransfer.page": ["presets/*"],
+    },
     exclude_package_data={"": ["IMG_4343.jpg", "starry_night.jpg"]},  # fetched, may not be redistributed
 )
