@@ -11,7 +11,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -285,7 +285,17 @@ def peak_memory(config: Config, smallest: bool = False) -> int | None:
     return max(map(memory.predict, runs))
 
 
-def precision_of(config: Config) -> str:
+class Asked(Protocol):
+    """The keys of a config on which the precision depends."""
+
+    @property
+    def precision(self) -> str: ...
+
+    @property
+    def device(self) -> str: ...
+
+
+def precision_of(config: Asked) -> str:
     """The precision of the network: float32 or bfloat16.
 
     Raises
