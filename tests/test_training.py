@@ -19,9 +19,9 @@ from styletransfer import weights
 from styletransfer.config.normalizations import NORMALIZATIONS
 from styletransfer.feedforward import style_file
 from styletransfer.feedforward.stylize import Stylizer
-from styletransfer.losses.objective import Weights
+from styletransfer.losses.objective import LossWeights
 from styletransfer.losses.total_variation import Laplacian
-from styletransfer.network.executor import Source
+from styletransfer.network.executor import Backbone
 from styletransfer.pictures import images, pixels
 from styletransfer.run import curves
 from styletransfer.run.recorders import CurveRecorder
@@ -67,14 +67,14 @@ def crops(count: int = 2, seed: int = 0) -> Crops:
 
 def objective(source_of_crops: Crops) -> BatchObjective:
     spec = models.load("vgg_slim").SPEC
-    source = Source("vgg_slim", "avg", weights.load(spec), mx.cpu())
+    source = Backbone("vgg_slim", "avg", weights.load(spec), mx.cpu())
     style = to_mx(pixels.from_picture(images.read("painting.png"), "rgb255"))
     return BatchObjective(
         TrainableTransformer(models.load_transformer("small").SPEC, CROP, CROP, mx.cpu(), "float32"),
         source,
         [(1.0, style)],
         NORMALIZATIONS["balanced"],
-        Weights(1.0, spec.content_layers, 5.0, spec.style_layers, 0.05),
+        LossWeights(1.0, spec.content_layers, 5.0, spec.style_layers, 0.05),
         Laplacian((1, 3, CROP, CROP), mx.cpu()),
         source_of_crops,
     )
@@ -226,7 +226,7 @@ def test_an_interrupted_training_resumes_byte_for_byte(
 def test_a_training_that_diverges_ends_with_the_best(place: Path, capsys: pytest.CaptureFixture) -> None:
     write_config(optimizer={"learning_rate": 1e25}, steps=30)
     assert train() == 3
-    assert "diverged" in Path("out/config.yaml").read_text() and "error: step" in capsys.readouterr().err
+    assert Path("out/run.status").read_text() == "diverged\n" and "error: step" in capsys.readouterr().err
     style_file.read(Path("out/style.npz"))
     images.read("out/image.png")
 
@@ -260,7 +260,7 @@ def test_a_mistake_is_one_line_and_nothing_is_written(
 
 def test_what_must_not_change_is_checked(place: Path, capsys: pytest.CaptureFixture) -> None:
     assert train("--set", "steps=2") == 0
-    assert train() == 2 and "holds a finished picture" in capsys.readouterr().err
+    assert train() == 2 and "contains a finished picture" in capsys.readouterr().err
     for assignment, words in (("style.weight=3", "style.weight differs"), ("photographs.batch=1", "photographs.batch")):
         assert train("--resume", "--force", "--set", assignment) == 2
         assert words in capsys.readouterr().err

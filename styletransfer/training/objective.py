@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from models.runtime import Array, load_mxnet
 from styletransfer.config.normalizations import LossNormalization
-from styletransfer.losses.objective import Evaluation, Losses, Objective, Weights
+from styletransfer.losses.objective import Evaluation, GroupedLayer, Losses, LossWeights, Objective
 from styletransfer.losses.targets import Targets, find_targets
 from styletransfer.losses.total_variation import TotalVariation
-from styletransfer.network.executor import Source, TiledNetwork
+from styletransfer.network.executor import Backbone, TiledNetwork
 from styletransfer.network.precision import FLOAT32, cast
 from styletransfer.training.network import TrainableTransformer
 from styletransfer.training.photographs import Crops
@@ -35,12 +35,12 @@ class BatchObjective:
     ----------
     network : TrainableTransformer
         For crops of this size.
-    source : Source
+    backbone : Backbone
         The loss network.
     styles : sequence of (weight, array (1, 3, h, w))
         The style pictures in the network's space; weights sum to 1.
     normalization : LossNormalization
-    weights : Weights
+    weights : LossWeights
     tv : TotalVariation, or None
     crops : Crops
     batch : int
@@ -55,31 +55,31 @@ class BatchObjective:
     def __init__(
         self,
         network: TrainableTransformer,
-        source: Source,
+        backbone: Backbone,
         styles: Sequence[tuple[float, Array]],
         normalization: LossNormalization,
-        weights: Weights,
+        weights: LossWeights,
         tv: TotalVariation | None,
         crops: Crops,
         batch: int = 0,
     ) -> None:
         self.next_batch = batch
-        self._network, self._crops, self._context = network, crops, source.context
+        self._network, self._crops, self._context = network, crops, backbone.context
         sample = crops.sample(0)
         height, width = sample.shape[2:]
-        self._content = _ContentFeatures(source, list(weights.content_layers), height, width)
-        style = find_targets(source, None, styles, [], list(weights.style_layers), height, width).style
+        self._content = _ContentFeatures(backbone, list(weights.content_layers), height, width)
+        style = find_targets(backbone, None, styles, [], list(weights.style_layers), height, width).style
         # The objective divides by the squared norm of its first target: of these, the mean over the photographs.
         mean_squares, tv_unit = self._measured(tv if normalization.relative else None)
         self._targets = {layer: load_mxnet().nd.sqrt(values) for layer, values in mean_squares.items()}
         self._objective = Objective(
-            source, Targets(self._targets, style), normalization, weights, tv, tv_unit, height, width
+            backbone, Targets(self._targets, style), normalization, weights, tv, tv_unit, height, width
         )
 
     @property
-    def loss_names(self) -> list[str]:
+    def grouped_layers(self) -> list[GroupedLayer]:
         """As those of the objective of one picture."""
-        return self._objective.loss_names
+        return self._objective.grouped_layers
 
     def __call__(self, values: Array) -> Evaluation:
         """Evaluate parameters, a vector, on the next batch."""
@@ -116,13 +116,13 @@ class BatchObjective:
 class _ContentFeatures:
     """The features of crops in the content layers, forward only."""
 
-    def __init__(self, source: Source, layers: list[str], height: int, width: int) -> None:
-        self._layers, self._context = layers, source.context
+    def __init__(self, backbone: Backbone, layers: list[str], height: int, width: int) -> None:
+        self._layers, self._context = layers, backbone.context
         self._network: TiledNetwork | None = None
         if layers:
-            (self._section,) = source.sections(layers, height, width)
-            self._network = source.bind(self._section, False, self._section.outputs, ())
-            (self._tile,) = self._section.tiling
+            (self._segment,) = backbone.segments(layers, height, width)
+            self._network = backbone.bind(self._segment, False, self._segment.outputs, ())
+            (self._tile,) = self._segment.tiling
 
     def __call__(self, crop: NDArray[np.float32]) -> dict[str, Array]:
         """The features in float32, by layer; valid until the next call."""

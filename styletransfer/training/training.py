@@ -10,9 +10,7 @@ import contextlib
 import hashlib
 import json
 import logging
-import platform
 from collections.abc import Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -28,15 +26,16 @@ from styletransfer.config.normalizations import NORMALIZATIONS
 from styletransfer.feedforward import style_file
 from styletransfer.feedforward.stylize import Stylizer
 from styletransfer.losses import total_variation
-from styletransfer.losses.objective import Weights
+from styletransfer.losses.objective import GroupedLayer, LossWeights
 from styletransfer.network.device import context_of
-from styletransfer.network.executor import Source, parameters_for
+from styletransfer.network.executor import Backbone, parameters_for
 from styletransfer.optimization import optimizers
 from styletransfer.optimization.divergence_guard import Guard
-from styletransfer.optimization.loop import Record, Stop, optimize
+from styletransfer.optimization.loop import Record, StoppingRule, optimize
 from styletransfer.pictures import images, pixels
 from styletransfer.pictures.images import Picture
 from styletransfer.run import checkpoints, interrupts, output_folder
+from styletransfer.run.provenance import provenance_of
 from styletransfer.run.recorders import CurveRecorder, ProgressRecorder, Recorder
 from styletransfer.run.resolve import precision_of
 from styletransfer.support.errors import Diverged, Interrupted, UserError
@@ -47,7 +46,6 @@ from styletransfer.training.objective import BatchObjective
 
 LOGGER = logging.getLogger(__name__)
 STYLE = "style.npz"
-_PACKAGES = ("numpy", "scikit-image", "scipy", "pillow")
 _OPTIMIZER, _GUARD = "optimizer.", "guard."
 
 
@@ -99,7 +97,7 @@ def run(config: StyleTraining, force: bool = False, resume: bool = False) -> Pat
             precision = _precision_begun(config, str(state["precision"]))
         training = _Training(config, inputs, precision, state)
         stack.callback(training.close)
-        curve = CurveRecorder(folder, training.loss_names)
+        curve = CurveRecorder(folder, training.grouped_layers)
         if state is not None:
             training.elapsed = curve.resume(int(state["step"]))["seconds"]
         if stopped:
@@ -183,7 +181,7 @@ class _Training:
         self.photographs = len(inputs.photographs)
         side = config.photographs.crop
         self._crops = photographs.Crops(inputs.photographs, side, config.photographs.batch, config.seed, spec.pixels)
-        source = Source(
+        backbone = Backbone(
             config.model,
             config.pooling or config.spec.pooling,
             parameters_for(config.model, inputs.parameters, spec.pixels),
@@ -200,10 +198,10 @@ class _Training:
         ]
         self._objective = BatchObjective(
             TrainableTransformer(spec, side, side, context, precision),
-            source,
+            backbone,
             styles,
             NORMALIZATIONS[config.normalization],
-            Weights(
+            LossWeights(
                 config.content.weight,
                 config.used_content_layers,
                 config.style.weight,
@@ -224,8 +222,8 @@ class _Training:
         self._resumed = state is not None
 
     @property
-    def loss_names(self) -> list[str]:
-        return self._objective.loss_names
+    def grouped_layers(self) -> list[GroupedLayer]:
+        return self._objective.grouped_layers
 
     def records(self) -> Any:
         """All steps; those of :func:`~styletransfer.optimization.loop.optimize`."""
@@ -233,7 +231,7 @@ class _Training:
             self.values,
             self._objective,
             self._optimizer,
-            Stop(self._config.steps),
+            StoppingRule(self._config.steps),
             after=self.step if self._resumed else None,
             elapsed=self.elapsed,
             guard=self._guard,
@@ -277,17 +275,11 @@ class _Output:
         self._folder, self._config, self._training, self._checksums = folder, config, training, checksums
         self._preview = _resized(images.read(find_input(config.output.preview)), config.output.preview_size)
 
-    def write_config(self, **more: Any) -> None:
-        """Write the config, with versions and checksums, and `more` about the training."""
-        provenance = {
-            "python": platform.python_version(),
-            "mxnet": load_mxnet().__version__,
-            **{package: metadata.version(package) for package in _PACKAGES},
-            "weights": {"file": self._weights, "sha256": self._checksums["weights"]},
-            **more,
-        }
+    def write_config(self) -> None:
+        """Write the config with its provenance."""
         with atomic_write(self._folder / output_folder.CONFIG) as stream:
-            stream.write(configs.dump(self._config, provenance).encode())
+            stream.write(configs.dump(self._config, provenance_of(self._config, self._checksums)).encode())
+        output_folder.write_status(self._folder, output_folder.UNFINISHED)
 
     @property
     def _weights(self) -> str:
@@ -320,10 +312,11 @@ class _Output:
         """Write the preview photograph in the style as it is."""
         images.write(path, self._training.stylise(self._preview, self._config.name))
 
-    def finish(self) -> Path:
-        """Write the style and the last preview."""
+    def finish(self, diverged: bool = False) -> Path:
+        """Write the style, how the training ended, and then the last preview."""
         path = self.write_style()
-        self.write_preview(self._folder / output_folder.PICTURE)
+        output_folder.write_status(self._folder, output_folder.DIVERGED if diverged else output_folder.DONE)
+        self.write_preview(output_folder.picture_of(self._folder, "png"))
         return path
 
 
@@ -371,7 +364,6 @@ def _optimize(
                         f"interrupted at step {record.step}, state saved: run again with --resume to go on"
                     )
     except Diverged:
-        output.write_config(diverged=True)  # before the picture is there
-        output.finish()
+        output.finish(diverged=True)
         raise
     return output.finish()
