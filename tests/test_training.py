@@ -266,7 +266,7 @@ def test_what_must_not_change_is_checked(place: Path, capsys: pytest.CaptureFixt
         assert words in capsys.readouterr().err
     images.write("photos/9.jpg", random_picture(50, 60, seed=7))
     assert train("--resume", "--force") == 2
-    assert "photographs.sources: the file is no longer the one" in capsys.readouterr().err
+    assert "photographs.sources: the file has changed since" in capsys.readouterr().err
 
 
 def test_a_photograph_that_cannot_be_read_is_one_line(place: Path, capsys: pytest.CaptureFixture) -> None:
