@@ -61,7 +61,7 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[np.float32]:
     UserError
         As for :func:`read`.
     """
-    with _opened(Path(path)) as image:
+    with opened(Path(path)) as image:
         image.load()
         return _to_rgb(ImageOps.exif_transpose(image), Path(path), background="black").mean(axis=2)
 
