@@ -1,10 +1,11 @@
-"""A small feed-forward network made for processors: all its work is done at a quarter of the resolution.
+"""A small feed-forward network made for processors: most of its work is done at a quarter of the resolution.
 
 It is the residual network of Johnson et al. 2016 (`models/transformer_residual.py`) with 48 channels instead of 128,
-without its layers at full and half resolution: the first convolution has a stride of 4, and the last one, 9 x 9 as
-there, follows an upsampling by 4. As a sub-pixel convolution (see `models/feedforward.py`) it is computed at a quarter
-of the resolution too, so that no large array but the image is ever read or written, which is what takes the time on
-processors.
+without its layers at full resolution: the first convolution has a stride of 4, and a layer of 16 channels at half the
+resolution precedes the last one, which is 9 x 9 as there and follows an upsampling by 2. Both upsampling layers are
+computed as sub-pixel convolutions (see `models/feedforward.py`), so that no large array but the image is ever read or
+written, which is what takes the time on processors. Without the layer at half resolution, the last one would upsample
+by 4, which leaves a grid of 4 pixels in the pictures.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from models.feedforward_spec import Layer, TransformerSpec
 from models.transformer_residual import residual_blocks
 
 CHANNELS, BLOCKS = 48, 5
+HALF_CHANNELS = 16  # at half resolution
 
 SPEC = TransformerSpec(
     name="small",
@@ -23,7 +25,8 @@ SPEC = TransformerSpec(
     layers=(
         Layer("down", CHANNELS, 9, stride=4),
         *residual_blocks(BLOCKS, CHANNELS, "down"),
-        Layer("image", 3, 9, resize=4, normalized=False, relu=False),
+        Layer("up", HALF_CHANNELS, 3, resize=2),
+        Layer("image", 3, 9, resize=2, normalized=False, relu=False),
     ),
     margin=16,
     source="https://arxiv.org/abs/1603.08155",
