@@ -67,6 +67,7 @@ SPEC = ModelSpec(
     style_layers={"relu_conv1": 1.0, "fire2": 1.0, "fire4": 1.0, "fire5": 1.0, "fire7": 1.0},
     content_layers={"fire5": 1.0},
     cuts=("pool1", "pool4", "pool8"),
+    float32_poolings=("avg",),  # MXNet's sum pooling has no bfloat16 kernel
 )
 
 

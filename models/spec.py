@@ -63,6 +63,7 @@ class ModelSpec:
     content_layers: Mapping[str, float]
     ignored_prefixes: tuple[str, ...] = ("fc",)  # parameters of published files that this network does not use
     cuts: tuple[str, ...] = ()  # taps where tiling may split it; small enough to keep for a whole image
+    float32_poolings: tuple[str, ...] = ()  # poolings that MXNet computes in float32 only, as this network needs them
     # By tap, the channels of the larger network's features that a 1 x 1 convolution and a ReLU after it reconstruct.
     # These convolutions are stored with the weights but are not part of the network.
     read_outs: Mapping[str, int] = dataclasses.field(default_factory=dict)

@@ -11,7 +11,7 @@ from helpers import BreaksAt, Quadratic, random_parameters, to_mx
 from styletransfer import config as configs
 from styletransfer.config import OptimizerSettings
 from styletransfer.optimization.divergence_guard import Guard
-from styletransfer.optimization.loop import Stop, optimize
+from styletransfer.optimization.loop import StoppingRule, optimize
 from styletransfer.optimization.optimizers import create
 from styletransfer.pictures import images
 from styletransfer.run.inputs import Pictures
@@ -37,7 +37,7 @@ def started(name, average):
 def iterates(name, count):
     """The images of a run without averaging, that at the start included."""
     image, optimizer = started(name, 0.0)
-    return [record.image.asnumpy() for record in optimize(image, OBJECTIVE, optimizer, Stop(count))]
+    return [record.image.asnumpy() for record in optimize(image, OBJECTIVE, optimizer, StoppingRule(count))]
 
 
 def weighted(images_so_far, decay):
@@ -50,7 +50,7 @@ def weighted(images_so_far, decay):
 @pytest.mark.parametrize("decay", [0.5, 0.9, 0.99])
 def test_it_is_the_bias_corrected_average_of_all_images(name, decay):
     image, optimizer = started(name, decay)
-    found = [record.image.asnumpy() for record in optimize(image, OBJECTIVE, optimizer, Stop(30))]
+    found = [record.image.asnumpy() for record in optimize(image, OBJECTIVE, optimizer, StoppingRule(30))]
     plain = iterates(name, 30)
     for step in (0, 1, 2, 7, 30):
         np.testing.assert_allclose(found[step], weighted(plain[: step + 1], decay), rtol=1e-5, atol=1e-5)
@@ -59,7 +59,7 @@ def test_it_is_the_bias_corrected_average_of_all_images(name, decay):
 def test_it_is_that_of_style_transfer_pytorch():
     """Its class EMA keeps the sum that is not corrected, from 0, and divides where it is read."""
     image, optimizer = started("adam", 0.9)
-    found = [record.image.asnumpy() for record in optimize(image, OBJECTIVE, optimizer, Stop(12))][-1]
+    found = [record.image.asnumpy() for record in optimize(image, OBJECTIVE, optimizer, StoppingRule(12))][-1]
     value, remaining = np.zeros_like(START), 1.0
     for each in iterates("adam", 12):
         remaining *= 0.9
@@ -70,23 +70,23 @@ def test_it_is_that_of_style_transfer_pytorch():
 @both
 def test_the_optimizer_does_not_see_it(name):
     image, optimizer = started(name, 0.9)
-    losses = [record.losses.total for record in optimize(image, OBJECTIVE, optimizer, Stop(12))]
+    losses = [record.losses.total for record in optimize(image, OBJECTIVE, optimizer, StoppingRule(12))]
     other, plain = started(name, 0.0)
-    assert losses == [record.losses.total for record in optimize(other, OBJECTIVE, plain, Stop(12))]
+    assert losses == [record.losses.total for record in optimize(other, OBJECTIVE, plain, StoppingRule(12))]
     np.testing.assert_array_equal(image.asnumpy(), other.asnumpy())
 
 
 @both
 def test_a_state_goes_on_exactly(name):
     image, optimizer = started(name, 0.9)
-    for _ in optimize(image, OBJECTIVE, optimizer, Stop(7)):
+    for _ in optimize(image, OBJECTIVE, optimizer, StoppingRule(7)):
         pass
     values, state = image.asnumpy(), optimizer.state()
-    for _ in optimize(image, OBJECTIVE, optimizer, Stop(15), after=7):
+    for _ in optimize(image, OBJECTIVE, optimizer, StoppingRule(15), after=7):
         pass
     again, restored = to_mx(values), started(name, 0.9)[1]
     restored.restore(state)
-    for _ in optimize(again, OBJECTIVE, restored, Stop(15), after=7):
+    for _ in optimize(again, OBJECTIVE, restored, StoppingRule(15), after=7):
         pass
     np.testing.assert_array_equal(restored.result(again).asnumpy(), optimizer.result(image).asnumpy())
     np.testing.assert_array_equal(again.asnumpy(), image.asnumpy())
@@ -97,7 +97,7 @@ def test_a_state_goes_on_exactly(name):
 def test_a_step_that_is_rolled_back_does_not_count(name, loss):
     image, optimizer = started(name, 0.9)
     broken = BreaksAt(OBJECTIVE, [13], loss=loss, gradient=math.nan)
-    *_, last = optimize(image, broken, optimizer, Stop(13))
+    *_, last = optimize(image, broken, optimizer, StoppingRule(13))
     assert last.rollback
     np.testing.assert_allclose(
         optimizer.result(image).asnumpy(), weighted(iterates(name, 10), 0.9), rtol=1e-5, atol=1e-5
@@ -107,7 +107,9 @@ def test_a_step_that_is_rolled_back_does_not_count(name, loss):
 def test_where_the_run_diverges_it_is_the_best():
     image, optimizer = started("sgd", 0.9)
     with pytest.raises(Diverged):
-        for _ in optimize(image, BreaksAt(OBJECTIVE, range(11, 10_000), math.nan), optimizer, Stop(99), guard=Guard()):
+        for _ in optimize(
+            image, BreaksAt(OBJECTIVE, range(11, 10_000), math.nan), optimizer, StoppingRule(99), guard=Guard()
+        ):
             pass
     np.testing.assert_allclose(
         optimizer.result(image).asnumpy(), weighted(iterates("sgd", 10), 0.9), rtol=1e-5, atol=1e-5

@@ -25,7 +25,7 @@ needs_bfloat16 = pytest.mark.skipif(not runtime.has_bfloat16(), reason="this pro
 @pytest.mark.parametrize("model", models.names())
 def test_bfloat16_features_and_gradient_are_close_to_float32(model):
     spec = models.load(model).SPEC
-    pooling = spec.pooling if model == "squeezenet" else STABLE_POOLING  # its averages are sums, without bfloat16
+    pooling = spec.pooling if STABLE_POOLING in spec.float32_poolings else STABLE_POOLING
     names, symbol = tapped(model, spec.style_layers, spec.content_layers, pooling)
     image = to_mx(np.random.default_rng(2).normal(0, 60, (1, 3, 65, 79)))
     features, gradients = [], []
@@ -122,3 +122,12 @@ def test_bfloat16_is_rejected_if_unsupported(monkeypatch):
     monkeypatch.setattr(runtime, "has_bfloat16", lambda: False)
     with pytest.raises(UserError, match="AVX-512"):
         precision_of(shrunk("starry", ["precision=bfloat16"]))
+
+
+def test_pooling_without_bfloat16_is_computed_in_float32(monkeypatch):
+    monkeypatch.setattr(runtime, "is_faster_in_bfloat16", lambda: True)
+    monkeypatch.setattr(runtime, "has_bfloat16", lambda: True)
+    assert precision_of(shrunk("starry", ["model=squeezenet", "precision=auto"])) == "bfloat16"
+    assert precision_of(shrunk("starry", ["model=squeezenet", "pooling=avg", "precision=auto"])) == "float32"
+    with pytest.raises(UserError, match="not available for squeezenet with pooling: avg"):
+        precision_of(shrunk("starry", ["model=squeezenet", "pooling=avg", "precision=bfloat16"]))

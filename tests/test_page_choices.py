@@ -150,7 +150,7 @@ def test_keys_that_the_page_does_not_show_are_told():
 
 def test_presets_are_known_and_shown():
     presets = samples.presets()
-    assert len({preset.name for preset in presets}) == len(presets) >= 4
+    assert len({preset.name for preset in presets}) == len(presets) >= 2
     for preset in presets:
         assert preset.picture.is_file()
         assert preset.is_known or "color" in preset.values  # known once the schema has the key

@@ -26,9 +26,10 @@ _CHOSEN = "✓ "
 _COLORS = {
     "style": "of the painting",
     "keep": "of the photograph",
-    "match": "of the painting, matched to the photograph",
+    "match": "matched to the photograph",
 }
 _LINES = {"total": "#64748b", "content": "#16a34a", "style": "#6366f1", "tv": "#d97706"}
+_LEAST_SHOWN = 1e-3  # of the losses; the content loss of the photograph itself is 0 but for rounding
 _SHOW_RESULT = "() => { if (innerWidth < 800) document.getElementById('result').scrollIntoView({behavior: 'smooth'}) }"
 _PRIVATE: Mapping[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
@@ -52,7 +53,7 @@ def application(studio: Studio) -> fastapi.FastAPI:
         mcp_server=False,
         pwa=False,
         theme=_theme(),
-        css_paths=[_STYLES],
+        head=f"<style>{_STYLES.read_text()}</style>",  # as css, its selectors would not reach the page's frame
     )
 
 
@@ -190,7 +191,7 @@ class _Page:
             self.save_config = gr.DownloadButton("Save config", interactive=False, elem_id="save-config", min_width=120)
         self.curve = gr.LinePlot(
             x="step", y="loss", color="part", color_title="loss", color_map=_LINES, x_title="step",
-            y_title="weighted loss, log 10", label="Losses", height=260,
+            y_title="weighted loss, log 10", label="Losses", height=320,
             buttons=[], visible=False, elem_id="curve",
         )  # fmt: skip
         self.line = gr.HTML(elem_id="line")
@@ -447,6 +448,9 @@ def _plot(curve: Curve | None) -> gr.LinePlot:
         return gr.LinePlot(value=None, visible=False)
     steps = curve.column("step")
     rows = [
-        (step, math.log10(loss), part) for part in _LINES for step, loss in zip(steps, curve.column(part)) if loss > 0
+        (step, math.log10(loss), part)
+        for part in _LINES
+        for step, loss in zip(steps, curve.column(part))
+        if loss > _LEAST_SHOWN
     ]
     return gr.LinePlot(value=pd.DataFrame(rows, columns=["step", "loss", "part"]), visible=True)

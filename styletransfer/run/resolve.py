@@ -303,8 +303,15 @@ def precision_of(config: Asked) -> str:
     UserError
         If bfloat16 is requested but MXNet does not support it here.
     """
+    pooling = config.pooling or config.spec.pooling
+    supported = pooling not in config.spec.float32_poolings
     if config.precision == "auto":
-        return "bfloat16" if config.device == "cpu" and runtime.is_faster_in_bfloat16() else "float32"
+        faster = config.device == "cpu" and runtime.is_faster_in_bfloat16()
+        return "bfloat16" if faster and supported else "float32"
+    if config.precision == "bfloat16" and not supported:
+        raise UserError(
+            f"precision: bfloat16 is not available for {config.model} with pooling: {pooling}; expected auto or float32"
+        )
     if config.precision == "bfloat16" and not (config.device == "cpu" and runtime.has_bfloat16()):
         raise UserError("precision: bfloat16 needs device: cpu and a processor with AVX-512; expected auto or float32")
     return config.precision
