@@ -294,6 +294,15 @@ class Asked(Protocol):
     @property
     def device(self) -> str: ...
 
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def pooling(self) -> str | None: ...
+
+    @property
+    def spec(self) -> ModelSpec: ...
+
 
 def precision_of(config: Asked) -> str:
     """The precision of the network: float32 or bfloat16.
