@@ -80,13 +80,15 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
         from styletransfer.feedforward.stylize import Stylizer, finished
         from styletransfer.network.device import context_of
         from styletransfer.run import memory
-        from styletransfer.run.resolve import precision_of
+        from styletransfer.run.resolve import chosen_precision
         from styletransfer.support.errors import UserError
 
         style = style_file.read(style_file.find(options.style))
         jobs = folders.plan(options.pictures, options.output, options.force, options.resume)
         limit = memory.limit(options.memory)
-        stylizer = Stylizer(style, context_of(options.device), precision_of(options), limit)
+        stylizer = Stylizer(
+            style, context_of(options.device), chosen_precision(options.precision, options.device), limit
+        )
         problems = folders.make(
             jobs,
             lambda picture: finished(picture, stylizer(picture), options.strength, options.keep_colors),

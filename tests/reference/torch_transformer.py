@@ -65,7 +65,8 @@ def residual(parameters: Parameters, image: torch.Tensor) -> torch.Tensor:
 def small(parameters: Parameters, image: torch.Tensor) -> torch.Tensor:
     """The same for the small network."""
     values = _relu(parameters, "down", _extended(image, 16) / 64, stride=4)
-    return _image(parameters, _upsampled(_blocks(parameters, values), 4), 16, image.shape)
+    values = _relu(parameters, "up", _upsampled(_blocks(parameters, values), 2))
+    return _image(parameters, _upsampled(values, 2), 16, image.shape)
 
 
 NETWORKS: Mapping[str, Callable[[Parameters, torch.Tensor], torch.Tensor]] = {"residual": residual, "small": small}
