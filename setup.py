@@ -7,7 +7,7 @@ packages.
 
 from setuptools import find_packages, setup
 
-FOLDERS = ("configs", "configs/sweeps", "input", "models", "models/weights", "scripts")
+FOLDERS = ("configs", "configs/sweeps", "configs/train", "input", "models", "models/weights", "scripts")
 inside = {f"styletransfer._project.{folder.replace('/', '.')}": folder for folder in FOLDERS}
 
 setup(

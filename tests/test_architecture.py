@@ -12,7 +12,7 @@ FOLDERS = ("scripts", "styletransfer", "models")
 # The packages of the library in order: each may import itself and those before it.
 PACKAGES = (
     *("support", "pictures", "config", "weights", "network"),
-    *("losses", "optimization", "run", "api", "sweeps", "studies", "page", "cli"),
+    *("losses", "optimization", "feedforward", "run", "training", "api", "sweeps", "studies", "page", "cli"),
 )
 FILES = sorted(path for folder in FOLDERS for path in (PROJECT / folder).rglob("*.py"))
 every_file = pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(PROJECT)) for path in FILES])

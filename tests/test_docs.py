@@ -14,7 +14,7 @@ import yaml
 
 import models
 from styletransfer import config as configs
-from styletransfer.cli import submit, transfer
+from styletransfer.cli import submit, train_style, transfer
 from styletransfer.config import table
 from styletransfer.config.normalizations import NORMALIZATIONS
 from styletransfer.sweeps import sweep_file
@@ -257,6 +257,10 @@ def test_the_commands_in_the_header_of_a_config_are_valid(path: Path) -> None:
             assert set(options) <= set(sources.catalogue())
         elif script == "scripts/submit.py":
             assert Path(submit.parser().parse_args(options).sweep) == path.relative_to(PROJECT)
+        elif script == "scripts/train_style.py":
+            trained = train_style.parser().parse_args(options)
+            values = configs.read_file(PROJECT / trained.config)
+            configs.parse_training(configs.override(values, trained.assignments), command)
         else:
             assert script == "scripts/nstyle.py"
             found = transfer.parser().parse_args(options)

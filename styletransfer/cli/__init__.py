@@ -14,6 +14,8 @@ from styletransfer.support.errors import UserError, nearest
 
 COMMANDS = {
     "page": "make pictures in the browser",
+    "stylize": "give pictures a trained style, at once",
+    "train_style": "train a network for one style",
     "submit": "make many pictures, on this machine or a cluster",
     "fetch": "download pretrained weights",
     "compare": "compare two loss curves",

@@ -13,6 +13,7 @@ from styletransfer.config.loading import (
     settings_of_picture,
 )
 from styletransfer.config.schema import Config, Init, OptimizerSettings, Output, Region, Schedule
+from styletransfer.config.training import StyleTraining, parse_training
 
 __all__ = [
     "PNG_KEY",
@@ -22,11 +23,13 @@ __all__ = [
     "Output",
     "Region",
     "Schedule",
+    "StyleTraining",
     "dump",
     "dump_for_picture",
     "find_input",
     "override",
     "parse",
+    "parse_training",
     "put",
     "read_file",
     "read_yaml",

@@ -11,6 +11,7 @@ from typing import Any
 import pydantic
 import yaml
 
+from models.spec import ModelSpec
 from styletransfer.config.problems import first_problem
 from styletransfer.config.schema import Config
 from styletransfer.pictures.formats import PNG_SIGNATURE
@@ -202,13 +203,23 @@ def parse(values: Mapping[str, Any], where: str) -> Config:
         config = Config.model_validate(values)
     except pydantic.ValidationError as error:
         raise UserError(f"{where}: {first_problem(error, values, Config)}") from None
-    names = config.spec.layer_names
-    for section, layers in (("content", config.content.layers), ("style", config.style.layers)):
-        for layer in layers or {}:
-            if layer not in names:
-                problem = f"{config.model} has no layer {layer!r}; {nearest(layer, names)}"
-                raise UserError(f"{where}: {section}.layers: {problem}")
+    check_layers(config.spec, {"content": config.content.layers, "style": config.style.layers}, where)
     return _resolved(config)
+
+
+def check_layers(spec: ModelSpec, sections: Mapping[str, Mapping[str, float] | None], where: str) -> None:
+    """See that the layers that the sections of a config name are those of the network.
+
+    Raises
+    ------
+    UserError
+        If one is not; the message opens with `where`.
+    """
+    for section, layers in sections.items():
+        for layer in layers or {}:
+            if layer not in spec.layer_names:
+                problem = f"{spec.name} has no layer {layer!r}; {nearest(layer, spec.layer_names)}"
+                raise UserError(f"{where}: {section}.layers: {problem}")
 
 
 def _resolved(config: Config) -> Config:
@@ -219,8 +230,8 @@ def _resolved(config: Config) -> Config:
     return config.model_copy(update={"style": style, "content": content, "pooling": config.pooling or spec.pooling})
 
 
-def dump(config: Config, provenance: Mapping[str, Any]) -> str:
-    """Format a resolved config as YAML that can be run again."""
+def dump(config: pydantic.BaseModel, provenance: Mapping[str, Any]) -> str:
+    """Format a resolved config, of a picture or of a training, as YAML that can be run again."""
     return _as_yaml(config.model_dump(mode="json", exclude={"provenance"}), provenance)
 
 

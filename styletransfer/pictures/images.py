@@ -43,7 +43,7 @@ def read(path: str | os.PathLike[str]) -> Picture:
     UserError
         If the file does not exist, is not a picture, is damaged, or is too large (a decompression bomb).
     """
-    with _opened(Path(path)) as image:
+    with opened(Path(path)) as image:
         return from_pillow(image, path)
 
 
@@ -61,7 +61,7 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[np.float32]:
     UserError
         As for :func:`read`.
     """
-    with _opened(Path(path)) as image:
+    with opened(Path(path)) as image:
         image.load()
         return _to_rgb(ImageOps.exif_transpose(image), Path(path), background="black").mean(axis=2)
 
@@ -74,7 +74,7 @@ def size(path: str | os.PathLike[str]) -> tuple[int, int]:
     UserError
         As for :func:`read`; damage after the header may go undetected.
     """
-    with _opened(Path(path)) as image:
+    with opened(Path(path)) as image:
         if image.format in _ORIENTED_ON_LOAD:
             image.load()
         turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
@@ -82,7 +82,7 @@ def size(path: str | os.PathLike[str]) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def opened(path: Path) -> Iterator[Image.Image]:
     """Open a picture file without loading it; any error inside the context is reported as a UserError."""
     try:
         with warnings.catch_warnings():

@@ -9,17 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from models.runtime import load_mxnet
-from styletransfer.config import Config
+from styletransfer.config import Config, StyleTraining
 
 _PACKAGES = ("numpy", "scikit-image", "scipy", "pillow")
 
 
-def provenance_of(config: Config, checksums: Mapping[str, str]) -> dict[str, Any]:
+def provenance_of(config: Config | StyleTraining, checksums: Mapping[str, str]) -> dict[str, Any]:
     """The versions in use, and the input files of a run.
 
     Parameters
     ----------
-    config : Config
+    config : Config or StyleTraining
     checksums : dict of str
         The sha256 of every input file, from :func:`~styletransfer.run.inputs.checksums`.
     """

@@ -11,7 +11,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -285,8 +285,27 @@ def peak_memory(config: Config, smallest: bool = False) -> int | None:
     return max(map(memory.predict, runs))
 
 
-def precision_of(config: Config) -> str:
-    """The precision of the network: float32 or bfloat16.
+class NetworkSettings(Protocol):
+    """The keys of a config about its network on which the precision depends."""
+
+    @property
+    def precision(self) -> str: ...
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def pooling(self) -> str | None: ...
+
+    @property
+    def spec(self) -> ModelSpec: ...
+
+
+def precision_of(config: NetworkSettings) -> str:
+    """The precision of the network of a config: float32 or bfloat16.
 
     Raises
     ------
@@ -294,17 +313,28 @@ def precision_of(config: Config) -> str:
         If bfloat16 is requested but MXNet does not support it here.
     """
     pooling = config.pooling or config.spec.pooling
-    supported = pooling not in config.spec.float32_poolings
-    if config.precision == "auto":
-        faster = config.device == "cpu" and runtime.is_faster_in_bfloat16()
-        return "bfloat16" if faster and supported else "float32"
-    if config.precision == "bfloat16" and not supported:
+    if pooling not in config.spec.float32_poolings:
+        return chosen_precision(config.precision, config.device)
+    if config.precision == "bfloat16":
         raise UserError(
             f"precision: bfloat16 is not available for {config.model} with pooling: {pooling}; expected auto or float32"
         )
-    if config.precision == "bfloat16" and not (config.device == "cpu" and runtime.has_bfloat16()):
+    return "float32"
+
+
+def chosen_precision(precision: str, device: str) -> str:
+    """Float32 or bfloat16; for `auto`, the faster one.
+
+    Raises
+    ------
+    UserError
+        If bfloat16 is requested but MXNet does not support it here.
+    """
+    if precision == "auto":
+        return "bfloat16" if device == "cpu" and runtime.is_faster_in_bfloat16() else "float32"
+    if precision == "bfloat16" and not (device == "cpu" and runtime.has_bfloat16()):
         raise UserError("precision: bfloat16 needs device: cpu and a processor with AVX-512; expected auto or float32")
-    return config.precision
+    return precision
 
 
 def _precision_begun(config: Config, begun: Begun) -> str:

@@ -76,13 +76,13 @@ def _read_members(file: Path | IO[bytes], parameter: Callable[[str], _Parameter 
                     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                         raise ValueError(f"{member.filename} uses an unsupported compression method")
                     with archive.open(member) as stream:
-                        stored[found[0]] = _read_array(stream, *found)
+                        stored[found[0]] = read_array(stream, *found)
     except ZIP_DAMAGE as error:
         raise ValueError(f"it is damaged ({error or type(error).__name__})") from None
     return stored
 
 
-def _read_array(stream: IO[bytes], name: str, expected: tuple[int, ...]) -> NDArray:
+def read_array(stream: IO[bytes], name: str, expected: tuple[int, ...]) -> NDArray:
     """One `.npy` member (NumPy's format 1.0), read to its end so that the archive's checksum is verified."""
     if npy.read_magic(stream) != (1, 0):
         raise ValueError(f"{name} is in an unsupported version of the NumPy format")

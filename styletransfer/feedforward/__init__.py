@@ -1,0 +1,6 @@
+"""Feed-forward style transfer: networks trained for one style, style files, and their use on pictures.
+
+- ``network``: a network bound for one size; ``strips``: the same for pictures larger than memory allows
+- ``style_file``: a trained network in one file, with what is known about it
+- ``stylize``: from picture to picture; ``folders``: files and folders of pictures
+"""

@@ -1,0 +1,157 @@
+"""Picture files in a trained style: reading and writing go on beside the network, in threads."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from styletransfer.pictures import images
+from styletransfer.pictures.images import Picture
+from styletransfer.support.errors import UserError
+
+LOGGER = logging.getLogger(__name__)
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm")
+_WRITTEN_AS = (".jpg", ".jpeg", ".png")
+_AHEAD = 2  # pictures that are read before they are needed, and written behind
+
+
+@dataclass(frozen=True)
+class Job:
+    """A picture file, and where the result goes."""
+
+    source: Path
+    target: Path
+
+
+def plan(sources: Sequence[Path], output: Path, force: bool, resume: bool) -> list[Job]:
+    """What is to be made: a file from a file, or a folder from a folder or several files.
+
+    Parameters
+    ----------
+    sources : files, or one folder
+    output : Path
+        A file (.jpg or .png) for one file; else a folder. There, results have the names of their sources, with the
+        suffix .jpg or .png.
+    force : bool
+        Whether results that are there may be overwritten.
+    resume : bool
+        Whether they are left as they are.
+
+    Raises
+    ------
+    UserError
+        If a source does not exist, a folder has no pictures, or a result is there or is a source.
+    """
+    files, one = _files(sources), len(sources) == 1 and not sources[0].is_dir()
+    if one and output.suffix.lower() in _WRITTEN_AS and not output.is_dir():
+        jobs = [Job(files[0], output)]
+    elif output.suffix and not output.is_dir():
+        written = " or ".join(_WRITTEN_AS) if one else "a folder, for several pictures"
+        raise UserError(f"--output {output}: expected {written}")
+    else:
+        jobs = [Job(file, output / f"{file.stem}{_suffix(file)}") for file in files]
+    targets: dict[Path, Path] = {}
+    for job in jobs:
+        if job.target in targets:
+            raise UserError(f"{job.source} and {targets[job.target]} would both become {job.target}; rename one")
+        targets[job.target] = job.source
+        if job.target.exists() and any(job.target.samefile(other.source) for other in jobs):
+            raise UserError(f"--output {output}: {job.target} is one of the photographs; name another")
+    there = [job for job in jobs if job.target.exists()]
+    if there and not force and not resume:
+        which = f"{there[0].target} is" if len(there) == 1 else f"{there[0].target} and {len(there) - 1} more are"
+        raise UserError(f"{which} already there; --force overwrites, --resume leaves what is there")
+    return [job for job in jobs if not resume or not job.target.exists()]
+
+
+def _files(sources: Sequence[Path]) -> list[Path]:
+    if len(sources) == 1 and sources[0].is_dir():
+        found = sorted(path for path in sources[0].iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+        if not found:
+            raise UserError(f"folder {sources[0]}: no pictures ({', '.join(SUFFIXES)})")
+        return found
+    for source in sources:
+        if source.is_dir():
+            raise UserError(f"folder {source}: expected one folder, or picture files")
+        if not source.exists():
+            raise UserError(f"picture {source}: no such file")
+    return list(sources)
+
+
+def _suffix(file: Path) -> str:
+    """That of a result in a folder."""
+    return file.suffix if file.suffix.lower() in _WRITTEN_AS else ".png"
+
+
+def make(
+    jobs: Sequence[Job], stylise: Callable[[Picture], Picture], long_edge: int | None, done: Callable[[Job], None]
+) -> list[str]:
+    """Make all results; the next pictures are read, and the last ones written, while the network computes.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+    stylise : callable
+        From picture to picture; called in this thread.
+    long_edge : int, optional
+        To which pictures are resized first if theirs is longer.
+    done : callable
+        Called with every job whose result has been written.
+
+    Returns
+    -------
+    list of str
+        One line about every picture that could not be read or processed; the others are made.
+
+    Raises
+    ------
+    OSError
+        If a result cannot be written.
+    """
+
+    def read(job: Job) -> Picture:
+        picture = images.read(job.source)
+        if long_edge is None or max(picture.shape[:2]) <= long_edge:
+            return picture
+        return images.resize(picture, *images.fit(picture.shape[0], picture.shape[1], long_edge))
+
+    def write(job: Job, picture: Picture) -> Job:
+        job.target.parent.mkdir(parents=True, exist_ok=True)
+        images.write(job.target, picture)
+        return job
+
+    problems: list[str] = []
+    with ThreadPoolExecutor(max_workers=2) as threads:
+        writing: deque[Future[Job]] = deque()
+        try:
+            for job, reading in _ahead(threads, read, jobs):
+                try:
+                    result = stylise(reading.result())
+                except UserError as error:
+                    problems.append(str(error))
+                    continue
+                writing.append(threads.submit(write, job, result))
+                while len(writing) > _AHEAD:
+                    done(writing.popleft().result())
+            while writing:
+                done(writing.popleft().result())
+        except BaseException:
+            threads.shutdown(wait=True, cancel_futures=True)
+            raise
+    return problems
+
+
+def _ahead(
+    threads: ThreadPoolExecutor, read: Callable[[Job], Picture], jobs: Sequence[Job]
+) -> Iterator[tuple[Job, Future[Picture]]]:
+    """Every job with its picture; the next few are being read meanwhile."""
+    waiting: deque[tuple[Job, Future[Picture]]] = deque()
+    for job in jobs:
+        waiting.append((job, threads.submit(read, job)))
+        if len(waiting) > _AHEAD:
+            yield waiting.popleft()
+    yield from waiting

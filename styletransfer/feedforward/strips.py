@@ -1,0 +1,211 @@
+"""A feed-forward network on images that do not fit into memory at once: layer by layer, in horizontal strips.
+
+Instance normalization needs the mean and the variance of whole channels. So one layer is finished before the next one
+begins: its convolution is computed strip by strip, from a window that is wider than the strip by what the kernel sees;
+what the strip owns is kept in an array for the whole image, and its sums and sums of squares are added up. The next
+layer normalizes what it reads with those. Everything that a window gives is what the whole image would give, so results
+differ from :class:`~styletransfer.feedforward.network.Transformer` by rounding only.
+
+At any time, the input and the output of one layer are held for the whole image, and the inputs of at most two residual
+blocks, in float32, besides what one window needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import feedforward
+from models.feedforward_spec import Layer, TransformerSpec
+from models.runtime import Array, Context, load_mxnet
+from styletransfer.feedforward.network import Parameters, dtype_of
+
+_BYTES = 4
+_WINDOW_ARRAYS = 4  # arrays of the size of a window's input and output that its executor holds, approximately
+_LEAST_ROWS = 8  # of a strip, in positions of the smaller of input and output
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Rows in units of the smaller of a layer's input and output: those it owns, and the start of its window."""
+
+    begin: int
+    end: int
+    start: int
+
+
+def strips(rows: int, owned: int, halo: int) -> tuple[int, list[Strip]]:
+    """The height of the windows, which is the same for all, and the strips that cover `rows`.
+
+    Parameters
+    ----------
+    rows : int
+    owned : int
+        Most rows that a strip owns.
+    halo : int
+        Rows that a window needs before and after those that its strip owns.
+    """
+    height = min(rows, owned + 2 * halo)
+    if height == rows:
+        return rows, [Strip(0, rows, 0)]
+    found = []
+    for begin in range(0, rows, owned):
+        start = min(max(0, begin - halo), rows - height)
+        found.append(Strip(begin, min(begin + owned, rows), start))
+    return height, found
+
+
+def peak_memory(spec: TransformerSpec, height: int, width: int) -> int:
+    """The bytes of the arrays that are held for a whole extended image, without those of a window."""
+    return max(held * _BYTES for *_, held in _held(spec, height, width))
+
+
+def run(
+    spec: TransformerSpec,
+    parameters: Parameters,
+    image: NDArray[np.float32],
+    context: Context,
+    precision: str,
+    window_memory: int,
+) -> NDArray[np.float32]:
+    """The stylised image of an extended image, both (1, 3, height, width).
+
+    Parameters
+    ----------
+    spec : TransformerSpec
+    parameters : dict of arrays
+    image : array
+    context : mxnet Context
+    precision : str
+        float32 or bfloat16.
+    window_memory : int
+        The bytes that a window may take, approximately; at least a few rows are processed at a time.
+    """
+    values, before, statistics = image, None, None
+    kept: dict[str, NDArray[np.float32]] = {}  # the outputs of layers that a later one adds
+    for number, layer in enumerate(spec.layers):
+        later = _added_from(spec, number - 1)
+        kept = {name: output for name, output in kept.items() if name in later}
+        keep = before is not None and before.name in later
+        if before is not None and keep:
+            kept[before.name] = np.empty(values.shape, np.float32)
+        segment = _Segment(spec, before, layer, parameters, statistics, context, precision, keep)
+        values = segment.run(values, kept, window_memory)
+        before, statistics = layer, segment.statistics()
+    return values
+
+
+def _added_from(spec: TransformerSpec, number: int) -> set[str | None]:
+    """The names of the layers whose outputs the layer of that number, or a later one, adds."""
+    return {layer.adds for layer in spec.layers[max(0, number) :]}
+
+
+def _held(spec: TransformerSpec, height: int, width: int) -> Iterator[tuple[str, int]]:
+    """For every layer its name and the values held while it is computed."""
+    values = 3 * height * width
+    kept: dict[str, int] = {}
+    before: Layer | None = None
+    for number, layer in enumerate(spec.layers):
+        later = _added_from(spec, number - 1)
+        kept = {name: size for name, size in kept.items() if name in later}
+        if before is not None and before.name in later:
+            kept[before.name] = values
+        height, width = (side // layer.stride * layer.resize for side in (height, width))
+        given, values = values, layer.channels * height * width
+        yield layer.name, given + values + sum(kept.values())
+        before = layer
+
+
+class _Segment:
+    """The normalization and the activation of one layer, and the convolution of the next."""
+
+    def __init__(
+        self,
+        spec: TransformerSpec,
+        before: Layer | None,
+        layer: Layer,
+        parameters: Parameters,
+        statistics: tuple[NDArray, NDArray] | None,
+        context: Context,
+        precision: str,
+        keep: bool,
+    ) -> None:
+        mx = load_mxnet()
+        self._before, self._layer, self._context, self._keep = before, layer, context, keep
+        dtype = dtype_of(precision)
+        back = dtype and np.float32
+        values = mx.sym.Variable("values")
+        arrays = {**parameters, **feedforward.constants(spec)}
+        self._states: dict[str, Array] = {}
+        if before is None:
+            values = feedforward.cast(values * (1 / spec.input_scale), dtype)
+        else:
+            added = feedforward.cast(mx.sym.Variable("added"), dtype) if before.adds else None
+            values = feedforward.activated(before, feedforward.cast(values, dtype), added, given=True)
+            if before.normalized and statistics is not None:
+                self._states = {
+                    f"{before.name}_{kind}": mx.nd.array(array, ctx=context)
+                    for kind, array in zip(("mean", "var"), statistics)
+                }
+        convolved = feedforward.cast(feedforward.convolved(layer, values, dtype), back)
+        if layer is spec.layers[-1]:
+            convolved = feedforward.image_of(spec, convolved)
+        self._symbol = mx.sym.Group([convolved, feedforward.cast(values, back)] if keep else [convolved])
+        needed = set(self._symbol.list_arguments())
+        self._arguments = {name: mx.nd.array(array, ctx=context) for name, array in arrays.items() if name in needed}
+        self._sums = np.zeros((2, layer.channels))
+        self._count = 0
+
+    def run(
+        self, values: NDArray[np.float32], kept: dict[str, NDArray[np.float32]], window_memory: int
+    ) -> NDArray[np.float32]:
+        """The convolution of the whole; with `keep`, the output of the layer before is filled into `kept`."""
+        before, layer = self._before, self._layer
+        _, channels, height, width = values.shape
+        rows, columns = height // layer.stride, width // layer.stride
+        output = np.empty((1, layer.channels, rows * layer.resize, columns * layer.resize), np.float32)
+        row_values = width * channels * layer.stride + layer.channels * layer.phases * columns
+        owned = max(_LEAST_ROWS, window_memory // (row_values * _BYTES * _WINDOW_ARRAYS))
+        halo = -(-layer.reach // layer.stride)
+        window, parts = strips(rows, owned, halo)
+        bound, inputs = self._bound((1, channels, window * layer.stride, width))
+        for strip in parts:
+            read = slice(strip.start * layer.stride, (strip.start + window) * layer.stride)
+            inputs["values"][:] = values[:, :, read]
+            if "added" in inputs:
+                assert before is not None and before.adds is not None
+                inputs["added"][:] = kept[before.adds][:, :, read]
+            results = bound.forward(is_train=False)
+            part = results[0].asnumpy()[:, :, _inside(strip, layer.resize)]
+            output[:, :, strip.begin * layer.resize : strip.end * layer.resize] = part
+            self._sums += [part.sum((0, 2, 3), np.float64), np.square(part, dtype=np.float64).sum((0, 2, 3))]
+            self._count += part[0, 0].size
+            if self._keep:
+                assert before is not None
+                own = slice(strip.begin * layer.stride, strip.end * layer.stride)
+                kept[before.name][:, :, own] = results[1].asnumpy()[:, :, _inside(strip, layer.stride)]
+        return output
+
+    def _bound(self, shape: tuple[int, ...]) -> tuple[Any, dict[str, Array]]:
+        """The executor for windows of a shape, and the arrays that it reads."""
+        mx = load_mxnet()
+        names = {"values", "added"} & set(self._symbol.list_arguments())
+        inputs = {name: mx.nd.zeros(shape, ctx=self._context) for name in names}
+        executor = self._symbol.bind(
+            self._context, {**self._arguments, **inputs}, grad_req="null", aux_states=self._states
+        )
+        return executor, inputs
+
+    def statistics(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The mean and the variance of every channel of the convolution."""
+        mean, square = self._sums / self._count
+        return mean, np.maximum(square - mean**2, 0)
+
+
+def _inside(strip: Strip, factor: int) -> slice:
+    """The rows that a strip owns, within its window, `factor` times as many as its units."""
+    return slice((strip.begin - strip.start) * factor, (strip.end - strip.start) * factor)

@@ -1,0 +1,110 @@
+"""A picture in a trained style: from a photograph, of any size, to a picture of the same size."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.runtime import Context
+from styletransfer.feedforward import strips
+from styletransfer.feedforward.network import Transformer, extended, inner
+from styletransfer.feedforward.style_file import Style
+from styletransfer.pictures import colors, pixels
+from styletransfer.pictures.images import Picture
+from styletransfer.support.byte_sizes import format_size
+from styletransfer.support.errors import UserError
+
+_SIZES = 2  # for which networks stay bound: pictures of one camera are upright or not
+_WHOLE = {"float32": 14.0, "bfloat16": 14.0}  # bytes for every value of the largest layer, with that layer's own
+_FEWEST = 64 * 2**20  # bytes for the windows of strips
+_PICTURE = 3 * (4 + 8 + 4 + 4 + 8)  # bytes per pixel of the picture and its conversions
+
+
+class Stylizer:
+    """Gives pictures the style of a style file.
+
+    Parameters
+    ----------
+    style : Style
+    context : mxnet Context
+    precision : str
+        float32 or bfloat16.
+    memory : int, optional
+        The bytes that may be used. A picture for which the whole network would need more is processed in strips.
+    """
+
+    def __init__(self, style: Style, context: Context, precision: str, memory: int | None = None) -> None:
+        self._style, self._context, self._precision, self._memory = style, context, precision, memory
+        self._bound: OrderedDict[tuple[int, int], Transformer] = OrderedDict()
+
+    def __call__(self, picture: Picture) -> Picture:
+        """The picture in the style, (H, W, 3), RGB, 0..1.
+
+        Raises
+        ------
+        UserError
+            If it needs more memory than may be used, even in strips.
+        """
+        spec = self._style.spec
+        height, width = picture.shape[:2]
+        image = extended(pixels.from_picture(picture, spec.pixels), spec)
+        rows, columns = inner(spec, height, width)
+        return pixels.to_picture(self._output(image)[:, :, rows, columns], spec.pixels)
+
+    def _output(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
+        """That of the network, for an extended image."""
+        spec, (height, width) = self._style.spec, image.shape[2:]
+        window = self._window_memory(height, width)
+        if window is not None:
+            self._bound.clear()
+            return strips.run(spec, self._style.parameters, image, self._context, self._precision, window)
+        if (height, width) not in self._bound:
+            while len(self._bound) >= _SIZES:
+                self._bound.popitem(last=False)
+            self._bound[height, width] = Transformer(
+                spec, self._style.parameters, height, width, self._context, self._precision
+            )
+        self._bound.move_to_end((height, width))
+        return self._bound[height, width](image)
+
+    def _window_memory(self, height: int, width: int) -> int | None:
+        """The bytes for the windows of strips; None if the network fits into memory as a whole."""
+        if self._memory is None:
+            return None
+        pictures = _PICTURE * height * width
+        if whole_memory(self._style, height, width, self._precision) + pictures <= self._memory:
+            return None
+        needed = strips.peak_memory(self._style.spec, height, width) + pictures
+        if needed + _FEWEST > self._memory:
+            raise UserError(
+                f"a picture of {width} x {height} pixels needs {format_size(needed + _FEWEST)} of memory in the style "
+                f"{self._style.record['name']}, and {format_size(self._memory)} may be used; expected a smaller --size"
+            )
+        return max(_FEWEST, (self._memory - needed) // 2)
+
+
+def whole_memory(style: Style, height: int, width: int, precision: str) -> int:
+    """The bytes that the network needs for a whole extended image, approximately."""
+    largest = 0
+    for layer in style.spec.layers:
+        height, width = (side // layer.stride * layer.resize for side in (height, width))
+        largest = max(largest, layer.channels * height * width)
+    return int(_WHOLE[precision] * largest)
+
+
+def finished(photograph: Picture, stylised: Picture, strength: float = 1.0, keep_colors: bool = False) -> Picture:
+    """A stylised picture, blended towards its photograph.
+
+    Parameters
+    ----------
+    photograph, stylised : arrays (H, W, 3), RGB, 0..1
+    strength : float
+        The share of the stylised picture, 0..1; the rest is the photograph.
+    keep_colors : bool
+        Whether only the luminance is that of the stylised picture, and the chroma that of the photograph.
+    """
+    if keep_colors:
+        stylised = colors.with_luminance(photograph, colors.luminance(stylised))
+    return stylised if strength == 1 else strength * stylised + (1 - strength) * photograph

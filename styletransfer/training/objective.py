@@ -1,0 +1,144 @@
+"""The losses of a batch of crops as the network stylises them, and their gradient with respect to its parameters.
+
+The losses are those of the making of one picture (:mod:`styletransfer.losses.objective`): the style's targets are
+fixed, the content's are the features of each crop. Crops pass one by one, which is as fast on a processor as all at
+once, and makes Gram matrices and instance normalization those of single pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.runtime import Array, load_mxnet
+from styletransfer.config.normalizations import LossNormalization
+from styletransfer.losses.objective import Evaluation, GroupedLayer, Losses, LossWeights, Objective
+from styletransfer.losses.targets import Targets, find_targets
+from styletransfer.losses.total_variation import TotalVariation
+from styletransfer.network.executor import Backbone, TiledNetwork
+from styletransfer.network.precision import FLOAT32, cast
+from styletransfer.training.network import TrainableTransformer
+from styletransfer.training.photographs import Crops
+
+_SAMPLES = 8  # batches of crops by which photographs are measured
+
+
+class BatchObjective:
+    """The mean losses of a batch, for parameters of the network in a vector.
+
+    A relative normalization measures content and TV in units of what the photographs hold: their mean square features
+    and TV over a sample of crops, the same for all crops, so that an empty sky does not count more than a face.
+
+    Parameters
+    ----------
+    network : TrainableTransformer
+        For crops of this size.
+    backbone : Backbone
+        The loss network.
+    styles : sequence of (weight, array (1, 3, h, w))
+        The style pictures in the network's space; weights sum to 1.
+    normalization : LossNormalization
+    weights : LossWeights
+    tv : TotalVariation, or None
+    crops : Crops
+    batch : int
+        The number of the batch that is evaluated first.
+
+    Attributes
+    ----------
+    next_batch : int
+        The number of the batch that is evaluated next.
+    """
+
+    def __init__(
+        self,
+        network: TrainableTransformer,
+        backbone: Backbone,
+        styles: Sequence[tuple[float, Array]],
+        normalization: LossNormalization,
+        weights: LossWeights,
+        tv: TotalVariation | None,
+        crops: Crops,
+        batch: int = 0,
+    ) -> None:
+        self.next_batch = batch
+        self._network, self._crops, self._context = network, crops, backbone.context
+        sample = crops.sample(0)
+        height, width = sample.shape[2:]
+        self._content = _ContentFeatures(backbone, list(weights.content_layers), height, width)
+        style = find_targets(backbone, None, styles, [], list(weights.style_layers), height, width).style
+        # The objective divides by the squared norm of its first target: of these, the mean over the photographs.
+        mean_squares, tv_unit = self._measured(tv if normalization.relative else None)
+        self._targets = {layer: load_mxnet().nd.sqrt(values) for layer, values in mean_squares.items()}
+        self._objective = Objective(
+            backbone, Targets(self._targets, style), normalization, weights, tv, tv_unit, height, width
+        )
+
+    @property
+    def grouped_layers(self) -> list[GroupedLayer]:
+        """As those of the objective of one picture."""
+        return self._objective.grouped_layers
+
+    def __call__(self, values: Array) -> Evaluation:
+        """Evaluate parameters, a vector, on the next batch."""
+        crops = self._crops.batch(self.next_batch)
+        self.next_batch += 1
+        self._network.set_parameters(values)
+        losses: list[Losses] = []
+        for number in range(len(crops)):
+            crop = crops[number : number + 1]
+            self._content.fill(crop, self._targets)
+            found = self._objective(self._network.forward(crop))
+            losses.append(found.losses)
+            gradient = found.gradient if found.tv_gradient is None else found.gradient + found.tv_gradient
+            self._network.backward(gradient / (found.gain * len(crops)))
+        return Evaluation(_mean(losses), self._network.gradient, None)
+
+    def _measured(self, tv: TotalVariation | None) -> tuple[dict[str, Array], float]:
+        """Over a sample of crops: the mean squares of the content features, and the mean TV (1 if it is 0)."""
+        mx = load_mxnet()
+        squares: dict[str, Array] = {}
+        energy, count = 0.0, 0
+        for number in range(_SAMPLES):
+            crops = self._crops.sample(number)
+            for crop in crops[:, None]:
+                for layer, features in self._content(crop).items():
+                    square = mx.nd.square(features)
+                    squares[layer] = squares[layer] + square if layer in squares else square
+                if tv is not None:
+                    energy += tv.energy_and_gradient(mx.nd.array(crop, ctx=self._context))[0]
+            count += len(crops)
+        return {layer: total / count for layer, total in squares.items()}, energy / count or 1.0
+
+
+class _ContentFeatures:
+    """The features of crops in the content layers, forward only."""
+
+    def __init__(self, backbone: Backbone, layers: list[str], height: int, width: int) -> None:
+        self._layers, self._context = layers, backbone.context
+        self._network: TiledNetwork | None = None
+        if layers:
+            (self._segment,) = backbone.segments(layers, height, width)
+            self._network = backbone.bind(self._segment, False, self._segment.outputs, ())
+            (self._tile,) = self._segment.tiling
+
+    def __call__(self, crop: NDArray[np.float32]) -> dict[str, Array]:
+        """The features in float32, by layer; valid until the next call."""
+        if self._network is None:
+            return {}
+        self._network.forward(load_mxnet().nd.array(crop, ctx=self._context), self._tile)
+        return {layer: cast(self._network.features[layer], FLOAT32) for layer in self._layers}
+
+    def fill(self, crop: NDArray[np.float32], targets: Mapping[str, Array]) -> None:
+        """Copy the features into arrays."""
+        for layer, features in self(crop).items():
+            features.copyto(targets[layer])
+
+
+def _mean(losses: Sequence[Losses]) -> Losses:
+    """The mean of the losses of several images."""
+    names = losses[0].layers
+    layers = {name: sum(each.layers[name] for each in losses) / len(losses) for name in names}
+    return Losses(layers, sum(each.tv for each in losses) / len(losses))

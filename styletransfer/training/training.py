@@ -1,0 +1,369 @@
+"""One training: a config becomes an output folder with a style file.
+
+The folder has the files of the making of one picture, with the same names: ``image.png`` is the last preview, and shows
+that the training is finished; ``steps/`` has those before; besides, there is the style file, ``style.npz``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models import feedforward
+from models.runtime import Array, load_mxnet
+from styletransfer import config as configs
+from styletransfer import weights
+from styletransfer.config import StyleTraining, find_input
+from styletransfer.config.normalizations import NORMALIZATIONS
+from styletransfer.feedforward import style_file
+from styletransfer.feedforward.stylize import Stylizer
+from styletransfer.losses import total_variation
+from styletransfer.losses.objective import GroupedLayer, LossWeights
+from styletransfer.network.device import context_of
+from styletransfer.network.executor import Backbone, parameters_for
+from styletransfer.optimization import optimizers
+from styletransfer.optimization.divergence_guard import Guard
+from styletransfer.optimization.loop import Record, StoppingRule, optimize
+from styletransfer.pictures import images, pixels
+from styletransfer.pictures.images import Picture
+from styletransfer.run import checkpoints, interrupts, output_folder
+from styletransfer.run.provenance import provenance_of
+from styletransfer.run.recorders import CurveRecorder, ProgressRecorder, Recorder
+from styletransfer.run.resolve import precision_of
+from styletransfer.support.errors import Diverged, Interrupted, UserError
+from styletransfer.support.files import atomic_write, hashed
+from styletransfer.training import photographs
+from styletransfer.training.network import TrainableTransformer, parameters_of, vector_of
+from styletransfer.training.objective import BatchObjective
+
+LOGGER = logging.getLogger(__name__)
+STYLE = "style.npz"
+_OPTIMIZER, _GUARD = "optimizer.", "guard."
+
+
+def comparable(config: StyleTraining) -> dict[str, Any]:
+    """What must not change between a training and its resumption: all but when it ends and what it writes."""
+    return config.model_dump(mode="json", exclude={"provenance", "output", "steps", "name", "licence"})
+
+
+def run(config: StyleTraining, force: bool = False, resume: bool = False) -> Path:
+    """Train the network of a config.
+
+    Parameters
+    ----------
+    config : StyleTraining
+    force : bool
+        Whether a finished output folder may be overwritten.
+    resume : bool
+        Whether to go on from the checkpoint in the output folder.
+
+    Returns
+    -------
+    Path
+        The style file.
+
+    Raises
+    ------
+    UserError
+        If something the config names cannot be used; nothing has been written then.
+    Diverged
+        If the training left its course and could not be brought back; the best style has been written.
+    Interrupted
+        If SIGINT, SIGTERM or SIGUSR2 came; a checkpoint has been written, or nothing yet.
+    """
+    stopped: list[int] = []
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(interrupts.collected(interrupts.COMMAND, stopped))
+        folder = Path(config.output.folder).expanduser()
+        output_folder.check(folder, force, resume)
+        inputs = _Inputs(config)
+        output_folder.check_inputs(folder, inputs.files)
+        context_of(config.device)
+        precision = precision_of(config)
+        checksums = inputs.checksums()
+        taken = output_folder.taken(folder, force, resume)
+        state = None
+        if resume:
+            stack.enter_context(taken)
+            state = checkpoints.read(folder, comparable(config), checksums)
+            precision = _precision_begun(config, str(state["precision"]))
+        training = _Training(config, inputs, precision, state)
+        stack.callback(training.close)
+        curve = CurveRecorder(folder, training.grouped_layers)
+        if state is not None:
+            training.elapsed = curve.resume(int(state["step"]))["seconds"]
+        if stopped:
+            raise Interrupted("interrupted before the first step, nothing was written: run the same command again")
+        if not resume:  # now that nothing is at fault, the folder may be made
+            stack.enter_context(taken)
+            (folder / STYLE).unlink(missing_ok=True)
+        output_folder.clear(folder, keep=resume)
+        LOGGER.info("%s, %d parameters, %s, into %s", config.transformer.title, training.values.size, precision, folder)
+        if resume:
+            LOGGER.info("going on after step %d", training.step)
+        output = _Output(folder, config, training, checksums)
+        output.write_config()
+        return _optimize(config, training, curve, output, stopped)
+
+
+class _Inputs:
+    """The files that go into a training, read."""
+
+    def __init__(self, config: StyleTraining) -> None:
+        self._config = config
+        self.photographs = photographs.files_of(config.photographs.sources)
+        self.styles = {name: find_input(name) for name in (config.style.images or {})}
+        self.weights = find_input(config.weights) if config.weights else config.spec.weights_path
+        for name, path in self.styles.items():
+            if not path.is_file():
+                raise UserError(f"style.images: picture {name}: no such file")
+        named = {f"style.images {name}": path for name, path in self.styles.items()}
+        self.files = {**named, "weights": self.weights, "output.preview": find_input(config.output.preview)}
+        self.preview = _resized(images.read(self.files["output.preview"]), config.output.preview_size)
+        self.parameters = weights.load(config.spec, self.weights if config.weights else None)
+
+    def checksums(self) -> dict[str, str]:
+        """Those of the files on which the result depends, by the config key that names them."""
+        found = {key: hashed(path, hashlib.sha256()) for key, path in self.files.items() if key != "output.preview"}
+        return {**found, "photographs.sources": photographs.checksum(self.photographs)}
+
+    def style_pictures(self) -> list[tuple[float, Picture]]:
+        """The style pictures at the size at which they are learned, with weights that sum to 1."""
+        shares = self._config.style.images or {}
+        whole = sum(shares.values())
+        return [
+            (share / whole, _resized(images.read(self.styles[name]), self._config.style.size))
+            for name, share in shares.items()
+        ]
+
+
+def _resized(picture: Picture, long_edge: int) -> Picture:
+    return images.resize(picture, *images.fit(picture.shape[0], picture.shape[1], long_edge))
+
+
+def _precision_begun(config: StyleTraining, precision: str) -> str:
+    """That with which a training began, whatever this processor would choose."""
+    try:
+        return precision_of(config.model_copy(update={"precision": precision}))
+    except UserError:
+        raise UserError(
+            f"--resume: the training began in {precision}, which this processor cannot compute with; go on where it "
+            "began, or start anew with --force"
+        ) from None
+
+
+class _Training:
+    """The state of a training, and its steps.
+
+    Attributes
+    ----------
+    values : array (number of parameters,)
+        The parameters of the network.
+    step : int
+        Steps made so far.
+    elapsed : float
+        Seconds that these took in earlier runs.
+    """
+
+    def __init__(self, config: StyleTraining, inputs: _Inputs, precision: str, state: Mapping[str, Any] | None) -> None:
+        mx, context = load_mxnet(), context_of(config.device)
+        self._config, self._precision = config, precision
+        self.spec = spec = config.transformer
+        self.step, self.elapsed = 0 if state is None else int(state["step"]), 0.0
+        self.photographs = len(inputs.photographs)
+        side = config.photographs.crop
+        self._crops = photographs.Crops(inputs.photographs, side, config.photographs.batch, config.seed, spec.pixels)
+        backbone = Backbone(
+            config.model,
+            config.pooling or config.spec.pooling,
+            parameters_for(config.model, inputs.parameters, spec.pixels),
+            context,
+            None,
+            precision,
+        )
+        tv = None
+        if config.tv.weight > 0 and config.tv.kind != "none":
+            tv = total_variation.KINDS[config.tv.kind]((1, 3, side, side), context)
+        styles = [
+            (share, mx.nd.array(pixels.from_picture(style, spec.pixels), ctx=context))
+            for share, style in inputs.style_pictures()
+        ]
+        self._objective = BatchObjective(
+            TrainableTransformer(spec, side, side, context, precision),
+            backbone,
+            styles,
+            NORMALIZATIONS[config.normalization],
+            LossWeights(
+                config.content.weight,
+                config.used_content_layers,
+                config.style.weight,
+                config.style.layers or {},
+                config.tv.weight,
+            ),
+            tv,
+            self._crops,
+            0 if state is None else int(json.loads(str(state["generator"]))["batch"]),
+        )
+        initial = feedforward.initial_parameters(spec, np.random.default_rng(config.seed))
+        self.values: Array = vector_of({name: mx.nd.array(initial[name], ctx=context) for name in spec.parameters})
+        self._optimizer = optimizers.create(config.optimizer.settings, self.values, spec.pixels)
+        if state is not None:
+            self.values[:] = state["image"]
+            self._optimizer.restore(_part(state, _OPTIMIZER))
+        self._guard = Guard(_part(state or {}, _GUARD))
+        self._resumed = state is not None
+
+    @property
+    def grouped_layers(self) -> list[GroupedLayer]:
+        return self._objective.grouped_layers
+
+    def records(self) -> Any:
+        """All steps; those of :func:`~styletransfer.optimization.loop.optimize`."""
+        for record in optimize(
+            self.values,
+            self._objective,
+            self._optimizer,
+            StoppingRule(self._config.steps),
+            after=self.step if self._resumed else None,
+            elapsed=self.elapsed,
+            guard=self._guard,
+        ):
+            self.step = record.step
+            yield record
+
+    def parameters(self) -> dict[str, NDArray[np.float32]]:
+        """Those of the network, by name."""
+        return parameters_of(self.spec, self.values.asnumpy())
+
+    def state(self) -> dict[str, NDArray]:
+        """All that is needed to go on behind the last record, as arrays: the batch last seen is seen again first."""
+        parts = {_OPTIMIZER: self._optimizer.state(), _GUARD: self._guard.state()}
+        return {
+            "step": np.array(self.step),
+            "precision": np.array(self._precision),
+            "image": self.values.asnumpy(),
+            "generator": np.array(json.dumps({"batch": self._objective.next_batch - 1})),
+            **{prefix + name: value for prefix, part in parts.items() for name, value in part.items()},
+        }
+
+    def stylise(self, picture: Picture, name: str) -> Picture:
+        """A picture in the style as it is."""
+        style = style_file.Style(self.spec, self.parameters(), {"name": name})
+        return Stylizer(style, self.values.context, self._precision)(picture)
+
+    def close(self) -> None:
+        self._crops.close()
+
+
+def _part(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The part of a state whose names begin with `prefix`, without it."""
+    return {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
+
+
+class _Output:
+    """What a training writes into its folder."""
+
+    def __init__(self, folder: Path, config: StyleTraining, training: _Training, checksums: Mapping[str, str]) -> None:
+        self._folder, self._config, self._training, self._checksums = folder, config, training, checksums
+        self._preview = _resized(images.read(find_input(config.output.preview)), config.output.preview_size)
+
+    def write_config(self) -> None:
+        """Write the config with its provenance."""
+        with atomic_write(self._folder / output_folder.CONFIG) as stream:
+            stream.write(configs.dump(self._config, provenance_of(self._config, self._checksums)).encode())
+        output_folder.write_status(self._folder, output_folder.UNFINISHED)
+
+    @property
+    def _weights(self) -> str:
+        return Path(self._config.weights or self._config.spec.weights_path).name
+
+    def save(self, curve: CurveRecorder) -> None:
+        """Save curve, state and style file."""
+        curve.flush()
+        checkpoints.save(self._folder, self._training.state(), comparable(self._config), self._checksums)
+        self.write_style()
+
+    def write_style(self) -> Path:
+        """Write the style as it is."""
+        config, path = self._config, self._folder / STYLE
+        record = {
+            "name": config.name,
+            "paintings": {
+                Path(name).name: self._checksums[f"style.images {name}"] for name in (config.style.images or {})
+            },
+            "licence": config.licence,
+            "steps": self._training.step,
+            "loss network": {"name": config.model, "file": self._weights, "sha256": self._checksums["weights"]},
+            "photographs": {"number": self._training.photographs, "sha256": self._checksums["photographs.sources"]},
+            "training": config.model_dump(mode="json", exclude={"provenance", "output", "name", "licence"}),
+        }
+        style_file.write(path, style_file.Style(self._training.spec, self._training.parameters(), record))
+        return path
+
+    def write_preview(self, path: Path) -> None:
+        """Write the preview photograph in the style as it is."""
+        images.write(path, self._training.stylise(self._preview, self._config.name))
+
+    def finish(self, diverged: bool = False) -> Path:
+        """Write the style, how the training ended, and then the last preview."""
+        path = self.write_style()
+        output_folder.write_status(self._folder, output_folder.DIVERGED if diverged else output_folder.DONE)
+        self.write_preview(output_folder.picture_of(self._folder, "png"))
+        return path
+
+
+class _PreviewRecorder:
+    """Writes ``steps/000500.jpg`` and the like."""
+
+    def __init__(self, folder: Path, every: int, output: _Output) -> None:
+        self._folder, self._every, self._output = folder, every, output
+
+    def record(self, record: Record) -> None:
+        if self._every and record.step and record.step % self._every == 0:
+            self._folder.mkdir(exist_ok=True)
+            self._output.write_preview(self._folder / f"{record.step:06d}.jpg")
+
+    def close(self) -> None:
+        pass
+
+
+def _optimize(
+    config: StyleTraining, training: _Training, curve: CurveRecorder, output: _Output, stopped: list[int]
+) -> Path:
+    """Make all steps, recording and saving on the way, and write the style."""
+    folder, every = Path(config.output.folder).expanduser(), config.output.checkpoint_every
+    recorders: list[Recorder] = [
+        curve,
+        _PreviewRecorder(folder / output_folder.STEPS, config.output.save_every, output),
+        ProgressRecorder(config.steps, training.step),
+    ]
+    try:
+        with contextlib.ExitStack() as stack:
+            for recorder in recorders:
+                stack.callback(recorder.close)
+            for record in stack.enter_context(contextlib.closing(training.records())):
+                for recorder in recorders:
+                    recorder.record(record)
+                if record.diverged:  # there is nothing to go on with
+                    continue
+                if record.rollback:
+                    LOGGER.info("%s", record.rollback)
+                last = record.step == config.steps
+                if stopped or last or (every and record.step and record.step % every == 0):
+                    output.save(curve)
+                if stopped and not last:
+                    raise Interrupted(
+                        f"interrupted at step {record.step}, state saved: run again with --resume to go on"
+                    )
+    except Diverged:
+        output.finish(diverged=True)
+        raise
+    return output.finish()

@@ -1,0 +1,188 @@
+"""Feed-forward networks against an independent implementation, in strips, and on pictures of any size."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from feedforward_helpers import random_style, random_transformer
+from helpers import mx, random_picture, relative_error, to_mx
+from hypothesis import given
+from hypothesis import strategies as some
+from reference import torch_transformer
+from torch.nn import functional
+
+import models
+from models import feedforward, runtime
+from styletransfer.feedforward import strips
+from styletransfer.feedforward.network import Transformer, extended, inner
+from styletransfer.feedforward.stylize import Stylizer, finished
+from styletransfer.pictures import colors, pixels
+from styletransfer.support.errors import UserError
+from styletransfer.training.network import TrainableTransformer, parameters_of, vector_of
+
+every_network = pytest.mark.parametrize("name", models.transformer_names())
+
+
+def image(height: int, width: int) -> np.ndarray:
+    return pixels.from_picture(random_picture(height, width, seed=3), "rgb255")
+
+
+def tensors(name: str) -> dict[str, torch.Tensor]:
+    return {
+        key: torch.tensor(values.astype(np.float64), requires_grad=True)
+        for key, values in random_transformer(name).items()
+    }
+
+
+def stylised(name: str, values: np.ndarray, precision: str = "float32") -> np.ndarray:
+    spec = models.load_transformer(name).SPEC
+    given_image = extended(values, spec)
+    network = Transformer(spec, random_transformer(name), *given_image.shape[2:], mx.cpu(), precision)
+    rows, columns = inner(spec, *values.shape[2:])
+    return network(given_image)[:, :, rows, columns]
+
+
+def test_the_names_are_those_of_the_modules() -> None:
+    assert models.transformer_names() == ("residual", "small")
+    assert all(models.load_transformer(name).SPEC.name == name for name in models.transformer_names())
+    with pytest.raises(KeyError, match="large"):
+        models.load_transformer("large")
+
+
+@every_network
+def test_the_parameters_of_the_spec_are_the_arguments_of_the_symbol(name: str) -> None:
+    module = models.load_transformer(name)
+    symbol, constants = module.get_symbol(), feedforward.constants(module.SPEC)
+    assert set(symbol.list_arguments()) == {*module.SPEC.parameters, *constants, "data"}
+    given_shapes = {**module.SPEC.parameters, **{key: values.shape for key, values in constants.items()}}
+    arguments, outputs, _ = symbol.infer_shape(data=(1, 3, 96, 104), **given_shapes)
+    assert dict(zip(symbol.list_arguments(), arguments)) == {**given_shapes, "data": (1, 3, 96, 104)}
+    assert outputs == [(1, 3, 96, 104)]
+
+
+@every_network
+@pytest.mark.parametrize(("height", "width"), [(45, 50), (44, 64)])
+def test_values_match_pytorch(name: str, height: int, width: int) -> None:
+    values = image(height, width)
+    expected = torch_transformer.NETWORKS[name](tensors(name), torch.tensor(values.astype(np.float64)))
+    assert relative_error(stylised(name, values), expected.detach().numpy()) < 2e-5
+
+
+@every_network
+def test_gradients_match_pytorch(name: str) -> None:
+    values, generator = image(45, 52), np.random.default_rng(1)
+    head = generator.normal(0, 1, values.shape)
+    parameters = tensors(name)
+    output = torch_transformer.NETWORKS[name](parameters, torch.tensor(values.astype(np.float64)))
+    (output * torch.tensor(head)).sum().backward()
+
+    spec = models.load_transformer(name).SPEC
+    network = TrainableTransformer(spec, 45, 52, mx.cpu(), "float32")
+    network.set_parameters(vector_of({key: to_mx(array) for key, array in random_transformer(name).items()}))
+    for _ in range(2):  # gradients add up
+        found = network.forward(values)
+        assert relative_error(found.asnumpy(), output.detach().numpy()) < 2e-5
+        network.backward(to_mx(head))
+    gradients = parameters_of(spec, network.gradient.asnumpy())
+    for key, tensor in parameters.items():
+        assert tensor.grad is not None
+        assert relative_error(gradients[key], 2 * tensor.grad.numpy()) < 2e-4, key
+
+
+@pytest.mark.skipif(not runtime.has_bfloat16(), reason="needs AVX-512")
+@every_network
+def test_bfloat16_is_close_to_float32(name: str) -> None:
+    values = image(44, 52)
+    assert relative_error(stylised(name, values, "bfloat16"), stylised(name, values)) < 0.1
+
+
+@given(some.sampled_from([1, 3, 5, 7, 9]), some.integers(2, 5))
+def test_a_sub_pixel_convolution_is_upsampling_and_a_convolution(kernel: int, resize: int) -> None:
+    generator = np.random.default_rng(kernel * 10 + resize)
+    values, weight = generator.normal(size=(1, 2, 5, 6)), generator.normal(size=(3, 2, kernel, kernel))
+    upsampled = functional.interpolate(torch.tensor(values), scale_factor=resize, mode="nearest")
+    expected = functional.conv2d(upsampled, torch.tensor(weight), padding=kernel // 2).numpy()
+    matrix = feedforward.resize_matrix(kernel, resize)
+    side = round((matrix.shape[1] / resize**2) ** 0.5)
+    kernels = (weight.reshape(3, 2, -1) @ matrix).reshape(3, 2, resize**2, side, side).transpose(2, 0, 1, 3, 4)
+    phases = functional.conv2d(
+        torch.tensor(values), torch.tensor(kernels.reshape(-1, 2, side, side)), padding=side // 2
+    )
+    found = phases.numpy().reshape(resize, resize, 3, 5, 6).transpose(2, 3, 0, 4, 1).reshape(expected.shape)
+    np.testing.assert_allclose(found, expected, atol=1e-10)
+
+
+@given(some.integers(1, 300), some.integers(1, 60), some.integers(0, 9))
+def test_strips_own_every_row_once_and_see_their_halo(rows: int, owned: int, halo: int) -> None:
+    height, found = strips.strips(rows, owned, halo)
+    assert [row for strip in found for row in range(strip.begin, strip.end)] == list(range(rows))
+    for strip in found:
+        assert 0 <= strip.start <= max(0, strip.begin - halo)
+        assert min(rows, strip.end + halo) <= strip.start + height <= rows
+
+
+@every_network
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_strips_give_what_the_whole_gives(name: str, precision: str) -> None:
+    if precision == "bfloat16" and not runtime.has_bfloat16():
+        pytest.skip("needs AVX-512")
+    spec, values = models.load_transformer(name).SPEC, extended(image(150, 30), models.load_transformer(name).SPEC)
+    parameters = random_transformer(name)
+    whole = Transformer(spec, parameters, *values.shape[2:], mx.cpu(), precision)(values)
+    found = strips.run(spec, parameters, values, mx.cpu(), precision, window_memory=1)
+    # Statistics are summed up in another order; in bfloat16 that may switch how a value is rounded.
+    assert relative_error(found, whole) < {"float32": 2e-5, "bfloat16": 2e-2}[precision]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 31), (33, 4), (17, 18)])
+def test_pictures_of_any_size_keep_it(size: tuple[int, int]) -> None:
+    picture = Stylizer(random_style(), mx.cpu(), "float32")(random_picture(*size, seed=0))
+    assert picture.shape == (*size, 3)
+    assert picture.min() >= 0 and picture.max() <= 1
+
+
+def test_a_picture_that_does_not_fit_is_made_in_strips(monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = random_picture(160, 40, seed=0)
+    whole = Stylizer(random_style(), mx.cpu(), "float32")(picture)
+    monkeypatch.setattr("styletransfer.feedforward.stylize.whole_memory", lambda *_: 10**12)
+    monkeypatch.setattr("styletransfer.feedforward.stylize._FEWEST", 1000)
+    limited = Stylizer(random_style(), mx.cpu(), "float32", 10**7)(picture)
+    np.testing.assert_allclose(limited, whole, atol=1e-4)
+    with pytest.raises(UserError, match=r"picture of 72 x 192 pixels needs .* expected a smaller --size"):
+        Stylizer(random_style(), mx.cpu(), "float32", 10**5)(picture)
+
+
+def test_a_network_that_stays_bound_gives_the_same_again() -> None:
+    stylizer = Stylizer(random_style(), mx.cpu(), "float32")
+    pictures = [random_picture(20, 30, seed=seed) for seed in range(3)] + [random_picture(30, 20, seed=0)]
+    first = [stylizer(picture) for picture in pictures]
+    for picture, expected in zip(pictures, first):
+        np.testing.assert_array_equal(stylizer(picture), expected)
+
+
+def test_strength_blends_towards_the_photograph() -> None:
+    photograph, other = random_picture(8, 9, seed=0), random_picture(8, 9, seed=1)
+    np.testing.assert_array_equal(finished(photograph, other), other)
+    np.testing.assert_allclose(finished(photograph, other, 0.0), photograph)
+    np.testing.assert_allclose(finished(photograph, other, 0.25), 0.25 * other + 0.75 * photograph)
+
+
+def test_kept_colors_are_those_of_the_photograph() -> None:
+    photograph, other = 0.3 + 0.4 * random_picture(8, 9, seed=0), 0.4 + 0.2 * random_picture(8, 9, seed=1)
+    found = finished(photograph, other, keep_colors=True)
+    differences = found - photograph  # of the luminance alone: the same for R, G and B
+    np.testing.assert_allclose(differences - differences[..., :1], 0, atol=1e-12)
+    inside = (found.min(axis=2) > 0) & (found.max(axis=2) < 1)
+    np.testing.assert_allclose(colors.luminance(found)[inside], colors.luminance(other)[inside])
+    assert inside.mean() > 0.5
+
+
+def test_the_memory_of_strips_is_that_of_the_largest_arrays() -> None:
+    spec = models.load_transformer("small").SPEC
+    quarter = 48 * 64 * 64
+    # At the beginning of a block: input and output of its first convolution, what the block before adds, and its sum.
+    assert strips.peak_memory(spec, 256, 256) == 4 * 4 * quarter
+    assert strips.peak_memory(dataclasses.replace(spec, layers=spec.layers[:1]), 256, 256) == 4 * (3 * 256**2 + quarter)
