@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -12,6 +13,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 # The arrays of the tests are too small for several threads, which would only wait for each other on busy cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell starts background commands with SIGINT ignored; the tests of interrupts need it, here and in their programs.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=25)
 hypothesis.settings.load_profile("repeatable")

@@ -294,6 +294,8 @@ def test_a_picture_with_any_name_is_read(garden, capsys, caplog, name):
 @pytest.mark.parametrize("role", ["content", "style", "weights", "config"])
 @pytest.mark.parametrize("name", NOT_FILES, ids=lambda name: ascii(name[:20]))
 def test_a_path_that_is_not_a_file_is_rejected(garden, capsys, caplog, name, role):
+    if (role, name) == ("content", "."):
+        pytest.skip("a folder with photographs: one picture is made of each")
     if role == "weights":
         arguments = command("weights='" + name.replace("\0", "") + "'")
     else:
