@@ -30,7 +30,10 @@ _COLORS = {
 }
 _LINES = {"total": "#64748b", "content": "#16a34a", "style": "#6366f1", "tv": "#d97706"}
 _LEAST_SHOWN = 1e-3  # of the losses; the content loss of the photograph itself is 0 but for rounding
-_SHOW_RESULT = "() => { if (innerWidth < 800) document.getElementById('result').scrollIntoView({behavior: 'smooth'}) }"
+_SHOW_RESULT = """() => {
+  const result = document.getElementById("result"), top = result.getBoundingClientRect().top;
+  if (top < 0 || top > innerHeight / 2) result.scrollIntoView({behavior: "smooth"});
+}"""
 _PRIVATE: Mapping[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
@@ -446,10 +449,10 @@ def _plot(curve: Curve | None) -> gr.LinePlot:
     if curve is None:
         return gr.LinePlot(value=None, visible=False)
     steps = curve.column("step")
+    # A part has its rows from the start, empty where there is nothing to show: Gradio draws no line that comes later.
     rows = [
-        (step, math.log10(loss), part)
+        (step, math.log10(loss) if loss > _LEAST_SHOWN else None, part)
         for part in _LINES
         for step, loss in zip(steps, curve.column(part))
-        if loss > _LEAST_SHOWN
     ]
     return gr.LinePlot(value=pd.DataFrame(rows, columns=["step", "loss", "part"]), visible=True)

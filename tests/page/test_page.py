@@ -117,7 +117,10 @@ def test_an_upload_becomes_a_picture_that_is_watched_and_saved(tab, folder, runs
     first = tab.picture()
     tab.says("of 120")
     until("a newer picture", lambda: tab.picture() != first)
-    tab.has("#curve canvas, #curve svg")
+    tab.has("#curve svg")
+    until("the legend", lambda: {"total", "content", "style", "tv"} <= set(tab.one("#curve svg").text.split()))
+    below = [tab.one(part).rect for part in ("#curve", "#curve svg")]
+    assert below[1]["y"] + below[1]["height"] <= below[0]["y"] + below[0]["height"]  # the legend is not cut off
     tab.reaches("done")
     assert (run / "image.png").is_file() and "120 steps" in tab.said
 
