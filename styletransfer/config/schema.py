@@ -2,89 +2,39 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 import pydantic
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticKnownError
+from pydantic import Field, model_validator
 
 import models
 from models.spec import ModelSpec
 from styletransfer.config.normalizations import NORMALIZATIONS
+from styletransfer.config.values import (
+    ByteSize,
+    Count,
+    Device,
+    FileName,
+    Finite,
+    Layers,
+    NotNegative,
+    Number,
+    Positive,
+    Retained,
+    Section,
+    Share,
+    Side,
+    Whole,
+    one_of,
+)
 from styletransfer.pictures.formats import FORMATS, JPEG_QUALITY
 from styletransfer.pictures.pixels import SPACES
-from styletransfer.support.byte_sizes import parse_size
-
-_LEAST = 1e-30  # the smallest positive number allowed; MXNet rejects denormal float32 numbers, below 1e-38
-
-
-def _check_whole(value: Any) -> Any:
-    """Reject ``yes`` and ``"3"``, which pydantic would accept; accept 1e3, which YAML reads as a float."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise PydanticKnownError("int_type")
-    return value
-
-
-def _flush_to_zero(value: float) -> float:
-    """Round a number that is too small to matter to 0."""
-    return 0.0 if abs(value) < _LEAST else value
 
 
 def _read_off(value: Any) -> Any:
     """Undo what YAML does to a bare ``off``, which it reads as false."""
     return "off" if value is False else value
-
-
-def check_file_name(name: str) -> str:
-    """Return `name` if it is a valid file name.
-
-    Raises
-    ------
-    ValueError
-        If it is not.
-    """
-    if not name or "\0" in name:
-        raise ValueError("Input should be a file name")
-    try:
-        Path(name).expanduser()
-    except RuntimeError:
-        raise ValueError("Input should not name the home folder of an unknown user") from None
-    return name
-
-
-def _check_device(name: str) -> str:
-    if not re.fullmatch(r"cpu|gpu:[0-9]{1,2}", name):
-        raise ValueError("Input should be cpu or gpu:0, gpu:1, ...")
-    return name
-
-
-def _check_byte_size(size: Any) -> Any:
-    parse_size(str(size))  # a bare number lacks its unit
-    return size
-
-
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-_FLUSHED = pydantic.AfterValidator(_flush_to_zero)
-Positive = Annotated[Number, Field(ge=_LEAST, le=1e30)]
-NotNegative = Annotated[Number, Field(ge=0, le=1e30), _FLUSHED]
-Share = Annotated[Number, Field(ge=0, le=1), _FLUSHED]
-Retained = Annotated[Number, Field(ge=0, lt=1), _FLUSHED]
-Finite = Annotated[Number, Field(ge=-1e6, le=1e6)]
-_WHOLE = pydantic.BeforeValidator(_check_whole)
-Side = Annotated[int, Field(ge=1, le=20_000), _WHOLE]
-Count = Annotated[int, Field(ge=0, le=10_000_000), _WHOLE]
-FileName = Annotated[str, pydantic.AfterValidator(check_file_name)]
-Device = Annotated[str, pydantic.AfterValidator(_check_device)]
-ByteSize = Annotated[str, pydantic.BeforeValidator(_check_byte_size)]
-Layers = Annotated[dict[str, Positive], Field(min_length=1)]
-
-
-def _one_of(names: Iterable[str]) -> Any:
-    """The type of a key whose value is one of `names`."""
-    return Literal[tuple(names)]  # type: ignore[valid-type]
 
 
 def _by_name(names: Any, value: Any) -> Any:
@@ -95,17 +45,13 @@ def _by_name(names: Any, value: Any) -> Any:
     return names
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, validate_default=True)
-
-
-class Content(_Section):
+class Content(Section):
     image: FileName | None = Field(None, description="the photograph; not needed if `content.weight` is 0")
     weight: NotNegative = Field(1.0, description="weight of the content loss")
     layers: Layers | None = Field(None, description="content layers and their weights; null: the model's own")
 
 
-class Style(_Section):
+class Style(Section):
     images: dict[FileName, Positive] | None = Field(
         None, description="one or more paintings, with weights for averaging their Gram matrices"
     )
@@ -126,7 +72,7 @@ class Style(_Section):
         return {**values, "images": _by_name(values["images"], 1.0)}
 
 
-class RegionStyle(_Section):
+class RegionStyle(Section):
     """A painting of a region."""
 
     mask: FileName | None = Field(None, description="grey picture of the part that counts; null: the whole painting")
@@ -145,7 +91,7 @@ class RegionStyle(_Section):
         return value
 
 
-class Region(_Section):
+class Region(Section):
     """A part of the result with a style of its own."""
 
     content: FileName | None = Field(
@@ -168,12 +114,12 @@ class Region(_Section):
         return {**values, "style": _by_name(values["style"], None)}
 
 
-class TV(_Section):
+class TV(Section):
     kind: Literal["laplacian", "squared", "power", "none"] = Field("laplacian", description="kind of total variation")
     weight: NotNegative = Field(0.05, description="weight of the total variation; 0: none")
 
 
-class Init(_Section):
+class Init(Section):
     kind: Literal["noise", "uniform", "content", "blend", "image"] = Field("content", description="the initial image")
     deviation: NotNegative = Field(20.0, description="noise: standard deviation, in units of `pixels`")
     low: Finite = Field(-20.0, description="uniform and blend: lowest value of the noise, in units of `pixels`")
@@ -192,8 +138,8 @@ class Init(_Section):
         return self
 
 
-class Schedule(_Section):
-    step: Annotated[int, Field(ge=1, le=10_000_000), _WHOLE] = Field(
+class Schedule(Section):
+    step: Annotated[int, Field(ge=1, le=10_000_000), Whole] = Field(
         80, description="number of steps between reductions of the learning rate"
     )
     factor: Annotated[Number, Field(gt=0, le=1)] = Field(
@@ -201,7 +147,7 @@ class Schedule(_Section):
     )
 
 
-class OptimizerSettings(_Section):
+class OptimizerSettings(Section):
     name: Literal["sgd", "adam", "lbfgs", "lbfgsb", "accept_reject"] = Field(
         "lbfgs", description="the optimisation method"
     )
@@ -218,10 +164,10 @@ class OptimizerSettings(_Section):
     beta1: Retained = Field(0.9, description="adam: decay of the mean gradient")
     beta2: Retained = Field(0.999, description="adam: decay of the mean squared gradient")
     epsilon: Positive = Field(1e-8, description="adam: added to the denominator")
-    evaluations: Annotated[int, Field(ge=1, le=100_000), _WHOLE] = Field(
+    evaluations: Annotated[int, Field(ge=1, le=100_000), Whole] = Field(
         100, description="lbfgsb: evaluations in one round, approximately"
     )
-    history: Annotated[int, Field(ge=1, le=1000), _WHOLE] = Field(
+    history: Annotated[int, Field(ge=1, le=1000), Whole] = Field(
         10, description="lbfgs and lbfgsb: number of past steps remembered"
     )
     first_step: Positive | None = Field(
@@ -229,7 +175,7 @@ class OptimizerSettings(_Section):
         description="lbfgs and lbfgsb: length of the first trial step, as the root mean square change of a value; "
         "null: a step of norm 1",
     )
-    rounds: Annotated[int, Field(ge=1, le=1_000_000), _WHOLE] | None = Field(
+    rounds: Annotated[int, Field(ge=1, le=1_000_000), Whole] | None = Field(
         None, description="lbfgsb: largest number of rounds; null: until `stop` ends the run"
     )
     schedule: Schedule | None = Field(None, description="schedule of the learning rate; null: constant")
@@ -246,14 +192,14 @@ class OptimizerSettings(_Section):
         return self
 
 
-class Stop(_Section):
+class Stop(Section):
     max_iterations: Count | Annotated[list[Count], Field(min_length=1, max_length=16)] = Field(
         60, description="largest number of steps at each scale; a list: one number per scale"
     )
     relative_change: NotNegative = Field(0.0, description="stop when |x - previous x| / |x| falls below this; 0: never")
 
 
-class Output(_Section):
+class Output(Section):
     folder: FileName = Field("output/mine", description="folder of the results; each run needs its own")
     save_every: Count = Field(50, description="steps between intermediate pictures; 0: none are saved")
     checkpoint_every: Count = Field(
@@ -262,8 +208,8 @@ class Output(_Section):
     denoise: NotNegative = Field(
         0.0, description="weight of the Chambolle noise removal applied to saved pictures; 0: none"
     )
-    format: _one_of(FORMATS) = Field("png", description="format of the result; tiff has 16 bits a channel")  # type: ignore[valid-type]
-    quality: Annotated[int, Field(ge=1, le=100), _WHOLE] = Field(JPEG_QUALITY, description="jpg and webp: the quality")
+    format: one_of(FORMATS) = Field("png", description="format of the result; tiff has 16 bits a channel")  # type: ignore[valid-type]
+    quality: Annotated[int, Field(ge=1, le=100), Whole] = Field(JPEG_QUALITY, description="jpg and webp: the quality")
     keep_metadata: bool = Field(
         False,
         strict=True,
@@ -277,14 +223,14 @@ class Output(_Section):
         return self
 
 
-class Config(_Section):
+class Config(Section):
     """The settings of a run, as given by the user."""
 
-    model: _one_of(models.names()) = Field("vgg_slim", description="the network")  # type: ignore[valid-type]
+    model: one_of(models.names()) = Field("vgg_slim", description="the network")  # type: ignore[valid-type]
     weights: FileName | None = Field(None, description="a file of weights; null: the model's own")
     pooling: Literal["avg", "max"] | None = Field(None, description="average or max pooling; null: the model's own")
-    pixels: _one_of(SPACES) = Field("rgb255", description="the pixel space in which the image is optimised")  # type: ignore[valid-type]
-    normalization: _one_of(NORMALIZATIONS) = Field("balanced", description="the normalization of the losses")  # type: ignore[valid-type]
+    pixels: one_of(SPACES) = Field("rgb255", description="the pixel space in which the image is optimised")  # type: ignore[valid-type]
+    normalization: one_of(NORMALIZATIONS) = Field("balanced", description="the normalization of the losses")  # type: ignore[valid-type]
     content: Content = Content()
     style: Style = Style()
     regions: Annotated[list[Region], Field(min_length=1, max_length=16)] | None = Field(
@@ -302,7 +248,7 @@ class Config(_Section):
         description="height and width of the result, to which the content is warped; null: by `size`, in the content's "
         "proportions",
     )
-    scales: Annotated[int, Field(ge=1, le=16), _WHOLE] | Annotated[list[Side], Field(min_length=1, max_length=16)] = (
+    scales: Annotated[int, Field(ge=1, le=16), Whole] | Annotated[list[Side], Field(min_length=1, max_length=16)] = (
         Field(
             2,
             description="number of sizes at which the image is optimised, each twice the previous one, except those "
@@ -313,7 +259,7 @@ class Config(_Section):
     optimizer: OptimizerSettings = OptimizerSettings()
     stop: Stop = Stop()
     output: Output = Output()
-    seed: Annotated[int, Field(ge=0, lt=2**32), _WHOLE] = Field(0, description="random seed")
+    seed: Annotated[int, Field(ge=0, lt=2**32), Whole] = Field(0, description="random seed")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="arithmetic of the network; auto: bfloat16 on processors that are faster in it"
     )

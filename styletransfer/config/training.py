@@ -19,22 +19,19 @@ from models.spec import ModelSpec
 from styletransfer.config.loading import check_layers
 from styletransfer.config.normalizations import NORMALIZATIONS
 from styletransfer.config.problems import first_problem
-from styletransfer.config.schema import (
-    _WHOLE,
-    TV,
+from styletransfer.config.schema import TV, OptimizerSettings, Schedule, Style
+from styletransfer.config.values import (
     Count,
     Device,
     FileName,
     Layers,
     NotNegative,
-    OptimizerSettings,
     Positive,
     Retained,
-    Schedule,
+    Section,
     Side,
-    Style,
-    _one_of,
-    _Section,
+    Whole,
+    one_of,
 )
 from styletransfer.support.errors import UserError
 
@@ -50,20 +47,20 @@ class TrainingStyle(Style):
     size: Side = Field(512, description="long edge of the style pictures in pixels")  # type: ignore[assignment]
 
 
-class TrainingContent(_Section):
+class TrainingContent(Section):
     weight: NotNegative = Field(1.0, description="weight of the content loss")
     layers: Layers | None = Field(None, description="the layers compared, with their weights; null: the model's own")
 
 
-class Photographs(_Section):
+class Photographs(Section):
     sources: Annotated[list[FileName], Field(min_length=1, max_length=1000)] = Field(
         ["input/astronaut.jpg", "input/chelsea.jpg", "input/coffee.jpg", "input/rocket.jpg"],
         description="the photographs to learn from: folders, and single files",
     )
-    crop: Annotated[int, Field(ge=16, le=4096), _WHOLE] = Field(
+    crop: Annotated[int, Field(ge=16, le=4096), Whole] = Field(
         256, description="side in pixels of the random crops that are learned from"
     )
-    batch: Annotated[int, Field(ge=1, le=1024), _WHOLE] = Field(4, description="crops per step")
+    batch: Annotated[int, Field(ge=1, le=1024), Whole] = Field(4, description="crops per step")
 
     @model_validator(mode="before")
     @classmethod
@@ -74,7 +71,7 @@ class Photographs(_Section):
         return values
 
 
-class TrainingOptimizer(_Section):
+class TrainingOptimizer(Section):
     """Adam; the keys are those of `OptimizerSettings`."""
 
     learning_rate: Positive = Field(1e-3, description="the learning rate of Adam")
@@ -96,7 +93,7 @@ class TrainingOptimizer(_Section):
         )
 
 
-class TrainingOutput(_Section):
+class TrainingOutput(Section):
     folder: FileName = Field("output/train/mine", description="folder of the results, one for each training")
     preview: FileName = Field("input/coffee.jpg", description="the photograph of which previews are made")
     preview_size: Side = Field(512, description="long edge of the previews in pixels")
@@ -108,28 +105,28 @@ class TrainingOutput(_Section):
     )
 
 
-class StyleTraining(_Section):
+class StyleTraining(Section):
     """The training of a style, as the user describes it."""
 
     name: Annotated[str, pydantic.AfterValidator(_check_style_name)] = Field("mine", description="name of the style")
     licence: Annotated[str, Field(max_length=500)] = Field(
         "not stated", description="licence of the style pictures, noted in the style file"
     )
-    network: _one_of(models.transformer_names()) = Field(  # type: ignore[valid-type]
+    network: one_of(models.transformer_names()) = Field(  # type: ignore[valid-type]
         "small", description="the network that is trained"
     )
     style: TrainingStyle = TrainingStyle()
     content: TrainingContent = TrainingContent()
     tv: TV = TV()
-    model: _one_of(models.names()) = Field("vgg_slim", description="the loss network")  # type: ignore[valid-type]
+    model: one_of(models.names()) = Field("vgg_slim", description="the loss network")  # type: ignore[valid-type]
     weights: FileName | None = Field(None, description="a file of its weights; null: the model's own")
     pooling: Literal["avg", "max"] | None = Field(None, description="its pooling; null: the model's own")
-    normalization: _one_of(NORMALIZATIONS) = Field("balanced", description="the normalization of the losses")  # type: ignore[valid-type]
+    normalization: one_of(NORMALIZATIONS) = Field("balanced", description="the normalization of the losses")  # type: ignore[valid-type]
     photographs: Photographs = Photographs()
     optimizer: TrainingOptimizer = TrainingOptimizer()
-    steps: Annotated[int, Field(ge=1, le=10_000_000), _WHOLE] = Field(8000, description="number of steps")
+    steps: Annotated[int, Field(ge=1, le=10_000_000), Whole] = Field(8000, description="number of steps")
     output: TrainingOutput = TrainingOutput()
-    seed: Annotated[int, Field(ge=0, lt=2**32), _WHOLE] = Field(0, description="random seed")
+    seed: Annotated[int, Field(ge=0, lt=2**32), Whole] = Field(0, description="random seed")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="arithmetic of the networks; auto: bfloat16 where the processor is faster in it"
     )

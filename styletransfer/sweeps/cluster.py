@@ -10,7 +10,7 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
 from styletransfer.config.problems import first_problem
-from styletransfer.config.schema import ByteSize, FileName
+from styletransfer.config.values import ByteSize, FileName
 from styletransfer.support.errors import UserError
 
 # sbatch options that have a key of their own.

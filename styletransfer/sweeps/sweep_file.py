@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from styletransfer import config as configs
 from styletransfer.config import Config
 from styletransfer.config.problems import first_problem
-from styletransfer.config.schema import FileName, check_file_name
+from styletransfer.config.values import FileName, check_file_name
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps import names
 from styletransfer.sweeps.cluster import Cluster
