@@ -21,7 +21,7 @@ class Layer:
     """
 
     name: str
-    channels: int  # that it puts out
+    channels: int  # of its output
     kernel: int  # odd
     stride: int = 1
     resize: int = 1  # not both with a stride
@@ -55,7 +55,7 @@ class TransformerSpec:
     ----------
     name, title : str
     layers : tuple of Layer
-        The first sees the image. The last puts out an image of the same size; only a tanh
+        The first sees the image. The output of the last is an image of the same size; only a tanh
         follows its convolution.
     margin : int
         By how many pixels the image is extended by reflection on every side before it enters; the same is cut off the

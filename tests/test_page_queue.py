@@ -198,7 +198,7 @@ def test_a_run_may_start_from_the_picture_of_another(queue, studio):
 def test_a_run_whose_start_is_gone_fails(queue, studio):
     add(queue, "c", start_from=studio / "a")
     until(lambda: state(queue, "c") == "failed")
-    assert queue.status("c").reason == "the run to go on from has no picture any more"
+    assert queue.status("c").reason == "the run to continue from no longer has a picture"
 
 
 def test_the_line_has_an_end(queue, studio, monkeypatch):

@@ -82,7 +82,7 @@ def test_a_broken_picture_does_not_cost_the_others(place: Path, capsys: pytest.C
 def test_results_are_not_overwritten_unasked(place: Path, capsys: pytest.CaptureFixture) -> None:
     assert command("photos", "--output", "results") == 0
     Path("results/2.png").write_bytes(b"mine")
-    assert "results/0.png and 3 more are already there; --force" in refused(capsys, "photos", "--output", "results")
+    assert "results/0.png and 3 more exist already; --force" in refused(capsys, "photos", "--output", "results")
     Path("results/3.png").unlink()
     capsys.readouterr()
     assert command("photos", "--output", "results", "--resume") == 0

@@ -6,27 +6,22 @@ import argparse
 import logging
 import sys
 
+from styletransfer.cli.options import add_overrides
+
 
 def parser(program: str | None = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program,
         description="Train a feed-forward network for one style; stylize.py then gives that style to any picture in a "
         "moment.",
-        epilog="Exit status: 0 done; 2 something in the input is at fault; 3 the training diverged; "
-        "75 interrupted, the last line says how to go on.",
+        epilog="Exit status: 0 done; 2 an error such as invalid input, reported in one line; 3 the training diverged; "
+        "75 interrupted, the last line says how to resume.",
     )
     parser.add_argument("--config", metavar="FILE", required=True, help="a YAML file such as configs/train/night.yaml")
-    parser.add_argument(
-        "--set",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        dest="assignments",
-        help="override a key, style.weight=50",
-    )
+    add_overrides(parser)
     parser.add_argument("--output", metavar="FOLDER", help="where the results go (output.folder)")
     parser.add_argument("--force", action="store_true", help="overwrite a finished output folder")
-    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in the output folder")
+    parser.add_argument("--resume", action="store_true", help="resume from the checkpoint in the output folder")
     return parser
 
 

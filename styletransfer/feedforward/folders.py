@@ -1,4 +1,4 @@
-"""Picture files in a trained style: reading and writing go on beside the network, in threads."""
+"""Picture files in a trained style: threads read and write while the network computes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def plan(sources: Sequence[Path], output: Path, force: bool, resume: bool) -> li
     Raises
     ------
     UserError
-        If a source does not exist, a folder has no pictures, or a result is there or is a source.
+        If a source does not exist, a folder has no pictures, or a result exists or is a source.
     """
     files, one = _files(sources), len(sources) == 1 and not sources[0].is_dir()
     if one and output.suffix.lower() in _WRITTEN_AS and not output.is_dir():
@@ -63,8 +63,8 @@ def plan(sources: Sequence[Path], output: Path, force: bool, resume: bool) -> li
             raise UserError(f"--output {output}: {job.target} is one of the photographs; name another")
     there = [job for job in jobs if job.target.exists()]
     if there and not force and not resume:
-        which = f"{there[0].target} is" if len(there) == 1 else f"{there[0].target} and {len(there) - 1} more are"
-        raise UserError(f"{which} already there; --force overwrites, --resume leaves what is there")
+        which = f"{there[0].target} exists" if len(there) == 1 else f"{there[0].target} and {len(there) - 1} more exist"
+        raise UserError(f"{which} already; --force overwrites, --resume makes the missing ones")
     return [job for job in jobs if not resume or not job.target.exists()]
 
 

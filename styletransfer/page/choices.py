@@ -105,7 +105,7 @@ def to_config(chosen: Choices, folder: str, picture_edge: int | None = None) -> 
     folder : str
         Its output folder.
     picture_edge : int, optional
-        The long edge in pixels of the picture that the run goes on from, the file ``start.png`` in its folder.
+        The long edge in pixels of the picture that the run continues from, the file ``start.png`` in its folder.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def to_config(chosen: Choices, folder: str, picture_edge: int | None = None) -> 
     return config.model_copy(update={"output": config.output.model_copy(update=saving)})
 
 
-START = "start.png"  # in the folder of a run that goes on from the picture of another
+START = "start.png"  # in the folder of a run that continues from the picture of another
 
 
 def scales_for(size: int) -> int:
@@ -162,7 +162,7 @@ def scales_for(size: int) -> int:
 
 
 def scales_from(picture_edge: int, size: int) -> int:
-    """The number of scales up to `size` of which the first is not smaller than the picture that is gone on from."""
+    """The number of scales up to `size` of which the first is not smaller than the picture that it continues from."""
     return 1 + max(0, math.floor(math.log2(size / picture_edge)))
 
 

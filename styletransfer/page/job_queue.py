@@ -241,6 +241,6 @@ def _copy_picture(before: Path, folder: Path) -> None:
     """Put the newest picture of a run into the folder of another, which starts from it."""
     picture = runs.newest(before)
     if picture is None:
-        raise UserError("the run to go on from has no picture any more")
+        raise UserError("the run to continue from no longer has a picture")
     folder.mkdir(parents=True, exist_ok=True)
     images.write(folder / START, images.read(picture))

@@ -331,7 +331,7 @@ class _Page:
     @_reported
     def _go_on(self, name: str | None, *settings: Any) -> tuple[Any, ...]:
         if name is None:
-            raise UserError("there is no picture to go on from")
+            raise UserError("there is no picture to continue from")
         return self._begun(self.studio.go_on(name, _choices(*settings)))
 
     def _begun(self, name: str) -> tuple[Any, ...]:

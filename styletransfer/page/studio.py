@@ -1,4 +1,4 @@
-"""What the page does, without its looks: start, stop, go on, open a run, and what is to be seen of one."""
+"""What the page does, without its looks: start, stop, continue, open a run, and what is shown of one."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Studio:
     ----------
     queue : JobQueue
     cache : Path
-        A folder for thumbnails and copies, which is there and is removed with the server.
+        An existing folder for thumbnails and copies; removed with the server.
     arrivals : Path
         The folder in which the server puts uploads.
     """
@@ -108,7 +108,7 @@ class Studio:
             raise UserError("this run is going on already; change a setting first")
         picture = runs.newest(self.queue.folder / name)
         if state.name == "waiting" or picture is None:
-            raise UserError("this run has no picture yet to go on from")
+            raise UserError("this run has no picture yet to continue from")
         with Image.open(picture) as image:
             edge = max(image.size)
         new = self._new_name(chosen)

@@ -20,7 +20,7 @@ class Thumbnails:
     Parameters
     ----------
     folder : Path
-        Which is there.
+        An existing one.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Pictures that come from a browser: limited, decoded, and written anew under a name of ours.
+"""Pictures that come from a browser: limited, decoded, and saved again under a new name.
 
 Nothing of an upload is kept but its pixels: not its name, not its metadata, not a byte of the file.
 """

@@ -63,7 +63,7 @@ def run(config: StyleTraining, force: bool = False, resume: bool = False) -> Pat
     force : bool
         Whether a finished output folder may be overwritten.
     resume : bool
-        Whether to go on from the checkpoint in the output folder.
+        Whether to resume from the checkpoint in the output folder.
 
     Returns
     -------
@@ -102,7 +102,7 @@ def run(config: StyleTraining, force: bool = False, resume: bool = False) -> Pat
             training.elapsed = curve.resume(int(state["step"]))["seconds"]
         if stopped:
             raise Interrupted("interrupted before the first step, nothing was written: run the same command again")
-        if not resume:  # now that nothing is at fault, the folder may be made
+        if not resume:  # all input is valid: now the folder may be created
             stack.enter_context(taken)
             (folder / STYLE).unlink(missing_ok=True)
         output_folder.clear(folder, keep=resume)
@@ -155,8 +155,8 @@ def _precision_begun(config: StyleTraining, precision: str) -> str:
         return precision_of(config.model_copy(update={"precision": precision}))
     except UserError:
         raise UserError(
-            f"--resume: the training began in {precision}, which this processor cannot compute with; go on where it "
-            "began, or start anew with --force"
+            f"--resume: the training was started in {precision}, which this processor does not support; resume it "
+            "where it was started, or start over with --force"
         ) from None
 
 
@@ -244,7 +244,7 @@ class _Training:
         return parameters_of(self.spec, self.values.asnumpy())
 
     def state(self) -> dict[str, NDArray]:
-        """All that is needed to go on behind the last record, as arrays: the batch last seen is seen again first."""
+        """All that is needed to resume after the last record, as arrays: the last batch is evaluated again first."""
         parts = {_OPTIMIZER: self._optimizer.state(), _GUARD: self._guard.state()}
         return {
             "step": np.array(self.step),
@@ -352,7 +352,7 @@ def _optimize(
             for record in stack.enter_context(contextlib.closing(training.records())):
                 for recorder in recorders:
                     recorder.record(record)
-                if record.diverged:  # there is nothing to go on with
+                if record.diverged:  # it cannot be resumed
                     continue
                 if record.rollback:
                     LOGGER.info("%s", record.rollback)
@@ -360,9 +360,7 @@ def _optimize(
                 if stopped or last or (every and record.step and record.step % every == 0):
                     output.save(curve)
                 if stopped and not last:
-                    raise Interrupted(
-                        f"interrupted at step {record.step}, state saved: run again with --resume to go on"
-                    )
+                    raise Interrupted(f"interrupted at step {record.step}, state saved: run again with --resume")
     except Diverged:
         output.finish(diverged=True)
         raise
