@@ -43,7 +43,7 @@ def _check_style_name(name: str) -> str:
 
 
 class TrainingStyle(Style):
-    weight: NotNegative = Field(60.0, description="weight of the style loss")
+    weight: NotNegative = Field(15.0, description="weight of the style loss")
     size: Side = Field(512, description="long edge of the style pictures in pixels")  # type: ignore[assignment]
 
 
