@@ -28,9 +28,7 @@ def load(name: str) -> ModuleType:
     KeyError
         If there is no such network.
     """
-    if name not in names():
-        raise KeyError(name)
-    return importlib.import_module(f"{__name__}.{_PREFIX}{name}")
+    return _loaded(_PREFIX, name)
 
 
 def transformer_names() -> tuple[str, ...]:
@@ -46,11 +44,15 @@ def load_transformer(name: str) -> ModuleType:
     KeyError
         If there is no such network.
     """
-    if name not in transformer_names():
-        raise KeyError(name)
-    return importlib.import_module(f"{__name__}.{_TRANSFORMER}{name}")
+    return _loaded(_TRANSFORMER, name)
 
 
 def _named(prefix: str) -> tuple[str, ...]:
     found = (module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
     return tuple(sorted(name[len(prefix) :] for name in found if name.startswith(prefix)))
+
+
+def _loaded(prefix: str, name: str) -> ModuleType:
+    if name not in _named(prefix):
+        raise KeyError(name)
+    return importlib.import_module(f"{__name__}.{prefix}{name}")

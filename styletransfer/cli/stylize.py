@@ -7,13 +7,15 @@ import logging
 import sys
 from pathlib import Path
 
+_DEVICE = "cpu"
+
 
 def parser(program: str | None = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program,
         description="Give pictures a trained style, each in one pass through a network.",
-        epilog="Exit status: 0 done; 1 some pictures of several could not be used; 2 something in the input is at "
-        "fault.",
+        epilog="Exit status: 0 done; 1 some pictures of several could not be used; 2 an error such as invalid "
+        "input, reported in one line.",
     )
     parser.add_argument("pictures", metavar="PICTURE", nargs="+", type=Path, help="photographs, or one folder of them")
     parser.add_argument("--style", metavar="NAME", required=True, help="a bundled style, or a style file (.npz)")
@@ -36,7 +38,6 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="arithmetic of the network"
     )
-    parser.set_defaults(device="cpu")
     parser.add_argument("--force", action="store_true", help="overwrite results that are there")
     parser.add_argument("--resume", action="store_true", help="make only results that are not there")
     return parser
@@ -86,9 +87,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
         style = style_file.read(style_file.find(options.style))
         jobs = folders.plan(options.pictures, options.output, options.force, options.resume)
         limit = memory.limit(options.memory)
-        stylizer = Stylizer(
-            style, context_of(options.device), chosen_precision(options.precision, options.device), limit
-        )
+        stylizer = Stylizer(style, context_of(_DEVICE), chosen_precision(options.precision, _DEVICE), limit)
         problems = folders.make(
             jobs,
             lambda picture: finished(picture, stylizer(picture), options.strength, options.keep_colors),
