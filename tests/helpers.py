@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Container
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +14,7 @@ from models import vgg
 from models.runtime import Array, load_mxnet
 from styletransfer import weights
 from styletransfer.losses.objective import Evaluation, Losses
+from styletransfer.pictures import images
 
 mx = load_mxnet()
 
@@ -110,3 +112,11 @@ class BreaksAt:
             return good
         losses = good.losses if self.loss is None else Losses({("content", "quadratic"): self.loss}, 0.0)
         return Evaluation(losses, good.gradient if self.gradient is None else good.gradient * self.gradient, None)
+
+
+def fill_studio(folder: Path) -> None:
+    """Write a photograph, two paintings and the weights of a random network into a folder."""
+    weights.save(folder / "random.params", random_parameters("vgg_slim"))
+    images.write(folder / "photo.png", random_picture(40, 56, seed=1))
+    images.write(folder / "painting.png", random_picture(50, 44, seed=2))
+    images.write(folder / "other.png", random_picture(48, 64, seed=3))

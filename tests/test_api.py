@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from helpers import random_parameters, random_picture
+from helpers import fill_studio
 from PIL import Image
 from processes import output_of
 
 import styletransfer
 from scripts.nstyle import main
-from styletransfer import Diverged, Result, Step, Stopped, UserError, steps, transfer, weights
+from styletransfer import Diverged, Result, Step, Stopped, UserError, steps, transfer
 from styletransfer.pictures import images
 from styletransfer.run import binding, curves, picture_sizes, recorders
 from styletransfer.run.prepared import PreparedRun
@@ -42,10 +42,7 @@ TINY = {
 def studio(tmp_path_factory):
     """A folder with a photograph, two paintings and the weights of a random network."""
     folder = tmp_path_factory.mktemp("studio")
-    weights.save(folder / "random.params", random_parameters("vgg_slim"))
-    images.write(folder / "photo.png", random_picture(40, 56, seed=1))
-    images.write(folder / "painting.png", random_picture(50, 44, seed=2))
-    images.write(folder / "other.png", random_picture(48, 64, seed=3))
+    fill_studio(folder)
     return folder
 
 

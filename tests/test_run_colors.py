@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import random_parameters, random_picture
+from helpers import fill_studio, random_parameters
 from PIL import Image
 from skimage.color import rgb2yiq
 from test_colors import covariance, mean
@@ -13,7 +13,6 @@ from test_run import assert_same_run
 import models
 from scripts.nstyle import main
 from styletransfer import config as configs
-from styletransfer import weights
 from styletransfer.pictures import colors, images
 from styletransfer.run import curves, inputs
 from styletransfer.run.display import Display
@@ -26,10 +25,7 @@ GREY_LEVEL = 1 / 255
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("studio")
-    weights.save(folder / "random.params", random_parameters("vgg_slim"))
-    images.write(folder / "photo.png", random_picture(40, 56, seed=1))
-    images.write(folder / "painting.png", random_picture(50, 44, seed=2))
-    images.write(folder / "other.png", random_picture(48, 64, seed=3))
+    fill_studio(folder)
     return folder
 
 
