@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import signal
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from feedforward_helpers import random_style
 from helpers import mx, random_picture, relative_error, to_mx
 
 import models
@@ -17,6 +19,7 @@ from scripts.train_style import main
 from styletransfer import config as configs
 from styletransfer import weights
 from styletransfer.config.normalizations import NORMALIZATIONS
+from styletransfer.config.training import Stability
 from styletransfer.feedforward import style_file
 from styletransfer.feedforward.stylize import Stylizer
 from styletransfer.losses.objective import LossWeights
@@ -29,6 +32,7 @@ from styletransfer.training import photographs
 from styletransfer.training.network import TrainableTransformer, vector_of
 from styletransfer.training.objective import BatchObjective
 from styletransfer.training.photographs import Crops
+from styletransfer.training.stability import StabilityLoss
 
 CROP = 32
 
@@ -65,18 +69,23 @@ def crops(count: int = 2, seed: int = 0) -> Crops:
     return Crops(photographs.files_of(["photos"]), CROP, count, seed, "rgb255")
 
 
-def objective(source_of_crops: Crops) -> BatchObjective:
+def network() -> TrainableTransformer:
+    return TrainableTransformer(models.load_transformer("small").SPEC, CROP, CROP, mx.cpu(), "float32")
+
+
+def objective(source_of_crops: Crops, stability: Stability | None = None) -> BatchObjective:
     spec = models.load("vgg_slim").SPEC
     source = Backbone("vgg_slim", "avg", weights.load(spec), mx.cpu())
     style = to_mx(pixels.from_picture(images.read("painting.png"), "rgb255"))
     return BatchObjective(
-        TrainableTransformer(models.load_transformer("small").SPEC, CROP, CROP, mx.cpu(), "float32"),
+        network(),
         source,
         [(1.0, style)],
         NORMALIZATIONS["balanced"],
         LossWeights(1.0, spec.content_layers, 5.0, spec.style_layers, 0.05),
         Laplacian((1, 3, CROP, CROP), mx.cpu()),
         source_of_crops,
+        stability=None if stability is None else StabilityLoss(network(), stability, seed=5),
     )
 
 
@@ -115,9 +124,10 @@ def test_small_photographs_are_enlarged(place: Path) -> None:
     assert Crops([Path("small.png")], CROP, 2, 0, "rgb255").batch(0).shape == (2, 3, CROP, CROP)
 
 
-def test_the_gradient_is_that_of_the_losses(place: Path) -> None:
+@pytest.mark.parametrize("stability", [None, Stability(weight=3000, shift=6, noise=10)])
+def test_the_gradient_is_that_of_the_losses(place: Path, stability: Stability | None) -> None:
     """By central differences along random directions, with the same batch."""
-    asked, vector, generator = objective(crops()), initial_vector(), np.random.default_rng(0)
+    asked, vector, generator = objective(crops(), stability), initial_vector(), np.random.default_rng(0)
 
     def evaluated(values: Any) -> Any:
         asked.next_batch = 3
@@ -125,6 +135,8 @@ def test_the_gradient_is_that_of_the_losses(place: Path) -> None:
 
     evaluation = evaluated(vector)
     assert evaluation.tv_gradient is None
+    if stability is not None:  # it counts
+        assert evaluation.losses.layers["stability", "output"] > 0.2 * evaluation.losses.total
     gradient = evaluation.gradient.asnumpy().astype(np.float64)
     for _ in range(3):
         direction = generator.standard_normal(gradient.shape) + 2 * gradient / np.abs(gradient).mean()
@@ -134,9 +146,10 @@ def test_the_gradient_is_that_of_the_losses(place: Path) -> None:
         assert (ahead - behind) / (2 * step) == pytest.approx(gradient @ direction, rel=0.03)
 
 
-def test_the_losses_of_a_batch_are_the_mean_of_its_crops(place: Path) -> None:
+@pytest.mark.parametrize("stability", [None, Stability(weight=100, shift=0, noise=0)])
+def test_the_losses_of_a_batch_are_the_mean_of_its_crops(place: Path, stability: Stability | None) -> None:
     source_of_crops = crops()
-    asked, vector = objective(source_of_crops), initial_vector()
+    asked, vector = objective(source_of_crops, stability), initial_vector()
     together = asked(vector)
     gradient = together.gradient.asnumpy()
     both = source_of_crops.batch(0)
@@ -191,8 +204,10 @@ def same_results(one: Path, other: Path) -> None:
             np.testing.assert_array_equal(first[name], second[name], err_msg=name)
 
 
-def test_a_training_resumes_byte_for_byte(place: Path) -> None:
+@pytest.mark.parametrize("stability", [0, 50])
+def test_a_training_resumes_byte_for_byte(place: Path, stability: int) -> None:
     """Six steps are three and three more."""
+    write_config(stability={"weight": stability})
     assert train() == 0
     assert train("--output", "parts", "--set", "steps=3") == 0
     (place / "parts" / "image.png").unlink()  # as if it had not ended
@@ -242,6 +257,9 @@ def test_a_training_that_diverges_ends_with_the_best(place: Path, capsys: pytest
         ("photographs.sources=out0", "photographs.sources: out0: a folder without pictures"),
         ("photographs.crop=8", "photographs.crop"),
         ("model=vgg19", "weights of vgg19 not found"),
+        ("stability={weight: 1, shift: 32}", "stability.shift: 32 moves crops of 32 pixels out of sight"),
+        ("start=absent.npz", "style absent.npz: no such file"),
+        ("start=painting.png", "style painting.png: damaged, or not a style file"),
         ("name=a/b", "Input should be letters, digits, - and _"),
         ("output.preview=absent.jpg", "picture absent.jpg: no such file"),
     ],
@@ -254,6 +272,22 @@ def test_a_mistake_is_one_line_and_nothing_is_written(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: ") and words in line
     assert not Path("out").exists()
+
+
+def test_a_training_starts_from_a_style(place: Path, capsys: pytest.CaptureFixture) -> None:
+    """With steps of length 0, it ends with the parameters with which it started."""
+    style_file.write(Path("first.npz"), random_style())
+    write_config(start="first.npz", steps=2, optimizer={"learning_rate": 1e-30})
+    assert train() == 0
+    found, expected = style_file.read(Path("out/style.npz")), random_style()
+    for name in expected.parameters:
+        np.testing.assert_array_equal(found.parameters[name], expected.parameters[name])
+    assert found.record["start"] == hashlib.sha256(Path("first.npz").read_bytes()).hexdigest()
+    style_file.write(Path("first.npz"), random_style("residual"))
+    assert train("--output", "other") == 2
+    assert "start: first.npz is a style of the network residual" in capsys.readouterr().err
+    assert train("--resume", "--force") == 2  # it is another file now, and of another network
+    assert not Path("other").exists()
 
 
 def test_what_must_not_change_is_checked(place: Path, capsys: pytest.CaptureFixture) -> None:

@@ -71,6 +71,22 @@ class Photographs(Section):
         return values
 
 
+class Stability(Section):
+    """The loss that keeps videos from flickering."""
+
+    weight: NotNegative = Field(
+        0.0,
+        description="weight of the mean squared difference, of values 0..1, between the results of a crop and of the "
+        "same crop moved and with noise; 0: none, which trains faster",
+    )
+    shift: Annotated[int, Field(ge=0, le=64), Whole] = Field(
+        8, description="by how many pixels the crop is moved at most, along each side"
+    )
+    noise: Annotated[NotNegative, Field(le=255)] = Field(
+        4.0, description="standard deviation of the noise, in grey levels of 0..255"
+    )
+
+
 class TrainingOptimizer(Section):
     """Adam; the keys are those of `OptimizerSettings`."""
 
@@ -122,7 +138,12 @@ class StyleTraining(Section):
     weights: FileName | None = Field(None, description="a file of its weights; null: the model's own")
     pooling: Literal["avg", "max"] | None = Field(None, description="its pooling; null: the model's own")
     normalization: one_of(NORMALIZATIONS) = Field("balanced", description="the normalization of the losses")  # type: ignore[valid-type]
+    stability: Stability = Stability()
     photographs: Photographs = Photographs()
+    start: FileName | None = Field(
+        None,
+        description="a trained style, its name or file, from whose parameters training starts; null: random ones",
+    )
     optimizer: TrainingOptimizer = TrainingOptimizer()
     steps: Annotated[int, Field(ge=1, le=10_000_000), Whole] = Field(8000, description="number of steps")
     output: TrainingOutput = TrainingOutput()
@@ -172,6 +193,11 @@ def parse_training(values: Mapping[str, Any], where: str) -> StyleTraining:
     check_layers(spec, {"content": config.content.layers, "style": config.style.layers}, where)
     style = config.style.model_copy(update={"layers": config.style.layers or dict(spec.style_layers)})
     content = config.content.model_copy(update={"layers": config.content.layers or dict(spec.content_layers)})
+    if config.stability.weight and config.stability.shift >= config.photographs.crop:
+        raise UserError(
+            f"{where}: stability.shift: {config.stability.shift} moves crops of {config.photographs.crop} pixels "
+            "out of sight; expected less"
+        )
     _check_crop(spec, [*(style.layers or {}), *(content.layers or {})], config.photographs.crop, where)
     return config.model_copy(update={"style": style, "content": content, "pooling": config.pooling or spec.pooling})
 

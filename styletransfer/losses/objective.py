@@ -26,12 +26,15 @@ from styletransfer.network.executor import Backbone, Heads, TiledNetwork, crop
 from styletransfer.network.precision import FLOAT32, cast
 from styletransfer.network.tiling import Segment, Tile
 
-GroupedLayer = tuple[str, str]  # the group, content or style, and the name of one of its layers
+GroupedLayer = tuple[str, str]  # the group, such as content or style, and the name of one of its layers
 
 
 @dataclass(frozen=True)
 class Losses:
-    """The weighted losses of one image, of the layers of both groups and of the total variation."""
+    """The weighted losses of one image, of the layers of all groups and of the total variation.
+
+    The groups are content and style, and in the training of a style with a stability loss also stability.
+    """
 
     layers: Mapping[GroupedLayer, float]
     tv: float
@@ -49,7 +52,7 @@ class Losses:
 
     @property
     def total(self) -> float:
-        return self.content + self.style + self.tv
+        return self.content + self.style + self._sum("stability") + self.tv
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from styletransfer.network.executor import Backbone, TiledNetwork
 from styletransfer.network.precision import FLOAT32, cast
 from styletransfer.training.network import TrainableTransformer
 from styletransfer.training.photographs import Crops
+from styletransfer.training.stability import GROUPED_LAYER, StabilityLoss
 
 _SAMPLES = 8  # batches of crops by which photographs are measured
 
@@ -45,6 +46,7 @@ class BatchObjective:
     crops : Crops
     batch : int
         The number of the batch that is evaluated first.
+    stability : StabilityLoss, optional
 
     Attributes
     ----------
@@ -62,9 +64,11 @@ class BatchObjective:
         tv: TotalVariation | None,
         crops: Crops,
         batch: int = 0,
+        stability: StabilityLoss | None = None,
     ) -> None:
         self.next_batch = batch
         self._network, self._crops, self._context = network, crops, backbone.context
+        self._stability = stability
         sample = crops.sample(0)
         height, width = sample.shape[2:]
         self._content = _ContentFeatures(backbone, list(weights.content_layers), height, width)
@@ -78,23 +82,31 @@ class BatchObjective:
 
     @property
     def grouped_layers(self) -> list[GroupedLayer]:
-        """As those of the objective of one picture."""
-        return self._objective.grouped_layers
+        """As those of the objective of one picture, and stability."""
+        return [*self._objective.grouped_layers, *([] if self._stability is None else [GROUPED_LAYER])]
 
     def __call__(self, values: Array) -> Evaluation:
         """Evaluate parameters, a vector, on the next batch."""
-        crops = self._crops.batch(self.next_batch)
+        batch, crops = self.next_batch, self._crops.batch(self.next_batch)
         self.next_batch += 1
-        self._network.set_parameters(values)
+        networks = [self._network, *([] if self._stability is None else [self._stability.network])]
+        for network in networks:
+            network.set_parameters(values)
         losses: list[Losses] = []
         for number in range(len(crops)):
             crop = crops[number : number + 1]
             self._content.fill(crop, self._targets)
-            found = self._objective(self._network.forward(crop))
-            losses.append(found.losses)
+            result = self._network.forward(crop)
+            found = self._objective(result)
             gradient = found.gradient if found.tv_gradient is None else found.gradient + found.tv_gradient
-            self._network.backward(gradient / (found.gain * len(crops)))
-        return Evaluation(_mean(losses), self._network.gradient, None)
+            gradient, layers = gradient / found.gain, dict(found.losses.layers)
+            if self._stability is not None:
+                layers[GROUPED_LAYER], added = self._stability(crop, result, batch, number)
+                gradient = gradient + added
+            losses.append(Losses(layers, found.losses.tv))
+            self._network.backward(gradient)
+        whole = networks[0].gradient if len(networks) == 1 else networks[0].gradient + networks[1].gradient
+        return Evaluation(_mean(losses), whole / len(crops), None)
 
     def _measured(self, tv: TotalVariation | None) -> tuple[dict[str, Array], float]:
         """Over a sample of crops: the mean squares of the content features, and the mean TV (1 if it is 0)."""

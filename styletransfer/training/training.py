@@ -43,6 +43,7 @@ from styletransfer.support.files import atomic_write, hashed
 from styletransfer.training import photographs
 from styletransfer.training.network import TrainableTransformer, parameters_of, vector_of
 from styletransfer.training.objective import BatchObjective
+from styletransfer.training.stability import StabilityLoss
 
 LOGGER = logging.getLogger(__name__)
 STYLE = "style.npz"
@@ -126,6 +127,15 @@ class _Inputs:
             if not path.is_file():
                 raise UserError(f"style.images: picture {name}: no such file")
         named = {f"style.images {name}": path for name, path in self.styles.items()}
+        self.start: style_file.Style | None = None
+        if config.start is not None:
+            named["start"] = style_file.find(config.start)
+            self.start = style_file.read(named["start"])
+            if self.start.spec.name != config.network:
+                raise UserError(
+                    f"start: {config.start} is a style of the network {self.start.spec.name}; expected one of "
+                    f"{config.network}, or network: {self.start.spec.name}"
+                )
         self.files = {**named, "weights": self.weights, "output.preview": find_input(config.output.preview)}
         self.preview = _resized(images.read(self.files["output.preview"]), config.output.preview_size)
         self.parameters = weights.load(config.spec, self.weights if config.weights else None)
@@ -196,8 +206,13 @@ class _Training:
             (share, mx.nd.array(pixels.from_picture(style, spec.pixels), ctx=context))
             for share, style in inputs.style_pictures()
         ]
+
+        def network() -> TrainableTransformer:
+            return TrainableTransformer(spec, side, side, context, precision)
+
+        stability = StabilityLoss(network(), config.stability, config.seed) if config.stability.weight else None
         self._objective = BatchObjective(
-            TrainableTransformer(spec, side, side, context, precision),
+            network(),
             backbone,
             styles,
             NORMALIZATIONS[config.normalization],
@@ -211,8 +226,12 @@ class _Training:
             tv,
             self._crops,
             0 if state is None else int(json.loads(str(state["generator"]))["batch"]),
+            stability,
         )
-        initial = feedforward.initial_parameters(spec, np.random.default_rng(config.seed))
+        if inputs.start is None:
+            initial = feedforward.initial_parameters(spec, np.random.default_rng(config.seed))
+        else:
+            initial = inputs.start.parameters
         self.values: Array = vector_of({name: mx.nd.array(initial[name], ctx=context) for name in spec.parameters})
         self._optimizer = optimizers.create(config.optimizer.settings, self.values, spec.pixels)
         if state is not None:
@@ -303,6 +322,7 @@ class _Output:
             "steps": self._training.step,
             "loss network": {"name": config.model, "file": self._weights, "sha256": self._checksums["weights"]},
             "photographs": {"number": self._training.photographs, "sha256": self._checksums["photographs.sources"]},
+            **({"start": self._checksums["start"]} if config.start else {}),
             "training": config.model_dump(mode="json", exclude={"provenance", "output", "name", "licence"}),
         }
         style_file.write(path, style_file.Style(self._training.spec, self._training.parameters(), record))
