@@ -20,6 +20,7 @@ COMMANDS = {
     "fetch": "download pretrained weights",
     "compare": "compare two loss curves",
     "judge": "measure how close pictures are to style and content",
+    "flicker": "measure how much trained styles flicker in videos",
     "visualize": "show what a filter responds to",
     "bench": "measure time and memory",
     "distill": "train the bundled network",

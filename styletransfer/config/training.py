@@ -43,7 +43,7 @@ def _check_style_name(name: str) -> str:
 
 
 class TrainingStyle(Style):
-    weight: NotNegative = Field(15.0, description="weight of the style loss")
+    weight: NotNegative = Field(25.0, description="weight of the style loss")
     size: Side = Field(512, description="long edge of the style pictures in pixels")  # type: ignore[assignment]
 
 
@@ -58,9 +58,9 @@ class Photographs(Section):
         description="the photographs to learn from: folders, and single files",
     )
     crop: Annotated[int, Field(ge=16, le=4096), Whole] = Field(
-        256, description="side in pixels of the random crops that are learned from"
+        192, description="side in pixels of the random crops that are learned from"
     )
-    batch: Annotated[int, Field(ge=1, le=1024), Whole] = Field(4, description="crops per step")
+    batch: Annotated[int, Field(ge=1, le=1024), Whole] = Field(1, description="crops per step")
 
     @model_validator(mode="before")
     @classmethod
@@ -75,7 +75,7 @@ class Stability(Section):
     """The loss that keeps videos from flickering."""
 
     weight: NotNegative = Field(
-        0.0,
+        100.0,
         description="weight of the mean squared difference, of values 0..1, between the results of a crop and of the "
         "same crop moved and with noise; 0: none, which trains faster",
     )
@@ -90,11 +90,13 @@ class Stability(Section):
 class TrainingOptimizer(Section):
     """Adam; the keys are those of `OptimizerSettings`."""
 
-    learning_rate: Positive = Field(1e-3, description="the learning rate of Adam")
+    learning_rate: Positive = Field(2e-3, description="the learning rate of Adam")
     beta1: Retained = Field(0.9, description="decay of the mean gradient")
     beta2: Retained = Field(0.999, description="decay of the mean squared gradient")
     epsilon: Positive = Field(1e-8, description="added to the denominator")
-    schedule: Schedule | None = Field(None, description="schedule of the learning rate; null: constant")
+    schedule: Schedule | None = Field(
+        Schedule(step=1500, factor=0.75), description="schedule of the learning rate; null: constant"
+    )
 
     @property
     def settings(self) -> OptimizerSettings:

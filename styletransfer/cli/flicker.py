@@ -1,0 +1,63 @@
+"""Measure how much trained styles flicker in videos."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def parser(program: str | None = None) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=program,
+        description="Measure how much trained styles flicker in videos: the mean absolute difference, in grey levels "
+        "of 0..255, between consecutive frames of a pan over each photograph, after the motion is undone; of the "
+        "frames themselves, and of what each style makes of them.",
+    )
+    parser.add_argument("styles", metavar="STYLE", nargs="*", help="bundled styles, or style files (default: all)")
+    parser.add_argument(
+        "--photographs",
+        metavar="FILE",
+        nargs="+",
+        default=["input/astronaut.jpg", "input/chelsea.jpg", "input/coffee.jpg", "input/rocket.jpg"],
+        help="the photographs (default: those of the project)",
+    )
+    parser.add_argument("--size", type=int, default=512, help="their long edge in pixels (default: 512)")
+    parser.add_argument("--frames", type=int, default=9, help="frames of a pan (default: 9)")
+    parser.add_argument(
+        "--noise", type=float, default=2.0, help="standard deviation of the camera's noise, 0..255 (default: 2)"
+    )
+    return parser
+
+
+def main(arguments: list[str] | None = None, program: str | None = None) -> int:
+    options = parser(program).parse_args(arguments)
+
+    from styletransfer.support import commands
+
+    def measure() -> int:
+        from styletransfer.config import find_input
+        from styletransfer.feedforward import style_file
+        from styletransfer.feedforward.stylize import Stylizer
+        from styletransfer.network.device import context_of
+        from styletransfer.pictures import images
+        from styletransfer.run.resolve import chosen_precision
+        from styletransfer.studies.flicker import flicker
+        from styletransfer.support.errors import UserError
+
+        if options.size < 64 or options.frames < 2:
+            raise UserError("--size and --frames: expected at least 64 pixels and 2 frames")
+        styles = [style_file.read(style_file.find(name)) for name in options.styles or style_file.names()]
+        photographs = {name: images.read(find_input(name)) for name in options.photographs}
+        print(f"{'style':20}{'photograph':20}{'frames':>8}{'style':>8}{'ratio':>8}", flush=True)
+        for style in styles:
+            stylizer = Stylizer(style, context_of("cpu"), chosen_precision("auto", "cpu"))
+            for name, photograph in photographs.items():
+                resized = images.resize(photograph, *images.fit(*photograph.shape[:2], options.size))
+                before, after = flicker(resized, stylizer, options.frames, options.noise)
+                print(
+                    f"{style.record['name']:20}{Path(name).stem:20}{before:8.2f}{after:8.2f}{after / before:8.2f}",
+                    flush=True,
+                )
+        return 0
+
+    return commands.guarded(measure)
