@@ -52,7 +52,8 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
         for style in styles:
             stylizer = Stylizer(style, context_of("cpu"), chosen_precision("auto", "cpu"))
             for name, photograph in photographs.items():
-                resized = images.resize(photograph, *images.fit(*photograph.shape[:2], options.size))
+                height, width = photograph.shape[:2]
+                resized = images.resize(photograph, *images.fit(height, width, options.size))
                 before, after = flicker(resized, stylizer, options.frames, options.noise)
                 print(
                     f"{style.record['name']:20}{Path(name).stem:20}{before:8.2f}{after:8.2f}{after / before:8.2f}",
