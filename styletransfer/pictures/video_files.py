@@ -137,7 +137,9 @@ class Reader:
             if index >= skip:
                 yield Frame(self._pixels(frame), last)
         if self._damaged:
-            LOGGER.warning("video %s: damaged in %d places, which are left out", self._path, self._damaged)
+            LOGGER.warning(
+                "video %s: damaged; packets that cannot be decoded are left out: %d", self._path, self._damaged
+            )
 
     def _all(self) -> Iterator[av.VideoFrame]:
         yield self._first

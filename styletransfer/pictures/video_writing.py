@@ -27,6 +27,7 @@ _ENCODING = {"preset": "medium", "crf": "18", "bf": "0", "threads": "4", "x264-p
 ENCODED_BY = f"{_ENCODER} of PyAV {av.__version__}, {_ENCODING}"  # parts that differ in it cannot be joined
 _LIMITED_RANGE = 1
 _SOUND_KEPT = ("aac", "mp3", "ac3", "eac3", "opus", "flac", "alac")  # what players play in MP4
+_AAC_LAYOUTS = ("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "7.1")
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 
 
@@ -134,7 +135,7 @@ def _write(name: str, parts: Sequence[Path], source: Path, coding: Coding) -> No
         pictures.time_base = coding.time_base
         sounds = _sounds(container, sound, source)
         last = _last_duration(picture_stream(sound, source), coding)
-        packets = (_pictures(parts, pictures, last), _packets(sound, sounds))
+        packets = (_pictures(parts, pictures, coding, last), _packets(sound, sounds))
         for packet in heapq.merge(*packets, key=lambda found: found.dts * found.time_base):
             container.mux(packet)
 
@@ -152,14 +153,16 @@ def _last_duration(stream: Any, coding: Coding) -> Callable[[int], int]:
     return duration
 
 
-def _pictures(parts: Sequence[Path], out: Any, last: Callable[[int], int]) -> Iterator[Any]:
+def _pictures(parts: Sequence[Path], out: Any, coding: Coding, last: Callable[[int], int]) -> Iterator[Any]:
     """The packets of all parts, in order."""
     for part in parts:
         with av.open(f"file:{part}") as container:
             for packet in container.demux(container.streams.video[0]):
                 if packet.pts is not None:  # the last, empty packet has none
-                    packet.dts = packet.pts
-                    packet.duration = last(packet.pts)  # MP4 has it for the last packet only
+                    time = int(packet.pts * packet.time_base / coding.time_base)  # NUT has a finer time base
+                    packet.pts = packet.dts = time
+                    packet.time_base = coding.time_base
+                    packet.duration = last(time)  # MP4 uses that of the last packet only
                     packet.stream = out
                     yield packet
 
@@ -178,8 +181,10 @@ def _sounds(container: Any, source: Any, path: Path) -> dict[int, Any]:
             LOGGER.warning("video %s: its sound (%s) does not fit into MP4 and is encoded as AAC", path, name)
             rate = stream.codec_context.sample_rate
             out = container.add_stream("aac", rate=rate if rate in _AAC_RATES else 48000)
-            out.codec_context.layout = stream.codec_context.layout
-            out.codec_context.bit_rate = 96_000 * max(1, stream.codec_context.channels)
+            layout = stream.codec_context.layout
+            usual = "mono" if layout.nb_channels == 1 else "stereo"  # old files do not say which channels they have
+            out.codec_context.layout = layout.name if layout.name in _AAC_LAYOUTS else usual
+            out.codec_context.bit_rate = 96_000 * layout.nb_channels
         out.metadata.update({key: text for key, text in stream.metadata.items() if key == "language"})
         found[stream.index] = out
     return found
