@@ -116,16 +116,10 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("studio")
     style_file.write(folder / "random.npz", random_style())
     film(folder / "clip.mp4", [scene(index) for index in range(FRAMES)], sound="aac")
-    arguments = (
-        "clip.mp4",
-        "--style",
-        folder / "random.npz",
-        "--precision",
-        "float32",
-        "--output",
-        folder / "whole.mp4",
+    done = python(
+        *(PROJECT / "scripts" / "stylize.py", folder / "clip.mp4", "--style", folder / "random.npz"),
+        *("--precision", "float32", "--output", folder / "whole.mp4"),
     )
-    done = python(PROJECT / "scripts" / "stylize.py", folder / arguments[0], *arguments[1:])
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{folder / 'whole.mp4'}\n"
     assert f"clip.mp4: frame {FRAMES} of {FRAMES}" in done.stderr
