@@ -19,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -211,8 +212,10 @@ class _Parts:
     def add(self, index: int, pixels: Any, time: int) -> None:
         """Keep a frame, the one after those that are there."""
         planes = video_writing.planes(pixels, self._coding.colors)
+        data = io.BytesIO()  # np.savez does not close its file when the disk is full
+        np.savez(data, planes=planes, time=time)
         with atomic_write(self._folder / f"{index:08d}.npz") as stream:
-            np.savez(stream, planes=planes, time=time)
+            stream.write(data.getvalue())
         if (index + 1) % PART == 0:
             self._encode()
 
