@@ -105,7 +105,7 @@ def test_larger_photographs_are_reduced(place: Path) -> None:
         (("photos/0.png", "--output", "a.bmp"), "--output a.bmp: expected .jpg or .jpeg or .png"),
         (("photos", "--output", "a.png"), "--output a.png: expected a folder"),
         (("photos", "--output", "photos", "--force"), "photos/0.png is one of the photographs"),
-        (("photos", "photos/0.png", "--output", "a"), "folder photos: expected one folder, or picture files"),
+        (("photos", "photos/0.png", "--output", "a"), "folder photos: expected one folder, or files"),
         (("photos/0.png", "--output", "photos/0.png", "--force"), "photos/0.png is one of the photographs"),
         (("photos/0.png", "--output", "a.png", "--memory", "10KB"), "expected a smaller --size"),
     ],

@@ -1,4 +1,4 @@
-"""Give pictures a trained style: files, or a folder of them."""
+"""Give pictures and videos a trained style: files, or a folder of them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ _DEVICE = "cpu"
 def parser(program: str | None = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program,
-        description="Give pictures a trained style, each in one pass through a network.",
-        epilog="Exit status: 0 done; 1 some pictures of several could not be used; 2 an error such as invalid "
-        "input, reported in one line.",
+        description="Give pictures and videos a trained style, each frame in one pass through a network.",
+        epilog="Exit status: 0 done; 1 some files of several could not be used; 2 an error such as invalid "
+        "input, reported in one line; 75 a video was interrupted, and --resume continues it.",
     )
-    parser.add_argument("pictures", metavar="PICTURE", nargs="+", type=Path, help="photographs, or one folder of them")
+    parser.add_argument(
+        "files", metavar="FILE", nargs="+", type=Path, help="photographs and videos, or one folder of them"
+    )
     parser.add_argument("--style", metavar="NAME", required=True, help="a bundled style, or a style file (.npz)")
     parser.add_argument(
-        "--output", metavar="FILE", required=True, type=Path, help="the result; for several pictures a folder"
+        "--output",
+        metavar="FILE",
+        type=Path,
+        help="the result; for several files a folder (default for one file: beside it, named after the style)",
     )
     parser.add_argument(
         "--strength",
@@ -32,14 +37,19 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
         "--keep-colors", action="store_true", help="keep the photograph's colours; only luminance gets the style"
     )
     parser.add_argument(
-        "--size", metavar="PIXELS", type=_side, help="long edge to which larger photographs are reduced first"
+        "--size",
+        metavar="PIXELS",
+        type=_side,
+        help="long edge to which larger photographs and frames are reduced first",
     )
     parser.add_argument("--memory", metavar="SIZE", type=_size, help="limit, such as 4GB (default: what is free)")
     parser.add_argument(
         "--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="arithmetic of the network"
     )
     parser.add_argument("--force", action="store_true", help="overwrite results that are there")
-    parser.add_argument("--resume", action="store_true", help="make only results that are not there")
+    parser.add_argument(
+        "--resume", action="store_true", help="make only results that are not there, and continue unfinished videos"
+    )
     return parser
 
 
@@ -80,20 +90,37 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
         from styletransfer.feedforward import folders, style_file
         from styletransfer.feedforward.stylize import Stylizer, finished
         from styletransfer.network.device import context_of
-        from styletransfer.run import memory
+        from styletransfer.pictures.images import Picture
+        from styletransfer.run import interrupts, memory
         from styletransfer.run.resolve import chosen_precision
         from styletransfer.support.errors import UserError
 
         style = style_file.read(style_file.find(options.style))
-        jobs = folders.plan(options.pictures, options.output, options.force, options.resume)
-        limit = memory.limit(options.memory)
-        stylizer = Stylizer(style, context_of(_DEVICE), chosen_precision(options.precision, _DEVICE), limit)
-        problems = folders.make(
-            jobs,
-            lambda picture: finished(picture, stylizer(picture), options.strength, options.keep_colors),
-            options.size,
-            lambda job: print(job.target, flush=True),
-        )
+        jobs = folders.plan(options.files, options.output, style.record["name"], options.force, options.resume)
+        precision = chosen_precision(options.precision, _DEVICE)
+        stylizer = Stylizer(style, context_of(_DEVICE), precision, memory.limit(options.memory))
+        settings = {
+            "--style": style.record["sha256"],
+            "--strength": options.strength,
+            "--keep-colors": options.keep_colors,
+            "--size": options.size,
+            "--precision": precision,
+        }
+
+        def stylise(picture: Picture) -> Picture:
+            return finished(picture, stylizer(picture), options.strength, options.keep_colors)
+
+        def done(job: folders.Job) -> None:
+            print(job.target, flush=True)
+
+        pictures, films = ([job for job in jobs if job.is_video == wanted] for wanted in (False, True))
+        problems = folders.make(pictures, stylise, options.size, done)
+        if films:
+            from styletransfer.feedforward import videos
+
+            stopped: list[int] = []
+            with interrupts.collected(interrupts.COMMAND, stopped):
+                problems += videos.make(films, stylise, options.size, settings, options.resume, stopped, done)
         if problems and len(jobs) == 1:
             raise UserError(problems[0])
         for problem in problems:

@@ -1,8 +1,9 @@
-"""Picture files in a trained style: threads read and write while the network computes."""
+"""Picture files in a trained style: threads read and write while the network computes. And what is made from what."""
 
 from __future__ import annotations
 
 import logging
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from styletransfer.pictures import images
+from styletransfer.pictures.formats import VIDEO_RESULT, VIDEO_SUFFIXES
 from styletransfer.pictures.images import Picture
 from styletransfer.support.errors import UserError
 
@@ -21,36 +23,49 @@ _AHEAD = 2  # pictures that are read before they are needed, and written behind
 
 @dataclass(frozen=True)
 class Job:
-    """A picture file, and where the result goes."""
+    """A picture or video file, and where the result goes."""
 
     source: Path
     target: Path
 
+    @property
+    def is_video(self) -> bool:
+        return _is_video(self.source)
 
-def plan(sources: Sequence[Path], output: Path, force: bool, resume: bool) -> list[Job]:
+
+def plan(sources: Sequence[Path], output: Path | None, style: str, force: bool, resume: bool) -> list[Job]:
     """What is to be made: a file from a file, or a folder from a folder or several files.
 
     Parameters
     ----------
     sources : files, or one folder
-    output : Path
-        A file (.jpg or .png) for one file; else a folder. There, results have the names of their sources, with the
-        suffix .jpg or .png.
+        Pictures and videos.
+    output : Path, optional
+        A file (.jpg or .png, or .mp4 for a video) for one file; else a folder. There, results have the names of their
+        sources, with the suffix .jpg or .png, or .mp4. By default, the result of one file is beside it, with the name
+        of the style in its name.
+    style : str
+        The name of the style.
     force : bool
         Whether results that are there may be overwritten.
     resume : bool
-        Whether they are left as they are.
+        Whether they are left as they are, and unfinished videos are continued.
 
     Raises
     ------
     UserError
-        If a source does not exist, a folder has no pictures, or a result exists or is a source.
+        If a source does not exist, a folder has no pictures or videos, or a result exists or is a source.
     """
     files, one = _files(sources), len(sources) == 1 and not sources[0].is_dir()
-    if one and output.suffix.lower() in _WRITTEN_AS and not output.is_dir():
+    if output is None:
+        if not one:
+            raise UserError("--output is missing: expected a folder, for several pictures or videos")
+        named = re.sub(r"[^\w.-]+", "_", style)
+        jobs = [Job(files[0], files[0].with_name(f"{files[0].stem}_{named}{_suffix(files[0])}"))]
+    elif one and output.suffix.lower() in _written_as(files[0]) and not output.is_dir():
         jobs = [Job(files[0], output)]
     elif output.suffix and not output.is_dir():
-        written = " or ".join(_WRITTEN_AS) if one else "a folder, for several pictures"
+        written = " or ".join(_written_as(files[0])) if one else "a folder, for several pictures"
         raise UserError(f"--output {output}: expected {written}")
     else:
         jobs = [Job(file, output / f"{file.stem}{_suffix(file)}") for file in files]
@@ -60,41 +75,73 @@ def plan(sources: Sequence[Path], output: Path, force: bool, resume: bool) -> li
             raise UserError(f"{job.source} and {targets[job.target]} would both become {job.target}; rename one")
         targets[job.target] = job.source
         if job.target.exists() and any(job.target.samefile(other.source) for other in jobs):
-            raise UserError(f"--output {output}: {job.target} is one of the photographs; name another")
+            which = "videos" if job.is_video else "photographs"
+            raise UserError(f"--output {output}: {job.target} is one of the {which}; name another")
+    if not force and not resume:
+        _check_targets(jobs)
+    return [job for job in jobs if not resume or not job.target.exists() or _is_begun(job)]
+
+
+def _check_targets(jobs: Sequence[Job]) -> None:
+    """That nothing is there, finished or not."""
     there = [job for job in jobs if job.target.exists()]
-    if there and not force and not resume:
+    if there:
         which = f"{there[0].target} exists" if len(there) == 1 else f"{there[0].target} and {len(there) - 1} more exist"
         raise UserError(f"{which} already; --force overwrites, --resume makes the missing ones")
-    return [job for job in jobs if not resume or not job.target.exists()]
+    for job in jobs:
+        if _is_begun(job):
+            raise UserError(f"{job.target} is unfinished; --resume continues, --force starts over")
+
+
+def _is_begun(job: Job) -> bool:
+    """Whether a video is unfinished."""
+    if not job.is_video:
+        return False
+    from styletransfer.feedforward import videos  # takes a while to import
+
+    return videos.is_begun(job.target)
+
+
+def _is_video(file: Path) -> bool:
+    return file.suffix.lower() in VIDEO_SUFFIXES
 
 
 def _files(sources: Sequence[Path]) -> list[Path]:
     if len(sources) == 1 and sources[0].is_dir():
-        found = sorted(path for path in sources[0].iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+        suffixes = (*SUFFIXES, *VIDEO_SUFFIXES)
+        found = sorted(path for path in sources[0].iterdir() if path.suffix.lower() in suffixes and path.is_file())
         if not found:
-            raise UserError(f"folder {sources[0]}: no pictures ({', '.join(SUFFIXES)})")
+            raise UserError(f"folder {sources[0]}: no pictures or videos ({', '.join(suffixes)})")
         return found
     for source in sources:
         if source.is_dir():
-            raise UserError(f"folder {source}: expected one folder, or picture files")
+            raise UserError(f"folder {source}: expected one folder, or files")
         if not source.exists():
-            raise UserError(f"picture {source}: no such file")
+            raise UserError(f"{'video' if _is_video(source) else 'picture'} {source}: no such file")
     return list(sources)
 
 
+def _written_as(file: Path) -> tuple[str, ...]:
+    """The suffixes that a result can have."""
+    return (VIDEO_RESULT,) if _is_video(file) else _WRITTEN_AS
+
+
 def _suffix(file: Path) -> str:
-    """That of a result in a folder."""
+    """That of a result which is not named."""
+    if _is_video(file):
+        return VIDEO_RESULT
     return file.suffix if file.suffix.lower() in _WRITTEN_AS else ".png"
 
 
 def make(
     jobs: Sequence[Job], stylise: Callable[[Picture], Picture], long_edge: int | None, done: Callable[[Job], None]
 ) -> list[str]:
-    """Make all results; the next pictures are read, and the last ones written, while the network computes.
+    """Make all pictures; the next ones are read, and the last ones written, while the network computes.
 
     Parameters
     ----------
     jobs : sequence of Job
+        Of pictures.
     stylise : callable
         From picture to picture; called in this thread.
     long_edge : int, optional

@@ -1,1 +1,1 @@
-"""Reading and writing pictures, and the pixel spaces in which images are optimised."""
+"""Reading and writing pictures and videos, and the pixel spaces in which images are optimised."""
