@@ -7,7 +7,10 @@ packages.
 
 from setuptools import find_packages, setup
 
-FOLDERS = ("configs", "configs/sweeps", "configs/train", "input", "models", "models/weights", "scripts")
+FOLDERS = (
+    *("configs", "configs/sweeps", "configs/train", "input"),
+    *("models", "models/weights", "models/styles", "scripts"),
+)
 inside = {f"styletransfer._project.{folder.replace('/', '.')}": folder for folder in FOLDERS}
 
 setup(
@@ -16,6 +19,7 @@ setup(
     package_data={
         "": ["*.yaml", "*.jpg", "*.png", "*.md", "*.sbatch", "*.css", "py.typed", "vgg_slim*"],
         "styletransfer.page": ["presets/*"],
+        "styletransfer._project.models.styles": ["*.npz"],
     },
     exclude_package_data={"": ["IMG_4343.jpg", "starry_night.jpg"]},  # fetched, may not be redistributed
 )

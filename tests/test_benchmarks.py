@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from feedforward_helpers import random_style
 from helpers import relative_error
 from numpy.typing import NDArray
 from processes import PROJECT, python
@@ -17,9 +18,20 @@ from processes import PROJECT, python
 from models import runtime
 from styletransfer import config as configs
 from styletransfer import weights
+from styletransfer.feedforward import style_file
 from styletransfer.run import inputs
 from styletransfer.run.resolve import resolve
-from styletransfer.studies.benchmarks import fresh_process, machine, pytorch, quality, report, sizes, stacks, steps
+from styletransfer.studies.benchmarks import (
+    fresh_process,
+    machine,
+    pytorch,
+    quality,
+    report,
+    sizes,
+    stacks,
+    start,
+    steps,
+)
 from styletransfer.support.errors import StyleTransferError, UserError
 
 BENCH = PROJECT / "scripts" / "bench.py"
@@ -245,6 +257,33 @@ def test_an_invalid_curve_is_rejected(tmp_path: Path) -> None:
         quality.read_pytorch_curve(file, "vgg_slim", 65)
 
 
+# What a trained style saves
+
+
+def test_a_start_from_a_style_next_to_one_from_the_photograph(tmp_path: Path) -> None:
+    style_file.write(tmp_path / "random.npz", random_style())
+    config = quality.config_for("vgg_slim", 48, *PICTURES, ["stop.max_iterations=3", "precision=float32"])
+    single, double = start.measure(config, str(tmp_path / "random.npz"), every=2)
+    assert [point.evaluation for point in single.from_photograph] == [0, 1, 2, 3]
+    assert [point.evaluation for point in double.from_photograph] == [0, 2, 3, 4, 5, 6]
+    for result in (single, double):
+        totals = [point.loss for point in result.from_photograph]
+        reached = [point.loss <= min(totals) for point in result.from_style]
+        assert reached.index(True) == len(reached) - 1 if any(reached) else len(reached) == len(totals)
+        assert result.from_style[0].loss != totals[0]
+        assert len(start.cells(result)) == len(start.HEADINGS)
+
+
+def test_the_steps_that_a_style_saves() -> None:
+    slow, fast = points(9.0, 5.0, 4.0, 3.0), points(4.5, 3.5, 2.0)
+    cells = start.cells(start.Result("vgg_slim", 64, 1, slow, fast))
+    first, last = slow[0].evaluation, slow[-1].evaluation
+    assert cells[3] == str(last) and cells[5] == "3"
+    assert cells[6:] == [str(first + 2), f"{fast[2].seconds:.1f}", "2", str(first + 2)]
+    cells = start.cells(start.Result("vgg_slim", 64, 1, slow, fast[:2]))
+    assert cells[6:9] == [f"not in {fast[1].evaluation}", "-", "3.5"]
+
+
 # Sizes
 
 
@@ -352,6 +391,9 @@ def test_the_command_measures_prints_and_writes_all_tables(tmp_path: Path) -> No
         (["quality", "--reuse", "absent.csv"], "--reuse absent.csv: No such file"),
         (["quality", "--models", "vgg_slim", "--content", "absent.jpg"], "absent.jpg"),
         (["steps", "--write", "absent.md"], "--write absent.md: No such file"),
+        (["start"], "start: name a bundled style or a style file with --start-from"),
+        (["start", "--start-from", "absent.npz"], "style absent.npz: no such file"),
+        (["start", "--start-from", "absent.npz", "--write", "absent.md"], "--write: start has no table on the page"),
     ],
 )
 def test_invalid_options_are_reported_in_one_line(arguments: list[str], message: str) -> None:

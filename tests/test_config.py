@@ -375,6 +375,13 @@ def test_a_device_is_cpu_or_a_numbered_gpu(device):
         (with_regions({"style": "a", "weight": -1}), "regions.0.weight: -1: Input should be greater"),
         (with_regions(), "regions: []: List should have at least 1 item"),
         ({**MINIMAL, "init": {"image": "a.png"}}, "`image` requires kind: image"),
+        ({**MINIMAL, "init": {"kind": "style"}}, "kind: style requires `name`"),
+        ({**MINIMAL, "init": {"name": "night"}}, "`name` requires kind: style"),
+        ({**MINIMAL, "init": {"kind": "style", "nme": "night"}}, "unknown key 'init.nme'; did you mean 'name'?"),
+        (
+            {"style": {"images": "a"}, "content": {"weight": 0}, "init": {"kind": "style", "name": "night"}},
+            "content.image is missing: init.kind style starts",
+        ),
         ({**MINIMAL, "init": {"low": 3, "high": 2}}, "low (3) must not exceed high (2)"),
     ],
 )
@@ -652,6 +659,7 @@ def valid_configs(draw):
     init = values.setdefault("init", {})
     init["low"], init["high"] = sorted([init.get("low", -20.0), init.get("high", 20.0)])
     init["image"] = draw(FILE_NAMES | AWKWARD_NAMES) if init.get("kind") == "image" else None
+    init["name"] = draw(FILE_NAMES | AWKWARD_NAMES) if init.get("kind") == "style" else None
     if values.get("optimizer", {}).get("name") not in ("sgd", "adam"):
         values.get("optimizer", {}).pop("average", None)
     output = values.setdefault("output", {})

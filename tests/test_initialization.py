@@ -18,8 +18,7 @@ RANDOM_KINDS = ("noise", "uniform", "blend")
 
 
 def started(seed=0, **settings):
-    if settings["kind"] == "image":
-        settings["image"] = "a picture"
+    settings |= {"image": {"image": "a picture"}, "style": {"name": "a style"}}.get(settings["kind"], {})
     return start(Init(**settings), SHAPE, CONTENT, PICTURE, np.random.default_rng(seed))
 
 
@@ -70,7 +69,7 @@ def test_a_blend_is_a_weighted_mean_of_noise_and_content():
         np.testing.assert_allclose(blend, share * noise + (1 - share) * CONTENT, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(("kind", "expected"), [("content", CONTENT), ("image", PICTURE)])
+@pytest.mark.parametrize(("kind", "expected"), [("content", CONTENT), ("image", PICTURE), ("style", PICTURE)])
 def test_a_picture_is_copied_unchanged(kind, expected):
     image = started(kind=kind)
     np.testing.assert_array_equal(image, expected)

@@ -15,6 +15,7 @@ from PIL import Image
 from processes import PROJECT
 
 from styletransfer.cli import COMMANDS, main
+from styletransfer.feedforward import style_file
 from styletransfer.support import commands
 
 LIBRARY, BESIDE = "styletransfer", ("configs", "input", "models", "scripts")
@@ -107,6 +108,13 @@ def test_a_picture_is_made_in_an_empty_folder(nstyle, tmp_path):
     with Image.open(tmp_path / "made" / "image.png") as picture:
         assert max(picture.size) == 32
     assert "equal within" in run(*nstyle, "compare", "made", "made", folder=tmp_path)
+
+
+@pytest.mark.parametrize("name", style_file.names() or [pytest.param("", marks=pytest.mark.skip("none is bundled"))])
+def test_the_bundled_styles_are_found(programs, tmp_path, name):
+    start = ("--set", f"init={{kind: style, name: {name}}}")
+    run(programs / "nstyle", "--config", "configs/starry.yaml", *TINY, *start, folder=tmp_path)
+    assert f"name: {name}" in (tmp_path / "made" / "config.yaml").read_text()
 
 
 def test_a_sweep_is_made_in_an_empty_folder(programs, tmp_path):

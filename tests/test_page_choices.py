@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 import yaml
+from feedforward_helpers import random_style
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -13,6 +14,7 @@ from processes import PROJECT
 
 from styletransfer import config as configs
 from styletransfer.config import Config
+from styletransfer.feedforward import style_file
 from styletransfer.page import choices, samples
 from styletransfer.page.choices import RANGES, Choices
 from styletransfer.support.errors import UserError
@@ -181,3 +183,39 @@ def test_the_samples_are_there():
 
 def test_choices_are_empty_to_begin_with():
     assert Choices().content is None and Choices().styles == {}
+
+
+def test_where_to_start_is_chosen():
+    config = choices.to_config(dataclasses.replace(CHOSEN, start="night"), "output/a")
+    assert (config.init.kind, config.init.name) == ("style", "night")
+    opened = choices.of(config.model_dump(mode="json"))
+    assert opened.start == "night" and choices.to_config(opened, "output/b").init == config.init
+    back = choices.to_config(dataclasses.replace(opened, start=None), "output/b")
+    assert settings(back) == settings(choices.to_config(CHOSEN, "output/b"))
+    further = choices.to_config(opened, "output/b", picture_edge=512)
+    assert (further.init.kind, further.init.name) == ("image", None)
+
+
+def test_an_opened_run_keeps_its_start():
+    base = {"init": {"kind": "noise", "deviation": 7}}
+    opened = dataclasses.replace(choices.of(base), content="photo.png", styles={"a.png": 1.0})
+    assert choices.to_config(opened, "output/a").init.deviation == 7
+
+
+def test_an_instant_picture_is_a_run_without_steps():
+    config = choices.to_instant_config("photo.png", "a.png", "night", 700, "keep", "output/a")
+    assert (config.init.kind, config.init.name, config.long_edges, config.steps) == ("style", "night", [700], [0])
+    assert (config.content.image, config.style.images, config.color) == ("photo.png", {"a.png": 1.0}, "keep")
+    with pytest.raises(UserError, match="choose a photograph"):
+        choices.to_instant_config(None, "a.png", "night", 700, "keep", "output/a")
+
+
+def test_instant_styles_are_the_bundled_ones_with_their_paintings(tmp_path, monkeypatch):
+    monkeypatch.setattr(style_file, "FOLDER", tmp_path)
+    assert samples.instant_styles() == []
+    style = random_style()
+    style_file.write(tmp_path / "dark.npz", style)
+    unknown = {**style.record, "paintings": {"unknown.jpg": "0" * 64}}
+    style_file.write(tmp_path / "strange.npz", style_file.Style(style.spec, style.parameters, unknown))
+    (found,) = samples.instant_styles()
+    assert (found.name, found.painting) == ("dark", PROJECT / "input" / "night.jpg")

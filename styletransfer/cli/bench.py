@@ -19,9 +19,9 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("steps", "quality", "sizes", "all"),
+        choices=("steps", "quality", "sizes", "all", "start"),
         default="all",
-        help="which table (default: all)",
+        help="which table (default: all, which is without start)",
     )
     parser.add_argument("--models", nargs="+", default=["vgg19", "vgg_slim"], help="networks of the VGG family")
     parser.add_argument(
@@ -60,6 +60,11 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
     quality.add_argument("--curve", type=Path, metavar="FILE", help="write loss against seconds as CSV")
     quality.add_argument(
         "--reuse", type=Path, metavar="FILE", help="take PyTorch's curves from the CSV of an earlier --curve"
+    )
+
+    start = parser.add_argument_group("start", "with --size, --content, --style, --set and --every of quality")
+    start.add_argument(
+        "--start-from", metavar="NAME", help="the trained style to start from: a bundled style, or a style file (.npz)"
     )
 
     sizes = parser.add_argument_group("sizes")

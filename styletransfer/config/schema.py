@@ -120,12 +120,15 @@ class TV(Section):
 
 
 class Init(Section):
-    kind: Literal["noise", "uniform", "content", "blend", "image"] = Field("content", description="the initial image")
+    kind: Literal["noise", "uniform", "content", "blend", "image", "style"] = Field(
+        "content", description="the initial image; style: the photograph in a trained style"
+    )
     deviation: NotNegative = Field(20.0, description="noise: standard deviation, in units of `pixels`")
     low: Finite = Field(-20.0, description="uniform and blend: lowest value of the noise, in units of `pixels`")
     high: Finite = Field(20.0, description="uniform and blend: highest value of the noise, in units of `pixels`")
     noise_share: Share = Field(0.6, description="blend: the share of the noise; the rest is the content picture")
     image: FileName | None = Field(None, description="image: the picture to start from")
+    name: FileName | None = Field(None, description="style: a bundled style, or a style file (.npz)")
 
     @model_validator(mode="after")
     def _consistent(self) -> Init:
@@ -134,6 +137,10 @@ class Init(Section):
         if (self.kind == "image") != (self.image is not None):
             raise ValueError(
                 "`image` requires kind: image" if self.image else "kind: image requires `image`, a picture file"
+            )
+        if (self.kind == "style") != (self.name is not None):
+            raise ValueError(
+                "`name` requires kind: style" if self.name else "kind: style requires `name`, a style or a style file"
             )
         return self
 
@@ -282,7 +289,7 @@ class Config(Section):
             raise ValueError("content.weight and style.weight are both 0: there is nothing to optimise")
         if self.content.image is None and self.content.weight > 0:
             raise ValueError("content.image is missing: name a photograph")
-        if self.content.image is None and self.init.kind in ("content", "blend"):
+        if self.content.image is None and self.init.kind in ("content", "blend", "style"):
             raise ValueError(f"content.image is missing: init.kind {self.init.kind} starts from it")
         if self.content.image is None and self.color != "style":
             raise ValueError(f"content.image is missing: color: {self.color} takes its colours")

@@ -7,6 +7,7 @@ from collections import OrderedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from models.feedforward_spec import TransformerSpec
 from models.runtime import Context
 from styletransfer.feedforward import strips
 from styletransfer.feedforward.network import Transformer, extended, inner
@@ -76,13 +77,13 @@ class Stylizer:
         pictures = _PICTURE * height * width
         if whole_memory(self._style, height, width, self._precision) + pictures <= self._memory:
             return None
-        needed = strips.peak_memory(self._style.spec, height, width) + pictures
-        if needed + _FEWEST > self._memory:
+        least = least_memory(self._style.spec, height, width)
+        if least > self._memory:
             raise UserError(
-                f"a picture of {width} x {height} pixels needs {format_size(needed + _FEWEST)} of memory in the style "
+                f"a picture of {width} x {height} pixels needs {format_size(least)} of memory in the style "
                 f"{self._style.record['name']}, and {format_size(self._memory)} may be used; expected a smaller --size"
             )
-        return max(_FEWEST, (self._memory - needed) // 2)
+        return max(_FEWEST, (self._memory - least + _FEWEST) // 2)
 
 
 def whole_memory(style: Style, height: int, width: int, precision: str) -> int:
@@ -92,6 +93,11 @@ def whole_memory(style: Style, height: int, width: int, precision: str) -> int:
         height, width = (side // layer.stride * layer.resize for side in (height, width))
         largest = max(largest, layer.channels * height * width)
     return int(_WHOLE[precision] * largest)
+
+
+def least_memory(spec: TransformerSpec, height: int, width: int) -> int:
+    """The bytes that a picture of that size needs at least, which is in strips."""
+    return strips.peak_memory(spec, height, width) + _PICTURE * height * width + _FEWEST
 
 
 def finished(photograph: Picture, stylised: Picture, strength: float = 1.0, keep_colors: bool = False) -> Picture:

@@ -7,6 +7,7 @@ steps: they are kept, because only the choices that differ from those of the ope
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -48,6 +49,8 @@ class Choices:
         The long edge of the paintings in percent of that of the result: `style.size`.
     steps : int
         The largest number of steps at each scale: `stop.max_iterations`.
+    start : str, or None
+        The trained style in which the photograph is the start: `init.name`; None: the photograph, or as `base` has it.
     base : dict
         The config that these choices change: that of an opened run or a preset; empty for the defaults.
     """
@@ -60,6 +63,7 @@ class Choices:
     steps: int = 0
     smoothness: float = 0.0
     color: str = "style"
+    start: str | None = None
     base: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -92,6 +96,7 @@ def of(values: Mapping[str, Any]) -> Choices:
         steps=int(max(steps)) if isinstance(steps, list) else int(steps),
         smoothness=float(_value(values, "tv.weight")),
         color=_value(values, "color"),
+        start=_value(values, "init.name"),
         base=copy.deepcopy(values),
     )
 
@@ -141,6 +146,8 @@ def to_config(chosen: Choices, folder: str, picture_edge: int | None = None) -> 
         put("tv.weight", chosen.smoothness)
     if chosen.color != before.color:
         put("color", chosen.color)
+    if chosen.start != before.start:
+        put("init", {"kind": "style", "name": chosen.start} if chosen.start else {})
     if picture_edge is not None:
         put("init", {"kind": "image", "image": f"{folder}/{START}"})
         put("scales", min(_count_of_scales(values), scales_from(picture_edge, chosen.size)))
@@ -151,6 +158,35 @@ def to_config(chosen: Choices, folder: str, picture_edge: int | None = None) -> 
     steps = sum(config.steps)
     saving = {"save_every": max(1, steps // _PREVIEWS), "checkpoint_every": max(1, steps // _CHECKPOINTS)}
     return config.model_copy(update={"output": config.output.model_copy(update=saving)})
+
+
+def to_instant_config(content: str | None, painting: str, style: str, size: int, color: str, folder: str) -> Config:
+    """The config of a run without steps: its result is the photograph in a trained style.
+
+    Parameters
+    ----------
+    content : str, or None
+        The file of the photograph.
+    painting : str
+        That of the painting for which the style was trained; what goes on from the result uses it.
+    style : str
+        A bundled style.
+    size : int
+        Long edge in pixels.
+    color : str
+        The key `color`.
+    folder : str
+        Its output folder.
+
+    Raises
+    ------
+    UserError
+        As for :func:`to_config`.
+    """
+    usual = of({})
+    chosen = dataclasses.replace(usual, content=content, styles={painting: 1.0}, size=size, color=color, start=style)
+    values = to_config(chosen, folder).model_dump(mode="json", exclude={"provenance"})
+    return configs.parse(configs.override(values, ["scales=1", "stop.max_iterations=0"]), "these settings")
 
 
 START = "start.png"  # in the folder of a run that continues from the picture of another

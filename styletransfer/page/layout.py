@@ -98,6 +98,7 @@ class _Page:
         self.studio = studio
         self.presets = samples.presets()
         self.photographs = samples.paths(samples.PHOTOGRAPHS)
+        self.instant_styles = samples.instant_styles()
         with gr.Blocks(title="nstyle", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as blocks:
             self.content, self.styles, self.base = gr.State(None), gr.State({}), gr.State({})
             self.offered = gr.State([str(path) for path in samples.paths(samples.PAINTINGS)])
@@ -146,6 +147,14 @@ class _Page:
                 show_label=False, height=96, elem_id="painting", placeholder="Drop a painting of yours, or click",
                 **drop,
             )  # fmt: skip
+        if self.instant_styles:
+            gr.HTML("<h2>Instant <small>the photograph in a trained style, in a few seconds</small></h2>")
+        paintings = [style.painting for style in self.instant_styles]
+        names = [f"Instant: {style.name.capitalize()}" for style in self.instant_styles]
+        self.instant = gr.Gallery(
+            [(picture, name) for (picture, _), name in zip(thumbnails(paintings), names)], show_label=False, columns=3,
+            elem_id="instant", elem_classes="samples", visible=bool(self.instant_styles), **options,
+        )  # fmt: skip
         gr.HTML("<h2>Settings</h2>")
         self.preset_samples = gr.Gallery(
             [(str(preset.picture), preset.name) for preset in self.presets], show_label=False,
@@ -167,6 +176,7 @@ class _Page:
                 [(_COLORS.get(color, color), color) for color in choices.colors()],
                 value=usual.color, label="Colours", elem_id="color",
             )  # fmt: skip
+            self.start_from = self._start_from(usual.start)
         with gr.Accordion("More settings", open=False, elem_id="more"):
             self.steps = slider("steps", "Steps", "at each scale; more: more finished")
             self.smoothness = slider("smoothness", "Smoothness", "more: less noise")
@@ -202,11 +212,11 @@ class _Page:
     def _connect(self, blocks: gr.Blocks) -> None:
         settings = [
             *(self.content, self.styles, self.style_weight, self.stroke_size),
-            *(self.size, self.steps, self.smoothness, self.color, self.base),
+            *(self.size, self.steps, self.smoothness, self.color, self.start_from, self.base),
         ]
         filled = [
             *(self.photo, self.content, self.paintings, self.styles, self.offered, self.style_weight, self.stroke_size),
-            *(self.size, self.steps, self.smoothness, self.color, self.base, self.note),
+            *(self.size, self.steps, self.smoothness, self.color, self.start_from, self.base, self.note),
         ]
         watched = [
             *(self.seen, self.status, self.picture, self.compared, self.curve, self.stop, self.go_on),
@@ -243,6 +253,10 @@ class _Page:
             button.click(function, [self.name, *settings], [self.name, self.base, self.note], **_PRIVATE).success(
                 self._watch, js=_SHOW_RESULT if button is self.start else None, **watching
             )
+        self.instant.select(
+            self._make_instant, [self.content, self.offered, self.size, self.color],
+            [self.name, self.instant, self.offered, self.styles, self.paintings], **_PRIVATE,
+        ).success(self._watch, js=_SHOW_RESULT, **watching)  # fmt: skip
         self.stop.click(self._stop, self.name, None, **_PRIVATE).success(self._watch, **watching)
         self.follow.click(self._follow, None, [self.name, *filled], **_PRIVATE).success(self._watch, **watching)
         self.gallery.select(
@@ -303,6 +317,14 @@ class _Page:
         chosen = self.presets[event.index].applied(content, styles, int(size))
         return gr.Gallery(selected_index=None), *self._filled(chosen, offered)
 
+    def _start_from(self, start: str | None) -> gr.Radio:
+        """The choice of where to start, hidden where there is only the photograph."""
+        names = dict.fromkeys([*(style.name for style in self.instant_styles), *([start] if start else [])])
+        return gr.Radio(
+            [("photograph", ""), *((Path(name).stem, name) for name in names)], value=start or "", label="Start from",
+            info="the photograph, or the photograph in a trained style", elem_id="start-from", visible=bool(names),
+        )  # fmt: skip
+
     def _filled(self, chosen: Choices, offered: list[str]) -> list[Any]:
         """The controls with these settings."""
         present = {name: weight for name, weight in chosen.styles.items() if Path(name).is_file()}
@@ -319,7 +341,7 @@ class _Page:
         return [
             *(photo, photo, self._gallery_of_paintings(offered, present), present, offered),
             *map(slider, ("style_weight", "stroke_size", "size", "steps", "smoothness")),
-            *(chosen.color, dict(chosen.base), html.escape(note)),
+            *(chosen.color, self._start_from(chosen.start), dict(chosen.base), html.escape(note)),
         ]
 
     # What is done.
@@ -333,6 +355,16 @@ class _Page:
         if name is None:
             raise UserError("there is no picture to continue from")
         return self._begun(self.studio.go_on(name, _choices(*settings)))
+
+    @_reported
+    def _make_instant(
+        self, content: str | None, offered: list[str], size: float, color: str | None, event: gr.SelectData
+    ) -> tuple[Any, ...]:
+        style = self.instant_styles[event.index]
+        name = self.studio.instant(content, style, int(size), color or "style")
+        offered = list(dict.fromkeys([*offered, str(style.painting)]))
+        styles = {str(style.painting): 1.0}
+        return name, gr.Gallery(selected_index=None), offered, styles, self._gallery_of_paintings(offered, styles)
 
     def _begun(self, name: str) -> tuple[Any, ...]:
         return name, gr.skip(), gr.skip()
@@ -358,11 +390,11 @@ class _Page:
     def _of_run(self, name: str | None) -> list[Any]:
         """The controls with the settings of a run; as they are for None."""
         if name is None:
-            return [gr.skip()] * 13
+            return [gr.skip()] * 14
         try:
             chosen = self.studio.choices_of(name)
         except UserError:
-            return [gr.skip()] * 13
+            return [gr.skip()] * 14
         return self._filled(chosen, [str(path) for path in samples.paths(samples.PAINTINGS)])
 
     # What is seen.
@@ -429,11 +461,12 @@ def _choices(
     steps: float,
     smoothness: float,
     color: str | None,
+    start: str | None,
     base: Mapping[str, Any],
 ) -> Choices:
     return Choices(
         content, dict(styles), float(style_weight), int(stroke_size), int(size), int(steps), float(smoothness),
-        color or "style", dict(base),
+        color or "style", start or None, dict(base),
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What the page offers to begin with: the project's photographs and paintings, and presets, each shown as a picture."""
+"""What the page offers to begin with, as pictures: the project's photographs and paintings, presets, bundled styles."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from styletransfer import config as configs
+from styletransfer.feedforward import style_file
 from styletransfer.page import choices
 from styletransfer.page.choices import Choices
 from styletransfer.support.project import PROJECT_FOLDER
@@ -44,6 +45,37 @@ class Preset:
         return dataclasses.replace(
             chosen, content=content, styles=dict(styles), size=size, stroke_size=self.stroke_size
         )
+
+
+@dataclass(frozen=True)
+class InstantStyle:
+    """A bundled style, which gives a photograph the style of a painting in a moment.
+
+    Attributes
+    ----------
+    name : str
+    painting : Path
+        For which it was trained.
+    """
+
+    name: str
+    painting: Path
+
+
+def instant_styles() -> list[InstantStyle]:
+    """The bundled styles whose paintings are there.
+
+    Raises
+    ------
+    UserError
+        If one is damaged.
+    """
+    found = []
+    for name in style_file.names():
+        record = style_file.read(style_file.FOLDER / f"{name}{style_file.SUFFIX}").record
+        paintings = paths(tuple(f"input/{file}" for file in record["paintings"]))
+        found += [InstantStyle(name, painting) for painting in paintings[:1]]
+    return found
 
 
 def paths(files: tuple[str, ...]) -> list[Path]:

@@ -15,6 +15,7 @@ from styletransfer.config import Config
 from styletransfer.page import choices, progress, runs, words
 from styletransfer.page.choices import Choices
 from styletransfer.page.job_queue import JobQueue, Status
+from styletransfer.page.samples import InstantStyle
 from styletransfer.page.thumbnails import Thumbnails
 from styletransfer.page.uploads import Uploads
 from styletransfer.run import picture_sizes
@@ -84,6 +85,21 @@ class Studio:
         self.queue.add(name, config)
         return name
 
+    def instant(self, content: str | None, style: InstantStyle, size: int, color: str) -> str:
+        """Put a run before all others in line that gives a photograph a trained style, without any step; its name.
+
+        Raises
+        ------
+        UserError
+            As for :meth:`start`.
+        """
+        painting = str(style.painting)
+        name = runs.new_name(self.queue.folder, content, [painting])
+        config = choices.to_instant_config(content, painting, style.name, size, color, self._folder(name))
+        picture_sizes.read_sizes(config)
+        self.queue.add(name, config, first=True)
+        return name
+
     def go_on(self, name: str, chosen: Choices) -> str:
         """Go on with a run; the name of the run that does.
 
@@ -97,7 +113,7 @@ class Studio:
         """
         state, config = self._state(name), self.queue.config(name)
         before = choices.of(config.model_dump(mode="json"))
-        same = dataclasses.replace(chosen, base={}, steps=0) == dataclasses.replace(before, base={}, steps=0)
+        same = _without_steps(chosen) == _without_steps(before)
         if state.name == "stopped" and same:
             stop = config.stop
             if chosen.steps != before.steps:
@@ -122,14 +138,15 @@ class Studio:
         self.queue.stop(name)
 
     def choices_of(self, name: str) -> Choices:
-        """The settings of a run.
+        """The settings of a run, to make another; after one without steps, with the usual number of them.
 
         Raises
         ------
         UserError
             If they cannot be read.
         """
-        return choices.of(self.queue.config(name).model_dump(mode="json"))
+        found = choices.of(self.queue.config(name).model_dump(mode="json"))
+        return found if found.steps else dataclasses.replace(found, steps=choices.of({}).steps)
 
     def view(self, name: str | None) -> View:
         """What is to be seen of a run; of None, or one that is gone, that there is nothing."""
@@ -235,3 +252,8 @@ class Studio:
 
     def _folder(self, name: str) -> str:
         return str(self.queue.folder / name)
+
+
+def _without_steps(chosen: Choices) -> Choices:
+    """What a run that goes on must have in common with that before; where it started does not matter any more."""
+    return dataclasses.replace(chosen, base={}, steps=0, start=None)

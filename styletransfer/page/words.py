@@ -64,6 +64,8 @@ def _sentence(state: Status, progress: Progress, before: str) -> str:
     if state.name == "stopping":
         return "finishing this step and saving the state"
     if state.name == "done":
+        if progress.curve is not None and progress.step == 0:
+            return "no steps were made; Go on makes them from here"
         took = "" if progress.curve is None else f" in {duration(progress.curve.column('seconds')[-1])}"
         return f"{progress.step} steps{took}"
     if state.name == "stopped":

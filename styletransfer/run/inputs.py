@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -13,10 +14,11 @@ from styletransfer import weights
 from styletransfer.config import Config, find_input
 from styletransfer.pictures import colors, images, in_memory
 from styletransfer.pictures.images import Picture
-from styletransfer.run import regions
+from styletransfer.run import memory, regions, style_start
 from styletransfer.run.picture_sources import FILES, PictureSources
 from styletransfer.run.regions import RegionMasks
 from styletransfer.run.resolve import RunPlan
+from styletransfer.support.errors import UserError
 from styletransfer.support.files import hashed
 
 
@@ -53,10 +55,10 @@ def read_pictures(plan: RunPlan, sources: PictureSources = FILES) -> list[Pictur
     """
     inside = [(scale.height, scale.width) for scale in plan.scales]
     content = _read(sources, plan.content, inside)
+    start = _stylised(plan, content[0]) if plan.trained_style else _read(sources, plan.init.image, inside)
     styles = [
         _read(sources, name, [scale.styles[number] for scale in plan.scales]) for number, name in enumerate(plan.styles)
     ]
-    start = _read(sources, plan.init.image, inside)
     masks = regions.read_masks(plan, sources)
     return [
         _with_colors(
@@ -102,6 +104,15 @@ def _read(sources: PictureSources, name: str | None, sizes: Sequence[tuple[int, 
     return [images.resize(picture, *size) for size in sizes]
 
 
+def _stylised(plan: RunPlan, photograph: Picture) -> list[Picture]:
+    """The photograph of the first scale in the trained style, at the size of every scale."""
+    assert plan.trained_style is not None
+    peaks = [scale.memory for scale in plan.scales]
+    allowed = None if None in peaks else memory.for_pictures(max(filter(None, peaks)))
+    stylised = style_start.stylised(plan.trained_style, photograph, plan.device, plan.precision, allowed)
+    return [images.resize(stylised, scale.height, scale.width) for scale in plan.scales]
+
+
 def load_parameters(plan: RunPlan) -> weights.Parameters:
     """The network's weights, in its native space.
 
@@ -117,7 +128,11 @@ def files_of(config: Config, sources: PictureSources = FILES) -> dict[str, Path]
     """Every input file of a run, by the config key that names it; missing files are omitted."""
     names = {key: name for key, name in _pictures_of(config).items() if name not in sources.in_memory}
     names["weights"] = config.weights or str(config.spec.weights_path)
-    return {key: path for key, name in names.items() if (path := find_input(name)).is_file()}
+    files = {key: path for key, name in names.items() if (path := find_input(name)).is_file()}
+    with contextlib.suppress(UserError):
+        style = style_start.file_of(config.init)
+        files |= {} if style is None else {"init.name": style}
+    return files
 
 
 def _pictures_of(config: Config) -> dict[str, str]:

@@ -14,8 +14,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from models.feedforward_spec import TransformerSpec
 from models.spec import ModelSpec
 from styletransfer.config import OptimizerSettings
+from styletransfer.feedforward.stylize import least_memory
 from styletransfer.losses import total_variation
 from styletransfer.network.tiling import Segment, segments, smallest_tile
 from styletransfer.optimization import optimizers
@@ -82,6 +84,8 @@ class Run:
         The longest side of a tile in pixels; None: no tiles.
     regions : int
         With styles of their own; 0 where all of the image has one style.
+    transformer : TransformerSpec, or None
+        The feed-forward network in whose style the image starts.
     """
 
     spec: ModelSpec
@@ -95,6 +99,7 @@ class Run:
     precision: str = "float32"
     tile: int | None = None
     regions: int = 0
+    transformer: TransformerSpec | None = None
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -154,12 +159,18 @@ def predict(run: Run) -> int:
     written = _IMAGES + _IMAGES_WRITTEN + optimizer.written
     masks = run.regions * run.height * run.width
     always = _WEIGHTS * weights + _STYLES * styles + targets + _MASKS * masks
+    stylising = 0.0 if run.transformer is None else least_memory(run.transformer, run.height, run.width) / _FLOAT
     finding_targets = _IMAGES_ENTERED * image + _finding_targets(run)
     by_segment = _segment_values(run, run.layers, run.height, run.width)
     seeing = _optimizing(run, by_segment)
     optimizing = max(steps, written) * image + seeing
     saving = saved * image + (seeing if len(by_segment) == 1 else 0.0)
-    return int(_FIXED + _GAPS * _FLOAT * (always + max(finding_targets, optimizing, saving)))
+    return int(_FIXED + _GAPS * _FLOAT * (always + max(stylising, finding_targets, optimizing, saving)))
+
+
+def for_pictures(peak: int) -> int:
+    """The bytes that the pictures and networks of a run with that peak may take: without those of any process."""
+    return peak - _FIXED
 
 
 def largest_tile(run: Run, limit: int) -> int | None:

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from models import runtime
 from models.spec import ModelSpec
 from styletransfer.config import Config, Init, OptimizerSettings, Output, Region
+from styletransfer.feedforward.style_file import Style
 from styletransfer.losses.objective import GroupedLayer, LossWeights
 from styletransfer.network.tiling import Segment, segments, smallest_tile
-from styletransfer.run import memory, picture_sizes
+from styletransfer.run import memory, picture_sizes, style_start
 from styletransfer.run.picture_sizes import Sizes
 from styletransfer.support.errors import UserError
 
@@ -97,6 +98,8 @@ class RunPlan:
     regions : tuple of Region
         The parts of the result with styles of their own, which have shares there; none where all of it has one style.
     init : Init
+    trained_style : Style, or None
+        The style in which the photograph is the start, for `init.kind` style.
     normalization : str
     loss_weights : LossWeights
         A group of weight 0 has no layers.
@@ -125,6 +128,7 @@ class RunPlan:
     styles: Mapping[str, float]
     regions: tuple[Region, ...]
     init: Init
+    trained_style: Style | None
     normalization: str
     loss_weights: LossWeights
     tv: str
@@ -202,19 +206,18 @@ def resolve(config: Config, sizes: Sequence[Sizes] | None = None, begun: Begun |
     ------
     UserError
         If a picture cannot be used at a size, a tile is too small for the network, the run does not fit into memory,
-        or the processor does not support the precision.
+        the processor does not support the precision, or the style to start with cannot be read.
     """
     sizes = picture_sizes.read_sizes(config) if sizes is None else sizes
     precision = precision_of(config) if begun is None else _precision_begun(config, begun)
     limit = memory.limit(config.memory) if config.device == "cpu" else None
+    style = style_start.read(config.init)
+    runs = _memory_runs(config, sizes, precision, style)
     if begun is None:
         # The largest scale first, so that it is the one reported if it does not fit.
-        runs = [_with_tile_of(config, _memory_run(config, each, precision), limit) for each in reversed(sizes)][::-1]
+        runs = [_with_tile_of(config, run, limit) for run in reversed(runs)][::-1]
     else:
-        runs = [
-            dataclasses.replace(_memory_run(config, each, precision), tile=tile)
-            for each, tile in zip(sizes, begun.tiles)
-        ]
+        runs = [dataclasses.replace(run, tile=tile) for run, tile in zip(runs, begun.tiles)]
     if limit is not None:
         _hold_to(limit, config, max(runs, key=memory.predict), begun=begun is not None)
     shares = config.used_styles
@@ -230,6 +233,7 @@ def resolve(config: Config, sizes: Sequence[Sizes] | None = None, begun: Begun |
         styles={name: share / total for name, share in shares.items()},
         regions=tuple(config.used_regions),
         init=config.init,
+        trained_style=style,
         normalization=config.normalization,
         loss_weights=LossWeights(
             config.content.weight,
@@ -275,7 +279,8 @@ def peak_memory(config: Config, smallest: bool = False) -> int | None:
         return None
     limit = memory.limit(config.memory) if config.memory else None
     try:
-        runs = [_memory_run(config, each, precision_of(config)) for each in picture_sizes.read_sizes(config)]
+        style = style_start.read(config.init)
+        runs = _memory_runs(config, picture_sizes.read_sizes(config), precision_of(config), style)
         if smallest:
             runs = [dataclasses.replace(run, tile=smallest_tile(run.spec, run.layers)) for run in runs]
         else:
@@ -353,20 +358,24 @@ def _tv_of(config: Config) -> str:
     return config.tv.kind if config.tv.weight > 0 else "none"
 
 
-def _memory_run(config: Config, sizes: Sizes, precision: str) -> memory.Run:
-    """What the memory of a scale depends on, without tiles."""
-    return memory.Run(
-        config.spec,
-        tuple(config.used_style_layers),
-        tuple(config.used_content_layers),
-        sizes.height,
-        sizes.width,
-        sizes.styles,
-        config.optimizer,
-        _tv_of(config),
-        precision,
-        regions=len(config.used_regions),
-    )
+def _memory_runs(config: Config, sizes: Sequence[Sizes], precision: str, style: Style | None) -> list[memory.Run]:
+    """What the memory of every scale depends on, without tiles; at the first, the photograph gets a trained style."""
+    return [
+        memory.Run(
+            config.spec,
+            tuple(config.used_style_layers),
+            tuple(config.used_content_layers),
+            each.height,
+            each.width,
+            each.styles,
+            config.optimizer,
+            _tv_of(config),
+            precision,
+            regions=len(config.used_regions),
+            transformer=style.spec if style and number == 0 else None,
+        )
+        for number, each in enumerate(sizes)
+    ]
 
 
 def _with_tile_of(config: Config, run: memory.Run, limit: int | None) -> memory.Run:

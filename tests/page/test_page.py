@@ -18,6 +18,7 @@ import yaml
 from browser import PATIENCE, PROJECT, Tab, chromium, server, until
 from PIL import Image
 
+from styletransfer.feedforward import style_file
 from styletransfer.page.uploads import MOST_BYTES
 
 pytestmark = pytest.mark.page
@@ -261,6 +262,38 @@ def test_a_preset_moves_the_sliders(tab):
     tab.click('#presets .thumbnail-item:has(img[alt="own colours"])')
     until("the colours", lambda: tab.one("#color input:checked").get_attribute("value") == "keep")
     assert tab.value("#style-weight") != 40
+
+
+@pytest.mark.skipif(not style_file.names(), reason="no style is bundled")
+def test_an_instant_picture_and_a_run_that_starts_from_one(tab, runs):
+    prepare(tab, steps=10)
+    before, name = runs(), style_file.names()[0]
+    tab.click(f'#instant .thumbnail-item:has(img[alt="Instant: {name.capitalize()}"])')
+    until("a run of its own", lambda: len(runs()) > len(before))
+    tab.reaches("done")
+    tab.says("Go on")
+    run = runs()[-1]
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert (config["init"]["name"], config["size"], config["stop"]["max_iterations"]) == (name, 128, 0)
+    with Image.open(run / "image.png") as image:
+        assert max(image.size) == 128
+    assert tab.picture()
+    tab.click("#go-on")
+    until("the run that goes on", lambda: runs()[-1] != run and tab.state == "done")
+    assert yaml.safe_load((runs()[-1] / "config.yaml").read_text())["init"]["kind"] == "image"
+
+    tab.click(f'#start-from input[value="{name}"]')
+    until("the choice", lambda: tab.one("#start-from input:checked").get_attribute("value") == name)
+    time.sleep(1)
+    run = start(tab, runs)
+    tab.reaches("done")
+    assert yaml.safe_load((run / "config.yaml").read_text())["init"]["name"] == name
+
+
+@pytest.mark.skipif(bool(style_file.names()), reason="styles are bundled")
+def test_without_bundled_styles_nothing_is_offered_for_them(tab):
+    tab.has("#presets .thumbnail-item", 5)
+    assert not any(part.is_displayed() for part in tab.all("#instant, #start-from"))
 
 
 def test_on_a_telephone_nothing_is_cut_off(earlier, tab):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from styletransfer.studies.benchmarks import machine, pytorch, quality, report, sizes, steps
+from styletransfer.feedforward import style_file
+from styletransfer.studies.benchmarks import machine, pytorch, quality, report, sizes, start, steps
 from styletransfer.support.errors import UserError
+
+# All tables; that of `start` needs a trained style, and has no place on the page.
+_TABLES: Mapping[str, report.Benchmark] = {**report.BENCHMARKS, "start": start}  # type: ignore[dict-item]
 
 
 def run(options: argparse.Namespace, command: str) -> int:
@@ -36,11 +40,17 @@ def _check(options: argparse.Namespace, names: list[str]) -> None:
         _at_least(16, option, min(getattr(options, option)))  # the deepest layer needs this many pixels
     _at_least(0, "noise", options.noise)
     if options.write:
+        if "start" in names:
+            raise UserError(f"--write: start has no table on the page; expected one of: {', '.join(report.BENCHMARKS)}")
         report.check(options.write, names)
-    if "quality" in names:
+    if "start" in names:
+        if options.start_from is None:
+            raise UserError("start: name a bundled style or a style file with --start-from")
+        style_file.read(style_file.find(options.start_from))
+    if "quality" in names or "start" in names:
         for model in options.models:
             config = _config(options, model)
-            if options.reuse:
+            if options.reuse and "quality" in names:
                 quality.read_pytorch_curve(options.reuse, model, config.long_edges[-1])
 
 
@@ -50,7 +60,7 @@ def _at_least(least: int, option: str, value: float) -> None:
 
 
 def _measure(name: str, options: argparse.Namespace, command: str) -> None:
-    benchmark = report.BENCHMARKS[name]
+    benchmark = _TABLES[name]
     layout = report.Layout.of(benchmark)
     results: list[Any] = []
     print(f"\n{layout.row(benchmark.HEADINGS)}", flush=True)
@@ -74,6 +84,8 @@ def _results(name: str, options: argparse.Namespace) -> Iterator[Any]:
                 yield from steps.measure(model, size, options.repeats, options.steps, bfloat16)
         elif name == "sizes":
             yield from sizes.measure(model, options.edges, options.tiles, options.largest, options.size_steps)
+        elif name == "start":
+            yield from start.measure(_config(options, model), options.start_from, options.every)
         else:
             config = _config(options, model)
             theirs = None
@@ -94,4 +106,4 @@ def _notes(name: str, options: argparse.Namespace, results: list[Any]) -> list[s
         notes = [machine.why_no_bfloat16(options.bfloat16)]
     else:
         notes = []
-    return [*notes, *([] if machine.has_pytorch() or name == "sizes" else [machine.NO_PYTORCH])]
+    return [*notes, *([] if machine.has_pytorch() or name in ("sizes", "start") else [machine.NO_PYTORCH])]

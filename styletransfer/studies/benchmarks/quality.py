@@ -181,14 +181,15 @@ def race(config: Config, evaluations: int, noise: float, every: int, theirs: Seq
                 "PyTorch" + (" as measured before" if theirs else "")
             )
     if measured:
-        theirs = _points(fresh_process.call(pytorch_curve, values, evaluations, noise))
+        theirs = points_of(fresh_process.call(pytorch_curve, values, evaluations, noise))
     threshold = best(theirs).loss if theirs else None
-    ours = _points(fresh_process.call(our_curve, values, threshold, every))
+    ours = points_of(fresh_process.call(our_curve, values, threshold, every))
     height_width = config.long_edges[-1]
     return Result(config.model, height_width, has_real_weights(config), threshold, ours, tuple(theirs or ()))
 
 
-def _points(rows: Sequence[Sequence[float]]) -> tuple[Point, ...]:
+def points_of(rows: Sequence[Sequence[float]]) -> tuple[Point, ...]:
+    """The rows of a curve as points."""
     return tuple(Point(int(evaluation), seconds, loss) for evaluation, seconds, loss in rows)
 
 
@@ -339,4 +340,4 @@ def read_pytorch_curve(path: str | Path, network: str, edge: int) -> tuple[Point
         raise UserError(f"--reuse {path}: not a CSV file written by --curve") from None
     if not found:
         raise UserError(f"--reuse {path}: no curve of PyTorch for {network} at a long edge of {edge}")
-    return _points(found)
+    return points_of(found)

@@ -1,0 +1,63 @@
+"""The start of a run in a trained style: `init: {kind: style, name: NAME}`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from styletransfer.config import Init, find_input
+from styletransfer.feedforward import style_file
+from styletransfer.feedforward.style_file import Style
+from styletransfer.feedforward.stylize import Stylizer
+from styletransfer.network.device import context_of
+from styletransfer.pictures.images import Picture
+from styletransfer.support.errors import UserError
+
+
+def file_of(settings: Init) -> Path | None:
+    """The style file that a run starts with; None if it starts otherwise.
+
+    Raises
+    ------
+    UserError
+        If there is no such style.
+    """
+    if settings.name is None:
+        return None
+    try:
+        return style_file.find(str(find_input(settings.name)))
+    except UserError as error:
+        raise UserError(f"init.name: {error}") from None
+
+
+def read(settings: Init) -> Style | None:
+    """The trained style that a run starts with; None if it starts otherwise.
+
+    Raises
+    ------
+    UserError
+        If there is no such style, or its file cannot be used.
+    """
+    path = file_of(settings)
+    if path is None:
+        return None
+    try:
+        return style_file.read(path)
+    except UserError as error:
+        raise UserError(f"init.name: {error}") from None
+
+
+def stylised(style: Style, photograph: Picture, device: str, precision: str, memory: int | None) -> Picture:
+    """The photograph in the style, (H, W, 3), RGB, 0..1; what the network needs is released.
+
+    Parameters
+    ----------
+    style : Style
+    photograph : array (H, W, 3), RGB, 0..1
+    device : str
+    precision : str
+        float32 or bfloat16.
+    memory : int, or None
+        The bytes that may be used, at least those of :func:`~styletransfer.feedforward.stylize.least_memory`; None: no
+        limit.
+    """
+    return Stylizer(style, context_of(device), precision, memory)(photograph)
