@@ -265,29 +265,31 @@ def test_a_preset_moves_the_sliders(tab):
 
 
 @pytest.mark.skipif(not style_file.names(), reason="no style is bundled")
-def test_an_instant_picture_and_a_run_that_starts_from_one(tab, runs):
+def test_an_instant_picture_and_runs_that_start_from_it(tab, runs):
+    def made_by(selector):
+        """The config of the run that a click makes."""
+        count = len(runs())
+        tab.click(selector)
+        until("another run", lambda: len(runs()) > count)
+        until("its picture", lambda: (runs()[-1] / "image.png").exists())
+        return yaml.safe_load((runs()[-1] / "config.yaml").read_text())
+
     prepare(tab, steps=10)
-    before, name = runs(), style_file.names()[0]
-    tab.click(f'#instant .thumbnail-item:has(img[alt="Instant: {name.capitalize()}"])')
-    until("a run of its own", lambda: len(runs()) > len(before))
-    tab.reaches("done")
-    tab.says("Go on")
-    run = runs()[-1]
-    config = yaml.safe_load((run / "config.yaml").read_text())
+    name = style_file.names()[0]
+    config = made_by(f'#instant .thumbnail-item:has(img[alt="Instant: {name.capitalize()}"])')
     assert (config["init"]["name"], config["size"], config["stop"]["max_iterations"]) == (name, 128, 0)
-    with Image.open(run / "image.png") as image:
-        assert max(image.size) == 128
+    tab.reaches("done")
+    tab.says("no steps", "Go on")
     assert tab.picture()
-    tab.click("#go-on")
-    until("the run that goes on", lambda: runs()[-1] != run and tab.state == "done")
-    assert yaml.safe_load((runs()[-1] / "config.yaml").read_text())["init"]["kind"] == "image"
+
+    config = made_by("#go-on")
+    assert (config["init"]["kind"], config["stop"]["max_iterations"]) == ("image", 10)
 
     tab.click(f'#start-from input[value="{name}"]')
     until("the choice", lambda: tab.one("#start-from input:checked").get_attribute("value") == name)
     time.sleep(1)
-    run = start(tab, runs)
-    tab.reaches("done")
-    assert yaml.safe_load((run / "config.yaml").read_text())["init"]["name"] == name
+    config = made_by("#start")
+    assert (config["init"]["name"], config["stop"]["max_iterations"]) == (name, 10)
 
 
 @pytest.mark.skipif(bool(style_file.names()), reason="styles are bundled")
