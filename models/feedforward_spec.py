@@ -94,6 +94,12 @@ class TransformerSpec:
             yield layer, channels
             channels = layer.channels
 
+    def shapes(self, height: int, width: int) -> Iterator[tuple[Layer, tuple[int, int, int]]]:
+        """Every layer, in order, with the shape (channels, height, width) of its output for an extended image."""
+        for layer in self.layers:
+            height, width = (side // layer.stride * layer.resize for side in (height, width))
+            yield layer, (layer.channels, height, width)
+
     @property
     def parameters(self) -> dict[str, tuple[int, ...]]:
         """Name and shape of every parameter, in order.

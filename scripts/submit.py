@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Run a sweep: many pictures from one file that states what varies, on this machine or a Slurm cluster.
+"""Run a sweep, many pictures from one file, or trainings of styles, on this machine or a Slurm cluster.
 
 python scripts/submit.py configs/sweeps/content_layer.yaml
 python scripts/submit.py configs/sweeps/content_layer.yaml --jobs 2 --set size=128 --output output/sweeps/small
 python scripts/submit.py configs/sweeps/content_layer.yaml --cluster slurm --partition gpu --time 4:00:00
 python scripts/submit.py configs/sweeps/content_layer.yaml --status
+python scripts/submit.py configs/train/night.yaml --cluster slurm --time 4:00:00
 """
 
 import sys

@@ -17,7 +17,7 @@ from styletransfer import config as configs
 from styletransfer.cli import submit, train_style, transfer
 from styletransfer.config import table
 from styletransfer.config.normalizations import NORMALIZATIONS
-from styletransfer.sweeps import sweep_file
+from styletransfer.sweeps import sweep_file, trainings
 from styletransfer.weights import sources
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -102,12 +102,14 @@ def check_config(options: argparse.Namespace, page: Path) -> None:
 
 
 def check_sweep(options: argparse.Namespace, page: Path, folder: Path) -> None:
-    """The sweep of a call of submit.py; one that is not a file of the project is the page's first block of YAML."""
-    path = PROJECT / options.sweep
-    if not options.sweep.startswith("configs/"):
-        path = folder / options.sweep
-        path.write_text(blocks(page, "yaml")[0])
-    assert sweep_file.read_sweep(path, options.assignments, options.output).jobs
+    """The jobs of a call of submit.py; a file that is not one of the project is the page's first block of YAML."""
+    paths = []
+    for name in options.files:
+        paths.append(PROJECT / name)
+        if not name.startswith("configs/"):
+            paths[-1] = folder / name
+            paths[-1].write_text(blocks(page, "yaml")[0])
+    assert trainings.read([str(path) for path in paths], options.assignments, options.output).jobs
 
 
 def check_script(script: str, options: argparse.Namespace, page: Path, folder: Path) -> None:
@@ -256,7 +258,7 @@ def test_the_commands_in_the_header_of_a_config_are_valid(path: Path) -> None:
         if script == "scripts/fetch.py":
             assert set(options) <= set(sources.catalogue())
         elif script == "scripts/submit.py":
-            assert Path(submit.parser().parse_args(options).sweep) == path.relative_to(PROJECT)
+            assert submit.parser().parse_args(options).files == [str(path.relative_to(PROJECT))]
         elif script == "scripts/train_style.py":
             trained = train_style.parser().parse_args(options)
             values = configs.read_file(PROJECT / trained.config)

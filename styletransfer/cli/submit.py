@@ -1,4 +1,4 @@
-"""Run a sweep: many pictures from one file that states what varies, on this machine or a Slurm cluster."""
+"""Run a sweep, many pictures from one file, or trainings of styles, on this machine or a Slurm cluster."""
 
 from __future__ import annotations
 
@@ -11,13 +11,19 @@ from styletransfer.cli.options import add_overrides
 def parser(program: str | None = None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=program,
-        description="Run a sweep, many pictures from one file that states what varies, on this machine or, as one job "
-        "array, on a Slurm cluster.",
+        description="Run a sweep, many pictures from one file that states what varies, or trainings of styles, each "
+        "from its config, on this machine or, as one job array, on a Slurm cluster.",
         epilog="Repeat the command to continue: finished jobs are skipped, and interrupted ones resume. "
         "Exit status: 0 all done, or submitted; 1 some jobs failed, for the reasons printed; 2 invalid input, "
         "nothing was started; 75 interrupted, states saved.",
     )
-    parser.add_argument("sweep", metavar="FILE", help="a YAML file such as configs/sweeps/content_layer.yaml")
+    parser.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="+",
+        help="a sweep file such as configs/sweeps/content_layer.yaml, or configs of trainings such as "
+        "configs/train/night.yaml",
+    )
     parser.add_argument(
         "--jobs",
         metavar="N",
@@ -42,7 +48,9 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
         help="make the contact sheet and the table from the results so far",
     )
     add_overrides(parser, "a config key of all jobs")
-    parser.add_argument("--output", metavar="FOLDER", help="folder of the sweep (default: `output` in its file)")
+    parser.add_argument(
+        "--output", metavar="FOLDER", help="the folder with the folders of the jobs (default: as in the files)"
+    )
     parser.add_argument(
         "--force",
         action="store_true",
@@ -109,13 +117,13 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
 
     from styletransfer.support import commands
     from styletransfer.support.errors import UserError
-    from styletransfer.sweeps import batch, contact, local, reports, slurm, states, sweep_file
+    from styletransfer.sweeps import batch, contact, local, reports, slurm, states, sweep_file, trainings
     from styletransfer.sweeps.cluster import Cluster
 
     say = functools.partial(print, flush=True)
 
     def submit() -> int:
-        sweep = sweep_file.read_sweep(options.sweep, options.assignments, options.output)
+        sweep = trainings.read(options.files, options.assignments, options.output)
         asked = {name: getattr(options, name, None) for name in Cluster.model_fields}
         given = [name for name, value in asked.items() if value is not None]
         if given and not options.cluster:
@@ -159,7 +167,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
             return 0
         again = [f"--set={each}" for each in options.assignments]
         again += [f"--output={options.output}"] if options.output else []
-        if not slurm.send(sweep, cluster, [options.sweep, *again], say, options.force):
+        if not slurm.send(sweep, cluster, [*options.files, *again], say, options.force):
             queue = slurm.queue_of(sweep)
             say(f"nothing to submit: {reports.summary(sweep, queue)}")
             if reports.all_done(sweep):

@@ -133,6 +133,7 @@ def main(arguments: list[str] | None = None, program: str | None = None, more: s
             if not options.dry_run:
                 return _one_each(plan, options.force)
             for job in plan.jobs:
+                assert isinstance(job.config, config.Config)
                 for line in _report(job.config, profile=False):
                     print(f"{job.name}: {line}", flush=True)
             return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 
 import numpy as np
@@ -75,7 +76,7 @@ class Stylizer:
         if self._memory is None:
             return None
         pictures = _PICTURE * height * width
-        if whole_memory(self._style, height, width, self._precision) + pictures <= self._memory:
+        if whole_memory(self._style.spec, height, width, self._precision) <= self._memory:
             return None
         least = least_memory(self._style.spec, height, width)
         if least > self._memory:
@@ -86,13 +87,11 @@ class Stylizer:
         return max(_FEWEST, (self._memory - least + _FEWEST) // 2)
 
 
-def whole_memory(style: Style, height: int, width: int, precision: str) -> int:
-    """The bytes that the network needs for a whole extended image, approximately."""
-    largest = 0
-    for layer in style.spec.layers:
-        height, width = (side // layer.stride * layer.resize for side in (height, width))
-        largest = max(largest, layer.channels * height * width)
-    return int(_WHOLE[precision] * largest)
+def whole_memory(spec: TransformerSpec, height: int, width: int, precision: str) -> int:
+    """The bytes that a whole picture needs, approximately."""
+    height, width = spec.extended(height), spec.extended(width)
+    largest = max(math.prod(shape) for _, shape in spec.shapes(height, width))
+    return int(_WHOLE[precision] * largest) + _PICTURE * height * width
 
 
 def least_memory(spec: TransformerSpec, height: int, width: int) -> int:

@@ -17,9 +17,9 @@ from styletransfer.page.choices import START
 from styletransfer.pictures import images
 from styletransfer.run.output_folder import CONFIG
 from styletransfer.support.errors import UserError
+from styletransfer.sweeps.jobs import PictureJob
 from styletransfer.sweeps.local import note_status, start
 from styletransfer.sweeps.states import State, failure, state_of
-from styletransfer.sweeps.sweep_file import Job
 
 MOST_WAITING = 20
 
@@ -60,7 +60,7 @@ class JobQueue:
         self.folder = folder
         self._variables, self._python = variables, python
         self._change = threading.Condition()
-        self._jobs: dict[str, Job] = {}
+        self._jobs: dict[str, PictureJob] = {}
         self._from: dict[str, Path] = {}  # the folder of the run whose picture a job starts from
         self._waiting: deque[str] = deque()
         self._process: subprocess.Popen[bytes] | None = None
@@ -91,7 +91,7 @@ class JobQueue:
         UserError
             If too many wait.
         """
-        job = Job(name, self.folder / name, {}, (), config)
+        job = PictureJob(name, self.folder / name, {}, (), config)
         with self._change:
             self._put(job, first)
             if start_from is not None:
@@ -114,9 +114,9 @@ class JobQueue:
         with self._change:
             if name == self._current or name in self._waiting:
                 raise UserError("this run is already running or waiting")
-            self._put(Job(name, self.folder / name, {}, (), config), first=False)
+            self._put(PictureJob(name, self.folder / name, {}, (), config), first=False)
 
-    def _put(self, job: Job, first: bool) -> None:
+    def _put(self, job: PictureJob, first: bool) -> None:
         if len(self._waiting) >= MOST_WAITING:
             raise UserError(f"{MOST_WAITING} runs are waiting already; try again when one of them has ended")
         self._jobs[job.name] = job
@@ -198,13 +198,13 @@ class JobQueue:
             self._change.notify_all()
         self._worker.join()
 
-    def _read(self, name: str) -> Job:
+    def _read(self, name: str) -> PictureJob:
         """A run that an earlier server, or somebody on the command line, has made."""
         folder = self.folder / name
         path = folder / CONFIG
         config = configs.parse(configs.read_file(path), f"config {path}")
         output = config.output.model_copy(update={"folder": str(folder)})
-        return Job(name, folder, {}, (), config.model_copy(update={"output": output, "provenance": None}))
+        return PictureJob(name, folder, {}, (), config.model_copy(update={"output": output, "provenance": None}))
 
     def _work(self) -> None:
         while True:
@@ -225,7 +225,7 @@ class JobQueue:
                 self._current, self._process, self._latest = None, None, name
                 self._change.notify_all()
 
-    def _run(self, job: Job, before: Path | None) -> None:
+    def _run(self, job: PictureJob, before: Path | None) -> None:
         if before is not None:
             _copy_picture(before, job.folder)
         with self._change:

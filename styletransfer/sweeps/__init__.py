@@ -1,7 +1,8 @@
-"""Sweeps: many pictures from one file that lists what varies.
+"""Sweeps: many pictures from one file that lists what varies, or trainings from their configs.
 
+- ``jobs``: a picture or a training, as all others see it
 - ``sweep_file``: the sweep file and its jobs; nothing is written until all of them are valid
-- ``photographs``: a sweep of several photographs, without a file
+- ``photographs``: a sweep of several photographs, and ``trainings``: one of trainings, each without a file
 - ``names``: job names; ``cluster``: resources to request from a cluster
 - ``states``: the state of a job, from its folder
 - ``command``: the command line of a job; ``local``: running jobs on this machine

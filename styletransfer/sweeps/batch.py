@@ -1,4 +1,4 @@
-"""A sweep as a job file for Slurm's ``sbatch``: one array, in which every task makes one picture.
+"""A sweep as a job file for Slurm's ``sbatch``: one array, in which every task is one picture or one training.
 
 The file is the template ``array.sbatch`` with its placeholders filled in. No process of this program has to
 keep running: the config and the state of a job are in its folder, and the file contains the list of the folders.
@@ -6,7 +6,6 @@ keep running: the config and the state of a job are in its folder, and the file 
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 import shlex
@@ -16,14 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from styletransfer.run import checkpoints, output_folder
-from styletransfer.run.resolve import peak_memory
-from styletransfer.support.byte_sizes import for_slurm, format_size, parse_size
+from styletransfer.support.byte_sizes import for_slurm, parse_size
 from styletransfer.support.errors import Interrupted, UserError
 from styletransfer.support.project import PROJECT_FOLDER
 from styletransfer.sweeps import names
 from styletransfer.sweeps.cluster import Cluster
-from styletransfer.sweeps.command import NSTYLE
-from styletransfer.sweeps.sweep_file import CONTACT, RESULTS, SLURM, Job, Sweep
+from styletransfer.sweeps.jobs import Job
+from styletransfer.sweeps.sweep_file import CONTACT, RESULTS, SLURM, Sweep
 
 SUBMIT = PROJECT_FOLDER / "scripts" / "submit.py"
 _TEMPLATES = Path(__file__).parent
@@ -78,7 +76,7 @@ def array(sweep: Sweep, cluster: Cluster, jobs: Sequence[Job], file: str) -> str
         sweep=shlex.quote(str(folder)),
         start=shlex.quote(str(Path.cwd())),
         python=shlex.quote(_python(cluster)),
-        program=shlex.quote(str(NSTYLE)),
+        program=shlex.quote(str(jobs[0].program)),
         restarts=str(cluster.restarts),
         interrupted=str(Interrupted.status),
         pictures=" ".join(output_folder.PICTURES),
@@ -141,24 +139,23 @@ def memory_of(job: Job) -> int | None:
 def with_its_limit(job: Job, cluster: Cluster) -> Job:
     """A job limited to the requested memory, if it would otherwise use more of the machine."""
     needed = None if cluster.memory else _needed(job)
-    if needed is None or needed == peak_memory(job.config):
+    if needed is None or needed == job.peak_memory():
         return job
-    return dataclasses.replace(job, config=job.config.model_copy(update={"memory": format_size(needed)}))
+    return job.limited_to(needed)
 
 
 def _needed(job: Job) -> int | None:
-    config = job.config
-    needed = peak_memory(config)
-    if needed is None or config.tile != "auto" or config.memory is not None or 5 * needed <= 4 * _MOST:
+    needed = job.peak_memory()
+    if needed is None or not job.uses_all_memory or 5 * needed <= 4 * _MOST:
         return needed
-    least = peak_memory(config, smallest=True)
+    least = job.peak_memory(smallest=True)
     return min(needed, max(_MOST * 4 // 5, (least or 0) + 10**6))
 
 
 def _check_memory(cluster: Cluster, jobs: Sequence[Job]) -> None:
     """Reject a job that may use more memory than it gets."""
     for job in jobs:
-        may_use = job.config.memory if job.config.device == "cpu" else None
+        may_use = job.allowed_memory
         if cluster.memory and may_use and parse_size(may_use) > parse_size(cluster.memory):
             raise UserError(f"job {job.name}: memory: {may_use}, but a job gets {cluster.memory} (cluster.memory)")
 

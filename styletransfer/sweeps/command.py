@@ -8,10 +8,7 @@ from styletransfer import config as configs
 from styletransfer.run import checkpoints
 from styletransfer.run.output_folder import finished_picture
 from styletransfer.support.files import atomic_write
-from styletransfer.support.project import PROJECT_FOLDER
-from styletransfer.sweeps.sweep_file import Job
-
-NSTYLE = PROJECT_FOLDER / "scripts" / "nstyle.py"
+from styletransfer.sweeps.jobs import Job
 
 
 def write_config(job: Job) -> None:
@@ -28,7 +25,7 @@ def resumes(job: Job) -> bool:
 
 def command_of(job: Job) -> list[str]:
     """The command that starts or resumes a job; ``job.yaml`` must have been written."""
-    command = [sys.executable, str(NSTYLE), "--config", str(job.folder / "job.yaml")]
+    command = [sys.executable, str(job.program), "--config", str(job.folder / "job.yaml")]
     if resumes(job):
         return [*command, "--resume"]
     return [*command, "--force"] if finished_picture(job.folder) else command

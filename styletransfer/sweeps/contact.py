@@ -13,8 +13,9 @@ from styletransfer.pictures import images
 from styletransfer.run.output_folder import finished_picture
 from styletransfer.support.errors import UserError
 from styletransfer.support.files import atomic_write
+from styletransfer.sweeps.jobs import Job, PictureJob
 from styletransfer.sweeps.states import Queue, state_of
-from styletransfer.sweeps.sweep_file import CONTACT, Job, Sweep
+from styletransfer.sweeps.sweep_file import CONTACT, Sweep
 
 CELL, GAP, TEXT, LINES = (
     256,
@@ -72,7 +73,7 @@ def contact_sheet(sweep: Sweep, queue: Queue = None) -> Image.Image:
     size = (GAP + left + columns * (cell + GAP), GAP + title + above + rows * down)
     sheet = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(sheet)
-    _write(draw, (GAP, GAP), f"{sweep.name}: {', '.join(sweep.keys)}", sheet.width - 2 * GAP, lines=1)
+    _write(draw, (GAP, GAP), _heading(sweep), sheet.width - 2 * GAP, lines=1)
     x0, y0 = GAP + left, GAP + title + above
     for number, picture in enumerate(tops):
         x = x0 + number * (cell + GAP)
@@ -95,6 +96,10 @@ def contact_sheet(sweep: Sweep, queue: Queue = None) -> Image.Image:
     return sheet
 
 
+def _heading(sweep: Sweep) -> str:
+    return ": ".join(filter(None, (sweep.name, ", ".join(sweep.keys))))
+
+
 def _result(job: Job, cell: int, queue: Queue) -> Image.Image | None:
     picture = finished_picture(job.folder) if state_of(job, queue).name == "done" else None
     return _thumbnail(picture, cell) if picture else None
@@ -111,6 +116,8 @@ def _thumbnail(path: Path, cell: int) -> Image.Image | None:
 
 def _margin(job: Job, keys: Iterable[str], cell: int) -> Image.Image | None:
     """The photograph and paintings of a job that `keys` select, side by side; None if they select none."""
+    if not isinstance(job, PictureJob):
+        return None
     names: list[str] = []
     for key in keys:
         if key in ("content", "content.image") and job.config.content.image:

@@ -1,9 +1,8 @@
-"""Running a sweep on this machine, with several concurrent jobs."""
+"""Running jobs on this machine, with several concurrent jobs."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import signal
 import subprocess
@@ -14,13 +13,13 @@ from collections.abc import Callable, Iterator, Mapping
 
 from models.runtime import usable_cores
 from styletransfer.run import memory
-from styletransfer.support.byte_sizes import format_size
 from styletransfer.support.errors import Interrupted
 from styletransfer.support.files import atomic_write
 from styletransfer.sweeps.command import command_of, resumes, write_config
+from styletransfer.sweeps.jobs import Job
 from styletransfer.sweeps.reports import sentence
 from styletransfer.sweeps.states import Queue, State, failure, held, state_of
-from styletransfer.sweeps.sweep_file import Job, Sweep
+from styletransfer.sweeps.sweep_file import Sweep
 
 _PATIENCE = 1.0  # seconds to wait while another process briefly locks a job
 _AT_ONCE = (130, -int(signal.SIGINT), -int(signal.SIGTERM))  # statuses of jobs that were stopped without saving
@@ -36,11 +35,9 @@ def with_its_share(job: Job, at_once: int, free: int) -> Job:
 
     A job that is resumed keeps its tiles, and is returned unchanged.
     """
-    uses_all = job.config.device == "cpu" and job.config.tile == "auto" and job.config.memory is None
-    if at_once == 1 or not uses_all or resumes(job) or free == sys.maxsize:  # no known limit
+    if at_once == 1 or not job.uses_all_memory or resumes(job) or free == sys.maxsize:  # no known limit
         return job
-    share = format_size(free // at_once)
-    return dataclasses.replace(job, config=job.config.model_copy(update={"memory": share}))
+    return job.limited_to(free // at_once)
 
 
 def start(job: Job, variables: Mapping[str, str], python: str | None = None) -> subprocess.Popen[bytes] | None:

@@ -13,8 +13,9 @@ from styletransfer.run import curves
 from styletransfer.run.curves import Column
 from styletransfer.support.errors import UserError
 from styletransfer.support.files import atomic_write
+from styletransfer.sweeps.jobs import Job
 from styletransfer.sweeps.states import STATES, Queue, state_of
-from styletransfer.sweeps.sweep_file import RESULTS, Job, Sweep
+from styletransfer.sweeps.sweep_file import RESULTS, Sweep
 
 _LOSSES = ("total", "content", "style", "tv")
 

@@ -16,8 +16,9 @@ from styletransfer.support.files import atomic_write
 from styletransfer.sweeps import batch
 from styletransfer.sweeps.cluster import Cluster
 from styletransfer.sweeps.command import write_config
+from styletransfer.sweeps.jobs import Job
 from styletransfer.sweeps.states import Queue, State, forget, jobs_to_restart, state_of
-from styletransfer.sweeps.sweep_file import CONTACT, RESULTS, SLURM, Job, Sweep
+from styletransfer.sweeps.sweep_file import CONTACT, RESULTS, SLURM, Sweep
 
 _TIMEOUT = 60  # seconds for an answer
 _COLLECT = "collect.sbatch"

@@ -7,19 +7,19 @@ import fcntl
 import functools
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from styletransfer import config as configs
-from styletransfer.config import Config
 from styletransfer.run import checkpoints, inputs, output_folder
 from styletransfer.run.output_folder import CONFIG, PICTURES, finished_picture
 from styletransfer.run.provenance import checksums_in
 from styletransfer.support.errors import Diverged, Interrupted, UserError
 from styletransfer.sweeps.command import resumes
-from styletransfer.sweeps.sweep_file import Job, Sweep
+from styletransfer.sweeps.jobs import Checksum, Job
+from styletransfer.sweeps.sweep_file import Sweep
 
 # Exit statuses of jobs that have not failed: without a picture, they can be resumed.
 NOT_FAILED = (0, Interrupted.status, 130, -int(signal.SIGINT), -int(signal.SIGTERM))
@@ -180,7 +180,7 @@ def forget(job: Job) -> None:
             (job.folder / name).unlink(missing_ok=True)
 
 
-def _change(job: Job, checksum: Callable[[Path], str]) -> str | None:
+def _change(job: Job, checksum: Checksum) -> str | None:
     """What has changed since the picture or the checkpoint in the folder of a job was made, if anything.
 
     Parameters
@@ -198,22 +198,18 @@ def _change(job: Job, checksum: Callable[[Path], str]) -> str | None:
             return None
     except OSError:  # its state reports this
         return None
-    kept = configs.settings_of_picture if done else checkpoints.comparable
     values = configs.read_file(path)
-    if not values.keys() <= Config.model_fields.keys():  # written by an earlier version
+    if not values.keys() <= type(job.config).model_fields.keys():  # written by an earlier version
         return f"{job.folder} contains a run with another set of keys"
-    there = configs.parse(values, f"config {path}")
-    key = checkpoints.first_difference(kept(there), kept(job.config))
+    there = job.parse(values, f"config {path}")
+    key = checkpoints.first_difference(job.settings(there, done), job.settings(job.config, done))
     if key:
         return f"{job.folder} contains a run with another {key}"
     key = _replaced_input(job, checksums_in(there.provenance or {}), checksum)
     return f"{key}: the file has changed since the run in {job.folder} was started" if key else None
 
 
-def _replaced_input(job: Job, recorded: Mapping[str, str], checksum: Callable[[Path], str]) -> str | None:
+def _replaced_input(job: Job, recorded: Mapping[str, str], checksum: Checksum) -> str | None:
     """The config key of an input file whose checksum is not the recorded one; absent files do not count."""
-    for key, path in inputs.files_of(job.config).items():
-        with contextlib.suppress(OSError):  # a run would report it
-            if key in recorded and checksum(path) != recorded[key]:
-                return key
-    return None
+    found = job.checksums(checksum)
+    return next((key for key, value in found.items() if key in recorded and value != recorded[key]), None)

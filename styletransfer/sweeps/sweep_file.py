@@ -17,15 +17,15 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
 from styletransfer import config as configs
-from styletransfer.config import Config
 from styletransfer.config.problems import first_problem
 from styletransfer.config.values import FileName, check_file_name
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps import names
 from styletransfer.sweeps.cluster import Cluster
+from styletransfer.sweeps.jobs import Job, PictureJob
 
 # In a sweep's folder, besides the folders of its jobs.
-CONTACT, RESULTS, SLURM = "contact.png", "results.csv", "slurm"
+CONTACT, RESULTS, SLURM = RESERVED = "contact.png", "results.csv", "slurm"
 _MOST_JOBS = 1000
 
 
@@ -86,37 +86,13 @@ def _read_file(path: str | Path) -> SweepFile:
 
 
 @dataclass(frozen=True)
-class Job:
-    """One picture of a sweep.
-
-    Attributes
-    ----------
-    name : str
-        The name of its folder: readable, safe for file systems, unique in the sweep.
-    folder : Path
-    overrides : dict
-        By dotted key.
-    labels : tuple of str
-        A readable label for each of the overrides.
-    config : Config
-        Validated and resolved; its ``output.folder`` is `folder`.
-    """
-
-    name: str
-    folder: Path
-    overrides: Mapping[str, Any]
-    labels: tuple[str, ...]
-    config: Config
-
-
-@dataclass(frozen=True)
 class Sweep:
     """All jobs of a sweep.
 
     Attributes
     ----------
     name : str
-        The stem of the sweep file.
+        The stem of the sweep file, or the name of the folder of trainings.
     folder : Path
         Contains the jobs' folders, the contact sheet and the results.
     keys : tuple of str
@@ -175,11 +151,7 @@ def sweep_of(
     UserError
         As :func:`read_sweep`.
     """
-    if output is not None:
-        try:
-            check_file_name(output)
-        except ValueError as error:
-            raise UserError(f"--output: {output!r}: {error}") from None
+    check_output(output)
     count = len(file.jobs) if file.jobs else math.prod(map(len, (file.vary or {}).values()))
     if count > _MOST_JOBS:
         raise UserError(f"{where}: {count:,} jobs, but a sweep may have at most {_MOST_JOBS:,}")
@@ -199,15 +171,24 @@ def sweep_of(
     labels = names.labels(overrides, keys)
     readable = (",".join(filter(None, map(names.safe_name, parts))) or "base" for parts in labels)
     jobs = []
-    for job_name, parts, job in zip(names.unique(readable, overrides, (CONTACT, RESULTS, SLURM)), labels, overrides):
+    for job_name, parts, job in zip(names.unique(readable, overrides, RESERVED), labels, overrides):
         here = f"{where}, job {job_name}"
         changed = values
         for key, value in job.items():
             changed = configs.put(changed, key.split("."), value, f"{here}: {key}")
         changed = configs.put(changed, ["output", "folder"], str(folder / job_name), here)
-        jobs.append(Job(job_name, folder / job_name, job, parts, configs.parse(changed, here)))
+        jobs.append(PictureJob(job_name, folder / job_name, job, parts, PictureJob.parse(changed, here)))
     columns = len(list(file.vary.values())[-1]) if file.vary else None
     return Sweep(name, folder, keys, columns, tuple(jobs), file.cluster)
+
+
+def check_output(output: str | None) -> None:
+    """Reject an ``--output`` that is not a file name, with a UserError."""
+    try:
+        if output is not None:
+            check_file_name(output)
+    except ValueError as error:
+        raise UserError(f"--output: {output!r}: {error}") from None
 
 
 def _check_folders(where: str, varying: Iterable[str], common: Mapping[str, Any], assignments: Iterable[str]) -> None:

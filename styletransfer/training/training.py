@@ -170,6 +170,22 @@ def _precision_begun(config: StyleTraining, precision: str) -> str:
         ) from None
 
 
+def settings(config: StyleTraining) -> dict[str, Any]:
+    """What decides about a finished style: all but where it goes, and what else is written."""
+    return config.model_dump(mode="json", exclude={"provenance", "output"})
+
+
+def checksums(config: StyleTraining) -> dict[str, str]:
+    """The sha256 of the files on which a style depends, by the config key that names them.
+
+    Raises
+    ------
+    UserError
+        If one of them cannot be used.
+    """
+    return _Inputs(config).checksums()
+
+
 class _Training:
     """The state of a training, and its steps.
 
