@@ -28,6 +28,7 @@ from styletransfer.network.executor import Backbone
 from styletransfer.pictures import images, pixels
 from styletransfer.run import curves
 from styletransfer.run.recorders import CurveRecorder
+from styletransfer.support.project import PROJECT_FOLDER
 from styletransfer.training import photographs
 from styletransfer.training.network import TrainableTransformer, vector_of
 from styletransfer.training.objective import BatchObjective
@@ -35,6 +36,7 @@ from styletransfer.training.photographs import Crops
 from styletransfer.training.stability import StabilityLoss
 
 CROP = 32
+CONFIGS = sorted((PROJECT_FOLDER / "configs" / "train").glob("*.yaml"))
 
 
 @pytest.fixture
@@ -308,3 +310,16 @@ def test_a_photograph_that_cannot_be_read_is_one_line(place: Path, capsys: pytes
     assert train("--set", "output.preview=preview.png") == 2
     assert "error: picture photos/" in capsys.readouterr().err
     assert not Path("out").exists()
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_every_config_of_the_project_trains(place: Path, path: Path) -> None:
+    """Named like its file and its painting; shrunk to one step of a small crop."""
+    first, _, command = path.read_text().splitlines()[:3]
+    assert first.startswith("# ") and command == f"#   python scripts/train_style.py --config configs/train/{path.name}"
+    small = ["steps=1", f"photographs.crop={CROP}", "style.size=64", "output.preview_size=40"]
+    arguments = [part for assignment in small for part in ("--set", assignment)]
+    assert main(["--config", str(path), "--output", "out", *arguments]) == 0
+    record = style_file.read(Path("out/style.npz")).record
+    assert record["name"] == path.stem and list(record["paintings"]) == [f"{path.stem}.jpg"]
+    assert record["licence"] == "Apache-2.0"

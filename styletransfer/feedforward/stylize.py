@@ -51,14 +51,14 @@ class Stylizer:
         """
         spec = self._style.spec
         height, width = picture.shape[:2]
+        window = self._window_memory(height, width)
         image = extended(pixels.from_picture(picture, spec.pixels), spec)
         rows, columns = inner(spec, height, width)
-        return pixels.to_picture(self._output(image)[:, :, rows, columns], spec.pixels)
+        return pixels.to_picture(self._output(image, window)[:, :, rows, columns], spec.pixels)
 
-    def _output(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """That of the network, for an extended image."""
+    def _output(self, image: NDArray[np.float32], window: int | None) -> NDArray[np.float32]:
+        """That of the network, for an extended image; in strips whose windows take `window` bytes, or None: whole."""
         spec, (height, width) = self._style.spec, image.shape[2:]
-        window = self._window_memory(height, width)
         if window is not None:
             self._bound.clear()
             return strips.run(spec, self._style.parameters, image, self._context, self._precision, window)
@@ -72,10 +72,9 @@ class Stylizer:
         return self._bound[height, width](image)
 
     def _window_memory(self, height: int, width: int) -> int | None:
-        """The bytes for the windows of strips; None if the network fits into memory as a whole."""
+        """The bytes for the windows of strips, for a picture of that size; None if it fits into memory as a whole."""
         if self._memory is None:
             return None
-        pictures = _PICTURE * height * width
         if whole_memory(self._style.spec, height, width, self._precision) <= self._memory:
             return None
         least = least_memory(self._style.spec, height, width)
@@ -96,6 +95,7 @@ def whole_memory(spec: TransformerSpec, height: int, width: int, precision: str)
 
 def least_memory(spec: TransformerSpec, height: int, width: int) -> int:
     """The bytes that a picture of that size needs at least, which is in strips."""
+    height, width = spec.extended(height), spec.extended(width)
     return strips.peak_memory(spec, height, width) + _PICTURE * height * width + _FEWEST
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Regenerate the golden loss curves: every config of the project, scaled down by tests/shrunk.py.
+"""Regenerate the goldens: the loss curve of every config, scaled down by tests/shrunk.py, and a picture in every style.
 
-    python tests/goldens/renew.py [CONFIG ...]
+    python tests/goldens/renew.py [CONFIG or STYLE ...]
 
 Only after a change that is meant to alter them; explain the change in the commit message.
 """
@@ -17,8 +17,12 @@ sys.path[:0] = [str(FOLDER.parents[1]), str(FOLDER.parent)]
 
 import numpy as np
 import shrunk
+from bundled_styles import GOLDENS, stylised
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from models.runtime import load_mxnet
+from styletransfer.feedforward import style_file
 from styletransfer.run import curves
 
 # L-BFGS amplifies rounding, so its curves differ more between machines.
@@ -33,7 +37,7 @@ def renew(name: str) -> Path:
     tolerance = TOLERANCES.get(config.optimizer.name, USUAL_TOLERANCE)
     lines = [
         f"# configs/{name}.yaml, shrunk to {shrunk.STEPS} steps by tests/shrunk.py; written by tests/goldens/renew.py",
-        f"# MXNet {load_mxnet().__version__}, numpy {np.__version__}, {platform.machine()}, float32",
+        f"# {_versions()}",
         f"# rtol {tolerance:g}",
         ",".join(map(curves.name_of, curve.columns)),
         *(",".join(map(repr, row)) for row in curve.rows),
@@ -43,6 +47,21 @@ def renew(name: str) -> Path:
     return path
 
 
+def renew_style(name: str) -> Path:
+    """Stylise the photograph of the goldens and write the picture, with its origin as a text inside."""
+    origin = PngInfo()
+    style = style_file.read(style_file.find(name))
+    origin.add_text("Comment", f"style {name}, sha256 {style.record['sha256']}; {_versions()}")
+    path = GOLDENS / f"{name}.png"
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(stylised(style)).save(path, pnginfo=origin)
+    return path
+
+
+def _versions() -> str:
+    return f"MXNet {load_mxnet().__version__}, numpy {np.__version__}, {platform.machine()}, float32"
+
+
 if __name__ == "__main__":
-    for name_ in sys.argv[1:] or shrunk.CONFIGS:
-        print(renew(name_))
+    for name_ in sys.argv[1:] or [*shrunk.CONFIGS, *style_file.names()]:
+        print(renew_style(name_) if name_ in style_file.names() else renew(name_))

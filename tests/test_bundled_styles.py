@@ -1,0 +1,76 @@
+"""The bundled styles: their records, their size, and that they still give the pictures they gave."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+
+import numpy as np
+import pytest
+from bundled_styles import GOLDENS, stylised
+from numpy.typing import NDArray
+from PIL import Image
+
+from styletransfer.config import find_input, parse_training, read_file
+from styletransfer.feedforward import style_file
+from styletransfer.feedforward.style_file import Style
+from styletransfer.pictures import images
+
+NAMES = style_file.names()
+LARGEST = 2_000_000  # bytes
+TOLERANCE = 1  # grey level: what rounding to bytes makes of float32 rounding
+
+
+def read(name: str) -> Style:
+    return style_file.read(style_file.find(name))
+
+
+def golden(name: str) -> NDArray[np.int16]:
+    path = GOLDENS / f"{name}.png"
+    assert path.is_file(), f"no golden picture of the style {name}: python tests/goldens/renew.py {name}"
+    with Image.open(path) as image:
+        assert read(name).record["sha256"] in image.text["Comment"], f"{path} is of another style file"  # type: ignore[attr-defined]
+    return images.to_bytes(images.read(path)).astype(np.int16)
+
+
+def test_there_are_styles() -> None:
+    assert len(NAMES) >= 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_style_gives_its_golden_picture(name: str) -> None:
+    assert np.abs(golden(name) - stylised(read(name))).max() <= TOLERANCE
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_change_of_one_percent_is_detected(name: str) -> None:
+    style = read(name)
+    layer = style.spec.layers[3].name
+    changed = {**style.parameters, f"{layer}_gamma": style.parameters[f"{layer}_gamma"] * np.float32(1.01)}
+    different = stylised(dataclasses.replace(style, parameters=changed))
+    assert np.abs(golden(name) - different).max() > TOLERANCE
+
+
+def test_every_golden_belongs_to_a_style() -> None:
+    assert sorted(path.stem for path in GOLDENS.iterdir()) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_style_is_small_and_its_record_is_true(name: str) -> None:
+    path = style_file.find(name)
+    assert path.stat().st_size <= LARGEST
+    record = read(name).record
+    assert record["name"] == name and record["licence"] == "Apache-2.0"
+    for painting, checksum in record["paintings"].items():
+        assert hashlib.sha256(find_input(f"input/{painting}").read_bytes()).hexdigest() == checksum
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_style_was_trained_by_the_config_of_its_name(name: str) -> None:
+    """But for the photographs."""
+    config = parse_training(read_file(find_input(f"configs/train/{name}.yaml")), name).model_dump(mode="json")
+    record = read(name).record
+    for key, value in record["training"].items():
+        if key != "photographs":
+            assert config[key] == value, key
+    assert record["steps"] == config["steps"]
