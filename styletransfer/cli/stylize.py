@@ -98,7 +98,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
         style = style_file.read(style_file.find(options.style))
         jobs = folders.plan(options.files, options.output, style.record["name"], options.force, options.resume)
         precision = chosen_precision(options.precision, _DEVICE)
-        stylizer = Stylizer(style, context_of(_DEVICE), precision, memory.limit(options.memory))
+        stylizer = Stylizer(style, context_of(_DEVICE), precision, memory.for_pictures(memory.limit(options.memory)))
         settings = {
             "--style": style.record["sha256"],
             "--strength": options.strength,

@@ -25,7 +25,7 @@ from models.runtime import Array, Context, load_mxnet
 from styletransfer.feedforward.network import Parameters, dtype_of
 
 _BYTES = 4
-_WINDOW_ARRAYS = 4  # arrays of the size of a window's input and output that its executor holds, approximately
+_WINDOW_ARRAYS = 12  # arrays of the size of a window's input and output that are held at a time; measured
 _LEAST_ROWS = 8  # of a strip, in positions of the smaller of input and output
 
 

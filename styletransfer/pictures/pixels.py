@@ -63,15 +63,21 @@ def _column(values: tuple[float, float, float]) -> NDArray[np.float64]:
 def from_picture(picture: NDArray, space: str) -> NDArray[np.float32]:
     """Convert (H, W, 3), RGB, 0..1, to (1, 3, H, W) in a space."""
     s = SPACES[space]
-    array = np.asarray(picture, dtype=np.float64).transpose(2, 0, 1)[None][:, s.order]
-    return ((array * s.range - _column(s.mean)) / _column(s.deviation)).astype(np.float32)
+    array = np.empty((1, 3, *picture.shape[:2]), np.float32)
+    for number, channel in enumerate(s.order):  # one by one, which holds less in memory
+        values = np.asarray(picture[..., channel], dtype=np.float64)
+        array[0, number] = (values * s.range - s.mean[number]) / s.deviation[number]
+    return array
 
 
 def to_picture(array: NDArray, space: str) -> NDArray[np.float64]:
     """Convert (1, 3, H, W) in a space to (H, W, 3), RGB, clipped to 0..1."""
     s = SPACES[space]
-    values = (np.asarray(array, dtype=np.float64) * _column(s.deviation) + _column(s.mean)) / s.displayed_range
-    return np.clip(values[0][s.order].transpose(1, 2, 0), 0.0, 1.0)
+    picture = np.empty((*array.shape[2:], 3), np.float64)
+    for channel, number in enumerate(s.order):
+        values = np.asarray(array[0, number], dtype=np.float64)
+        picture[..., channel] = (values * s.deviation[number] + s.mean[number]) / s.displayed_range
+    return np.clip(picture, 0.0, 1.0, out=picture)
 
 
 def displayable_range(space: str) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
