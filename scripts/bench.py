@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """Measure the time and memory of this project, next to the same objective in PyTorch if that is installed.
 
-    python scripts/bench.py                       all three tables
+    python scripts/bench.py                       all of the following
     python scripts/bench.py steps                 time and peak memory of a step, for each library and precision
     python scripts/bench.py quality               time to the loss that PyTorch's L-BFGS reaches
     python scripts/bench.py sizes                 time and memory of a step by size, whole and in tiles
+    python scripts/bench.py feedforward           time and peak memory of a picture in a trained style
+    python scripts/bench.py large                 the same for a large picture under a limit of memory
     python scripts/bench.py --write docs/performance.md
 
 docs/performance.md describes what exactly is measured.

@@ -15,14 +15,18 @@ from helpers import relative_error
 from numpy.typing import NDArray
 from processes import PROJECT, python
 
+import models
 from models import runtime
 from styletransfer import config as configs
 from styletransfer import weights
 from styletransfer.feedforward import style_file
+from styletransfer.pictures import images
 from styletransfer.run import inputs
 from styletransfer.run.resolve import resolve
 from styletransfer.studies.benchmarks import (
+    feedforward,
     fresh_process,
+    large,
     machine,
     pytorch,
     quality,
@@ -321,6 +325,65 @@ def test_tiles_too_small_are_rejected() -> None:
         list(sizes.measure("vgg_slim", [256], [30], 512, 1))
 
 
+# Feed-forward networks
+
+
+@needs_pytorch
+@pytest.mark.parametrize("network", models.transformer_names())
+@pytest.mark.parametrize("name", ["torch", "torch-last"])
+def test_the_passes_compared_give_the_same_image(name: str, network: str) -> None:
+    ours, theirs = (feedforward.pass_of(stack, network, 46)() for stack in ("ours", name))
+    assert ours.shape == theirs.shape == (1, 3, 46, 46) and ours.dtype == theirs.dtype == np.float32
+    assert ours.std() > 1 and relative_error(ours, theirs) < 1e-4
+
+
+@needs_bfloat16
+@pytest.mark.parametrize("network", models.transformer_names())
+@pytest.mark.parametrize("name", ["ours-bfloat16", pytest.param("torch-bfloat16", marks=needs_pytorch)])
+def test_in_bfloat16_the_image_is_nearly_the_same(name: str, network: str) -> None:
+    found, expected = (feedforward.pass_of(stack, network, 46)() for stack in (name, "ours"))
+    assert 0 < relative_error(found, expected) < 0.1
+
+
+@needs_pytorch
+def test_the_table_of_feed_forward_networks() -> None:
+    results = list(feedforward.measure("small", 32, repeats=1, times=1, bfloat16=False))
+    assert [result.stack for result in results] == ["ours", "torch", "torch-last"]
+    for result in results:
+        cells = feedforward.cells(result)
+        assert len(cells) == len(feedforward.HEADINGS) and cells[:2] == ["small", "32 x 32"]
+        assert float(cells[6]) == pytest.approx(result.seconds * 1000, abs=0.06)
+    assert results[1].time_ratio == results[1].memory_ratio == 1
+
+
+def test_the_table_of_large_pictures() -> None:
+    whole, limited = large.measure([600], 10**9, times=1)
+    assert (whole.size, whole.limit, limited.size, limited.limit) == (512, None, 600, 10**9)
+    assert large.cells(whole)[2:5] == ["none", "whole", "1.00"] and large.cells(limited)[2:4] == ["1.0GB", "whole"]
+    assert whole.megabytes > 50 and limited.megabytes > 50
+    assert len(large.cells(limited)) == len(large.HEADINGS)
+    assert large.Result.from_values(vars(limited)) == limited
+    with pytest.raises(UserError, match="picture of 600 x 600 pixels needs"):
+        list(large.measure([600], 10**6, times=1))
+
+
+def test_a_large_picture_that_fits_as_a_whole_is_also_made_in_strips(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+
+    def measured(function: object, photograph: str, limit: int | None, times: int) -> tuple[float, float]:
+        given.append((images.size(photograph), limit))
+        return 2.0, 300.0
+
+    monkeypatch.setattr(fresh_process, "call", measured)
+    monkeypatch.setattr("styletransfer.feedforward.stylize.whole_memory", lambda *_: 3 * 10**9)
+    monkeypatch.setattr("styletransfer.feedforward.stylize.least_memory", lambda *_: 2 * 10**9)
+    limits = {limit: list(large.measure([1024], limit, 1)) for limit in (4 * 10**9, 2_500_000_000)}
+    rows = [large.cells(result)[1:5] for result in limits[4 * 10**9]]
+    assert rows[1:] == [["1024 x 1024", "4.0GB", "whole", "0.25"], ["1024 x 1024", "2.0GB", "in strips", "0.25"]]
+    assert [large.cells(result)[2:4] for result in limits[2_500_000_000]][1:] == [["2.5GB", "in strips"]]
+    assert given[:3] == [((512, 512), None), ((1024, 1024), 4 * 10**9), ((1024, 1024), 2 * 10**9)]
+
+
 # The page
 
 
@@ -333,7 +396,7 @@ def test_a_table_replaces_only_its_predecessor(tmp_path: Path) -> None:
     report.write(page, "sizes", [size], "python scripts/bench.py sizes", [])
     report.write(page, "sizes", [size, size], "python scripts/bench.py sizes", [])
     text = page.read_text()
-    assert text.count("old") == 1 and "<!-- steps: begin -->\nold" in text
+    assert text.count("old") == len(report.BENCHMARKS) - 2 and "<!-- steps: begin -->\nold" in text
     assert "| vgg_slim | 64 | 1.00 | 2.0 | 2 | 2.0 | 2 | 3 |\n\n(a note)\n<!-- quality: end -->" in text
     assert text.count("| vgg_slim | 512 x 512 | whole | 1.00 | 1.00 | 7.629 | 2.000 | 900 |") == 2
     assert machine.describe() in text
@@ -369,6 +432,7 @@ def test_the_command_measures_prints_and_writes_all_tables(tmp_path: Path) -> No
         *("--sizes", 32, "--repeats", 1, "--steps", 1),
         *("--size", 32, "--evaluations", 3, "--set", "stop.max_iterations=3", "--set", "precision=float32"),
         *("--edges", 32, "--tiles"),
+        *("--networks", "small", "--feedforward-sizes", 64, "--passes", 1, "--large-sizes", 48, "--limit", "1GB"),
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(machine.describe())
@@ -387,6 +451,11 @@ def test_the_command_measures_prints_and_writes_all_tables(tmp_path: Path) -> No
         (["steps", "--models", "vgg91"], "did you mean 'vgg19'"),
         (["steps", "--repeats", "0"], "--repeats: 0 is too small; expected 1 or more"),
         (["sizes", "--edges", "8"], "--edges: 8 is too small; expected 16 or more"),
+        (["feedforward", "--networks", "smal"], "smal is not a feed-forward network; did you mean 'small'?"),
+        (["feedforward", "--feedforward-sizes", "32"], "--feedforward-sizes: 32 is too small; expected 64 or more"),
+        (["feedforward", "--passes", "0"], "--passes: 0 is too small; expected 1 or more"),
+        (["large", "--limit", "4"], "--limit: '4': Input should be a number and a unit"),
+        (["large", "--large-sizes", "64", "--limit", "1MB"], "may be used; expected a smaller --size"),
         (["quality", "--set", "size=nine"], "size: 'nine': Input should be"),
         (["quality", "--reuse", "absent.csv"], "--reuse absent.csv: No such file"),
         (["quality", "--models", "vgg_slim", "--content", "absent.jpg"], "absent.jpg"),

@@ -11,7 +11,6 @@ from feedforward_helpers import random_style, random_transformer
 from helpers import mx, random_picture, relative_error, to_mx
 from hypothesis import given
 from hypothesis import strategies as some
-from reference import torch_transformer
 from torch.nn import functional
 
 import models
@@ -20,6 +19,7 @@ from styletransfer.feedforward import strips
 from styletransfer.feedforward.network import Transformer, extended, inner
 from styletransfer.feedforward.stylize import Stylizer, finished
 from styletransfer.pictures import colors, pixels
+from styletransfer.studies.benchmarks import pytorch_feedforward
 from styletransfer.support.errors import UserError
 from styletransfer.training.network import TrainableTransformer, parameters_of, vector_of
 
@@ -30,11 +30,8 @@ def image(height: int, width: int) -> np.ndarray:
     return pixels.from_picture(random_picture(height, width, seed=3), "rgb255")
 
 
-def tensors(name: str) -> dict[str, torch.Tensor]:
-    return {
-        key: torch.tensor(values.astype(np.float64), requires_grad=True)
-        for key, values in random_transformer(name).items()
-    }
+def in_pytorch(name: str) -> pytorch_feedforward.Network:
+    return pytorch_feedforward.Network(name, random_transformer(name), "float64")
 
 
 def stylised(name: str, values: np.ndarray, precision: str = "float32") -> np.ndarray:
@@ -67,16 +64,18 @@ def test_the_parameters_of_the_spec_are_the_arguments_of_the_symbol(name: str) -
 @pytest.mark.parametrize(("height", "width"), [(45, 50), (44, 64)])
 def test_values_match_pytorch(name: str, height: int, width: int) -> None:
     values = image(height, width)
-    expected = torch_transformer.NETWORKS[name](tensors(name), torch.tensor(values.astype(np.float64)))
-    assert relative_error(stylised(name, values), expected.detach().numpy()) < 2e-5
+    expected = in_pytorch(name)(torch.tensor(values.astype(np.float64)))
+    assert relative_error(stylised(name, values), expected.numpy()) < 2e-5
 
 
 @every_network
 def test_gradients_match_pytorch(name: str) -> None:
     values, generator = image(45, 52), np.random.default_rng(1)
     head = generator.normal(0, 1, values.shape)
-    parameters = tensors(name)
-    output = torch_transformer.NETWORKS[name](parameters, torch.tensor(values.astype(np.float64)))
+    reference = in_pytorch(name)
+    for tensor in reference.parameters.values():
+        tensor.requires_grad_(True)
+    output = reference(torch.tensor(values.astype(np.float64)))
     (output * torch.tensor(head)).sum().backward()
 
     spec = models.load_transformer(name).SPEC
@@ -87,7 +86,7 @@ def test_gradients_match_pytorch(name: str) -> None:
         assert relative_error(found.asnumpy(), output.detach().numpy()) < 2e-5
         network.backward(to_mx(head))
     gradients = parameters_of(spec, network.gradient.asnumpy())
-    for key, tensor in parameters.items():
+    for key, tensor in reference.parameters.items():
         assert tensor.grad is not None
         assert relative_error(gradients[key], 2 * tensor.grad.numpy()) < 2e-4, key
 

@@ -19,7 +19,7 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("steps", "quality", "sizes", "all", "start"),
+        choices=("steps", "quality", "sizes", "feedforward", "large", "all", "start"),
         default="all",
         help="which table (default: all, which is without start)",
     )
@@ -76,6 +76,29 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
         "--largest", type=int, default=1024, help="largest side in pixels that is also measured without tiles"
     )
     sizes.add_argument("--size-steps", type=int, default=1, help="timed steps per row, after a warm-up step")
+
+    networks = parser.add_argument_group("feedforward", "with --repeats and --bfloat16 of steps")
+    networks.add_argument("--networks", nargs="+", default=["small", "residual"], help="feed-forward networks")
+    networks.add_argument(
+        "--feedforward-sizes",
+        nargs="+",
+        type=int,
+        default=[256, 512, 1024],
+        metavar="SIZE",
+        help="sides of the square pictures in pixels",
+    )
+    networks.add_argument("--passes", type=int, default=5, help="timed pictures per process, after a warm-up picture")
+
+    large = parser.add_argument_group("large", "with --passes of feedforward")
+    large.add_argument(
+        "--large-sizes",
+        nargs="+",
+        type=int,
+        default=[4096],
+        metavar="SIZE",
+        help="sides of the square pictures in pixels",
+    )
+    large.add_argument("--limit", default="4GB", metavar="BYTES", help="memory that may be used (default: 4GB)")
     return parser
 
 

@@ -6,9 +6,11 @@ import argparse
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import models
 from styletransfer.feedforward import style_file
-from styletransfer.studies.benchmarks import machine, pytorch, quality, report, sizes, start, steps
-from styletransfer.support.errors import UserError
+from styletransfer.studies.benchmarks import feedforward, large, machine, pytorch, quality, report, sizes, start, steps
+from styletransfer.support.byte_sizes import parse_size
+from styletransfer.support.errors import UserError, nearest
 
 # All tables; that of `start` needs a trained style, and has no place on the page.
 _TABLES: Mapping[str, report.Benchmark] = {**report.BENCHMARKS, "start": start}  # type: ignore[dict-item]
@@ -34,11 +36,18 @@ def _check(options: argparse.Namespace, names: list[str]) -> None:
     """Report invalid options before spending hours on measurements."""
     for model in options.models:
         pytorch.blocks_of(model)
-    for option in ("size", "evaluations", "every", "repeats", "steps", "size_steps"):
+    for network in options.networks:
+        if network not in models.transformer_names():
+            raise UserError(
+                f"--networks: {network} is not a feed-forward network; {nearest(network, models.transformer_names())}"
+            )
+    for option in ("size", "evaluations", "every", "repeats", "steps", "size_steps", "passes"):
         _at_least(1, option, getattr(options, option))
-    for option in ("sizes", "edges"):
+    for option in ("sizes", "edges", "large_sizes"):
         _at_least(16, option, min(getattr(options, option)))  # the deepest layer needs this many pixels
+    _at_least(64, "feedforward_sizes", min(options.feedforward_sizes))  # PyTorch reflects no more than there is
     _at_least(0, "noise", options.noise)
+    _limit(options)
     if options.write:
         if "start" in names:
             raise UserError(f"--write: start has no table on the page; expected one of: {', '.join(report.BENCHMARKS)}")
@@ -59,6 +68,14 @@ def _at_least(least: int, option: str, value: float) -> None:
         raise UserError(f"--{option.replace('_', '-')}: {value} is too small; expected {least} or more")
 
 
+def _limit(options: argparse.Namespace) -> int:
+    """The bytes of `--limit`."""
+    try:
+        return parse_size(options.limit)
+    except ValueError as error:
+        raise UserError(f"--limit: {options.limit!r}: {error}") from None
+
+
 def _measure(name: str, options: argparse.Namespace, command: str) -> None:
     benchmark = _TABLES[name]
     layout = report.Layout.of(benchmark)
@@ -77,10 +94,21 @@ def _measure(name: str, options: argparse.Namespace, command: str) -> None:
 
 
 def _results(name: str, options: argparse.Namespace) -> Iterator[Any]:
+    bfloat16 = machine.measures_bfloat16(options.bfloat16)
+    if name == "feedforward":
+        for network in options.networks:
+            for size in options.feedforward_sizes:
+                yield from feedforward.measure(network, size, options.repeats, options.passes, bfloat16)
+    elif name == "large":
+        yield from large.measure(options.large_sizes, _limit(options), options.passes)
+    else:
+        yield from _results_by_model(name, options, bfloat16)
+
+
+def _results_by_model(name: str, options: argparse.Namespace, bfloat16: bool) -> Iterator[Any]:
     for model in options.models:
         if name == "steps":
             for size in options.sizes:
-                bfloat16 = machine.measures_bfloat16(options.bfloat16)
                 yield from steps.measure(model, size, options.repeats, options.steps, bfloat16)
         elif name == "sizes":
             yield from sizes.measure(model, options.edges, options.tiles, options.largest, options.size_steps)
@@ -102,8 +130,8 @@ def _notes(name: str, options: argparse.Namespace, results: list[Any]) -> list[s
     """Notes below the table."""
     if name == "quality":
         notes = quality.notes(results)
-    elif name == "steps" and not machine.measures_bfloat16(options.bfloat16):
+    elif name in ("steps", "feedforward") and not machine.measures_bfloat16(options.bfloat16):
         notes = [machine.why_no_bfloat16(options.bfloat16)]
     else:
         notes = []
-    return [*notes, *([] if machine.has_pytorch() or name in ("sizes", "start") else [machine.NO_PYTORCH])]
+    return [*notes, *([] if machine.has_pytorch() or name in ("sizes", "large", "start") else [machine.NO_PYTORCH])]

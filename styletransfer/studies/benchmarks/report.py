@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from styletransfer.studies.benchmarks import machine, quality, sizes, steps
+from styletransfer.studies.benchmarks import feedforward, large, machine, quality, sizes, steps
 from styletransfer.support.errors import UserError
 from styletransfer.support.files import atomic_write
 
 
 class Benchmark(Protocol):
-    """What the modules `steps`, `quality` and `sizes` have in common."""
+    """What the modules of the tables have in common."""
 
     HEADINGS: Sequence[str]
     Result: Any
@@ -27,7 +27,13 @@ class Benchmark(Protocol):
     def cells(self, result: Any) -> list[str]: ...
 
 
-BENCHMARKS: Mapping[str, Benchmark] = {"steps": steps, "quality": quality, "sizes": sizes}  # type: ignore[dict-item]
+BENCHMARKS: Mapping[str, Benchmark] = {
+    "steps": steps,  # type: ignore[dict-item]
+    "quality": quality,  # type: ignore[dict-item]
+    "sizes": sizes,  # type: ignore[dict-item]
+    "feedforward": feedforward,  # type: ignore[dict-item]
+    "large": large,  # type: ignore[dict-item]
+}
 
 
 @dataclasses.dataclass(frozen=True)

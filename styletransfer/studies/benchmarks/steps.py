@@ -7,7 +7,7 @@ ratios are medians of the ratios within one round.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,13 +65,26 @@ def measure(model: str, size: int, repeats: int, times: int, bfloat16: bool) -> 
     bfloat16 : bool
         Whether to measure the stacks in bfloat16 too.
     """
+    return compare(measure_one, model, size, repeats, times, bfloat16)
+
+
+def compare(
+    one: Callable[[str, str, int, int], tuple[float, float]],
+    network: str,
+    size: int,
+    repeats: int,
+    times: int,
+    bfloat16: bool,
+) -> Iterator[Result]:
+    """The stacks take turns; `one` is called in a fresh process with a stack, `network`, `size` and `times`.
+
+    Like `measure_one`, it is at the top level of a module, and returns seconds and peak megabytes.
+    """
     names = stacks.measured(bfloat16)
-    rounds = [
-        {name: fresh_process.call(measure_one, name, model, size, times) for name in names} for _ in range(repeats)
-    ]
+    rounds = [{name: fresh_process.call(one, name, network, size, times) for name in names} for _ in range(repeats)]
     for name in names:
         yield Result(
-            model,
+            network,
             size,
             name,
             statistics.median(round_[name][0] for round_ in rounds),
