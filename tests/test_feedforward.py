@@ -11,13 +11,14 @@ from feedforward_helpers import random_style, random_transformer
 from helpers import mx, random_picture, relative_error, to_mx
 from hypothesis import given
 from hypothesis import strategies as some
+from processes import output_of
 from torch.nn import functional
 
 import models
 from models import feedforward, runtime
 from styletransfer.feedforward import strips
 from styletransfer.feedforward.network import Transformer, extended, inner
-from styletransfer.feedforward.stylize import Stylizer, finished
+from styletransfer.feedforward.stylize import Stylizer, finished, least_memory, whole_memory
 from styletransfer.pictures import colors, pixels
 from styletransfer.studies.benchmarks import pytorch_feedforward
 from styletransfer.support.errors import UserError
@@ -150,8 +151,39 @@ def test_a_picture_that_does_not_fit_is_made_in_strips(monkeypatch: pytest.Monke
     monkeypatch.setattr("styletransfer.feedforward.stylize._FEWEST", 1000)
     limited = Stylizer(random_style(), mx.cpu(), "float32", 10**7)(picture)
     np.testing.assert_allclose(limited, whole, atol=1e-4)
-    with pytest.raises(UserError, match=r"picture of 72 x 192 pixels needs .* expected a smaller --size"):
+    with pytest.raises(UserError, match=r"picture of 40 x 160 pixels needs .* expected a smaller --size"):
         Stylizer(random_style(), mx.cpu(), "float32", 10**5)(picture)
+
+
+@pytest.mark.parametrize(("name", "in_strips"), [("small", False), ("small", True), ("residual", False)])
+def test_the_memory_of_a_picture_is_predicted(name: str, in_strips: bool) -> None:
+    """The growth of the peak memory of a process by a picture of 700 x 900 pixels."""
+    grown = 2**20 * float(output_of(GROWTH, NETWORK=name, IN_STRIPS=str(int(in_strips)), PYTHONPATH="tests"))
+    spec, size = models.load_transformer(name).SPEC, (700, 900)
+    predicted = least_memory(spec, *size) if in_strips else whole_memory(spec, *size, "float32")
+    assert 0.7 * predicted < grown < 1.1 * predicted
+
+
+GROWTH = """
+import os
+import numpy as np
+from feedforward_helpers import random_style
+from models.runtime import load_mxnet
+from styletransfer.feedforward import stylize
+from styletransfer.studies.benchmarks.machine import peak_megabytes
+
+style, size = random_style(os.environ["NETWORK"]), (700, 900)
+memory = None
+if os.environ["IN_STRIPS"] == "1":
+    memory = stylize.least_memory(style.spec, *size)
+    stylize.whole_memory = lambda *_: memory + 1
+stylizer = stylize.Stylizer(style, load_mxnet().cpu(), "float32", memory)
+picture = np.full((*size, 3), 0.5, np.float32)
+stylizer(picture[:64, :64])
+before = peak_megabytes()
+stylizer(picture)
+print(peak_megabytes() - before)
+"""
 
 
 def test_a_network_that_stays_bound_gives_the_same_again() -> None:

@@ -21,9 +21,9 @@ from styletransfer.support.errors import UserError
 _SIZES = 2  # for which networks stay bound: pictures of one camera are upright or not
 
 # Measured as the growth of the peak resident memory in fresh processes, with both networks and pictures of 512 to 2048
-# pixels: without strips within a tenth, but for bfloat16 with the residual network, which needs a quarter less.
-_WHOLE = {"float32": 13.0, "bfloat16": 14.0}  # bytes for every value of the largest layer
-_PICTURE = 97  # bytes per pixel of the picture, its conversions and the network's input and output
+# pixels: without strips within a tenth, but for bfloat16 with the residual network, which needs a fifth less.
+_WHOLE = {"float32": 19.5, "bfloat16": 15.0}  # bytes for every value of the largest layer
+_PICTURE = 90  # bytes per pixel of the picture, its conversions and the network's input and output
 _PICTURE_OF_STRIPS = 36  # the same in strips, without the arrays of :func:`strips.peak_memory`
 _FEWEST = 64 * 2**20  # bytes for the windows of strips
 

@@ -82,6 +82,7 @@ def measure(sizes: Sequence[int], limit: int, times: int) -> Iterator[Result]:
         If a size needs more memory than the limit.
     """
     from styletransfer.feedforward.stylize import least_memory, whole_memory
+    from styletransfer.run.memory import for_pictures
 
     spec = models.load_transformer(NETWORK).SPEC
     with tempfile.TemporaryDirectory() as folder:
@@ -92,9 +93,11 @@ def measure(sizes: Sequence[int], limit: int, times: int) -> Iterator[Result]:
         for size in sorted(set(sizes)):
             _write_photograph(photograph, size)
             whole, least = whole_memory(spec, size, size, "float32"), least_memory(spec, size, size)
-            for given in [limit, least] if least < whole <= limit else [limit]:
+            allowed = for_pictures(limit)
+            for given in [allowed, least] if least < whole <= allowed else [allowed]:
                 seconds, megabytes = fresh_process.call(measure_one, str(photograph), given, times)
-                yield Result(NETWORK, size, given, given < whole, seconds, megabytes, reference)
+                asked = given + limit - allowed
+                yield Result(NETWORK, size, asked, given < whole, seconds, megabytes, reference)
 
 
 def _write_photograph(path: Path, size: int) -> None:
