@@ -120,3 +120,15 @@ def fill_studio(folder: Path) -> None:
     images.write(folder / "photo.png", random_picture(40, 56, seed=1))
     images.write(folder / "painting.png", random_picture(50, 44, seed=2))
     images.write(folder / "other.png", random_picture(48, 64, seed=3))
+
+
+TINY_RUN = {  # the config of a run of a moment, with pictures that the test makes
+    "content": {"image": "photo.png"},
+    "style": {"images": ["painting.png"], "weight": 60},
+    "size": 48,
+    "scales": 1,
+    "weights": "random.params",
+    "optimizer": {"name": "sgd", "learning_rate": 1},
+    "stop": {"max_iterations": 3},
+    "precision": "float32",
+}

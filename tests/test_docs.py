@@ -24,7 +24,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 README = (PROJECT / "README.md").read_text()
 DOCS = PROJECT / "docs"
 PAGES = [PROJECT / "README.md", PROJECT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
-LINKED = [*PAGES, PROJECT / "input" / "README.md", *sorted((PROJECT / "models" / "weights").glob("*.md"))]
+LINKED = [*PAGES, PROJECT / "input" / "README.md", *sorted((PROJECT / "models").glob("*/*.md"))]
 CONFIGS = sorted((PROJECT / "configs").rglob("*.yaml"))
 TESTS = "".join(path.read_text() for path in (PROJECT / "tests").glob("test_*.py"))
 
@@ -137,6 +137,7 @@ def check_script(script: str, options: argparse.Namespace, page: Path, folder: P
 
 def test_the_table_of_config_keys_matches_the_schema() -> None:
     assert "\n".join(table.rows()) in (DOCS / "config.md").read_text()
+    assert "\n".join(table.rows(configs.StyleTraining)) in (DOCS / "feedforward.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -210,18 +211,22 @@ def test_commands_are_valid(page: Path, tmp_path: Path, monkeypatch: pytest.Monk
 @every_page
 def test_examples_in_yaml_are_valid(page: Path, tmp_path: Path) -> None:
     for block in blocks(page, "yaml"):
-        if "base" in yaml.safe_load(block):
+        values = yaml.safe_load(block)
+        if set(trainings.KEYS) & set(values):
+            configs.parse_training(values, name_of(page))
+        elif "base" in values:
             path = tmp_path / "sweep.yaml"
             path.write_text(block)
             assert sweep_file.read_sweep(path).jobs
         else:
-            configs.parse(yaml.safe_load(block), name_of(page))
+            configs.parse(values, name_of(page))
 
 
 @every_page
 def test_options_and_keys_in_the_text_exist(page: Path) -> None:
     commands = "".join(path.read_text() for path in (PROJECT / "styletransfer/cli").glob("*.py"))
-    keys = {line.split("`")[1] for line in table.rows() if "`" in line}
+    rows = [*table.rows(), *table.rows(configs.StyleTraining)]
+    keys = {line.split("`")[1] for line in rows if "`" in line}
     layers = {tap.name for name in models.names() for tap in models.load(name).SPEC.taps}
     for code in inline_code(page):
         option = re.match(r"--[a-z][a-z0-9-]*", code)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import fill_studio, random_parameters
+from helpers import TINY_RUN, fill_studio, random_parameters
 from PIL import Image
 from skimage.color import rgb2yiq
 from test_colors import covariance, mean
@@ -35,20 +35,8 @@ def in_the_studio(folder, monkeypatch):
     monkeypatch.setattr(curves, "plot", lambda *arguments: None)
 
 
-TINY = {
-    "content": {"image": "photo.png"},
-    "style": {"images": ["painting.png"], "weight": 60},
-    "size": 48,
-    "scales": 1,
-    "weights": "random.params",
-    "optimizer": {"name": "sgd", "learning_rate": 1},
-    "stop": {"max_iterations": 3},
-    "precision": "float32",
-}
-
-
 def planned(color, *assignments, **keys):
-    values = configs.override({**TINY, "color": color, **keys}, assignments)
+    values = configs.override({**TINY_RUN, "color": color, **keys}, assignments)
     return resolve(configs.parse(values, "test"))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 from feedforward_helpers import random_style
-from helpers import fill_studio, random_picture
+from helpers import TINY_RUN, fill_studio, random_picture
 from PIL import Image
 from processes import output_of
 from skimage.color import rgb2yiq
@@ -55,20 +55,8 @@ def bundled(tmp_path, monkeypatch):
     return tmp_path / "styles"
 
 
-TINY = {
-    "content": {"image": "photo.png"},
-    "style": {"images": ["painting.png"], "weight": 60},
-    "size": 48,
-    "scales": 1,
-    "weights": "random.params",
-    "optimizer": {"name": "sgd", "learning_rate": 1},
-    "stop": {"max_iterations": 3},
-    "precision": "float32",
-}
-
-
 def planned(*assignments):
-    return resolve(configs.parse(configs.override(TINY, assignments), "test"))
+    return resolve(configs.parse(configs.override(TINY_RUN, assignments), "test"))
 
 
 def expected(network, height, width, memory=None):
@@ -110,7 +98,7 @@ def test_the_optimisation_starts_there_at_the_first_scale():
 
 
 def test_other_starts_need_no_style():
-    assert planned().trained_style is None and style_start.file_of(configs.parse(TINY, "test").init) is None
+    assert planned().trained_style is None and style_start.file_of(configs.parse(TINY_RUN, "test").init) is None
 
 
 def test_with_keep_the_start_is_the_luminance_of_the_photograph_in_the_style():
@@ -128,7 +116,7 @@ def test_a_run_without_steps_is_the_picture_in_the_style(tmp_path):
 
 
 def test_a_photograph_in_memory():
-    options = {**TINY, "stop": {"max_iterations": 0}, "init": {"kind": "style", "name": "small.npz"}}
+    options = {**TINY_RUN, "stop": {"max_iterations": 0}, "init": {"kind": "style", "name": "small.npz"}}
     made = transfer(Image.open("photo.png"), config=options, progress=False).image
     np.testing.assert_array_equal(np.asarray(made), images.to_bytes(expected("small", made.height, made.width)))
 
@@ -139,7 +127,7 @@ def test_a_photograph_in_memory():
 def test_a_bundled_style_is_found_by_its_name(bundled):
     plan = planned("init={kind: style, name: night}")
     assert plan.trained_style.record["name"] == "random"
-    files = inputs.files_of(configs.parse(configs.override(TINY, ["init={kind: style, name: night}"]), "test"))
+    files = inputs.files_of(configs.parse(configs.override(TINY_RUN, ["init={kind: style, name: night}"]), "test"))
     assert files["init.name"] == bundled / "night.npz"
 
 
@@ -172,7 +160,7 @@ def test_the_config_of_a_picture_makes_it_again(tmp_path):
 def test_the_style_is_read_without_mxnet(folder):
     """The page's environment has none."""
     values = {
-        **TINY,
+        **TINY_RUN,
         "content": {"image": str(folder / "photo.png")},
         "style": {"images": str(folder / "painting.png")},
         "init": {"kind": "style", "name": str(folder / "small.npz")},
@@ -230,7 +218,7 @@ def test_within_a_limit_the_picture_is_made_in_strips(network, monkeypatch):
     monkeypatch.setattr(memory, "_FIXED", 0)
     start = f"init={{kind: style, name: {network}.npz}}"
     settings = (start, "size=400", "style.size=64", "style.layers={relu1_1: 1}", "content.layers={relu1_1: 1}")
-    least = peak_memory(configs.parse(configs.override(TINY, settings), "test"), smallest=True)
+    least = peak_memory(configs.parse(configs.override(TINY_RUN, settings), "test"), smallest=True)
     plan = planned(*settings, f"memory={least // 10**6 + 1}MB")
     (scale,) = plan.scales
     assert scale.tile is not None and scale.memory <= plan.memory

@@ -88,6 +88,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
 
     def stylize() -> int:
         from styletransfer.feedforward import folders, style_file
+        from styletransfer.feedforward.jobs import Job
         from styletransfer.feedforward.stylize import Stylizer, finished
         from styletransfer.network.device import context_of
         from styletransfer.pictures.images import Picture
@@ -110,7 +111,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
         def stylise(picture: Picture) -> Picture:
             return finished(picture, stylizer(picture), options.strength, options.keep_colors)
 
-        def done(job: folders.Job) -> None:
+        def done(job: Job) -> None:
             print(job.target, flush=True)
 
         pictures, films = ([job for job in jobs if job.is_video == wanted] for wanted in (False, True))

@@ -7,9 +7,9 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
+from styletransfer.feedforward.jobs import Job, is_video
 from styletransfer.pictures import images
 from styletransfer.pictures.formats import VIDEO_RESULT, VIDEO_SUFFIXES
 from styletransfer.pictures.images import Picture
@@ -19,18 +19,6 @@ LOGGER = logging.getLogger(__name__)
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm")
 _WRITTEN_AS = (".jpg", ".jpeg", ".png")
 _AHEAD = 2  # pictures that are read before they are needed, and written behind
-
-
-@dataclass(frozen=True)
-class Job:
-    """A picture or video file, and where the result goes."""
-
-    source: Path
-    target: Path
-
-    @property
-    def is_video(self) -> bool:
-        return _is_video(self.source)
 
 
 def plan(sources: Sequence[Path], output: Path | None, style: str, force: bool, resume: bool) -> list[Job]:
@@ -79,7 +67,7 @@ def plan(sources: Sequence[Path], output: Path | None, style: str, force: bool, 
             raise UserError(f"--output {output}: {job.target} is one of the {which}; name another")
     if not force and not resume:
         _check_targets(jobs)
-    return [job for job in jobs if not resume or not job.target.exists() or _is_begun(job)]
+    return [job for job in jobs if not resume or not job.target.exists() or job.is_begun]
 
 
 def _check_targets(jobs: Sequence[Job]) -> None:
@@ -89,21 +77,8 @@ def _check_targets(jobs: Sequence[Job]) -> None:
         which = f"{there[0].target} exists" if len(there) == 1 else f"{there[0].target} and {len(there) - 1} more exist"
         raise UserError(f"{which} already; --force overwrites, --resume makes the missing ones")
     for job in jobs:
-        if _is_begun(job):
+        if job.is_begun:
             raise UserError(f"{job.target} is unfinished; --resume continues, --force starts over")
-
-
-def _is_begun(job: Job) -> bool:
-    """Whether a video is unfinished."""
-    if not job.is_video:
-        return False
-    from styletransfer.feedforward import videos  # takes a while to import
-
-    return videos.is_begun(job.target)
-
-
-def _is_video(file: Path) -> bool:
-    return file.suffix.lower() in VIDEO_SUFFIXES
 
 
 def _files(sources: Sequence[Path]) -> list[Path]:
@@ -117,18 +92,18 @@ def _files(sources: Sequence[Path]) -> list[Path]:
         if source.is_dir():
             raise UserError(f"folder {source}: expected one folder, or files")
         if not source.exists():
-            raise UserError(f"{'video' if _is_video(source) else 'picture'} {source}: no such file")
+            raise UserError(f"{'video' if is_video(source) else 'picture'} {source}: no such file")
     return list(sources)
 
 
 def _written_as(file: Path) -> tuple[str, ...]:
     """The suffixes that a result can have."""
-    return (VIDEO_RESULT,) if _is_video(file) else _WRITTEN_AS
+    return (VIDEO_RESULT,) if is_video(file) else _WRITTEN_AS
 
 
 def _suffix(file: Path) -> str:
     """That of a result which is not named."""
-    if _is_video(file):
+    if is_video(file):
         return VIDEO_RESULT
     return file.suffix if file.suffix.lower() in _WRITTEN_AS else ".png"
 

@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from styletransfer.feedforward.folders import Job
+from styletransfer.feedforward.jobs import RECORD, Job
 from styletransfer.feedforward.progress import FrameProgress
 from styletransfer.pictures import images, video_writing
 from styletransfer.pictures.images import Picture
@@ -41,17 +41,6 @@ from styletransfer.support.files import atomic_write, hashed, remove_unfinished
 
 PART = 48  # frames
 _AHEAD = 2  # frames that are decoded before they are needed, and written behind
-_RECORD = "video.json"
-
-
-def parts_of(target: Path) -> Path:
-    """The folder with the parts of an unfinished video."""
-    return target.with_name(f".{target.name}.parts")
-
-
-def is_begun(target: Path) -> bool:
-    """Whether there is an unfinished video, which can be resumed."""
-    return (parts_of(target) / _RECORD).is_file()
 
 
 def make(
@@ -116,7 +105,7 @@ def _make(
     with Reader(job.source, long_edge) as video:
         settings = {**settings, "video": hashed(job.source, hashlib.sha256()), "encoder": video_writing.ENCODED_BY}
         job.target.parent.mkdir(parents=True, exist_ok=True)
-        with _taken(job.target) as folder, contextlib.ExitStack() as stack:
+        with _taken(job) as folder, contextlib.ExitStack() as stack:
             parts = _Parts(folder, video.coding)
             parts.begin(settings, resume)
             shown = FrameProgress(job.source.name, parts.finished, video.count)
@@ -131,15 +120,15 @@ def _make(
 
 
 @contextlib.contextmanager
-def _taken(target: Path) -> Iterator[Path]:
+def _taken(job: Job) -> Iterator[Path]:
     """The folder of the parts, which no other process uses meanwhile."""
-    folder = parts_of(target)
+    folder = job.parts
     folder.mkdir(exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise UserError(f"{target} is being made by another process") from None
+        raise UserError(f"{job.target} is being made by another process") from None
     else:
         yield folder
     finally:
@@ -189,7 +178,7 @@ class _Parts:
 
     def begin(self, settings: Mapping[str, Any], resume: bool) -> None:
         """Keep what is there, or remove it."""
-        record = self._folder / _RECORD
+        record = self._folder / RECORD
         if resume and record.is_file():
             _check(record, settings)
             remove_unfinished(self._folder)

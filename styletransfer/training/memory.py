@@ -49,5 +49,7 @@ def peak(config: StyleTraining) -> int | None:
         for layer, shape in spec.shapes(spec.extended(crop), spec.extended(crop))
     )
     written = stylize.whole_memory(spec, *images.fit(*preview, config.output.preview_size), precision)
-    training = memory.predict(dataclasses.replace(losses, styles=())) + int(_FLOAT * _HELD * outputs) + _MORE + written
+    networks = 2 if config.stability.weight else 1
+    trained = int(_FLOAT * _HELD * outputs * networks)
+    training = memory.predict(dataclasses.replace(losses, styles=())) + trained + _MORE + written
     return max(memory.predict(losses), training)  # the style's targets are found first
