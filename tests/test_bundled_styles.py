@@ -18,7 +18,8 @@ from styletransfer.pictures import images
 
 NAMES = style_file.names()
 LARGEST = 2_000_000  # bytes
-TOLERANCE = 1  # grey level: what rounding to bytes makes of float32 rounding
+# Rounding to bytes makes a grey level of float32 rounding, of few values.
+LARGEST_DIFFERENCE, LARGEST_SHARE = 1, 0.02
 
 
 def read(name: str) -> Style:
@@ -33,13 +34,19 @@ def golden(name: str) -> NDArray[np.int16]:
     return images.to_bytes(images.read(path)).astype(np.int16)
 
 
+def is_golden(name: str, style: Style) -> bool:
+    """Whether a style gives the golden picture of that name."""
+    difference = np.abs(golden(name) - stylised(style))
+    return difference.max() <= LARGEST_DIFFERENCE and (difference > 0).mean() <= LARGEST_SHARE
+
+
 def test_there_are_styles() -> None:
     assert len(NAMES) >= 3
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_style_gives_its_golden_picture(name: str) -> None:
-    assert np.abs(golden(name) - stylised(read(name))).max() <= TOLERANCE
+    assert is_golden(name, read(name))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -47,8 +54,7 @@ def test_a_change_of_one_percent_is_detected(name: str) -> None:
     style = read(name)
     layer = style.spec.layers[3].name
     changed = {**style.parameters, f"{layer}_gamma": style.parameters[f"{layer}_gamma"] * np.float32(1.01)}
-    different = stylised(dataclasses.replace(style, parameters=changed))
-    assert np.abs(golden(name) - different).max() > TOLERANCE
+    assert not is_golden(name, dataclasses.replace(style, parameters=changed))
 
 
 def test_every_golden_belongs_to_a_style() -> None:

@@ -18,6 +18,7 @@ from processes import PROJECT, python
 
 from scripts.stylize import main
 from styletransfer.feedforward import style_file, videos
+from styletransfer.feedforward.jobs import Job
 from styletransfer.feedforward.stylize import Stylizer
 from styletransfer.pictures import images, video_files
 
@@ -373,7 +374,7 @@ def test_an_unfinished_video_is_not_mixed_with_another(
 
 def test_a_video_that_is_being_made_is_left_alone(place: Path, capsys: pytest.CaptureFixture) -> None:
     PARTS.mkdir()
-    with videos._taken(Path("clip_random.mp4")):
+    with videos._taken(Job(Path("clip.mp4"), Path("clip_random.mp4"))):
         assert "clip_random.mp4 is being made by another process" in refused(capsys, "clip.mp4")
 
 

@@ -1,7 +1,7 @@
 """The memory that the training of a style needs, estimated from shapes before anything is bound.
 
 The estimate is the peak resident memory of the process. The factors were measured in float32 with fresh processes for
-both networks, crops of 64 to 512 pixels, and styles and previews of 64 to 1024: the estimate was within a fifth of the
+both networks, crops of 64 to 256 pixels, and styles and previews of 64 to 1024: the estimate was within a fifth of the
 peak. The number of crops in a batch makes no difference, as they pass one by one.
 """
 
