@@ -11,9 +11,11 @@ from bundled_styles import GOLDENS, stylised
 from numpy.typing import NDArray
 from PIL import Image
 
+from styletransfer import steps
 from styletransfer.config import find_input, parse_training, read_file
 from styletransfer.feedforward import style_file
 from styletransfer.feedforward.style_file import Style
+from styletransfer.losses.objective import Losses
 from styletransfer.pictures import images
 
 NAMES = style_file.names()
@@ -55,6 +57,21 @@ def test_a_change_of_one_percent_is_detected(name: str) -> None:
     layer = style.spec.layers[3].name
     changed = {**style.parameters, f"{layer}_gamma": style.parameters[f"{layer}_gamma"] * np.float32(1.01)}
     assert not is_golden(name, dataclasses.replace(style, parameters=changed))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("photograph", ["input/chelsea.jpg", "input/rocket.jpg"])
+def test_a_style_gives_photographs_the_style_of_its_painting(name: str, photograph: str) -> None:
+    """By the losses of optimisations that start from its picture, from the photograph, and from the painting."""
+
+    def first(**init: str) -> Losses:
+        painting = f"input/{name}.jpg"
+        return next(steps(photograph, painting, size=256, scales=1, precision="float32", init=init)).losses
+
+    stylised, plain = first(kind="style", name=name), first(kind="content")
+    assert stylised.style < 0.25 * plain.style
+    other = first(kind="image", image=f"input/{name}.jpg")
+    assert stylised.content < other.content
 
 
 def test_every_golden_belongs_to_a_style() -> None:
