@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[2]
-PATIENCE = 90.0  # seconds; the machine may be busy with other things
+PATIENCE = 180.0  # seconds; the machine may be busy with other things
 
 
 def until(what: str, condition: Callable[[], Any], patience: float = PATIENCE) -> Any:

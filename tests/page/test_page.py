@@ -98,7 +98,7 @@ def set_all(tab, values):
     for selector, value in values.items():
         tab.set(selector, value)
     until(f"the settings {values}", lambda: all(tab.value(selector) == value for selector, value in values.items()))
-    time.sleep(1)  # the page sends a value a moment after it is typed
+    time.sleep(3)  # the page sends a value a moment after it is typed, later on a busy machine
 
 
 def start(tab, runs):
