@@ -12,6 +12,7 @@ blocks, in float32, besides what one window needs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -109,13 +110,12 @@ def _held(spec: TransformerSpec, height: int, width: int) -> Iterator[tuple[str,
     values = 3 * height * width
     kept: dict[str, int] = {}
     before: Layer | None = None
-    for number, layer in enumerate(spec.layers):
+    for number, (layer, shape) in enumerate(spec.shapes(height, width)):
         later = _added_from(spec, number - 1)
         kept = {name: size for name, size in kept.items() if name in later}
         if before is not None and before.name in later:
             kept[before.name] = values
-        height, width = (side // layer.stride * layer.resize for side in (height, width))
-        given, values = values, layer.channels * height * width
+        given, values = values, math.prod(shape)
         yield layer.name, given + values + sum(kept.values())
         before = layer
 

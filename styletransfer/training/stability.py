@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from models.runtime import Array, load_mxnet
 from styletransfer.config.training import Stability
+from styletransfer.network.arithmetic import squared_norm
 from styletransfer.training.network import TrainableTransformer
 
 GROUPED_LAYER = ("stability", "output")  # the name of this loss in records and curves
@@ -57,7 +58,7 @@ class StabilityLoss:
         (top, top_moved), (left, left_moved) = common(rows, crop.shape[2]), common(columns, crop.shape[3])
         difference = other[:, :, top_moved, left_moved] - result[:, :, top, left]
         share = self._settings.weight / (255**2 * difference.size)
-        loss = share * float(mx.nd.square(difference).sum().asscalar())
+        loss = share * squared_norm(difference)
         gradient, gradient_moved = mx.nd.zeros_like(result), mx.nd.zeros_like(result)
         gradient[:, :, top, left] = difference * (-2 * share)
         gradient_moved[:, :, top_moved, left_moved] = difference * (2 * share)
