@@ -4,8 +4,10 @@ MXNet 1.9.1 is the last release; it reads its settings from the environment once
 
 - it uses names that NumPy 1.24 removed, and `distutils`, which Python 3.12 removed (setuptools brings it back);
 - by default it uses half of the processor's cores;
+- it ends in a C++ exception if ``OMP_NUM_THREADS`` is not one number, though OpenMP takes a list;
 - its graph fusion drops the ReLU after a tapped convolution in forward-only executors, so it is switched off;
-- its AMX kernels for bfloat16 are off by default, and the Linux kernel must grant the tile state first.
+- its AMX kernels for bfloat16 corrupt memory; they are off by default, and stay off;
+- its handler of SIGSEGV calls `exit`, which can wait for ever for a lock that the crashed code holds.
 """
 
 from __future__ import annotations
@@ -16,13 +18,15 @@ import functools
 import importlib
 import os
 import platform
+import re
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-_ARCH_PRCTL = 158  # system call number on x86-64
-_ARCH_REQ_XCOMP_PERM = 0x1023
-_XFEATURE_XTILEDATA = 18
+_CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
+_SIGACTION_BYTES = 256  # more than a struct sigaction has
 
 
 # MXNet is untyped; these names document what is meant.
@@ -32,24 +36,82 @@ Context = Any  # mxnet.Context
 Executor = Any  # mxnet.executor.Executor
 
 
+class InvalidSetting(Exception):
+    """An environment variable has a value with which MXNet must not be imported; one line says which, and why."""
+
+
 @functools.cache
 def load_mxnet() -> ModuleType:
     """Prepare the environment, import MXNet and return it; later calls return the same module.
 
     Variables that the user has set (``OMP_NUM_THREADS`` and the like) are respected.
+
+    Raises
+    ------
+    InvalidSetting
+        If one of them would end or corrupt the process.
     """
-    os.environ.setdefault("OMP_NUM_THREADS", str(usable_cores()))
+    check_environment()
+    os.environ["OMP_NUM_THREADS"] = str(threads())
     # The backend that fuses nothing by default. NONE would also do, but logs a message at every bind.
     os.environ.setdefault("MXNET_SUBGRAPH_BACKEND", "default")
     os.environ.setdefault("MXNET_SUBGRAPH_VERBOSE", "0")
-    if _ask_for_amx():
-        os.environ.setdefault("DNNL_MAX_CPU_ISA", "AVX512_CORE_AMX")
     importlib.import_module("setuptools")
     numpy = importlib.import_module("numpy")
     for name, builtin in (("bool", bool), ("int", int), ("float", float), ("object", object)):
         if name not in vars(numpy):
             setattr(numpy, name, builtin)
-    return importlib.import_module("mxnet")
+    with _handlers_of_crashes_kept():
+        return importlib.import_module("mxnet")
+
+
+def check_environment() -> None:
+    """Check the environment variables that can end or corrupt a process with MXNet.
+
+    Raises
+    ------
+    InvalidSetting
+    """
+    threads()
+    if os.environ.get("DNNL_MAX_CPU_ISA") == "AVX512_CORE_AMX":  # the only value that switches AMX on
+        raise InvalidSetting(
+            "DNNL_MAX_CPU_ISA: AVX512_CORE_AMX switches MXNet's AMX kernels on, which corrupt memory; expected no such "
+            "variable, or AVX512_CORE_BF16"
+        )
+
+
+def threads() -> int:
+    """The number of threads that compute: the first in ``OMP_NUM_THREADS``, or else that of the usable cores.
+
+    Raises
+    ------
+    InvalidSetting
+        If the variable does not begin with a number of threads.
+    """
+    asked = os.environ.get("OMP_NUM_THREADS", "").strip()
+    if not asked:
+        return usable_cores()
+    first = asked.partition(",")[0].strip()
+    if not re.fullmatch(r"0*[1-9][0-9]{0,3}", first):
+        raise InvalidSetting(f"OMP_NUM_THREADS: {asked!r} is not a number of threads; expected one such as 2")
+    return int(first)
+
+
+@contextlib.contextmanager
+def _handlers_of_crashes_kept() -> Iterator[None]:
+    """Restore the handlers of the signals of a crash, by default the system's, which end the process at once.
+
+    Those of C, which Python's `signal` does not see; in any thread.
+    """
+    sigaction = ctypes.CDLL(None).sigaction
+    kept = {number: ctypes.create_string_buffer(_SIGACTION_BYTES) for number in _CRASHES}
+    for number, handler in kept.items():
+        sigaction(number, None, handler)
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            sigaction(number, handler, None)
 
 
 def release_memory() -> None:
@@ -91,23 +153,18 @@ def _cgroup_quota() -> int | None:
         return None
 
 
-def has_amx() -> bool:
-    """Whether this processor has the AMX bfloat16 tile instructions."""
-    return _has("amx_tile", "amx_bf16")
-
-
 def has_bfloat16() -> bool:
     """Whether MXNet's kernels can compute in bfloat16 on this processor, fast or not."""
     return _has("avx512f", "avx512bw", "avx512vl", "avx512dq")
 
 
 def is_faster_in_bfloat16() -> bool:
-    """Whether MXNet's convolutions are faster in bfloat16 than in float32 here.
+    """Whether MXNet's convolutions are faster in bfloat16 than in float32 here, and known to be sound.
 
-    They are with AMX, and with the AVX-512 bfloat16 instructions of AMD processors, whose throughput is twice that of
-    float32. On Intel processors these instructions have the throughput of float32.
+    They are with the AVX-512 bfloat16 instructions of AMD processors, whose throughput is twice that of float32. On
+    Intel processors these instructions have the throughput of float32, and MXNet's AMX kernels corrupt memory.
     """
-    return has_amx() or _has("avx512_bf16", "AuthenticAMD")
+    return _has("avx512_bf16", "AuthenticAMD")
 
 
 def _has(*wanted: str) -> bool:
@@ -118,11 +175,3 @@ def _has(*wanted: str) -> bool:
     except OSError:
         return False
     return set(wanted) <= set(flags)
-
-
-def _ask_for_amx() -> bool:
-    """Request the AMX tile state from the Linux kernel; True if granted, else tile instructions crash."""
-    if not has_amx():
-        return False
-    syscall = ctypes.CDLL(None, use_errno=True).syscall
-    return syscall(_ARCH_PRCTL, _ARCH_REQ_XCOMP_PERM, _XFEATURE_XTILEDATA) == 0

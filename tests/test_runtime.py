@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from helpers import mx, to_mx
-from processes import output_of
+from processes import NSTYLE, PROJECT, output_of, python
 from reference.numpy_vgg import convolution
 
 from models import runtime
+from styletransfer.api import calls
+from styletransfer.support import commands
+from styletransfer.support.errors import UserError
+from styletransfer.sweeps import local
 
 
 def test_usable_cores_follow_the_affinity():
@@ -75,28 +82,104 @@ def test_it_is_imported_once():
     assert runtime.load_mxnet() is mx
 
 
-def test_amx_is_found_or_not():
-    assert runtime.has_amx() in (True, False)
-
-
-def test_amx_is_not_requested_without_support(monkeypatch):
-    monkeypatch.setattr(runtime.platform, "machine", lambda: "aarch64")
-    assert runtime.has_amx() is False and runtime._ask_for_amx() is False
-
-
 @pytest.mark.parametrize(
     ("flags", "faster"),
     [
         ("GenuineIntel avx512f", False),
         ("GenuineIntel avx512f avx512_bf16", False),
-        ("GenuineIntel avx512f avx512_bf16 amx_tile amx_bf16", True),
+        ("GenuineIntel avx512f avx512_bf16 amx_tile amx_bf16", False),
         ("AuthenticAMD avx512f", False),
         ("AuthenticAMD avx512f avx512_bf16", True),
     ],
 )
-def test_bfloat16_is_faster_with_amx_and_with_avx512_on_amd(monkeypatch, flags, faster):
+def test_bfloat16_is_faster_with_avx512_on_amd(monkeypatch, flags, faster):
     monkeypatch.setattr(runtime, "_has", lambda *wanted: set(wanted) <= set(flags.split()))
     assert runtime.is_faster_in_bfloat16() == faster
+
+
+# Environment variables that would end or corrupt the process.
+
+
+@pytest.mark.parametrize(("asked", "threads"), [("3", 3), ("2,1", 2), (" 2 , 1 ", 2), ("04", 4), ("2,abc", 2)])
+def test_the_first_number_of_threads_is_used(monkeypatch, asked, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert runtime.threads() == threads
+
+
+@pytest.mark.parametrize("asked", ["", "  "])
+def test_without_a_number_of_threads_it_is_that_of_the_usable_cores(monkeypatch, asked):
+    monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    assert runtime.threads() == runtime.usable_cores()
+
+
+def test_mxnet_is_given_one_number_of_threads():
+    assert settings_at_the_import(OMP_NUM_THREADS="2,1")[0] == "2"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("OMP_NUM_THREADS", value) for value in ("abc", "0", "-1", "1.5", "1e1", ",2", "99999999999", "²")),
+        ("DNNL_MAX_CPU_ISA", "AVX512_CORE_AMX"),
+    ],
+)
+def test_a_value_that_would_end_or_corrupt_the_process_is_one_line(monkeypatch, capsys, name, value):
+    monkeypatch.setenv(name, value)
+    assert commands.guarded(runtime.check_environment) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {name}: ") and value in line and "; expected " in line
+    with pytest.raises(runtime.InvalidSetting):
+        runtime.load_mxnet.__wrapped__()
+    with pytest.raises(UserError, match=f"^{name}: "), calls._plain_errors():
+        runtime.check_environment()
+    with pytest.raises(runtime.InvalidSetting):
+        local.environment(2)
+
+
+def test_such_a_value_ends_a_run_before_anything_is_written(tmp_path):
+    done = python(
+        *(NSTYLE, "--content", "input/coffee.jpg", "--style", "input/night.jpg", "--output", tmp_path / "run"),
+        OMP_NUM_THREADS="abc",
+    )
+    assert done.returncode == 2 and not (tmp_path / "run").exists()
+    assert done.stderr == "error: OMP_NUM_THREADS: 'abc' is not a number of threads; expected one such as 2\n"
+
+
+@pytest.mark.parametrize("value", ["ALL", "DEFAULT", "AVX2", "AVX512_CORE_BF16", "avx512_core_amx", ""])
+def test_other_limits_of_instructions_are_left_to_onednn(monkeypatch, value):
+    monkeypatch.setenv("DNNL_MAX_CPU_ISA", value)
+    runtime.check_environment()
+    assert os.environ["DNNL_MAX_CPU_ISA"] == value
+
+
+# Crashes.
+
+CRASH = """
+import ctypes, pathlib, signal
+from models import runtime
+runtime.load_mxnet().nd.ones(1).asnumpy()
+(caught,) = [line.split()[1] for line in pathlib.Path("/proc/self/status").read_text().splitlines() if "SigCgt" in line]
+print([number.name for number in runtime._CRASHES if int(caught, 16) >> number - 1 & 1], flush=True)
+ctypes.string_at(0)
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("-X", "faulthandler")])
+def test_a_crash_ends_the_process_at_once_with_the_status_of_its_signal(options):
+    """MXNet's own handler would print a second traceback and call `exit`, which may hang."""
+    command = [sys.executable, *options, "-c", CRASH]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=PROJECT, stdout=pipe, stderr=pipe, text=True) as process:
+        caught = process.stdout.readline()
+        try:
+            assert process.wait(10) == -signal.SIGSEGV
+        finally:
+            process.kill()
+        said = process.stderr.read()
+    if options:
+        assert said.count("Segmentation fault") == 1 and "Fatal Python error" in said and "SIGABRT" in caught
+    else:
+        assert said == "" and caught == "[]\n"
 
 
 # Executors.

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any
 
+from models.runtime import InvalidSetting
 from styletransfer.api.arguments import ConfigLike, Output, PictureLike, Request, Styles, understood
 from styletransfer.api.results import Diverged, Result, Step, Stopped, to_pillow
 from styletransfer.optimization.loop import Record
@@ -163,6 +164,8 @@ def _plain_errors() -> Iterator[None]:
     except StyleTransferError as error:
         error.args = (_in_python(error),)
         raise
+    except InvalidSetting as error:
+        raise UserError(commands.one_line(str(error))) from None
     except Exception as error:
         if not commands.is_out_of_memory(error):
             raise

@@ -14,6 +14,7 @@ import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 
+from models.runtime import check_environment
 from styletransfer.page.guard import Guard
 from styletransfer.page.job_queue import JobQueue
 from styletransfer.support.errors import UserError
@@ -53,6 +54,7 @@ def serve(host: str, port: int, output: Path, python: str | None, browse: bool, 
     """
     _check_gradio()
     runner = python_of_runs(python)
+    check_environment()
     _check_folder(output)
     listening = _listen(host, port)
     variables = dict(os.environ)  # of the runs, without what follows

@@ -8,7 +8,8 @@ import re
 import sys
 from collections.abc import Callable
 
-from styletransfer.support.errors import StyleTransferError
+from models.runtime import InvalidSetting
+from styletransfer.support.errors import StyleTransferError, UserError
 from styletransfer.support.project import IS_INSTALLED
 
 # Fragments of the messages of MXNet and oneDNN when an allocation fails.
@@ -32,6 +33,9 @@ def guarded(command: Callable[[], int]) -> int:
     except StyleTransferError as error:
         _say(f"error: {one_line(as_called(str(error)))}")
         return error.status
+    except InvalidSetting as error:
+        _say(f"error: {one_line(str(error))}")
+        return UserError.status
     except KeyboardInterrupt:
         _say("interrupted")
         return 130

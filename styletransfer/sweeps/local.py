@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 
-from models.runtime import usable_cores
+from models.runtime import check_environment, usable_cores
 from styletransfer.run import memory
 from styletransfer.support.errors import Interrupted
 from styletransfer.support.files import atomic_write
@@ -27,7 +27,9 @@ _AT_ONCE = (130, -int(signal.SIGINT), -int(signal.SIGTERM))  # statuses of jobs 
 
 def environment(at_once: int) -> dict[str, str]:
     """The environment of one of `at_once` concurrent jobs: the cores divided, unless the user has set the threads."""
-    return {"OMP_NUM_THREADS": str(max(1, usable_cores() // at_once)), **os.environ}
+    check_environment()
+    asked = os.environ.get("OMP_NUM_THREADS", "").strip()
+    return {**os.environ, "OMP_NUM_THREADS": asked or str(max(1, usable_cores() // at_once))}
 
 
 def with_its_share(job: Job, at_once: int, free: int) -> Job:

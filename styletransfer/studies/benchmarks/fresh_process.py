@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from styletransfer.studies.benchmarks.machine import threads
+from models.runtime import threads
 from styletransfer.support.errors import StyleTransferError, UserError
 from styletransfer.support.project import PROJECT_FOLDER
 

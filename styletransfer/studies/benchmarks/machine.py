@@ -1,4 +1,4 @@
-"""A description of the machine, the number of threads, and whether to measure bfloat16."""
+"""A description of the machine, and whether to measure bfloat16."""
 
 from __future__ import annotations
 
@@ -13,31 +13,19 @@ from models import runtime
 NO_PYTORCH = "(PyTorch is not installed: run `pip install -r requirements-dev.txt` for the comparison)"
 
 
-def threads() -> int:
-    """The number of threads for both stacks: ``OMP_NUM_THREADS``, or else the physical cores of this process."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    return int(asked) if asked.isdecimal() and int(asked) else runtime.usable_cores()
-
-
 def describe() -> str:
-    """One line: processor, cores, memory, libraries."""
+    """One line: processor, threads, memory, libraries."""
     gigabytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
     return ", ".join(
         [
             _processor(),
-            f"{threads()} threads",
-            _bfloat16(),
+            f"{runtime.threads()} threads",
+            *(["AVX-512 bfloat16"] if runtime.is_faster_in_bfloat16() else []),
             f"{gigabytes:.0f} GB",
             f"Python {platform.python_version()}",
             *(f"{title} {metadata.version(name)}" for title, name in _libraries()),
         ]
     )
-
-
-def _bfloat16() -> str:
-    if runtime.has_amx():
-        return "AMX"
-    return "no AMX" + (", AVX-512 bfloat16" if runtime.is_faster_in_bfloat16() else "")
 
 
 def _processor() -> str:

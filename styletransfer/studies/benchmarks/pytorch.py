@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 import models
+from models.runtime import threads
 from styletransfer.losses import symbols
 from styletransfer.losses.objective import LossWeights
 from styletransfer.network.executor import parameters_for
 from styletransfer.pictures import pixels
 from styletransfer.run.inputs import Pictures
 from styletransfer.run.resolve import RunPlan
-from styletransfer.studies.benchmarks.machine import threads
 from styletransfer.support.errors import UserError, nearest
 from styletransfer.weights import Parameters
 
