@@ -10,6 +10,7 @@ from sweeping import studio, sweep_of  # noqa: F401
 
 from styletransfer.cli.submit import parser
 from styletransfer.support.errors import UserError
+from styletransfer.sweeps import sweep_file
 from styletransfer.sweeps.cluster import Cluster, seconds_of
 
 pytestmark = pytest.mark.usefixtures("studio")
@@ -64,7 +65,7 @@ def test_times_are_those_of_slurm(time, seconds):
         ({"cpus": "4"}, "cluster.cpus: '4': Input should be a valid integer"),
         ({"memory": 8000}, "cluster.memory: 8000: Input should be a number and a unit, such as 8GB"),
         ({"memory": "much"}, "cluster.memory: 'much': Input should be a number and a unit"),
-        ({"time": 5400}, "cluster.time: 5400: Input should be hours:minutes:seconds in quotes"),
+        ({"time": 5400}, "cluster.time: 5400: Input should be hours:minutes:seconds, such as 4:00:00"),
         ({"time": "soon"}, "cluster.time: 'soon': Input should be hours"),
         ({"time": "0:00"}, "cluster.time: '0:00': Input should be hours"),
         ({"time": "2"}, "cluster: time 2 must be longer than the warning before its end, 120 s"),
@@ -86,6 +87,20 @@ def test_an_error_is_one_line(keys, words):
         sweep_of(vary={"seed": [1]}, cluster=keys)
     assert str(caught.value).startswith("sweep trial.yaml: ") and words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_values_mean_what_a_person_reads(studio):  # noqa: F811
+    (studio / "trial.yaml").write_text(
+        "base: {content: {image: photo.png}, style: {images: painting.png}}\n"
+        "vary: {size: [0200, 0o40], tile: [off], output.keep_metadata: [no]}\n"
+        "output: 2020-01-01\n"
+        "cluster: {time: 1:30:00, cpus: 08, restarts: 1e1, collect: no}\n"
+    )
+    sweep = sweep_file.read_sweep("trial.yaml")
+    assert [(job.config.size, job.config.tile) for job in sweep.jobs] == [(200, "off"), (32, "off")]
+    assert str(sweep.folder) == "2020-01-01" and not sweep.jobs[0].config.output.keep_metadata
+    cluster = sweep.cluster
+    assert (cluster.time, cluster.cpus, cluster.restarts, cluster.collect) == ("1:30:00", 8, 10, False)
 
 
 def test_an_error_on_the_command_line_is_one_line():

@@ -9,11 +9,11 @@ from styletransfer.config.loading import (
     parse,
     put,
     read_file,
-    read_yaml,
     settings_of_picture,
 )
 from styletransfer.config.schema import Config, Init, OptimizerSettings, Output, Region, Schedule
 from styletransfer.config.training import StyleTraining, parse_training
+from styletransfer.config.yaml_text import read_yaml
 
 __all__ = [
     "PNG_KEY",

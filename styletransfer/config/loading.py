@@ -9,73 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pydantic
-import yaml
 
 from models.spec import ModelSpec
 from styletransfer.config.problems import first_problem
 from styletransfer.config.schema import Config
+from styletransfer.config.yaml_text import read_yaml, write_yaml
 from styletransfer.pictures.formats import PNG_SIGNATURE
 from styletransfer.support.errors import UserError, nearest
 from styletransfer.support.project import PROJECT_FOLDER
 
 PNG_KEY = "styletransfer config"  # the keyword of the text in a PNG
 _LARGEST_FILE = 100_000  # bytes
+_CUT_BY_A_COMMENT = re.compile(r"(?!\s*[\"'\[{])(.*\s)?#", re.DOTALL)
 _HEAD_OF_PNG = 1_000_000  # bytes, among which a text that we wrote is
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that rejects duplicate keys, and aliases, which may expand without limit."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.constructor.ConstructorError(
-                None, None, "aliases (*name) are not allowed", self.peek_event().start_mark
-            )
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict:
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is not a string", key_node.start_mark
-                )
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"duplicate key {key!r}", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes strings that :class:`_Loader` would read as numbers."""
-
-
-# YAML 1.1 reads 1e-3 as a string; in a config it is a number.
-for _class in (_Loader, _Dumper):
-    _class.add_implicit_resolver(
-        "tag:yaml.org,2002:float", re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+0123456789.")
-    )
-
-
-def read_yaml(text: str, where: str) -> Any:
-    """Parse YAML.
-
-    Raises
-    ------
-    UserError
-        If it is not valid; the message starts with `where`, a file or an option.
-    """
-    try:
-        return yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error)
-        raise UserError(f"{where}{line}: not valid YAML: {' '.join(problem.split())}") from None
-    except (ValueError, LookupError, AttributeError, RecursionError) as error:
-        # dates out of range, tags that do not match their values, excessive nesting
-        raise UserError(f"{where}: not valid YAML: {' '.join(str(error).split())}") from None
 
 
 def read_file(path: str | Path) -> dict[str, Any]:
@@ -154,6 +100,8 @@ def override(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str,
         where = f"--set {assignment}"
         if not equals or not name:
             raise UserError(f"{where}: expected KEY=VALUE, such as style.weight=500")
+        if _CUT_BY_A_COMMENT.match(text):
+            raise UserError(f"{where}: # starts a comment in YAML; put the value in quotes: {name}='\"...\"'")
         result = put(result, name.split("."), read_yaml(text, where), where)
     return result
 
@@ -232,20 +180,15 @@ def _resolved(config: Config) -> Config:
 
 def dump(config: pydantic.BaseModel, provenance: Mapping[str, Any]) -> str:
     """Format a resolved config, of a picture or of a training, as YAML that can be run again."""
-    return _as_yaml(config.model_dump(mode="json", exclude={"provenance"}), provenance)
+    return write_yaml({**config.model_dump(mode="json", exclude={"provenance"}), "provenance": dict(provenance)})
 
 
 def dump_for_picture(config: Config, provenance: Mapping[str, Any]) -> str:
     """The same with :func:`settings_of_picture` alone, to be written into the picture under `PNG_KEY`."""
-    return _as_yaml(settings_of_picture(config), provenance)
+    return write_yaml({**settings_of_picture(config), "provenance": dict(provenance)})
 
 
 def settings_of_picture(config: Config) -> dict[str, Any]:
     """What decides about a finished picture: all but where it goes, what else is written, and the memory allowed."""
     writing = {"folder", "save_every", "checkpoint_every"}
     return config.model_dump(mode="json", exclude={"provenance": True, "memory": True, "output": writing})
-
-
-def _as_yaml(values: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
-    whole = {**values, "provenance": dict(provenance)}
-    return yaml.dump(whole, Dumper=_Dumper, sort_keys=False, allow_unicode=True)

@@ -13,6 +13,7 @@ from styletransfer.support.errors import closest, nearest
 
 RENAMED = {"convention": "normalization", "made_with": "provenance"}  # keys of earlier versions
 _LONGEST_VALUE = 60  # characters
+_FEW_DIGITS = 1e-12  # limits below it, and above its inverse, are written with an exponent
 
 
 def first_problem(
@@ -72,8 +73,16 @@ def _instead_of(path: Sequence[str], schema: type[BaseModel]) -> str:
 
 
 def _words(problem: Any) -> str:
-    """What was expected, as worded by pydantic or by our own check."""
-    return str(problem["ctx"]["error"]) if problem["type"] == "value_error" else problem["msg"]
+    """What was expected, as worded by pydantic or by our own check; limits of thirty digits in short."""
+    context = problem.get("ctx", {})
+    if problem["type"] == "value_error":
+        return str(context["error"])
+    limit = next((context[key] for key in ("ge", "le") if key in context), 0)
+    if 0 < limit < _FEW_DIGITS and problem["input"] <= 0:
+        return "Input should be greater than 0"
+    if 0 < limit < _FEW_DIGITS or limit > 1 / _FEW_DIGITS:
+        return f"{problem['msg'].rpartition(' ')[0]} {limit:g}"
+    return problem["msg"]
 
 
 def _shortened(text: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-import pydantic
 from pydantic import Field, model_validator
 
 import models
@@ -25,16 +24,12 @@ from styletransfer.config.values import (
     Section,
     Share,
     Side,
+    Switch,
     Whole,
     one_of,
 )
 from styletransfer.pictures.formats import FORMATS, JPEG_QUALITY
 from styletransfer.pictures.pixels import SPACES
-
-
-def _read_off(value: Any) -> Any:
-    """Undo what YAML does to a bare ``off``, which it reads as false."""
-    return "off" if value is False else value
 
 
 def _by_name(names: Any, value: Any) -> Any:
@@ -217,9 +212,8 @@ class Output(Section):
     )
     format: one_of(FORMATS) = Field("png", description="format of the result; tiff has 16 bits a channel")  # type: ignore[valid-type]
     quality: Annotated[int, Field(ge=1, le=100), Whole] = Field(JPEG_QUALITY, description="jpg and webp: the quality")
-    keep_metadata: bool = Field(
+    keep_metadata: Switch = Field(
         False,
-        strict=True,
         description="png, jpg and webp: whether the result gets the photograph's EXIF (camera, date, place, author)",
     )
 
@@ -271,7 +265,7 @@ class Config(Section):
         "auto", description="arithmetic of the network; auto: bfloat16 on processors that are faster in it"
     )
     device: Device = Field("cpu", description="cpu, or a GPU such as gpu:0")
-    tile: Annotated[Literal["auto", "off"] | Side, pydantic.BeforeValidator(_read_off)] = Field(
+    tile: Literal["auto", "off"] | Side = Field(
         "auto",
         description="longest side of a tile in pixels; auto: the largest that fits into memory; off: no tiles",
     )

@@ -17,10 +17,15 @@ _LEAST = 1e-30  # the smallest positive number allowed; MXNet rejects denormal f
 
 
 def _check_whole(value: Any) -> Any:
-    """Reject ``yes`` and ``"3"``, which pydantic would accept; accept 1e3, which YAML reads as a float."""
+    """Reject true and ``"3"``, which pydantic would accept; accept 1e3, which YAML reads as a float."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise PydanticKnownError("int_type")
     return value
+
+
+def _read_switch(value: Any) -> Any:
+    """Read the words of YAML 1.1 that people still write for true and false; anything else as it is."""
+    return {"yes": True, "on": True, "no": False, "off": False}.get(value, value) if isinstance(value, str) else value
 
 
 def _flush_to_zero(value: float) -> float:
@@ -64,6 +69,7 @@ Share = Annotated[Number, Field(ge=0, le=1), _FLUSHED]
 Retained = Annotated[Number, Field(ge=0, lt=1), _FLUSHED]
 Finite = Annotated[Number, Field(ge=-1e6, le=1e6)]
 Whole = pydantic.BeforeValidator(_check_whole)
+Switch = Annotated[bool, Field(strict=True), pydantic.BeforeValidator(_read_switch)]
 Side = Annotated[int, Field(ge=1, le=20_000), Whole]
 Count = Annotated[int, Field(ge=0, le=10_000_000), Whole]
 FileName = Annotated[str, pydantic.AfterValidator(check_file_name)]

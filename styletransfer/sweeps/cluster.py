@@ -10,7 +10,7 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
 from styletransfer.config.problems import first_problem
-from styletransfer.config.values import ByteSize, FileName
+from styletransfer.config.values import ByteSize, FileName, Switch, Whole
 from styletransfer.support.errors import UserError
 
 # sbatch options that have a key of their own.
@@ -44,9 +44,8 @@ def _check_gpus(value: Any) -> str:
 
 
 def _check_time(text: Any) -> str:
-    # YAML parses an unquoted 1:30:00 as the integer 5400, which Slurm would read as minutes.
-    if not isinstance(text, str) or not seconds_of(text):
-        raise ValueError("Input should be hours:minutes:seconds in quotes, such as '4:00:00' or '2-00:00:00'")
+    if not isinstance(text, str) or not seconds_of(text):  # a bare number lacks its unit
+        raise ValueError("Input should be hours:minutes:seconds, such as 4:00:00 or 2-00:00:00")
     return text
 
 
@@ -94,7 +93,7 @@ Program = Annotated[FileName, pydantic.AfterValidator(_check_line)]
 
 
 def _whole(low: int, high: int) -> Any:
-    return Annotated[int, Field(strict=True, ge=low, le=high)]
+    return Annotated[int, Field(ge=low, le=high), Whole]
 
 
 class Cluster(BaseModel):
@@ -112,7 +111,7 @@ class Cluster(BaseModel):
     memory: ByteSize | None = Field(None, description="memory per job, such as 8GB or 8GiB")
     time: Annotated[str, pydantic.BeforeValidator(_check_time)] | None = Field(
         None,
-        description="time limit of a job, '4:00:00'; a job that reaches it saves its state and is requeued",
+        description="time limit of a job, such as 4:00:00; a job that reaches it saves its state and is requeued",
     )
     parallel: _whole(1, 10_000) | None = Field(None, description="maximum number of concurrent jobs; null: no limit")  # type: ignore[valid-type]
     setup: Annotated[tuple[Line, ...], pydantic.BeforeValidator(_listed)] = Field(
@@ -122,9 +121,7 @@ class Cluster(BaseModel):
     python: Program | None = Field(None, description="the Python that runs a job; null: the one that submits it")
     warning: _whole(1, 3600) = Field(120, description="seconds before the limit at which the state is saved")  # type: ignore[valid-type]
     restarts: _whole(0, 10_000) = Field(50, description="maximum number of times a job is requeued")  # type: ignore[valid-type]
-    collect: bool = Field(
-        True, strict=True, description="whether a final small job makes the contact sheet and the table"
-    )
+    collect: Switch = Field(True, description="whether a final small job makes the contact sheet and the table")
     options: Annotated[tuple[Option, ...], pydantic.BeforeValidator(_listed)] = Field(
         (), description="additional sbatch options for the jobs, such as --constraint=a100"
     )
