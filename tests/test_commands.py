@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -93,6 +94,16 @@ def test_a_closed_pipe_is_silent(count):
     assert process.stderr.read() == ""
     process.stderr.close()
     assert process.wait(60) == 141
+
+
+@pytest.mark.parametrize("name", [b"\xff.png", "é\N{ARTIST PALETTE}.png".encode()])
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8", "utf-16", "latin-1"])
+@pytest.mark.parametrize("errors", ["strict", "surrogateescape"])
+def test_a_name_that_standard_output_cannot_encode_is_printed(monkeypatch, name, encoding, errors):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding, errors))
+    assert guarded(lambda: print(os.fsdecode(name)) or 0) == 0
+    assert written.getvalue().decode(encoding).rstrip("\n").endswith(".png")
 
 
 def test_statuses_are_distinct():

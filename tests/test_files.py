@@ -11,7 +11,7 @@ import tracemalloc
 import pytest
 from processes import output_of
 
-from styletransfer.support.files import atomic_write, hashed
+from styletransfer.support.files import atomic_write, hashed, remove, remove_unfinished
 
 
 def write(path, content=b"new"):
@@ -123,7 +123,55 @@ def test_a_missing_folder_or_a_file_instead_is_an_error(tmp_path):
     assert names_in(tmp_path) == ["file", "folder"]
 
 
-@pytest.mark.parametrize("name", ["a b", "-a", "ü" * 60, "a.b.c", ".hidden"])
+@pytest.mark.parametrize(
+    "name", ["a b", "-a", "ü" * 60, "a.b.c", ".hidden", "n" * 244, "ü" * 127, "n" * 255, os.fsdecode(b"\xff" * 250)]
+)
 def test_any_name(tmp_path, name):
     write(tmp_path / name)
     assert names_in(tmp_path) == [name]
+
+
+def test_an_unfinished_file_of_any_name_is_removed(tmp_path):
+    path = tmp_path / ("ü" * 127)
+    with pytest.raises(KeyboardInterrupt), atomic_write(path):
+        (left,) = names_in(tmp_path)
+        raise KeyboardInterrupt
+    (tmp_path / left).touch()
+    remove_unfinished(tmp_path)
+    assert names_in(tmp_path) == []
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_symbolic_link_is_written_through(tmp_path, there):
+    (tmp_path / "real").mkdir()
+    if there:
+        write(tmp_path / "real" / "a", b"before")
+    (tmp_path / "second").symlink_to("real/a")
+    (tmp_path / "first").symlink_to(tmp_path / "second")
+    write(tmp_path / "first")
+    assert (tmp_path / "first").is_symlink() and (tmp_path / "second").is_symlink()
+    assert (tmp_path / "real" / "a").read_bytes() == b"new"
+    assert names_in(tmp_path / "real") == ["a"]
+    remove(tmp_path / "first")
+    assert names_in(tmp_path / "real") == [] and (tmp_path / "first").is_symlink()
+
+
+def test_a_link_that_leads_nowhere_or_to_itself_is_an_error(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "away").symlink_to("no-folder/a")
+    for name, problem in (("loop", errno.ELOOP), ("away", errno.ENOENT)):
+        with pytest.raises(OSError) as raised:
+            write(tmp_path / name)
+        assert (raised.value.errno, raised.value.filename) == (problem, str(tmp_path / name))
+        assert (tmp_path / name).is_symlink()
+    assert names_in(tmp_path) == ["away", "loop"]
+
+
+def test_a_pipe_or_a_device_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "null").symlink_to(os.devnull)
+    for name in ("pipe", "null"):
+        with pytest.raises(OSError, match="a pipe or a device, expected a file"):
+            write(tmp_path / name)
+    assert (tmp_path / "pipe").is_fifo() and (tmp_path / "null").is_char_device()
+    assert names_in(tmp_path) == ["null", "pipe"]

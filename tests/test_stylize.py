@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +42,10 @@ def expected(name: str, **options: float) -> np.ndarray:
 
 def found(name: str) -> np.ndarray:
     return images.to_bytes(images.read(name))
+
+
+def names_in(folder: str) -> list[str]:
+    return sorted(path.name for path in Path(folder).iterdir())
 
 
 def refused(capsys: pytest.CaptureFixture, *arguments: str) -> str:
@@ -77,6 +86,45 @@ def test_a_broken_picture_does_not_cost_the_others(place: Path, capsys: pytest.C
     captured = capsys.readouterr()
     assert captured.err.startswith("error: picture photos/1.png: not a picture") and captured.err.count("\n") == 1
     assert sorted(path.name for path in Path("results").iterdir()) == ["0.png", "2.png", "3.png"]
+
+
+def test_one_file_never_stops_the_others(
+    place: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether its name is as long as names can be, is not UTF-8, or its result cannot be written."""
+    for name in ("n" * 244 + ".png", os.fsdecode(b"\xff.png"), "n" * 250 + ".bmp"):
+        shutil.copy("photos/0.png", f"photos/{name}")
+    Path("made/1.png").mkdir(parents=True)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "ascii", write_through=True))
+    assert command("photos", "--output", "made", "--force") == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "error: made/1.png: Is a directory"
+    assert names_in("made") == sorted(f"{path.stem}.png" for path in Path("photos").iterdir())
+
+
+def test_a_picture_for_which_memory_runs_out_does_not_cost_the_others(
+    place: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Stylizer.__call__
+
+    def short(self: Stylizer, picture: np.ndarray) -> np.ndarray:
+        if picture.shape[0] == 32:
+            raise MemoryError
+        return made(self, picture)
+
+    monkeypatch.setattr(Stylizer, "__call__", short)
+    assert command("photos", "--output", "made") == 1
+    assert capsys.readouterr().err == "error: photos/1.png: out of memory\n"
+    assert names_in("made") == ["0.png", "2.png", "3.png"]
+
+
+def test_a_full_disk_stops_them(place: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "made/0.png")
+
+    monkeypatch.setattr(images, "write", full)
+    assert command("photos", "--output", "made") == 2
+    assert capsys.readouterr().err == "error: made/0.png: No space left on device\n"
 
 
 def test_results_are_not_overwritten_unasked(place: Path, capsys: pytest.CaptureFixture) -> None:

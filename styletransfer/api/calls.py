@@ -11,9 +11,9 @@ from models.runtime import InvalidSetting
 from styletransfer.api.arguments import ConfigLike, Output, PictureLike, Request, Styles, understood
 from styletransfer.api.results import Diverged, Result, Step, Stopped, to_pillow
 from styletransfer.optimization.loop import Record
-from styletransfer.run import interrupts
+from styletransfer.run import interrupts, recorders
 from styletransfer.run.prepared import PreparedRun, prepared
-from styletransfer.run.recorders import ProgressRecorder, Recorder
+from styletransfer.run.recorders import Recorder
 from styletransfer.run.recording import Recording
 from styletransfer.support import commands, errors
 from styletransfer.support.errors import StyleTransferError, UserError
@@ -73,7 +73,7 @@ def transfer(
     with _plain_errors():
         request = understood("transfer", content, style, config, output, keys)
         with _prepared(request, force, resume) as run:
-            bars = [ProgressRecorder(run.steps, run.done, redirect_log=False)] if progress is True else []
+            bars = [recorders.progress(run.steps, run.done, redirect_log=False)] if progress is True else []
             with contextlib.closing(_records(run, request, bars)) as records:
                 for record in records:
                     if callable(progress):
@@ -132,11 +132,11 @@ def _prepared(request: Request, force: bool, resume: bool) -> contextlib.Abstrac
     return prepared(request.config, request.sources, recording)
 
 
-def _records(run: PreparedRun, request: Request, recorders: Sequence[Recorder] = ()) -> Generator[Record, None, None]:
+def _records(run: PreparedRun, request: Request, more: Sequence[Recorder] = ()) -> Generator[Record, None, None]:
     """The records of a run; exceptions contain the result, and their tracebacks do not keep its memory."""
     ended: Diverged | Stopped | None = None
     stopped: list[int] = []
-    with contextlib.closing(run.records(recorders, stopped)) as records:
+    with contextlib.closing(run.records(more, stopped)) as records:
         while ended is None:
             try:
                 with interrupts.collected(interrupts.keyboard(), stopped):

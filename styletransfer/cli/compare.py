@@ -23,12 +23,12 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
     def compare() -> int:
         paths = [path / "curve.csv" if path.is_dir() else path for path in map(Path, (options.first, options.second))]
         first, second = (curves.read(path) for path in paths)
-        if options.plot:
-            curves.plot(options.plot, {str(path): curve for path, curve in zip(paths, (first, second))})
         names = (str(paths[0]), str(paths[1]))
         difference = curves.first_difference(first, second, options.rtol, options.atol, names)
         rows = len(first.rows)
         print(difference or f"equal within {options.rtol:g}: {rows} rows")
+        if options.plot:
+            curves.plot(options.plot, {str(path): curve for path, curve in zip(paths, (first, second))})
         return 1 if difference else 0
 
     return commands.guarded(compare)

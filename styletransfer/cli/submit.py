@@ -117,6 +117,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
 
     from styletransfer.support import commands
     from styletransfer.support.errors import UserError
+    from styletransfer.support.optional import optional
     from styletransfer.sweeps import batch, contact, local, reports, slurm, states, sweep_file, trainings
     from styletransfer.sweeps.cluster import Cluster
 
@@ -151,7 +152,9 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
             say(f"the queue could not be read: {error}")
             queue = None
         if options.collect_now:
-            finish(sweep, queue)
+            reports.write_results(sweep, queue)
+            say(contact.write_contact_sheet(sweep, queue))
+            say("\n".join([*reports.failures(sweep, queue), reports.summary(sweep, queue)]))
         else:
             say(reports.report(sweep, queue))
         return 0
@@ -175,8 +178,10 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
         return 0
 
     def finish(sweep: sweep_file.Sweep, queue: states.Queue) -> int:
-        reports.write_results(sweep, queue)
-        say(contact.write_contact_sheet(sweep, queue))
+        with optional(sweep.folder / sweep_file.RESULTS):
+            reports.write_results(sweep, queue)
+        with optional(sweep.folder / sweep_file.CONTACT):
+            say(contact.write_contact_sheet(sweep, queue))
         say("\n".join([*reports.failures(sweep, queue), reports.summary(sweep, queue)]))
         return 0 if reports.all_done(sweep) else 1
 

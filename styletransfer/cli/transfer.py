@@ -87,7 +87,9 @@ def _values(options: argparse.Namespace) -> dict[str, Any]:
 def _one_each(plan: Sweep, force: bool) -> int:
     """Make the pictures of several photographs, one after the other; those that are done are skipped."""
     from styletransfer.run.output_folder import finished_picture
+    from styletransfer.support.optional import optional
     from styletransfer.sweeps import contact, local, reports, states
+    from styletransfer.sweeps.sweep_file import CONTACT, RESULTS
 
     if force:
         for job in plan.jobs:
@@ -96,8 +98,10 @@ def _one_each(plan: Sweep, force: bool) -> int:
         states.check_settings(plan)
     LOGGER.info("%d photographs, one after the other, into %s", len(plan.jobs), plan.folder)
     unusable = local.run_here(plan, 1, lambda line: LOGGER.info("%s", line))
-    reports.write_results(plan, unusable)
-    LOGGER.info("%s", contact.write_contact_sheet(plan, unusable))
+    with optional(plan.folder / RESULTS):
+        reports.write_results(plan, unusable)
+    with optional(plan.folder / CONTACT):
+        LOGGER.info("%s", contact.write_contact_sheet(plan, unusable))
     for job in plan.jobs:
         if states.state_of(job, unusable).name == "done":
             print(finished_picture(job.folder), flush=True)

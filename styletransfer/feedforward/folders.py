@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from collections import deque
@@ -13,7 +14,9 @@ from styletransfer.feedforward.jobs import Job, is_video
 from styletransfer.pictures import images
 from styletransfer.pictures.formats import VIDEO_RESULT, VIDEO_SUFFIXES
 from styletransfer.pictures.images import Picture
-from styletransfer.support.errors import UserError
+from styletransfer.support.commands import is_out_of_memory
+from styletransfer.support.errors import UserError, reason_of
+from styletransfer.support.files import DISK
 
 LOGGER = logging.getLogger(__name__)
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm")
@@ -127,12 +130,12 @@ def make(
     Returns
     -------
     list of str
-        One line about every picture that could not be read or processed; the others are made.
+        One line about every picture that could not be read, processed or written; the others are made.
 
     Raises
     ------
     OSError
-        If a result cannot be written.
+        If the disk is full, or has another fault that the other pictures would meet too.
     """
 
     def read(job: Job) -> Picture:
@@ -141,30 +144,49 @@ def make(
             return picture
         return images.resize(picture, *images.fit(picture.shape[0], picture.shape[1], long_edge))
 
-    def write(job: Job, picture: Picture) -> Job:
+    def write(job: Job, picture: Picture) -> None:
         job.target.parent.mkdir(parents=True, exist_ok=True)
         images.write(job.target, picture)
-        return job
+
+    def finish(job: Job, written: Future[None]) -> None:
+        with of_one_file(job, problems):
+            written.result()
+            done(job)
 
     problems: list[str] = []
     with ThreadPoolExecutor(max_workers=2) as threads:
-        writing: deque[Future[Job]] = deque()
+        writing: deque[tuple[Job, Future[None]]] = deque()
         try:
             for job, reading in _ahead(threads, read, jobs):
-                try:
-                    result = stylise(reading.result())
-                except UserError as error:
-                    problems.append(str(error))
-                    continue
-                writing.append(threads.submit(write, job, result))
+                with of_one_file(job, problems):
+                    writing.append((job, threads.submit(write, job, stylise(reading.result()))))
                 while len(writing) > _AHEAD:
-                    done(writing.popleft().result())
+                    finish(*writing.popleft())
             while writing:
-                done(writing.popleft().result())
+                finish(*writing.popleft())
         except BaseException:
             threads.shutdown(wait=True, cancel_futures=True)
             raise
     return problems
+
+
+@contextlib.contextmanager
+def of_one_file(job: Job, problems: list[str]) -> Iterator[None]:
+    """Collect errors that concern one picture or video alone, each as a line; the others are still made."""
+    try:
+        yield
+    except UserError as error:
+        problems.append(str(error))
+    except BrokenPipeError:  # nobody reads what is printed
+        raise
+    except OSError as error:
+        if error.errno in DISK:
+            raise
+        problems.append(f"{job.target}: {reason_of(error)}")
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        problems.append(f"{job.source}: out of memory")
 
 
 def _ahead(

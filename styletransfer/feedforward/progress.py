@@ -51,5 +51,5 @@ class FrameProgress:
                 LOGGER.info("%s: frame %d of %d, %.2g frames/s, %.0f s left", self._name, done, self._total, rate, left)
 
     def close(self) -> None:
-        self._bar.close()
-        self._redirect.close()
+        with self._redirect:
+            self._bar.close()

@@ -101,7 +101,7 @@ def write(path: Path, style: Style) -> None:
         "sha256": checksum(style.parameters),
     }
     with atomic_write(path) as stream, zipfile.ZipFile(stream, "w") as archive:
-        _add(archive, _RECORD, json.dumps(record, indent=1, ensure_ascii=False).encode())
+        _add(archive, _RECORD, json.dumps(record, indent=1, ensure_ascii=False).encode(errors="replace"))
         for name in style.spec.parameters:
             member = io.BytesIO()
             np.lib.format.write_array(member, np.asarray(style.parameters[name], "<f4"), allow_pickle=False)

@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 
+from styletransfer.feedforward.folders import of_one_file
 from styletransfer.feedforward.jobs import RECORD, Job
 from styletransfer.feedforward.progress import FrameProgress
 from styletransfer.pictures import images, video_writing
@@ -38,6 +39,7 @@ from styletransfer.pictures.images import Picture
 from styletransfer.pictures.video_files import Coding, Frame, Reader
 from styletransfer.support.errors import Interrupted, UserError
 from styletransfer.support.files import atomic_write, hashed, remove_unfinished
+from styletransfer.support.optional import UntilItFails
 
 PART = 48  # frames
 _AHEAD = 2  # frames that are decoded before they are needed, and written behind
@@ -74,22 +76,20 @@ def make(
     Returns
     -------
     list of str
-        One line about every video that could not be read or processed, or has other settings; the others are made.
+        One line about every video that could not be read, processed or written, or has other settings; the others are
+        made.
 
     Raises
     ------
     Interrupted
         If a video was stopped.
     OSError
-        If something cannot be written.
+        If the disk is full, or has another fault that the other videos would meet too.
     """
-    problems = []
+    problems: list[str] = []
     for job in jobs:
-        try:
+        with of_one_file(job, problems):
             _make(job, stylise, long_edge, settings, resume, stopped)
-        except UserError as error:
-            problems.append(str(error))
-        else:
             done(job)
     return problems
 
@@ -108,7 +108,7 @@ def _make(
         with _taken(job) as folder, contextlib.ExitStack() as stack:
             parts = _Parts(folder, video.coding)
             parts.begin(settings, resume)
-            shown = FrameProgress(job.source.name, parts.finished, video.count)
+            shown = UntilItFails("progress bar", lambda: FrameProgress(job.source.name, parts.finished, video.count))
             stack.callback(shown.close)
             try:
                 _make_frames(video, parts, stylise, stopped, shown)
@@ -140,7 +140,7 @@ def _make_frames(
     parts: _Parts,
     stylise: Callable[[Picture], Picture],
     stopped: Collection[int],
-    shown: FrameProgress,
+    shown: UntilItFails,
 ) -> None:
     def write(index: int, picture: Picture, time: int) -> None:
         parts.add(index, images.to_bytes(picture), time)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import ExifTags, Image, ImageOps
 
 from styletransfer.pictures import images
+from styletransfer.support.errors import reason_of
 from styletransfer.support.files import atomic_write
 
 _EDGE = 320  # pixels
@@ -27,18 +31,15 @@ class Thumbnails:
         self._folder = folder
 
     def of(self, picture: Path) -> Path:
-        """The thumbnail of a picture of ours, in its proportions.
-
-        Raises
-        ------
-        OSError
-            If it is gone or cannot be read.
-        """
-        with Image.open(picture) as image:
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-            size = (image.width, image.height) if turned else (image.height, image.width)
-        height, width = images.fit(*size, min(_EDGE, max(size)))
-        return self.resized(picture, height, width)
+        """The thumbnail of a picture of ours, in its proportions; a grey one if it is gone or cannot be read."""
+        try:
+            with _readable(picture) as image:
+                turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+                size = (image.width, image.height) if turned else (image.height, image.width)
+            height, width = images.fit(*size, min(_EDGE, max(size)))
+            return self.resized(picture, height, width)
+        except OSError:
+            return self._saved("unreadable", Image.new("RGB", (_EDGE, _EDGE), "grey"))
 
     def resized(self, picture: Path, height: int, width: int) -> Path:
         """A copy of a picture of ours with that height and width in pixels.
@@ -50,11 +51,28 @@ class Thumbnails:
         """
         facts = picture.stat()
         key = f"{picture.resolve()} {facts.st_mtime_ns} {facts.st_size} {width} {height}"
-        path = self._folder / f"{hashlib.sha256(key.encode()).hexdigest()[:20]}.jpg"
-        if not path.exists():
-            with Image.open(picture) as image:
-                image.draft("RGB", (2 * width, 2 * height))
-                upright = ImageOps.exif_transpose(image).convert("RGB")
-            with atomic_write(path) as stream:
-                upright.resize((width, height), Image.Resampling.LANCZOS).save(stream, format="JPEG", quality=_QUALITY)
-        return path
+        name = hashlib.sha256(os.fsencode(key)).hexdigest()[:20]
+        if self._path(name).exists():
+            return self._path(name)
+        with _readable(picture) as image:
+            image.draft("RGB", (2 * width, 2 * height))
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+        return self._saved(name, upright.resize((width, height), Image.Resampling.LANCZOS))
+
+    def _saved(self, name: str, image: Image.Image) -> Path:
+        with atomic_write(self._path(name)) as stream:
+            image.save(stream, format="JPEG", quality=_QUALITY)
+        return self._path(name)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.jpg"
+
+
+@contextlib.contextmanager
+def _readable(picture: Path) -> Iterator[Image.Image]:
+    """An open picture; whatever Pillow finds wrong with it is an OSError."""
+    try:
+        with Image.open(picture) as image:
+            yield image
+    except Exception as error:  # decoders may raise any exception on a damaged file
+        raise OSError(f"{picture}: {reason_of(error)}") from None

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from styletransfer.pictures.video_files import FULL_RANGE, Coding, Colors, opened, picture_stream, ticks
-from styletransfer.support.errors import UserError
+from styletransfer.support.errors import UserError, reason_of
 from styletransfer.support.files import atomic_write
 
 LOGGER = logging.getLogger(__name__)
@@ -97,7 +97,8 @@ def join(target: Path, parts: Sequence[Path], source: Path, coding: Coding) -> N
     """Write the parts of a video one after the other, with the sound of the source, as an MP4 file.
 
     Sound is copied packet by packet. If it is of a kind that players of MP4 do not play, it is encoded as AAC, which is
-    logged. Nothing is written to `target` until all is done.
+    logged. If it cannot be read or written, it is left out with a warning. Nothing is written to `target` until all is
+    done.
 
     Parameters
     ----------
@@ -111,31 +112,38 @@ def join(target: Path, parts: Sequence[Path], source: Path, coding: Coding) -> N
     Raises
     ------
     UserError
-        If the sound cannot be read or written.
+        If FFmpeg cannot write the video.
     OSError
         If the file cannot be written.
     """
     with atomic_write(target) as stream:
         try:
-            _write(stream.name, parts, source, coding)
+            try:
+                with opened(source) as sound:
+                    _write(stream.name, parts, source, coding, sound)
+            except Exception as error:
+                if isinstance(error, OSError) and error.errno:
+                    raise
+                LOGGER.warning("video %s: its sound is left out: %s", source, reason_of(error))
+                _write(stream.name, parts, source, coding, None)
         except av.FFmpegError as error:
             if isinstance(error, OSError):
                 raise OSError(error.errno, error.strerror) from None
             raise UserError(f"video {target}: cannot be written: {' '.join(str(error).split())}") from None
 
 
-def _write(name: str, parts: Sequence[Path], source: Path, coding: Coding) -> None:
+def _write(name: str, parts: Sequence[Path], source: Path, coding: Coding, sound: Any) -> None:
+    """Write the parts with the sound of the source, an open container, or without."""
     options = {"movflags": "+faststart", "movie_timescale": str(coding.time_base.denominator)}
     with (
         av.open(f"file:{name}", "w", format="mp4", container_options=options) as container,
-        opened(source) as sound,
         av.open(f"file:{parts[0]}") as first,
     ):
         pictures: Any = container.add_stream_from_template(first.streams.video[0], opaque=True)
         pictures.time_base = coding.time_base
-        sounds = _sounds(container, sound, source)
-        last = _last_duration(picture_stream(sound, source), coding)
-        packets = (_pictures(parts, pictures, coding, last), _packets(sound, sounds))
+        packets = [_pictures(parts, pictures, coding, _last_duration(sound and picture_stream(sound, source), coding))]
+        if sound is not None:
+            packets.append(_packets(sound, _sounds(container, sound, source)))
         for packet in heapq.merge(*packets, key=lambda found: found.dts * found.time_base):
             container.mux(packet)
 
@@ -144,7 +152,7 @@ def _last_duration(stream: Any, coding: Coding) -> Callable[[int], int]:
     """How long the last frame is shown, by its time."""
 
     def duration(time: int) -> int:
-        if stream.duration is not None:
+        if stream is not None and stream.duration is not None:
             end = ((stream.start_time or 0) + stream.duration) * stream.time_base.numerator
             if 0 < (end - time) * coding.time_base < 10:
                 return end - time

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
+from styletransfer.support.commands import one_line
 from styletransfer.support.errors import UserError
 from styletransfer.support.files import atomic_write
 
@@ -154,10 +155,9 @@ def plot(path: str | Path, curves: Mapping[str, Curve]) -> None:
     curves : dict
         By their names in the legend; the first is drawn with solid lines, others with dashed ones.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from styletransfer.pictures import plots
 
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    figure = plots.figure(figsize=(11, 4.5), layout="constrained")
     sums, layers = figure.subplots(1, 2)
     for axes, title in ((sums, "weighted losses"), (layers, "by layer")):
         axes.set_title(title)
@@ -166,7 +166,7 @@ def plot(path: str | Path, curves: Mapping[str, Curve]) -> None:
         axes.grid(True, which="both", alpha=0.2)
     for (name, curve), line in zip(curves.items(), ("-", "--", ":", "-.") * len(curves)):
         steps = range(len(curve.rows))
-        label = f" ({name})" if len(curves) > 1 else ""
+        label = f" ({one_line(name)})" if len(curves) > 1 else ""
         by_layer: Sequence[Column] = [column for column in curve.columns if not isinstance(column, str)]
         for axes, columns in ((sums, _SUMS), (layers, by_layer)):
             for number, column in enumerate(columns):
@@ -175,6 +175,6 @@ def plot(path: str | Path, curves: Mapping[str, Curve]) -> None:
                     axes.plot(steps, values, line, color=f"C{number}", label=name_of(column) + label, linewidth=1.3)
     for axes in (sums, layers):
         if axes.lines:
-            axes.legend(fontsize=8)
-    with atomic_write(path) as stream:
-        FigureCanvasAgg(figure).print_figure(stream, format="png", dpi=100)
+            for text in axes.legend(fontsize=8).get_texts():
+                text.set_parse_math(False)  # a name may have dollar signs
+    plots.write(path, figure)

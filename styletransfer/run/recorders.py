@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from styletransfer.losses.objective import GroupedLayer
 from styletransfer.optimization.loop import Record
@@ -17,6 +17,7 @@ from styletransfer.run import curves
 from styletransfer.run.curves import Column
 from styletransfer.run.display import Display
 from styletransfer.support.errors import UserError
+from styletransfer.support.optional import UntilItFails, optional
 
 LOGGER = logging.getLogger(__name__)
 
@@ -90,10 +91,8 @@ class CurveRecorder(LossRecorder):
         if self.rows:
             self.flush()
             path = self._folder / "curve.png"
-            try:
+            with optional(path, "not drawn"):
                 curves.plot(path, {"": curves.read(self._folder / "curve.csv")})
-            except OSError as error:  # must not prevent the picture, or hide why the run ended
-                LOGGER.warning("%s: not drawn: %s", path, error.strerror or error)
 
 
 class PictureRecorder:
@@ -104,11 +103,18 @@ class PictureRecorder:
 
     def record(self, record: Record) -> None:
         if self._every and record.step and record.step % self._every == 0:
-            self._folder.mkdir(exist_ok=True)
-            images.write(self._folder / f"{record.step:06d}.jpg", self._display.picture(record.image.asnumpy()))
+            path = self._folder / f"{record.step:06d}.jpg"
+            with optional(path):
+                self._folder.mkdir(exist_ok=True)
+                images.write(path, self._display.picture(record.image.asnumpy()))
 
     def close(self) -> None:
         pass
+
+
+def progress(steps: int, done: int = 0, redirect_log: bool = True) -> Any:
+    """A :class:`ProgressRecorder`, with its parameters, that does not end the run if it fails."""
+    return UntilItFails("progress bar", lambda: ProgressRecorder(steps, done, redirect_log))
 
 
 class ProgressRecorder:
@@ -149,8 +155,8 @@ class ProgressRecorder:
             )  # fmt: skip
 
     def close(self) -> None:
-        self._bar.close()
-        self._redirect.close()
+        with self._redirect:
+            self._bar.close()
 
 
 def _in_a_notebook() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,11 @@ from styletransfer.run.display import Display
 from styletransfer.run.picture_sources import found
 from styletransfer.run.provenance import provenance_of
 from styletransfer.run.recorders import CurveRecorder, PictureRecorder
+from styletransfer.support.errors import reason_of
 from styletransfer.support.files import atomic_write
+from styletransfer.support.optional import optional
+
+LOGGER = logging.getLogger(__name__)
 
 
 class Recording:
@@ -125,8 +130,17 @@ class Recording:
         """Write how the run ended, and then the picture."""
         output_folder.write_status(self.folder, output_folder.DIVERGED if diverged else output_folder.DONE)
         output = self._config.output
-        texts = {configs.PNG_KEY: configs.dump_for_picture(self._config, provenance_of(self._config, self._checksums))}
-        images.write(self.picture_path, picture, output.quality, self._exif, texts)
+        path, texts = self.picture_path, dict[str, str]()
+        with optional(path, "the config is not written into it"):
+            provenance = provenance_of(self._config, self._checksums)
+            texts[configs.PNG_KEY] = configs.dump_for_picture(self._config, provenance)
+        try:
+            images.write(path, picture, output.quality, self._exif, texts)
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno:  # the disk
+                raise
+            LOGGER.warning("%s: its metadata is left out: %s", path, reason_of(error))
+            images.write(path, picture, output.quality)
 
     @property
     def picture_path(self) -> Path:

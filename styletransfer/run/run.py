@@ -8,7 +8,7 @@ from pathlib import Path
 from styletransfer.config import Config
 from styletransfer.run import interrupts
 from styletransfer.run.prepared import prepared
-from styletransfer.run.recorders import ProgressRecorder
+from styletransfer.run.recorders import progress
 from styletransfer.run.recording import Recording
 
 
@@ -41,7 +41,7 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
     with (
         interrupts.collected(interrupts.COMMAND, stopped),
         prepared(config, recording=recording, stopped=stopped) as ready,
-        contextlib.closing(ready.records([ProgressRecorder(ready.steps, ready.done)], stopped)) as records,
+        contextlib.closing(ready.records([progress(ready.steps, ready.done)], stopped)) as records,
     ):
         for _ in records:
             pass

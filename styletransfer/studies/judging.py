@@ -19,6 +19,7 @@ from styletransfer.run.display import Display
 from styletransfer.run.pyramid import Pyramid
 from styletransfer.run.resolve import resolve
 from styletransfer.studies.eyes import Judge
+from styletransfer.support.optional import optional
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,10 @@ def verdicts(
             picture, steps, seconds = images.read(pictures[number]), 0, 0.0
         picture = images.resize(picture, *photograph.shape[:2])
         if folder:
-            folder.mkdir(parents=True, exist_ok=True)
-            images.write(folder / f"{Path(style).stem}.png", picture)
+            path = folder / f"{Path(style).stem}.png"
+            with optional(path):
+                folder.mkdir(parents=True, exist_ok=True)
+                images.write(path, picture)
         by = {network.name: judge(network, picture, photograph, painting) for network in judges}
         yield Verdict(style, by, steps, seconds)
 

@@ -11,7 +11,6 @@ The network is bound for images in `rgb255`, so that the gradient is with respec
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +24,9 @@ from models.runtime import load_mxnet
 from models.spec import ModelSpec, ReceptiveField
 from styletransfer import weights
 from styletransfer.network.executor import Heads, Network, parameters_for, tapped
-from styletransfer.pictures import images, pixels
+from styletransfer.pictures import images, pixels, plots
 from styletransfer.pictures.images import Picture
+from styletransfer.support.commands import one_line
 from styletransfer.support.errors import UserError, nearest
 from styletransfer.support.project import PROJECT_FOLDER
 from styletransfer.weights import Parameters
@@ -196,9 +196,6 @@ def sheet(patches: Sequence[Patch], title: str) -> Picture:
 
     The part of a receptive field outside the picture is pale.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     side = patches[0].window.bottom - patches[0].window.top
     zoom = max(1, round(_CELL / side))
     cell = side * zoom
@@ -207,7 +204,7 @@ def sheet(patches: Sequence[Patch], title: str) -> Picture:
     rows = math.ceil(len(patches) / columns)
     width = max(_NARROWEST, 2 * _MARGIN + columns * pair + (columns - 1) * _BETWEEN)
     height = _HEADER + rows * (cell + _CAPTION) + _MARGIN // 2
-    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
+    figure = plots.figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
 
     def text(left: int, top: int, words: str, **style: Any) -> None:
         figure.text(left / width, 1 - top / height, words, va="top", parse_math=False, **style)
@@ -232,15 +229,11 @@ def sheet(patches: Sequence[Patch], title: str) -> Picture:
             y, x = top + down, left + offset + right
             canvas[y : y + enlarged.shape[0], x : x + enlarged.shape[1]] = enlarged
         text(left, top + cell + 6, f"{patch.activation:.4g}", size=9, weight="bold")
-        name = patch.picture
+        name = one_line(patch.picture)
         name = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
         text(left + pair, top + cell + 6, name, size=9, color="0.35", ha="right")
     figure.figimage(canvas)
-    drawing = FigureCanvasAgg(figure)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # characters missing from the font
-        drawing.draw()
-    return np.asarray(drawing.buffer_rgba())[..., :3] / 255.0
+    return plots.to_picture(figure)
 
 
 def visualize(

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 
 from models.runtime import InvalidSetting
-from styletransfer.support.errors import StyleTransferError, UserError
+from styletransfer.support.errors import StyleTransferError, UserError, reason_of
 from styletransfer.support.project import IS_INSTALLED
 
 # Fragments of the messages of MXNet and oneDNN when an allocation fails.
@@ -25,6 +25,7 @@ OUT_OF_MEMORY = "out of memory; use a smaller size, a smaller tile, or tile: aut
 
 def guarded(command: Callable[[], int]) -> int:
     """Run a command and return its exit status; expected errors are reported as one line on standard error."""
+    _show_any_name()
     try:
         status = command()
         if sys.stdout is not None:  # None if it was closed at startup
@@ -44,13 +45,19 @@ def guarded(command: Callable[[], int]) -> int:
         return 141
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        _say(f"error: {one_line(where + (error.strerror or str(error)))}")
+        _say(f"error: {one_line(where + reason_of(error))}")
         return 2
     except Exception as error:
         if not is_out_of_memory(error):
             raise
         _say(f"error: {OUT_OF_MEMORY}")
         return 2
+
+
+def _show_any_name() -> None:
+    """Let standard output show what it cannot encode, such as names of files in another encoding, with backslashes."""
+    with contextlib.suppress(AttributeError, OSError):  # it is closed, or not a text file
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
 
 
 def as_called(text: str) -> str:

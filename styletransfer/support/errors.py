@@ -30,6 +30,12 @@ class Interrupted(StyleTransferError):
     status = 75
 
 
+def reason_of(error: BaseException) -> str:
+    """What an error of the system, or of any library, says, in one line."""
+    said = getattr(error, "strerror", None) or " ".join(str(error).split())
+    return str(said) or type(error).__name__
+
+
 def closest(name: str, valid: Iterable[str]) -> str | None:
     """The valid name most similar to `name`, or None if none is similar."""
     found = difflib.get_close_matches(name, list(valid), n=1)

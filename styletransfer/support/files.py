@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import tempfile
@@ -10,13 +11,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+# The numbers of errors that the next file would meet too.
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
 _UNFINISHED = ".unfinished"
 _CHUNK = 1 << 20  # bytes
+_LONGEST_PREFIX = 100  # bytes of a name that are part of the temporary one; file systems take 143 to 255 in all
 
 
 @contextlib.contextmanager
 def atomic_write(path: str | os.PathLike[str], keep_as: Path | None = None) -> Iterator[BinaryIO]:
     """Open a temporary file for writing that replaces `path` when the block ends without an exception.
+
+    A symbolic link is written through, unless the previous file is kept.
 
     Parameters
     ----------
@@ -27,11 +33,13 @@ def atomic_write(path: str | os.PathLike[str], keep_as: Path | None = None) -> I
     Raises
     ------
     OSError
-        If the folder is not writable or the disk is full; it names `path`. The temporary file is removed.
+        If the folder is not writable, the disk is full, or `path` is a device or the like; it names `path`. The
+        temporary file is removed.
     """
-    path = Path(path)
+    named = path = Path(path)
     temporary = None
     try:
+        path = _to_replace(named) if keep_as is None else named
         temporary = _unfinished(path)
         with temporary.open("wb") as stream:
             yield stream
@@ -48,15 +56,31 @@ def atomic_write(path: str | os.PathLike[str], keep_as: Path | None = None) -> I
         if temporary is not None:
             temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno and str(error.filename or _UNFINISHED).endswith(_UNFINISHED):
-            error.filename, error.filename2 = str(path), None  # the name the user knows
+            error.filename, error.filename2 = str(named), None  # the name the user knows
         raise
+
+
+def _to_replace(path: Path) -> Path:
+    """The file that a path stands for, through symbolic links, whether it exists or not."""
+    found = Path(os.path.realpath(path))
+    if found.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    if found.exists() and not (found.is_file() or found.is_dir()):
+        raise OSError(errno.EINVAL, "a pipe or a device, expected a file")
+    return found
 
 
 def _unfinished(path: Path) -> Path:
     """A new, empty file in the folder of `path`."""
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED)
+    short = os.fsencode(path.name)[:_LONGEST_PREFIX].decode(errors="ignore")
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{short}.", suffix=_UNFINISHED)
     os.close(descriptor)
     return Path(name)
+
+
+def remove(path: Path) -> None:
+    """Remove a file that :func:`atomic_write` wrote; of a symbolic link, what it points to."""
+    Path(os.path.realpath(path)).unlink(missing_ok=True)
 
 
 def _replace_keeping(path: Path, new: Path, keep_as: Path) -> None:

@@ -36,10 +36,11 @@ from styletransfer.pictures import images, pixels
 from styletransfer.pictures.images import Picture
 from styletransfer.run import checkpoints, interrupts, output_folder
 from styletransfer.run.provenance import provenance_of
-from styletransfer.run.recorders import CurveRecorder, ProgressRecorder, Recorder
+from styletransfer.run.recorders import CurveRecorder, Recorder, progress
 from styletransfer.run.resolve import precision_of
 from styletransfer.support.errors import Diverged, Interrupted, UserError
 from styletransfer.support.files import atomic_write, hashed
+from styletransfer.support.optional import optional
 from styletransfer.training import photographs
 from styletransfer.training.network import TrainableTransformer, parameters_of, vector_of
 from styletransfer.training.objective import BatchObjective
@@ -352,7 +353,9 @@ class _Output:
         """Write the style, how the training ended, and then the last preview."""
         path = self.write_style()
         output_folder.write_status(self._folder, output_folder.DIVERGED if diverged else output_folder.DONE)
-        self.write_preview(output_folder.picture_of(self._folder, "png"))
+        picture = output_folder.picture_of(self._folder, "png")
+        with optional(picture):
+            self.write_preview(picture)
         return path
 
 
@@ -364,8 +367,10 @@ class _PreviewRecorder:
 
     def record(self, record: Record) -> None:
         if self._every and record.step and record.step % self._every == 0:
-            self._folder.mkdir(exist_ok=True)
-            self._output.write_preview(self._folder / f"{record.step:06d}.jpg")
+            path = self._folder / f"{record.step:06d}.jpg"
+            with optional(path):
+                self._folder.mkdir(exist_ok=True)
+                self._output.write_preview(path)
 
     def close(self) -> None:
         pass
@@ -379,7 +384,7 @@ def _optimize(
     recorders: list[Recorder] = [
         curve,
         _PreviewRecorder(folder / output_folder.STEPS, config.output.save_every, output),
-        ProgressRecorder(config.steps, training.step),
+        progress(config.steps, training.step),
     ]
     try:
         with contextlib.ExitStack() as stack:

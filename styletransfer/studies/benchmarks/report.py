@@ -13,9 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from styletransfer.pictures import plots
 from styletransfer.studies.benchmarks import feedforward, large, machine, quality, sizes, steps
 from styletransfer.support.errors import UserError
 from styletransfer.support.files import atomic_write
+from styletransfer.support.optional import optional
 
 
 class Benchmark(Protocol):
@@ -111,11 +113,12 @@ def write(page: Path, name: str, results: Sequence[Any], command: str, notes: Se
         stream.write((json.dumps(data, indent=None, separators=(",", ":")).replace("},", "},\n") + "\n").encode())
     with atomic_write(page) as stream:
         stream.write((text[:begin] + "\n" + "\n\n".join(parts) + "\n" + text[end:]).encode())
-    plot(
-        page.with_suffix(".png"),
-        [sizes.Result.from_values(values) for values in data.get("sizes", [])],
-        [quality.Result.from_values(values) for values in data.get("quality", [])],
-    )
+    with optional(page.with_suffix(".png"), "not drawn"):
+        plot(
+            page.with_suffix(".png"),
+            [sizes.Result.from_values(values) for values in data.get("sizes", [])],
+            [quality.Result.from_values(values) for values in data.get("quality", [])],
+        )
 
 
 def _read(page: Path) -> str:
@@ -150,10 +153,7 @@ def _data(page: Path) -> dict[str, Any]:
 
 def plot(path: Path, measured: Sequence[sizes.Result], races: Sequence[quality.Result]) -> None:
     """Memory and time per megapixel against size, and loss against time, as a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(14, 4.2), layout="constrained")
+    figure = plots.figure(figsize=(14, 4.2), layout="constrained")
     memory, speed, race = figure.subplots(1, 3)
     _plot_sizes(memory, measured, "peak memory, MiB", lambda result: result.megabytes)
     _plot_sizes(speed, measured, "seconds per step and megapixel", lambda result: result.per_megapixel)
@@ -172,8 +172,7 @@ def plot(path: Path, measured: Sequence[sizes.Result], races: Sequence[quality.R
         axes.grid(True, which="both", alpha=0.2)
         if axes.lines:
             axes.legend(fontsize=8)
-    with atomic_write(path) as stream:
-        FigureCanvasAgg(figure).print_figure(stream, format="png", dpi=100)
+    plots.write(path, figure)
 
 
 def _plot_sizes(axes: Any, measured: Sequence[sizes.Result], title: str, value: Any) -> None:
