@@ -264,6 +264,7 @@ def test_a_training_that_diverges_ends_with_the_best(place: Path, capsys: pytest
         ("start=painting.png", "style painting.png: damaged, or not a style file"),
         ("name=a/b", "Input should be letters, digits, - and _"),
         ("output.preview=absent.jpg", "picture absent.jpg: no such file"),
+        ("style.size=12", "style.images: picture painting.png gives 12 x 9 pixels, too small for the layer "),
     ],
 )
 def test_a_mistake_is_one_line_and_nothing_is_written(

@@ -95,11 +95,11 @@ def _at_scale(
     if share < 1:
         asked = f"scales: a long edge of {edge}"
     content_layers, style_layers = list(config.used_content_layers), list(config.used_style_layers)
-    _check_size(config.spec, content_layers + style_layers, height, width, asked)
+    check_size(config.spec, content_layers + style_layers, height, width, asked)
     resized = []
     for name, style in styles.items():
         size = _style_size(config, style, height, width, share)
-        _check_size(config.spec, style_layers, *size, f"style picture {name}")
+        check_size(config.spec, style_layers, *size, f"style picture {name}")
         resized.append(size)
     return Sizes(height, width, tuple(resized))
 
@@ -111,7 +111,13 @@ def _style_size(config: Config, style: tuple[int, int], height: int, width: int,
     return images.fit(*style, max(1, round((config.style.size or config.size) * share)))
 
 
-def _check_size(spec: ModelSpec, layers: list[str], height: int, width: int, what: str) -> None:
+def check_size(spec: ModelSpec, layers: list[str], height: int, width: int, what: str) -> None:
+    """Reject a picture, described in the message by `what`, that is too small for one of the layers.
+
+    Raises
+    ------
+    UserError
+    """
     if not layers:
         return
     deepest = spec.deepest(layers)

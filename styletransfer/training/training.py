@@ -35,6 +35,7 @@ from styletransfer.optimization.loop import Record, StoppingRule, optimize
 from styletransfer.pictures import images, pixels
 from styletransfer.pictures.images import Picture
 from styletransfer.run import checkpoints, interrupts, output_folder
+from styletransfer.run.picture_sizes import check_size
 from styletransfer.run.provenance import provenance_of
 from styletransfer.run.recorders import CurveRecorder, Recorder, progress
 from styletransfer.run.resolve import precision_of
@@ -147,13 +148,23 @@ class _Inputs:
         return {**found, "photographs.sources": photographs.checksum(self.photographs)}
 
     def style_pictures(self) -> list[tuple[float, Picture]]:
-        """The style pictures at the size at which they are learned, with weights that sum to 1."""
-        shares = self._config.style.images or {}
+        """The style pictures at the size at which they are learned, with weights that sum to 1.
+
+        Raises
+        ------
+        UserError
+            If one of them cannot be read, or is too small for a style layer.
+        """
+        config, found = self._config, []
+        shares = config.style.images or {}
         whole = sum(shares.values())
-        return [
-            (share / whole, _resized(images.read(self.styles[name]), self._config.style.size))
-            for name, share in shares.items()
-        ]
+        for name, share in shares.items():
+            picture = _resized(images.read(self.styles[name]), config.style.size)
+            check_size(
+                config.spec, list(config.style.layers or {}), *picture.shape[:2], f"style.images: picture {name}"
+            )
+            found.append((share / whole, picture))
+        return found
 
 
 def _resized(picture: Picture, long_edge: int) -> Picture:
