@@ -150,6 +150,29 @@ def test_a_run_that_is_stopped_while_it_loads_has_made_nothing(queue, studio):
     until(lambda: state(queue, "a") == "done")
 
 
+@pytest.mark.parametrize("stop", [False, True])
+def test_a_run_whose_steps_have_stopped_is_killed(queue, studio, monkeypatch, stop):
+    """If it has been told to stop, it counts as stopped."""
+
+    class Dog:
+        def look(self, told=False):
+            return "no step for 11 minutes" if told == stop and (studio / "a" / "begun").exists() else None
+
+    monkeypatch.setattr(job_queue, "watchdog_of", lambda job: Dog())
+    monkeypatch.setattr(job_queue, "TICK", 0.02)
+    (studio.parent / "stand-in").write_text(f"#!/bin/bash\ntrap '' INT TERM\ntouch {studio}/a/begun\nexec sleep 60\n")
+    add(queue, "a")
+    if stop:
+        begun(queue, "a")
+        queue.stop("a")
+    until(lambda: queue.current is None and queue.status("a") is not None and not queue.waiting)
+    found = queue.status("a")
+    if stop:
+        assert found.name == "left"
+    else:
+        assert found.reason == f"killed by SIGKILL; log: {studio}/a/job.log; last output: no step for 11 minutes"
+
+
 def test_a_waiting_run_is_taken_out_of_the_line(queue, studio):
     add(queue, "a", "b")
     begun(queue, "a")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from sweeping import fake_slurm, finish, studio, sweep_of  # noqa: F401
 
+from styletransfer.run import output_folder
 from styletransfer.run.resolve import peak_memory
 from styletransfer.support.byte_sizes import parse_size
 from styletransfer.support.errors import UserError
@@ -159,10 +160,11 @@ def test_the_job_file_is_valid_bash(output):
 
 # Its behaviour in bash.
 
-PROGRAM = """#!/bin/bash
-# In place of Python: its arguments, some variables, and then the test's commands.
-printf '%s\\n' "${@:2}" > arguments
-echo "threads $OMP_NUM_THREADS, ${WORD:-no word}" > variables
+PROGRAM = f"""#!/bin/bash
+# In place of Python: its arguments, some variables, and then the test's commands. The watchdog is real.
+if [[ $1 = *watchdog.py ]]; then exec {sys.executable} "$@"; fi
+printf '%s\\n' "${{@:2}}" > arguments
+echo "threads $OMP_NUM_THREADS, ${{WORD:-no word}}" > variables
 source behaviour
 """
 WAITS = "trap 'echo saved >&2; exit 75' TERM\ntouch waits\nfor n in $(seq 600); do sleep 0.05; done\n"
@@ -251,7 +253,9 @@ def test_its_options_are_those_of_a_job_on_this_machine(tmp_path, left):
         ("echo error: a reason >&2; exit 2", 2, "2", "failed: a reason"),
         ("echo error: no finite number >&2; exit 3", 3, "3", "failed: no finite number"),
         ("exit 7", 7, "7", "failed: exit status 7: "),
-        ("kill -KILL $$", 137, "-9", "failed: killed by signal 9; last output: "),
+        ("kill -KILL $$", 137, "-9", "failed: killed by SIGKILL; log: out/seed=2/job.log; last output: "),
+        ("kill -SEGV $$", 139, "-11", "failed: killed by SIGSEGV; log: out/seed=2/job.log; last output: "),
+        ("kill -ABRT $$", 134, "-6", "failed: killed by SIGABRT; log: out/seed=2/job.log; last output: "),
         ("kill -TERM $$", 143, "-15", "left: "),
     ],
 )
@@ -344,7 +348,8 @@ def test_setup_and_threads(tmp_path):
 def test_a_failing_setup_is_a_failure_with_a_reason(tmp_path):
     task = Task(tmp_path, setup=["source nowhere/bin/activate", "touch never"])
     assert task.run("") == (1, "") and task.status() == "1\n"
-    assert state_of(task.job, {}).reason == "exit status 1: the setup failed: source nowhere/bin/activate"
+    said = "exit status 1: the setup failed: source nowhere/bin/activate; log: out/seed=2/job.log"
+    assert state_of(task.job, {}).reason == said
     assert "nowhere/bin/activate: No such file" in task.log() and not (tmp_path / "never").exists()
 
 
@@ -422,6 +427,38 @@ def test_an_exit_without_a_message_is_a_failure(tmp_path):
     while (found := state_of(task.job, {})).name == "running" and time.monotonic() < deadline:
         time.sleep(0.05)  # the system takes a moment to end all holders of the lock
     assert found.name == "failed" and found.reason.startswith("Slurm job 12_1 on node1 exited without a message")
+
+
+IMPATIENT = f"""
+import pathlib, sys
+sys.path.insert(0, {str(batch.PROJECT_FOLDER)!r})
+from styletransfer.sweeps import watchdog
+watchdog.TICK, watchdog._PATIENCE = 0.02, (0.5, 3)
+watchdog.main(int(sys.argv[1]), pathlib.Path(sys.argv[2]))
+"""
+HANGS = "trap '' TERM\nfor n in 1 2 3 4 5 6 7 8 9; do sleep 0.05; touch out/seed=2/run.status; done\nexec sleep 60\n"
+
+
+def test_a_job_whose_steps_have_stopped_is_killed(tmp_path):
+    task = Task(tmp_path)
+    (tmp_path / "watchdog.py").write_text(IMPATIENT)
+    task.text = task.text.replace(f"watchdog={batch.watchdog.__file__}", f"watchdog={tmp_path}/watchdog.py")
+    output_folder.write_status(task.job.folder, output_folder.UNFINISHED)
+    assert task.run(HANGS) == (137, "") and task.status() == "-9\n"
+    found = state_of(task.job, {})
+    assert found.name == "failed"
+    assert found.reason.startswith("killed by SIGKILL; log: out/seed=2/job.log; last output: no step for ")
+
+
+def test_the_watchdog_ends_with_the_program(tmp_path):
+    task = Task(tmp_path)
+    task.run("sleep 0.2; ps -eo pid,args > processes")
+    watching = [line for line in (tmp_path / "processes").read_text().splitlines() if "watchdog.py" in line]
+    number = next(line.split()[0] for line in watching if str(tmp_path) in line)
+    deadline = time.monotonic() + 20
+    while Path(f"/proc/{number}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_the_collection_job(tmp_path):

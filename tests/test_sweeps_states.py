@@ -37,7 +37,7 @@ def test_states():
         assert reports.summary(sweep) == "1 done, 1 running, 1 unfinished, 3 failed, 1 left"
     assert [state.name for state in states] == ["done", "failed", "failed", "failed", "unfinished", "running", "left"]
     assert states[1].reason == "picture x.jpg: no such file" and "not finite" in states[2].reason
-    assert states[3].reason == "killed by signal 9; last output: step 10 of 20"
+    assert states[3].reason == "killed by SIGKILL; log: output/sweeps/trial/seed=3/job.log; last output: step 10 of 20"
     options = [command.command_of(job)[4:] for job in sweep.jobs]
     assert options == [["--force"], [], ["--force"], [], ["--resume"], [], []]
     assert reports.report(sweep).splitlines()[1] == "seed=1: failed: picture x.jpg: no such file"
@@ -259,7 +259,8 @@ def test_the_queue_takes_precedence_over_the_folder():
         "done", "running", "queued", "queued", "failed", "unfinished", "left",
     ]  # fmt: skip
     assert state_of(lost, queue).reason == (
-        "Slurm job 7_4 on node1 exited without a message: killed, or out of memory or time; last output: step 10 of 20"
+        "Slurm job 7_4 on node1 exited without a message: killed, or out of memory or time; "
+        f"log: {lost.folder}/job.log; last output: step 10 of 20"
     )
     assert state_of(lost).name == "left"  # it may be running
     assert reports.sentence(again, queue) == "seed=2: queued: QOSMaxJobs"

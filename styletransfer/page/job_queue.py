@@ -18,8 +18,9 @@ from styletransfer.pictures import images
 from styletransfer.run.output_folder import CONFIG
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps.jobs import PictureJob
-from styletransfer.sweeps.local import note_status, start
+from styletransfer.sweeps.local import kill_if_stuck, note_status, start, watchdog_of
 from styletransfer.sweeps.states import State, failure, state_of
+from styletransfer.sweeps.watchdog import TICK
 
 MOST_WAITING = 20
 
@@ -234,7 +235,14 @@ class JobQueue:
             process = self._process = start(job, self._variables, self._python)
         if process is None:
             raise UserError("another process is at work in the folder of this run")
-        note_status(job, process.wait())
+        watchdog = watchdog_of(job)
+        while True:
+            try:
+                status = process.wait(TICK)
+                break
+            except subprocess.TimeoutExpired:
+                kill_if_stuck(process, job, watchdog, self._told)
+        note_status(job, status, self._told)
 
 
 def _copy_picture(before: Path, folder: Path) -> None:

@@ -107,6 +107,12 @@ def write_status(folder: Path, status: str) -> None:
         stream.write(f"{status}\n".encode())
 
 
+def mark_step(folder: Path) -> None:
+    """Touch the status file, by which others see that steps are being made."""
+    with contextlib.suppress(OSError):
+        os.utime(folder / STATUS)
+
+
 def read_status(folder: Path) -> str | None:
     """The word in the status file of a folder; None if there is no such file, as in folders of earlier versions.
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from styletransfer.losses.objective import GroupedLayer
 from styletransfer.optimization.loop import Record
 from styletransfer.pictures import images
-from styletransfer.run import curves
+from styletransfer.run import curves, output_folder
 from styletransfer.run.curves import Column
 from styletransfer.run.display import Display
 from styletransfer.support.errors import UserError
@@ -63,6 +63,7 @@ class CurveRecorder(LossRecorder):
 
     def record(self, record: Record) -> None:
         super().record(record)
+        output_folder.mark_step(self._folder)
         if self._every and record.step % self._every == 0:
             self.flush()
 

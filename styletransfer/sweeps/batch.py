@@ -18,7 +18,7 @@ from styletransfer.run import checkpoints, output_folder
 from styletransfer.support.byte_sizes import for_slurm, parse_size
 from styletransfer.support.errors import Interrupted, UserError
 from styletransfer.support.project import PROJECT_FOLDER
-from styletransfer.sweeps import names
+from styletransfer.sweeps import names, watchdog
 from styletransfer.sweeps.cluster import Cluster
 from styletransfer.sweeps.jobs import Job
 from styletransfer.sweeps.sweep_file import CONTACT, RESULTS, SLURM, Sweep
@@ -76,6 +76,7 @@ def array(sweep: Sweep, cluster: Cluster, jobs: Sequence[Job], file: str) -> str
         sweep=shlex.quote(str(folder)),
         start=shlex.quote(str(Path.cwd())),
         python=shlex.quote(_python(cluster)),
+        watchdog=shlex.quote(watchdog.__file__),
         program=shlex.quote(str(jobs[0].program)),
         restarts=str(cluster.restarts),
         interrupted=str(Interrupted.status),

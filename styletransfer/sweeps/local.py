@@ -9,10 +9,11 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from models.runtime import check_environment, usable_cores
 from styletransfer.run import memory
+from styletransfer.run.output_folder import STATUS
 from styletransfer.support.errors import Interrupted
 from styletransfer.support.files import atomic_write
 from styletransfer.sweeps.command import command_of, resumes, write_config
@@ -20,7 +21,9 @@ from styletransfer.sweeps.jobs import Job
 from styletransfer.sweeps.reports import sentence
 from styletransfer.sweeps.states import Queue, State, failure, held, state_of
 from styletransfer.sweeps.sweep_file import Sweep
+from styletransfer.sweeps.watchdog import Watchdog
 
+_LAST_PATIENCE = 60.0  # seconds for a job to save its state if this ends with an error
 _PATIENCE = 1.0  # seconds to wait while another process briefly locks a job
 _AT_ONCE = (130, -int(signal.SIGINT), -int(signal.SIGTERM))  # statuses of jobs that were stopped without saving
 
@@ -72,10 +75,36 @@ def start(job: Job, variables: Mapping[str, str], python: str | None = None) -> 
         )
 
 
-def note_status(job: Job, status: int) -> None:
-    """Write the exit status of a job's process into its folder."""
+def watchdog_of(job: Job) -> Watchdog:
+    """What watches the steps of a job that has just been started."""
+    return Watchdog(job.folder / STATUS)
+
+
+def kill_if_stuck(process: subprocess.Popen[bytes], job: Job, watchdog: Watchdog, told: bool) -> None:
+    """Kill a job whose steps have stopped, or that does not end though it has been `told` to; its log says why."""
+    why = watchdog.look(told)
+    if why is not None:
+        with contextlib.suppress(OSError), open(job.folder / "job.log", "ab") as log:
+            log.write(f"error: {why}\n".encode())
+        kill(process)
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a job that :func:`start` has started, with all processes that it has started itself."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def note_status(job: Job, status: int, told: bool = False) -> int:
+    """Write the exit status of a job's process into its folder; returns it.
+
+    If the job had been `told` to end and was killed, it counts as stopped, not as failed.
+    """
+    if told and status == -signal.SIGKILL:
+        status = -int(signal.SIGTERM)
     with atomic_write(job.folder / "job.status") as stream:
         stream.write(f"{status}\n".encode())
+    return status
 
 
 def run_here(sweep: Sweep, at_once: int, say: Callable[[str], None], queue: Queue = None) -> dict[str, State]:
@@ -110,7 +139,7 @@ def run_here(sweep: Sweep, at_once: int, say: Callable[[str], None], queue: Queu
         say(f"{len(undone) - len(waiting)} left to the cluster")
     variables = environment(at_once)
     side_by_side, free = min(at_once, len(waiting)), memory.limit(None)
-    running: dict[subprocess.Popen[bytes], Job] = {}
+    running: dict[subprocess.Popen[bytes], tuple[Job, Watchdog]] = {}
     unusable: dict[str, State] = {}
     all_saved = True
     with _signals() as received, _terminated_at_exit(running):
@@ -128,20 +157,23 @@ def run_here(sweep: Sweep, at_once: int, say: Callable[[str], None], queue: Queu
                     finished += 1
                     say(f"{finished}/{len(sweep.jobs)} {words}")
                 else:
-                    running[process] = job
+                    running[process] = job, watchdog_of(job)
             if len(received) > forwarded:
                 say(f"killing running jobs: {len(running)}" if forwarded else f"stopping running jobs: {len(running)}")
-                forwarded = len(received)
                 for process in running:
-                    process.terminate()
+                    kill(process) if forwarded else process.terminate()
+                forwarded = len(received)
+            for process, (job, watchdog) in running.items():
+                kill_if_stuck(process, job, watchdog, told=forwarded > 0)
             for process in [process for process in running if process.poll() is not None]:
-                job = running.pop(process)
+                job, _ = running.pop(process)
+                status = process.returncode
                 try:
-                    note_status(job, process.returncode)
+                    status = note_status(job, status, told=forwarded > 0)
                 except OSError as error:
                     unusable[job.name] = failure(error)
                 finished += 1
-                all_saved &= process.returncode not in _AT_ONCE
+                all_saved &= status not in _AT_ONCE
                 say(f"{finished}/{len(sweep.jobs)} {sentence(job, unusable)}")
             time.sleep(0.05)
     if received:
@@ -166,7 +198,7 @@ def _signals() -> Iterator[list[int]]:
 
 
 @contextlib.contextmanager
-def _terminated_at_exit(running: Mapping[subprocess.Popen[bytes], Job]) -> Iterator[None]:
+def _terminated_at_exit(running: Iterable[subprocess.Popen[bytes]]) -> Iterator[None]:
     """Leave no process running, whatever happens."""
     try:
         yield
@@ -174,4 +206,7 @@ def _terminated_at_exit(running: Mapping[subprocess.Popen[bytes], Job]) -> Itera
         for process in running:
             process.terminate()
         for process in running:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_LAST_PATIENCE)
+            kill(process)
             process.wait()

@@ -54,7 +54,7 @@ def failure(error: OSError) -> State:
 
 
 def _state_of(job: Job, queue: Queue) -> State:
-    if _is_locked(job.folder / "job.log"):
+    if _is_locked(_log(job)):
         return State("running")
     if output_folder.is_done(job.folder):
         return State("done")
@@ -66,7 +66,7 @@ def _state_of(job: Job, queue: Queue) -> State:
     begun = _last_line(job.folder / "job.begun")
     if queue is not None and begun:  # it did not write its status
         lost = "exited without a message: killed, or out of memory or time"
-        return State("failed", f"{begun} {lost}; last output: {_last_output(job)}")
+        return State("failed", f"{begun} {lost}; log: {_log(job)}; last output: {_last_output(job)}")
     if finished_picture(job.folder):  # of a run that diverged, whose exit status was not written
         return State("failed", _EARLIER if _is_of_earlier_version(job.folder) else _last_output(job))
     return State("unfinished" if checkpoints.exists(job.folder) else "left")
@@ -85,15 +85,27 @@ def _status(job: Job) -> int | None:
 
 
 def _reason(job: Job, status: int | None) -> str:
-    """The last line of a job's standard error, and its exit status if that is informative."""
+    """The last line of a job's standard error; if it crashed, also how, and where the rest of its output is."""
     last = _last_output(job)
     if status is not None and status < 0:
-        return f"killed by signal {-status}; last output: {last}"
-    return last if status in (UserError.status, Diverged.status) else f"exit status {status}: {last}"
+        return f"killed by {_signal_name(-status)}; log: {_log(job)}; last output: {last}"
+    return last if status in (UserError.status, Diverged.status) else f"exit status {status}: {last}; log: {_log(job)}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _log(job: Job) -> Path:
+    """All output of a job."""
+    return job.folder / "job.log"
 
 
 def _last_output(job: Job) -> str:
-    return _last_line(job.folder / "job.log").removeprefix("error: ") or "no output"
+    return _last_line(_log(job)).removeprefix("error: ") or "no output"
 
 
 def _last_line(path: Path) -> str:
@@ -130,7 +142,7 @@ def held(job: Job, patience: float = 0.0) -> Iterator[BinaryIO | None]:
     binary stream or None
         ``job.log``, opened for appending; a child that inherits it keeps the lock. None if another process has it.
     """
-    with open(job.folder / "job.log", "ab") as log:
+    with open(_log(job), "ab") as log:
         deadline = time.monotonic() + patience
         while True:
             try:

@@ -160,9 +160,8 @@ class _Inputs:
         whole = sum(shares.values())
         for name, share in shares.items():
             picture = _resized(images.read(self.styles[name]), config.style.size)
-            check_size(
-                config.spec, list(config.style.layers or {}), *picture.shape[:2], f"style.images: picture {name}"
-            )
+            height, width = picture.shape[:2]
+            check_size(config.spec, list(config.style.layers or {}), height, width, f"style.images: picture {name}")
             found.append((share / whole, picture))
         return found
 
