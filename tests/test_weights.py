@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 import struct
 import tracemalloc
 from pathlib import Path
@@ -25,7 +26,7 @@ from styletransfer.pictures import images, pixels
 from styletransfer.run import binding, inputs
 from styletransfer.run.resolve import resolve
 from styletransfer.support.errors import UserError
-from styletransfer.weights import deep_compression, mxnet_params
+from styletransfer.weights import codebook, deep_compression, mxnet_params
 
 ROOT = Path(__file__).resolve().parents[1]
 SQUEEZENET = ROOT.parent / "shared" / "teacher" / "compressed_SqueezeNet.net"
@@ -325,6 +326,50 @@ def test_any_flipped_bit_outside_the_values_is_rejected_or_harmless() -> None:
             pass
     device = values - 12
     assert accepted == {*range(8, 16), *range(device, device + 8)}
+
+
+# --- kernels of few values
+
+
+def test_kernels_of_few_values_are_stored_in_8_bits_and_read_back_exactly(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    arrays = {
+        "few_weight": generator.choice(generator.normal(size=256), (64, 9, 3, 3)).astype(np.float32),
+        "many_weight": generator.choice(generator.normal(size=257), (64, 9, 3, 3)).astype(np.float32),
+        "late_weight": np.concatenate(
+            [np.zeros((64, 9, 3, 3)), generator.normal(size=(64, 9, 3, 3))], dtype=np.float32
+        ),
+        "small_weight": generator.normal(size=(2, 2, 3, 3)).astype(np.float32),  # the table would be larger
+        "few_bias": np.zeros(64, np.float32),
+    }
+    weights.save(tmp_path / "w.params", arrays)
+    stored = read((tmp_path / "w.params").read_bytes())
+    assert stored["few_weight_codes"].dtype == np.uint8 and stored["few_weight_table"].shape == (256,)
+    assert set(stored) == {*arrays, "few_weight_codes", "few_weight_table"} - {"few_weight"}
+    assert_same(codebook.decode(stored), arrays)
+
+
+@pytest.mark.parametrize(
+    ("table", "codes", "said"),
+    [
+        (None, np.zeros((2, 2), np.uint8), "conv2_weight_table is missing"),
+        (np.zeros(3, np.float32), np.full((2, 2), 3, np.uint8), "a code of conv2_weight exceeds its table"),
+        (np.zeros((3, 2), np.float32), np.zeros((2, 2), np.uint8), "conv2_weight have an unknown type"),
+        (np.zeros(3, np.int32), np.zeros((2, 2), np.uint8), "conv2_weight have an unknown type"),
+        (np.zeros(3, np.float32), np.zeros((2, 2), np.int32), "conv2_weight have an unknown type"),
+        (np.zeros(3, np.float32), np.zeros((2, 2), np.uint8), "conv2_weight has shape (2, 2), expected"),
+    ],
+)
+def test_codes_that_cannot_be_looked_up_are_rejected(
+    table: NDArray | None, codes: NDArray, said: str, tmp_path: Path
+) -> None:
+    arrays = example()
+    del arrays["conv2_weight"]
+    arrays |= {"conv2_weight_codes": codes} | ({} if table is None else {"conv2_weight_table": table})
+    with (tmp_path / "w.params").open("wb") as stream:
+        mxnet_params.write(stream, arrays)
+    with pytest.raises(UserError, match=re.escape(said)):
+        weights.load(SPEC, tmp_path / "w.params")
 
 
 # --- writing

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from models.spec import ModelSpec
 from styletransfer.support.errors import UserError
 from styletransfer.support.files import atomic_write
-from styletransfer.weights import deep_compression, mxnet_params, npz, recognise
+from styletransfer.weights import codebook, deep_compression, mxnet_params, npz, recognise
 
 Parameters = dict[str, NDArray[np.float32]]
 ReadOuts = dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -133,9 +133,9 @@ def load_plain_npz(spec: ModelSpec, path: str | os.PathLike[str]) -> Parameters:
 
 
 def save(path: str | os.PathLike[str], parameters: Parameters) -> None:
-    """Write parameters as an MXNet `.params` file, whole or not at all."""
+    """Write parameters as an MXNet `.params` file, whole or not at all; kernels of few distinct values in 8 bits."""
     with atomic_write(path) as stream:
-        mxnet_params.write(stream, parameters)
+        mxnet_params.write(stream, codebook.encode(parameters))
 
 
 def random(spec: ModelSpec, seed: int) -> Parameters:

