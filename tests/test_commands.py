@@ -33,7 +33,6 @@ def test_a_status_is_returned(capsys, status):
         (errors.StyleTransferError, 1),
         (errors.UserError, 2),
         (errors.Diverged, 3),
-        (errors.Interrupted, 75),
     ],
 )
 def test_an_expected_error_is_one_line(capsys, error, status):
@@ -41,7 +40,9 @@ def test_an_expected_error_is_one_line(capsys, error, status):
     assert capsys.readouterr() == ("", "error: what happened\n")
 
 
-def test_an_interruption_is_one_line(capsys):
+def test_an_interruption_is_one_line_and_no_error(capsys):
+    assert guarded(raises(errors.Interrupted("interrupted at step 2, state saved"))) == 75
+    assert capsys.readouterr() == ("", "interrupted at step 2, state saved\n")
     assert guarded(raises(KeyboardInterrupt())) == 130
     assert capsys.readouterr() == ("", "interrupted\n")
 

@@ -14,10 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from styletransfer.cli.compare import main
 from styletransfer.losses.objective import Losses
 from styletransfer.optimization.loop import Record
 from styletransfer.run import curves
 from styletransfer.run.curves import Curve, first_difference
+from styletransfer.run.recorders import ProgressRecorder
 from styletransfer.support.errors import UserError
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "compare_curves.py"
@@ -63,6 +65,16 @@ def test_a_row_has_every_column_and_consistent_sums():
     assert (row["learning_rate"], row["seconds"]) == (0.125, 3.5)
 
 
+def test_progress_names_no_change_where_there_was_none(caplog):
+    progress = ProgressRecorder(3)
+    with caplog.at_level("INFO"):
+        for step, change in ((0, math.nan), (3, 0.01)):
+            progress.record(Record(step, 0, LOSSES, change, 2.5, 0.125, 3.5, image=None))
+    progress.close()
+    losses = "total 1.4, content 0.1, style 0.9, tv 0.4"
+    assert caplog.messages == [f"step 0 of 3: {losses}, 3.5 s", f"step 3 of 3: {losses}, relative change 0.01, 3.5 s"]
+
+
 EXTREMES = (5e-324, -0.0, 1.7976931348623157e308, 0.1 + 0.2, 1 / 3, math.inf, -math.inf, math.nan)
 
 
@@ -103,14 +115,35 @@ def test_comment_lines_are_skipped(tmp_path):
         b"total\n1\n",
         b"step\n\0\n",
         b"\n",
+        b"step\n0\n",
+        b"step,total\n",
+        b"0,1\n1,2\n",
+        b"step;total\n0;1\n",
+        b"step,total,total\n0,1,1\n",
+        b"step,total\n0,1\n1,1\n1,1\n",
+        b"step,total\n1,1\n0,1\n",
+        b"step,total\n0.5,1\n",
+        b"step,total\nnan,1\n",
+        b"step,total\ninf,1\n",
+        b"step,total\n-1,1\n",
     ],
-    ids=["empty", "binary", "long row", "no number", "no step", "null", "blank"],
+    ids=[
+        *("empty", "binary", "long row", "no number", "no step", "null", "blank", "no total", "no rows", "no header"),
+        *("semicolons", "twice a column", "twice a step", "reordered", "half a step", "nan", "inf", "negative"),
+    ],
 )
 def test_a_file_that_is_not_a_curve_is_rejected_by_name(tmp_path, content):
     path = tmp_path / "garbage.csv"
     path.write_bytes(content)
     with pytest.raises(UserError, match=r"garbage\.csv: not a loss curve"):
         curves.read(path)
+
+
+@pytest.mark.parametrize("start", [b"\xef\xbb\xbf", b"\xef\xbb\xbf# by hand\r\n", b""])
+def test_what_spreadsheets_do_to_a_file_does_no_harm(tmp_path, start):
+    path = tmp_path / "curve.csv"
+    path.write_bytes(start + b"step, total\r\n0, 1.5\r\n\r\n")
+    assert curves.read(path) == Curve(("step", "total"), ((0.0, 1.5),))
 
 
 def test_a_missing_curve_is_named(tmp_path):
@@ -120,8 +153,50 @@ def test_a_missing_curve_is_named(tmp_path):
 
 def test_equal_curves_do_not_differ():
     assert first_difference(CURVE, CURVE, 0.0) is None
-    with_nan = changed(0, "total", math.nan)
-    assert first_difference(with_nan, with_nan, 0.0) is None
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_loss_that_is_not_finite_equals_nothing(value):
+    for column in ("total", RELU1_1):
+        broken = changed(1, column, value)
+        assert first_difference(broken, broken, 0.9) == (
+            f"at step 1 (row 2), {curves.name_of(column)} is {value!r} in the first and in the second, "
+            "which is no result"
+        )
+
+
+def test_where_there_is_no_value_both_curves_have_none():
+    columns = ("step", "total", "relative_change", "learning_rate")
+    start, step, rolled_back = (0, 1.0, math.nan, math.nan), (1, 0.5, 0.1, 0.2), (2, math.inf, math.nan, 0.2)
+    curve = Curve(columns, (start, step, rolled_back))
+    assert first_difference(curve, curve, 0.0) is None
+    bad_start = dataclasses.replace(curve, rows=((0, math.nan, math.nan, math.nan), step))
+    assert "total is nan in the first and in the second" in first_difference(bad_start, bad_start, 0.0)
+    without = dataclasses.replace(curve, rows=(start, (1, 0.5, math.nan, 0.2)))
+    assert "relative_change is 0.1 in the first and nan in" in first_difference(curve, without, 0.0)
+
+
+@pytest.mark.parametrize("relative", [math.nan, -1.0, -1e-9, 1.0, 2.0, math.inf])
+def test_a_relative_tolerance_that_accepts_everything_is_none(relative):
+    for curve in (CURVE, changed(1, "total", 999.0)):
+        with pytest.raises(UserError, match=r"^relative tolerance .*: expected at least 0 and less than 1$"):
+            first_difference(CURVE, curve, relative)
+
+
+@pytest.mark.parametrize("absolute", [math.nan, -1.0, math.inf])
+def test_an_absolute_tolerance_is_finite(absolute):
+    with pytest.raises(UserError, match=r"^absolute tolerance .*: expected a number of at least 0$"):
+        first_difference(CURVE, CURVE, 0.0, absolute)
+
+
+def test_steps_and_scales_are_compared_exactly():
+    columns = ("step", "scale", "total")
+    curve = Curve(columns, tuple((float(step), 1000.0, 1.0) for step in range(1000, 1004)))
+    for number in range(3):
+        without = dataclasses.replace(curve, rows=curve.rows[:number] + curve.rows[number + 1 :])
+        assert first_difference(curve, without, 0.5, 5.0) == f"the second has no step {1000 + number}"
+        assert first_difference(without, curve, 0.5, 5.0) == f"the first has no step {1000 + number}"
+    assert "scale is 1000.0 in" in first_difference(curve, changed(1, "scale", 1001.0, curve), 0.5, 5.0)
 
 
 def test_the_order_of_columns_does_not_matter():
@@ -168,18 +243,18 @@ def test_no_tolerance_makes_these_values_equal(value):
         assert "total" in first_difference(*pair, 0.9)
 
 
-@pytest.mark.parametrize("value", [math.inf, -math.inf])
-def test_infinity_equals_only_itself(value):
+@pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
+def test_a_difference_to_what_is_not_finite_is_not_a_number(value):
     infinite = changed(1, "total", value)
-    assert first_difference(infinite, infinite, 1e-4) is None
     for pair in ((CURVE, infinite), (infinite, CURVE), (infinite, changed(1, "total", -value))):
-        assert "total" in first_difference(*pair, 1e-4)
+        sentence = first_difference(*pair, 0.9)
+        assert "total is" in sentence and "relative difference" not in sentence
 
 
 def test_a_missing_column_is_reported():
     shorter = Curve(COLUMNS[:2] + COLUMNS[3:], tuple(row[:2] + row[3:] for row in CURVE.rows))
-    assert first_difference(CURVE, shorter, 1.0) == "the second has no column style.relu1_1"
-    assert first_difference(shorter, CURVE, 1.0) == "the first has no column style.relu1_1"
+    assert first_difference(CURVE, shorter, 0.9) == "the second has no column style.relu1_1"
+    assert first_difference(shorter, CURVE, 0.9) == "the first has no column style.relu1_1"
 
 
 def test_a_difference_in_length_is_reported_after_the_last_common_row():
@@ -218,6 +293,16 @@ def test_the_command_reports_equal_curves(tmp_path):
     first = written(tmp_path / "a.csv", CURVE)
     second = written(tmp_path / "b.csv", changed(1, "total", 2.00001))
     assert compare(first, second) == (0, ["equal within 0.0001: 3 rows"], [])
+
+
+def test_the_command_says_what_it_has_compared(tmp_path, capsys):
+    first = str(written(tmp_path / "a.csv", Curve(("step", "total"), ((0.0, 1.0),))))
+    plotted = tmp_path / "plot.png"
+    assert main([first, first, "--atol", "0.5", "--rtol", "0", "--plot", str(plotted)]) == 0
+    assert capsys.readouterr().out == "equal within 0 and, absolutely, 0.5: 1 rows, of the same file\n"
+    assert plotted.exists()
+    assert main([first, first, "--rtol", "inf"]) == 2
+    assert capsys.readouterr() == ("", "error: relative tolerance inf: expected at least 0 and less than 1\n")
 
 
 def test_the_command_reports_the_first_difference(tmp_path):

@@ -448,7 +448,7 @@ def test_an_interrupted_run_resumes_exactly(tmp_path, number, optimizer):
     folder, chosen = tmp_path / "run", f"optimizer.name={optimizer}"
     status, lines = interrupted(folder, number, chosen)
     assert status == 75 and not any("Traceback" in line for line in lines), lines
-    last = re.fullmatch(r"error: interrupted at step (\d+), state saved: run again with --resume", lines[-1])
+    last = re.fullmatch(r"interrupted at step (\d+), state saved: run again with --resume", lines[-1])
     assert last and int(last[1]) >= 50
     assert (folder / "checkpoint.npz").exists() and not (folder / "image.png").exists()
     assert len(curve_of(folder).rows) == int(last[1]) + 1
@@ -807,7 +807,7 @@ def test_a_signal_while_a_run_starts_ends_it(tmp_path, monkeypatch, capsys, modu
     before = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)]
     assert main(command(tmp_path / "run")) == 75
     *_, line = capsys.readouterr().err.splitlines()
-    assert line == "error: interrupted before the first step, nothing was written: run the same command again"
+    assert line == "interrupted before the first step, nothing was written: run the same command again"
     assert not (tmp_path / "run").exists()
     assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)] == before
 

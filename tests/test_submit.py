@@ -120,7 +120,7 @@ def test_an_interrupted_sweep_saves_its_states_and_resumes(studio, tmp_path):
         children = children_of(process)
         process.send_signal(signal.SIGINT)
         output, said = process.communicate(timeout=60)
-    assert process.returncode == 75 and said.startswith("error: interrupted, states saved")
+    assert process.returncode == 75 and said.startswith("interrupted, states saved")
     assert "stopping running jobs: 2" in output and len(children) == 2
     for child in children:
         with pytest.raises(ProcessLookupError):

@@ -325,7 +325,7 @@ def test_an_interrupted_run_ends_like_an_undisturbed_one(whole, tmp_path, number
     assert process.returncode == 75, error
     assert output == "" and "Traceback" not in error
     last = error.splitlines()[-1]
-    assert last == (f"error: interrupted at step {saved_step(folder)}, state saved: run again with --resume")
+    assert last == (f"interrupted at step {saved_step(folder)}, state saved: run again with --resume")
     assert main(command(folder, *kind, "--resume")) == 0
     assert_same_run(folder, whole(*kind))
 

@@ -27,7 +27,7 @@ def test_states():
     finish(failed, 2, "error: picture x.jpg: no such file")
     finish(diverged, 3, "error: step 3: the loss is not finite")
     finish(killed, -9, "step 10 of 20")
-    finish(unfinished, 75, "error: interrupted at step 3")
+    finish(unfinished, 75, "interrupted at step 3")
     (unfinished.folder / "checkpoint.npz").touch()
     finish(running, 2, "error: of an earlier try")
     with open(running.folder / "job.log", "a") as log:

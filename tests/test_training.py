@@ -232,7 +232,7 @@ def test_an_interrupted_training_resumes_byte_for_byte(
     with monkeypatch.context() as patched:
         patched.setattr(CurveRecorder, "record", interrupt)
         assert train("--output", "parts") == 75
-    assert capsys.readouterr().err.endswith("error: interrupted at step 2, state saved: run again with --resume\n")
+    assert capsys.readouterr().err.endswith("interrupted at step 2, state saved: run again with --resume\n")
     assert style_file.read(Path("parts/style.npz")).record["steps"] == 2
     assert train("--output", "parts", "--resume") == 0
     same_results(place / "out", place / "parts")

@@ -345,7 +345,7 @@ def test_a_video_that_is_ended_and_resumed_is_the_same(
     frames = kept()
     if status == 75:
         assert done.stderr.splitlines()[-1] == (
-            f"error: interrupted after {frames} frames, which are kept: run again with --resume"
+            f"interrupted after {frames} frames, which are kept: run again with --resume"
         )
     assert command("clip.mp4", "--resume") == 0
     assert len(stylised) == FRAMES - frames

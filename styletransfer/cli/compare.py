@@ -12,7 +12,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
     )
     parser.add_argument("first", help="curve.csv, or the output folder it is in")
     parser.add_argument("second", help="curve.csv, or the output folder it is in")
-    parser.add_argument("--rtol", type=float, default=1e-4, help="relative tolerance (default: %(default)g)")
+    parser.add_argument("--rtol", type=float, default=1e-4, help="relative tolerance, below 1 (default: %(default)g)")
     parser.add_argument("--atol", type=float, default=0.0, help="absolute tolerance (default: %(default)g)")
     parser.add_argument("--plot", metavar="PNG", help="plot both curves")
     options = parser.parse_args(arguments)
@@ -25,8 +25,9 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
         first, second = (curves.read(path) for path in paths)
         names = (str(paths[0]), str(paths[1]))
         difference = curves.first_difference(first, second, options.rtol, options.atol, names)
-        rows = len(first.rows)
-        print(difference or f"equal within {options.rtol:g}: {rows} rows")
+        within = f"{options.rtol:g}" + (f" and, absolutely, {options.atol:g}" if options.atol else "")
+        same = ", of the same file" if paths[0].samefile(paths[1]) else ""
+        print(difference or f"equal within {within}: {len(first.rows)} rows{same}", flush=True)
         if options.plot:
             curves.plot(options.plot, {str(path): curve for path, curve in zip(paths, (first, second))})
         return 1 if difference else 0

@@ -28,10 +28,11 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
     options = parser.parse_args(arguments)
 
     from styletransfer.support import commands
-    from styletransfer.support.errors import UserError
-    from styletransfer.weights import downloads, sources
 
     def fetch() -> int:
+        from styletransfer.support.errors import UserError
+        from styletransfer.weights import downloads, sources
+
         table = sources.catalogue()
         say = functools.partial(print, flush=True)
         if options.list:

@@ -116,6 +116,11 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
     options = parser(program).parse_args(arguments)
 
     from styletransfer.support import commands
+
+    return commands.guarded(lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
     from styletransfer.support.errors import UserError
     from styletransfer.support.optional import optional
     from styletransfer.sweeps import batch, contact, local, reports, slurm, states, sweep_file, trainings
@@ -185,4 +190,4 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
         say("\n".join([*reports.failures(sweep, queue), reports.summary(sweep, queue)]))
         return 0 if reports.all_done(sweep) else 1
 
-    return commands.guarded(submit)
+    return submit()

@@ -27,6 +27,8 @@ _SUMS: Sequence[Column] = ("total", "content", "style", "tv")
 _BEFORE: Sequence[Column] = ("step", "scale", *_SUMS)
 _AFTER = ("relative_change", "gradient_norm", "learning_rate", "seconds")
 NOT_COMPARED = ("seconds",)
+_EXACT = ("step", "scale")
+_UNDEFINED_AT_TIMES = ("relative_change", "learning_rate")  # NaN at step 0 and after a rollback
 
 
 @dataclass(frozen=True)
@@ -97,19 +99,25 @@ def read(path: str | Path) -> Curve:
         If the file is missing or not a curve.
     """
     try:
-        with open(path, encoding="utf-8", newline="") as stream:
-            lines = list(csv.reader(line for line in stream if not line.startswith("#")))
-        columns = tuple(map(_column_of, lines[0]))
+        with open(path, encoding="utf-8-sig", newline="") as stream:
+            lines = list(filter(None, csv.reader(line for line in stream if not line.startswith("#"))))
+        columns = tuple(_column_of(name.strip()) for name in lines[0])
         rows = tuple(tuple(float(value) for value in line) for line in lines[1:])
     except OSError as error:
         raise UserError(f"curve {path}: {error.strerror or error}") from None
     except (IndexError, ValueError, UnicodeDecodeError, csv.Error):
         raise UserError(f"curve {path}: not a loss curve (CSV with a header and numbers)") from None
-    if "step" not in columns or any(len(row) != len(columns) for row in rows):
-        raise UserError(f"curve {path}: not a loss curve: no column `step`, or rows of different lengths")
+    if not {"step", "total"} <= set(columns) or any(len(row) != len(columns) for row in rows):
+        raise UserError(f"curve {path}: not a loss curve: no columns `step` and `total`, or rows of different lengths")
     if not rows or len(set(columns)) < len(columns):
         raise UserError(f"curve {path}: not a loss curve: no rows, or two columns with the same name")
-    return Curve(columns, rows)
+    curve = Curve(columns, rows)
+    before = -1.0
+    for step in curve.column("step"):
+        if not (step.is_integer() and step > before):
+            raise UserError(f"curve {path}: not a loss curve: after step {before:g} comes {step:g}")
+        before = step
+    return curve
 
 
 def first_difference(
@@ -121,8 +129,19 @@ def first_difference(
 ) -> str | None:
     """One sentence about where two curves first differ by more than the tolerances, or None.
 
-    Values a, b differ where |a - b| > absolute + relative max(|a|, |b|). The column `seconds` is not compared.
+    Values a, b differ where |a - b| > absolute + relative max(|a|, |b|); steps and scales where they are not the same.
+    Losses and gradients that are not finite count as a difference even if both curves have them, except where a step
+    was rolled back. The column `seconds` is not compared.
+
+    Raises
+    ------
+    UserError
+        If a tolerance is not one: at 1, the relative tolerance would accept nearly everything.
     """
+    if not 0 <= relative < 1:
+        raise UserError(f"relative tolerance {relative}: expected at least 0 and less than 1")
+    if not 0 <= absolute < math.inf:
+        raise UserError(f"absolute tolerance {absolute}: expected a number of at least 0")
     for column in first.columns:
         if column not in second.columns:
             return f"{names[1]} has no column {name_of(column)}"
@@ -130,21 +149,30 @@ def first_difference(
         if column not in first.columns:
             return f"{names[0]} has no column {name_of(column)}"
     compared = [column for column in first.columns if column not in NOT_COMPARED]
-    for number, (row, other) in enumerate(zip(first.rows, second.rows)):
+    for number, values in enumerate(zip(first.rows, second.rows), start=1):
+        row, other = (dict(zip(curve.columns, each)) for curve, each in zip((first, second), values))
+        step = min(row["step"], other["step"])
+        if row["step"] != other["step"]:
+            return f"{names[0] if other['step'] == step else names[1]} has no step {step:g}"
         for column in compared:
-            a, b = row[first.columns.index(column)], other[second.columns.index(column)]
-            if (math.isnan(a) and math.isnan(b)) or a == b:
-                continue
-            if math.isinf(a) or math.isinf(b) or not abs(a - b) <= absolute + relative * max(abs(a), abs(b)):
-                distance = abs(a - b) / max(abs(a), abs(b))
-                step = row[first.columns.index("step")]
-                return (
-                    f"at step {step:g} (row {number + 1}), {name_of(column)} is {a!r} in {names[0]} and {b!r} in "
-                    f"{names[1]}, a relative difference of {distance:.2g}"
-                )
+            a, b = row[column], other[column]
+            where = f"at step {step:g} (row {number}), {name_of(column)} is"
+            if a == b or (math.isnan(a) and math.isnan(b)):
+                if math.isfinite(a) or column in _UNDEFINED_AT_TIMES or _is_rolled_back(row):
+                    continue
+                return f"{where} {a!r} in {names[0]} and in {names[1]}, which is no result"
+            distance, size = abs(a - b), max(abs(a), abs(b))
+            if column in _EXACT or not (math.isfinite(size) and distance <= absolute + relative * size):
+                share = f", a relative difference of {distance / size:.2g}" if math.isfinite(distance / size) else ""
+                return f"{where} {a!r} in {names[0]} and {b!r} in {names[1]}{share}"
     if len(first.rows) != len(second.rows):
         return f"{names[0]} has {len(first.rows)} rows, {names[1]} {len(second.rows)}"
     return None
+
+
+def _is_rolled_back(row: Mapping[Column, float]) -> bool:
+    """Whether the row is of a step that was rolled back, whose losses may be anything."""
+    return row["step"] > 0 and math.isnan(row.get("relative_change", 0.0))
 
 
 def plot(path: str | Path, curves: Mapping[str, Curve]) -> None:
@@ -170,6 +198,8 @@ def plot(path: str | Path, curves: Mapping[str, Curve]) -> None:
         by_layer: Sequence[Column] = [column for column in curve.columns if not isinstance(column, str)]
         for axes, columns in ((sums, _SUMS), (layers, by_layer)):
             for number, column in enumerate(columns):
+                if column not in curve.columns:
+                    continue
                 values = [value if value > 0 else math.nan for value in curve.column(column)]
                 if not all(map(math.isnan, values)):
                     axes.plot(steps, values, line, color=f"C{number}", label=name_of(column) + label, linewidth=1.3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -149,10 +150,11 @@ class ProgressRecorder:
             self._bar.set_postfix_str(f"loss {losses.total:.4g}", refresh=False)
             self._bar.update(record.step - self._bar.n)
         elif record.step % self._line_every == 0 or record.step == self._steps:
+            change = record.relative_change
             LOGGER.info(
-                "step %d of %d: total %.6g, content %.6g, style %.6g, tv %.6g, relative change %.3g, %.1f s",
+                "step %d of %d: total %.6g, content %.6g, style %.6g, tv %.6g%s, %.1f s",
                 record.step, self._steps, losses.total, losses.content, losses.style, losses.tv,
-                record.relative_change, record.seconds,
+                "" if math.isnan(change) else f", relative change {change:.3g}", record.seconds,
             )  # fmt: skip
 
     def close(self) -> None:

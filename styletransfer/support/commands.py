@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 
 from models.runtime import InvalidSetting
-from styletransfer.support.errors import StyleTransferError, UserError, reason_of
+from styletransfer.support.errors import Interrupted, StyleTransferError, UserError, reason_of
 from styletransfer.support.project import IS_INSTALLED
 
 # Fragments of the messages of MXNet and oneDNN when an allocation fails.
@@ -32,7 +32,8 @@ def guarded(command: Callable[[], int]) -> int:
             sys.stdout.flush()
         return status
     except StyleTransferError as error:
-        _say(f"error: {one_line(as_called(str(error)))}")
+        said = one_line(as_called(str(error)))
+        _say(said if isinstance(error, Interrupted) else f"error: {said}")
         return error.status
     except InvalidSetting as error:
         _say(f"error: {one_line(str(error))}")
