@@ -6,19 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import random_parameters, random_picture
+from helpers import published_vgg19, random_parameters, random_picture, true_vgg19
 from processes import PROJECT, python
 
 from styletransfer import weights
-from styletransfer.pictures import images
-from styletransfer.studies import eyes, judging
+from styletransfer.pictures import colors, images
+from styletransfer.studies import eyes, flaws, judging
+from styletransfer.support.errors import UserError
 
 TEACHER = PROJECT.parent / "shared" / "teacher" / "compressed_SqueezeNet.net"
 PICTURES = PROJECT.parent / "shared" / "images"
 
 
 def test_a_verdict_has_the_distances_of_each_judge(tmp_path: Path) -> None:
-    both = [eyes.vgg19(random_parameters("vgg19")), eyes.squeezenet(random_parameters("squeezenet"))]
+    both = [eyes.vgg19(true_vgg19()), eyes.squeezenet(random_parameters("squeezenet"))]
     photograph, painting, picture = (
         np.rint(random_picture(*shape, seed) * 255) / 255 for seed, shape in enumerate([(60, 80), (80, 70), (60, 80)])
     )
@@ -26,14 +27,45 @@ def test_a_verdict_has_the_distances_of_each_judge(tmp_path: Path) -> None:
     for file, values in zip(files, (photograph, painting, picture)):
         images.write(file, values)
     content, style, made = files
-    (verdict,) = judging.verdicts(content, [style], [made], 80, [], both, None)
-    assert (verdict.style, verdict.steps, list(verdict.by)) == (style, 0, ["VGG-19", "SqueezeNet"])
+    case = judging.Case(content, style, made)
+    (verdict,) = judging.verdicts([case], 80, [], both, None)
+    assert (verdict.case, verdict.steps, list(verdict.by)) == (case, 0, ["VGG-19", "SqueezeNet"])
+    assert verdict.flaws.clipped == np.mean((picture == 0) | (picture == 1))
+    assert verdict.flaws.clipped_of_painting == np.mean((painting == 0) | (painting == 1))
+    assert verdict.flaws.chroma_noise == pytest.approx(flaws.chroma_noise(picture) / flaws.chroma_noise(painting))
     for eye in both:
         said = verdict.by[eye.name]
         assert said.style_layers == pytest.approx(eye.style_distances(picture, painting), rel=1e-4)
         assert said.style == pytest.approx(eye.style_distance(picture, painting), rel=1e-4)
         assert said.untouched == pytest.approx(eye.style_distance(photograph, painting), rel=1e-4)
         assert said.content == pytest.approx(eye.content_distance(picture, photograph), rel=1e-4)
+
+
+def test_a_list_of_one_is_used_for_all_pictures() -> None:
+    made = judging.cases(["photo.jpg"], ["a.jpg", "b.jpg"], None)
+    assert [(case.content, case.style, case.picture, case.name) for case in made] == [
+        ("photo.jpg", "a.jpg", None, "a.jpg"),
+        ("photo.jpg", "b.jpg", None, "b.jpg"),
+    ]
+    given = judging.cases(["photo.jpg"], ["a.jpg"], ["out/1.png", "out/2.png", "out/3.png"])
+    assert [(case.style, case.name) for case in given] == [("a.jpg", "1.png"), ("a.jpg", "2.png"), ("a.jpg", "3.png")]
+    with pytest.raises(UserError, match="--style: expected 1 or 3 files"):
+        judging.cases(["photo.jpg"], ["a.jpg", "b.jpg"], ["1.png", "2.png", "3.png"])
+
+
+def test_chroma_noise_is_the_fine_part_of_the_chroma() -> None:
+    """White noise keeps 1 - 2 k(0) + sum k^2 of its variance when its blur with the kernel k is subtracted."""
+    noise = np.random.default_rng(0).normal(0, 0.05, (200, 300))
+    assert flaws.chroma_noise(0.5 + colors.grey(noise)) == pytest.approx(0, abs=1e-6)
+    coloured = np.full((200, 300, 3), 0.5)
+    coloured[..., 0] += noise  # so R - Y' has .701 of it, B - Y' -.299
+    weights_1d = np.exp(-(np.arange(-4, 5) ** 2) / 2)
+    kernel = np.outer(weights_1d, weights_1d) / weights_1d.sum() ** 2
+    kept = 1 - 2 * kernel[4, 4] + np.sum(kernel**2)
+    expected = 0.05 * np.sqrt(kept * (0.701**2 + 0.299**2) / 2)
+    assert flaws.chroma_noise(coloured) == pytest.approx(expected, rel=0.02)
+    y, x = np.mgrid[:200, :300]
+    assert flaws.chroma_noise(np.stack([x / 300, y / 200, 1 - x / 300], axis=2)) < 1e-3  # a gradient is none
 
 
 @pytest.fixture
@@ -54,16 +86,18 @@ def test_the_command_makes_pictures_and_judges_them(tmp_path: Path, command: lis
 
 
 def test_the_command_reports_both_judges_in_every_layer(tmp_path: Path, command: list[str]) -> None:
-    weights.save(tmp_path / "vgg19.params", random_parameters("vgg19"))
-    more = ["--picture", tmp_path / "photo.png", "--vgg19", tmp_path / "vgg19.params", "--layers"]
+    plot = tmp_path / "plot.png"
+    pictures = [tmp_path / "photo.png", tmp_path / "style.png"]
+    more = ["--pictures", *pictures, "--vgg19", published_vgg19(), "--layers", "--plot", plot]
     judged = python(*command, *more)
     assert judged.returncode == 0 and judged.stderr == "", judged.stderr
-    titles, _, row, *layers = judged.stdout.splitlines()
-    assert titles.split() == ["VGG-19", "SqueezeNet"]
-    style, untouched, content, *squeezenet = row.split()[1:]
-    assert (
-        untouched == f"({style})" and float(content) == 0 and len(squeezenet) == 3 + 2
-    )  # distances, steps and seconds
+    titles, _, row, other, *layers = judged.stdout.splitlines()
+    assert titles.split() == ["VGG-19", "SqueezeNet", "clipped", "chroma"]
+    style, untouched, content, *further = row.split()[1:]
+    # SqueezeNet's distances; clipped, the painting's, chroma noise; steps and seconds
+    assert untouched == f"({style})" and float(content) == 0 and len(further) == 3 + 3 + 2
+    assert other.split()[0] == "style.png"
+    assert min(images.read(plot).shape[:2]) > 400
     assert any(line.split()[3:] == [f"relu{block}_1" for block in range(1, 6)] for line in layers)
     assert any(line.split()[3:] == ["relu_conv1", "fire2", "fire4", "fire5", "fire7", "fire9"] for line in layers)
 
@@ -71,8 +105,7 @@ def test_the_command_reports_both_judges_in_every_layer(tmp_path: Path, command:
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--picture", "a", "b"], "expected one picture for each style (1), found 2"),
-        (["--vgg19", "a", "b", "c"], "one or two files"),
+        (["--pictures", "a", "b", "--style", "c", "d", "e"], "--pictures: expected 1 or 3 files"),
         (["--vgg19", "absent.params"], "absent.params"),
         (["--size", "20", "--picture", "input/coffee.jpg"], "at least"),
     ],
@@ -91,7 +124,8 @@ def test_errors_are_one_line(command: list[str], more: list[str], words: str) ->
 def test_pictures_of_the_bundled_network_are_closer_to_the_style_than_the_photograph() -> None:
     assignments = ["stop.max_iterations=40"]
     photograph, painting = str(PICTURES / "IMG_4343.jpg"), str(PICTURES / "starry_night.jpg")
-    (verdict,) = judging.verdicts(photograph, [painting], None, 192, assignments, [eyes.load_squeezenet(TEACHER)], None)
+    case = judging.Case(photograph, painting, None)
+    (verdict,) = judging.verdicts([case], 192, assignments, [eyes.load_squeezenet(TEACHER)], None)
     distances = verdict.by["SqueezeNet"]
     assert distances.style < 0.6 * distances.untouched
     assert distances.content < 1.5

@@ -1,12 +1,18 @@
-"""Judge pictures, or a network, by style distance and content distance as seen by VGG-19 and SqueezeNet."""
+"""Judge pictures, or a network, by style and content distance as seen by VGG-19 and SqueezeNet, and by flaws."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from styletransfer.cli.options import add_overrides
+
+if TYPE_CHECKING:
+    from styletransfer.studies.judging import Verdict
+
+_NAME = 28  # characters of a picture's name
 
 
 def parser(program: str | None = None) -> argparse.ArgumentParser:
@@ -15,22 +21,16 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
         description="Judge pictures, or a network, by style distance and content distance as seen by VGG-19 and "
         "SqueezeNet.",
     )
-    parser.add_argument("--content", required=True, help="the photograph")
-    parser.add_argument("--style", nargs="+", required=True, help="one or more paintings")
-    parser.add_argument("--picture", nargs="+", help="pictures to judge, one for each style, instead of making them")
+    parser.add_argument("--content", nargs="+", required=True, help="the photograph, or one for each picture")
+    parser.add_argument("--style", nargs="+", required=True, help="the painting, or one for each picture")
+    parser.add_argument("--pictures", "--picture", nargs="+", help="pictures to judge, instead of making them")
     parser.add_argument(
-        "--size", type=int, default=320, help="long edge at which pictures are made and judged (default: %(default)s)"
+        "--size", type=int, default=512, help="long edge at which pictures are made and judged (default: %(default)s)"
     )
     add_overrides(parser)
     parser.add_argument("--layers", action="store_true", help="print the style distance in every layer as well")
-    parser.add_argument(
-        "--vgg19",
-        metavar="FILE",
-        nargs="+",
-        default=[],
-        help="VGG-19's weights in any format, if not fetched; or two files: its first convolutions (.npz), and "
-        "vgg19_16x",
-    )
+    parser.add_argument("--plot", metavar="PNG", type=Path, help="plot style distance against content distance")
+    parser.add_argument("--vgg19", metavar="FILE", help="VGG-19's weights in any format, if not fetched")
     parser.add_argument(
         "--squeezenet",
         "--judge",
@@ -48,42 +48,37 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
 
     def judge() -> int:
         from styletransfer.studies import eyes, judging
-        from styletransfer.support import errors
 
-        if options.picture and len(options.picture) != len(options.style):
-            wanted, found = len(options.style), len(options.picture)
-            raise errors.UserError(f"--picture: expected one picture for each style ({wanted}), found {found}")
+        cases = judging.cases(options.content, options.style, options.pictures)
         judges, left_out = eyes.load(options.squeezenet, options.vgg19)
         for line in left_out:
             print(commands.as_called(line), file=sys.stderr)
-        verdicts = judging.verdicts(
-            options.content,
-            options.style,
-            options.picture,
-            options.size,
-            options.assignments,
-            judges,
-            options.output,
-        )
-        print(" " * 28 + "".join(f"{eye.name:>32}" for eye in judges))
-        print(f"{'':28}" + f"{'style':>11} {'(photo)':>9} {'content':>10}" * len(judges) + f"{'steps':>8} {'s':>8}")
+        print(f"{'':{_NAME}}" + "".join(f"{eye.name:>32}" for eye in judges) + f"{'clipped':>20} {'chroma':>8}")
+        distances = f"{'style':>11} {'(photo)':>9} {'content':>10}" * len(judges)
+        print(f"{'':{_NAME}}" + distances + f"{'':8} {'(painting)':>11} {'noise':>8}{'steps':>8} {'s':>8}")
         judged = []
-        for verdict in verdicts:
-            cells = (f"{d.style:11.3f} {f'({d.untouched:.3f})':>9} {d.content:10.3f}" for d in verdict.by.values())
-            print(
-                f"{_name(verdict.style):28}" + "".join(cells) + f"{verdict.steps:8d} {verdict.seconds:8.1f}", flush=True
-            )
+        for verdict in judging.verdicts(cases, options.size, options.assignments, judges, options.output):
             judged.append(verdict)
+            print(_row(verdict), flush=True)
         for eye in judges if options.layers else ():
-            print(f"\n{f'style by {eye.name}':28}" + "".join(f"{layer:>15}" for layer in eye.style_layers))
+            print(f"\n{f'style by {eye.name}':{_NAME}}" + "".join(f"{layer:>15}" for layer in eye.style_layers))
             for verdict in judged:
-                distances = verdict.by[eye.name]
-                pairs = zip(distances.style_layers.values(), distances.untouched_layers.values())
-                print(f"{_name(verdict.style):28}" + "".join(f"{style:7.3f} ({photo:.3f})" for style, photo in pairs))
+                by = verdict.by[eye.name]
+                pairs = zip(by.style_layers.values(), by.untouched_layers.values())
+                print(_name(verdict) + "".join(f"{style:7.3f} ({photo:.3f})" for style, photo in pairs))
+        if options.plot:
+            judging.plot(options.plot, judged)
         return 0
 
     return commands.guarded(judge)
 
 
-def _name(style: str) -> str:
-    return Path(style).name[:28]
+def _row(verdict: Verdict) -> str:
+    cells = (f"{d.style:11.3f} {f'({d.untouched:.3f})':>9} {d.content:10.3f}" for d in verdict.by.values())
+    flaws = verdict.flaws
+    clipped = f"{flaws.clipped:8.1%} {f'({flaws.clipped_of_painting:.1%})':>11} {flaws.chroma_noise:8.2f}"
+    return _name(verdict) + "".join(cells) + clipped + f"{verdict.steps:8d} {verdict.seconds:8.1f}"
+
+
+def _name(verdict: Verdict) -> str:
+    return f"{verdict.case.name[:_NAME]:{_NAME}}"

@@ -8,9 +8,8 @@ With F the features of a layer, N channels at M positions each, and G = F F^T / 
 
 There are two judges, so that a picture optimised for one network is also judged by another:
 
-- VGG-19 (Simonyan and Zisserman 2014), at relu1_1 to relu5_1, content at relu4_1: the full network, or the one that
-  `vgg19_parts.py` makes of two small files. In relu4_1 and relu5_1 their results differ. It uses reflection padding
-  instead of the zero padding of VGG-19, so that the border of a picture does not look like an edge.
+- VGG-19 (Simonyan and Zisserman 2014), at relu1_1 to relu5_1, content at relu4_2, with max pooling and zero padding, as
+  it was trained.
 - SqueezeNet v1.0 (Iandola et al. 2016), at six layers, content at fire5.
 """
 
@@ -24,20 +23,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models import model_squeezenet, model_vgg19, model_vgg19_16x, vgg
+from models import model_squeezenet, model_vgg19
 from models.runtime import Symbol, load_mxnet
-from models.spec import WEIGHTS_FOLDER
+from models.spec import ModelSpec
 from styletransfer import weights
 from styletransfer.network.executor import Network, tapped
 from styletransfer.pictures import pixels
 from styletransfer.pictures.images import Picture
-from styletransfer.studies import vgg19_parts
 from styletransfer.support.errors import UserError
 from styletransfer.weights import Parameters
 
 _MAX_NETWORKS, _MAX_SUMMARIES = 4, 8  # cached executors, one per shape, and cached summaries of pictures
-
-_EXACT_PATH = WEIGHTS_FOLDER / "vgg19_conv1_1-conv3_4_BGR_OIHW.npz"
 
 
 @dataclass(frozen=True)
@@ -162,35 +158,20 @@ def _relative(found: NDArray, wanted: NDArray) -> float:
 
 def squeezenet(parameters: Parameters) -> Judge:
     """The SqueezeNet judge; `parameters` are those of its SPEC."""
-    spec = model_squeezenet.SPEC
-    style, content = ("relu_conv1", "fire2", "fire4", "fire5", "fire7", "fire9"), "fire5"
+    style = ("relu_conv1", "fire2", "fire4", "fire5", "fire7", "fire9")
+    return _judge("SqueezeNet", model_squeezenet.SPEC, style, "fire5", parameters)
+
+
+def vgg19(parameters: Parameters) -> Judge:
+    """The VGG-19 judge; `parameters` are those of its SPEC."""
+    style = [f"relu{block}_1" for block in range(1, 6)]
+    return _judge("VGG-19", model_vgg19.SPEC, style, "relu4_2", parameters)
+
+
+def _judge(name: str, spec: ModelSpec, style: Sequence[str], content: str, parameters: Parameters) -> Judge:
     names, symbol = tapped(spec.name, style, [content], spec.pooling)
-    smallest = spec.smallest_side(spec.deepest(style))
-    return Judge("SqueezeNet", style, content, names, symbol, parameters, spec.pixels, smallest)
-
-
-def vgg19(exact: Parameters, compressed: Parameters | None = None) -> Judge:
-    """The VGG-19 judge.
-
-    Parameters
-    ----------
-    exact : dict of arrays
-        VGG-19's own parameters in the pixels of its SPEC: all, or with `compressed` those up to conv3_4.
-    compressed : dict of arrays, optional
-        From :func:`vgg19_parts.load_compressed`; then relu4_1 and relu5_1 are its estimates.
-    """
-    mx = load_mxnet()
-    spec = model_vgg19.SPEC
-    layers = list(vgg.STYLE_LAYERS)
-    image = mx.sym.Variable("data")
-    blocks = vgg19_parts.EXACT if compressed else model_vgg19.BLOCKS
-    symbols = vgg19_parts.encoder(image, blocks, "conv{}_{}")
-    if compressed:
-        symbols |= vgg19_parts.read_outs(image)
-    parameters = {**exact, **(compressed or {})}
-    symbol = mx.sym.Group([symbols[layer] for layer in layers])
-    smallest = 2 * 2**4  # reflection padding needs two values, and relu5_1 follows four poolings
-    return Judge("VGG-19", layers, "relu4_1", layers, symbol, parameters, spec.pixels, smallest)
+    smallest = spec.smallest_side(spec.deepest(names))
+    return Judge(name, style, content, names, symbol, parameters, spec.pixels, smallest)
 
 
 def load_squeezenet(path: str | Path | None = None) -> Judge:
@@ -207,42 +188,25 @@ def load_squeezenet(path: str | Path | None = None) -> Judge:
     return squeezenet(weights.load(spec, path))
 
 
-def load_vgg19(paths: Sequence[str | Path] = ()) -> Judge:
-    """The VGG-19 judge from weights files, by default from the fetched weights, preferably of the full network.
-
-    Parameters
-    ----------
-    paths : sequence of paths
-        One: the full VGG-19, in any format. Two: its first three blocks, and the compressed network.
+def load_vgg19(path: str | Path | None = None) -> Judge:
+    """The VGG-19 judge from a weights file in any format, by default from the fetched weights.
 
     Raises
     ------
     UserError
-        If a file does not exist or is unusable, or there are more than two.
+        If the file does not exist or is unusable.
     """
-    if len(paths) > 2:
-        raise UserError(f"VGG-19 takes one or two files of weights, not {len(paths)}")
-    spec = model_vgg19.SPEC
-    if not paths and not spec.weights_path.exists() and _in_two_files():
-        paths = _EXACT_PATH, model_vgg19_16x.SPEC.weights_path
-    if len(paths) == 2:
-        exact, compressed = map(Path, paths)
-        return vgg19(vgg19_parts.load_exact(exact), vgg19_parts.load_compressed(compressed))
-    return vgg19(weights.load(spec, paths[0] if paths else None))
-
-
-def _in_two_files() -> bool:
-    return _EXACT_PATH.exists() and model_vgg19_16x.SPEC.weights_path.exists()
+    return vgg19(weights.load(model_vgg19.SPEC, path))
 
 
 def load(
-    squeezenet_path: str | Path | None = None, vgg19_paths: Sequence[str | Path] = ()
+    squeezenet_path: str | Path | None = None, vgg19_path: str | Path | None = None
 ) -> tuple[list[Judge], list[str]]:
     """All judges whose weights are available, VGG-19 first.
 
     Parameters
     ----------
-    squeezenet_path, vgg19_paths
+    squeezenet_path, vgg19_path
         As for :func:`load_squeezenet` and :func:`load_vgg19`; given files must exist.
 
     Returns
@@ -257,8 +221,8 @@ def load(
         If a file is unusable, or there is no judge.
     """
     judges, left_out = [], []
-    if vgg19_paths or model_vgg19.SPEC.weights_path.exists() or _in_two_files():
-        judges.append(load_vgg19(vgg19_paths))
+    if vgg19_path or model_vgg19.SPEC.weights_path.exists():
+        judges.append(load_vgg19(vgg19_path))
     else:
         left_out.append(_left_out("VGG-19", "vgg19"))
     if squeezenet_path or model_squeezenet.SPEC.weights_path.exists():

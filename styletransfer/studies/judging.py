@@ -1,6 +1,7 @@
 """Judging pictures: how close each is to a painting's style and to a photograph's content, by every available judge.
 
-A picture is optimised for the network that made it, so other networks judge it: those of `eyes.py`.
+A picture is optimised for the network that made it, so other networks judge it: those of `eyes.py`. Either distance can
+be bought with the other, so pictures are compared by both, as points of a plot; and by their flaws, of `flaws.py`.
 """
 
 from __future__ import annotations
@@ -8,18 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from styletransfer import config as configs
-from styletransfer.pictures import images
+from styletransfer.pictures import images, plots
 from styletransfer.pictures.images import Picture
 from styletransfer.run import inputs
 from styletransfer.run.display import Display
 from styletransfer.run.pyramid import Pyramid
 from styletransfer.run.resolve import resolve
+from styletransfer.studies import flaws
 from styletransfer.studies.eyes import Judge
+from styletransfer.support.commands import one_line
+from styletransfer.support.errors import UserError
 from styletransfer.support.optional import optional
+
+_LEAST_NOISE = 1e-4  # of a painting; less is rounding to 8 bits
 
 
 @dataclass(frozen=True)
@@ -50,13 +57,61 @@ class Distances:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The distances of one picture by the name of the judge, and the cost of making it."""
+class Flaws:
+    """The flaws of a picture, and of the painting whose style it has.
 
+    Attributes
+    ----------
+    clipped, clipped_of_painting : float
+        The shares of clipped values.
+    chroma_noise : float
+        Relative to the painting's.
+    """
+
+    clipped: float
+    clipped_of_painting: float
+    chroma_noise: float
+
+
+@dataclass(frozen=True)
+class Case:
+    """What to judge: the files of a photograph and a painting, and of a picture, or None if it is to be made."""
+
+    content: str
     style: str
+    picture: str | None
+
+    @property
+    def name(self) -> str:
+        """The name of the picture's file, or of the painting's if it is to be made."""
+        return Path(self.picture or self.style).name
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The distances of one picture by the name of the judge, its flaws, and the cost of making it."""
+
+    case: Case
     by: Mapping[str, Distances]
+    flaws: Flaws
     steps: int
     seconds: float
+
+
+def cases(contents: Sequence[str], styles: Sequence[str], pictures: Sequence[str] | None) -> list[Case]:
+    """One case for each item of the longest list; a list of one item is used for all.
+
+    Raises
+    ------
+    UserError
+        If lists differ in length.
+    """
+    lists: dict[str, Sequence[Any]] = {"--content": contents, "--style": styles, "--pictures": pictures or [None]}
+    count = max(map(len, lists.values()))
+    for option, items in lists.items():
+        if len(items) not in (1, count):
+            raise UserError(f"{option}: expected 1 or {count} files, as many as the longest list, found {len(items)}")
+    return [Case(*(items[number % len(items)] for items in lists.values())) for number in range(count)]
 
 
 def judge(network: Judge, picture: Picture, photograph: Picture, painting: Picture) -> Distances:
@@ -69,38 +124,58 @@ def judge(network: Judge, picture: Picture, photograph: Picture, painting: Pictu
 
 
 def verdicts(
-    content: str,
-    styles: Sequence[str],
-    pictures: Sequence[str] | None,
-    size: int,
-    assignments: Sequence[str],
-    judges: Sequence[Judge],
-    folder: Path | None,
+    wanted: Sequence[Case], size: int, assignments: Sequence[str], judges: Sequence[Judge], folder: Path | None
 ) -> Iterator[Verdict]:
-    """Judge one picture per style: the given ones, or pictures made with the default preset and `assignments`.
+    """Judge pictures: the given ones, or new ones, made with the default preset and `assignments`.
 
-    All pictures are judged at the long edge `size`, and written to `folder` if it is given.
+    All are judged at the long edge `size`, the painting too, and written to `folder` if it is given.
 
     Raises
     ------
     UserError
         If a file cannot be used.
     """
-    photograph = _at_size(images.read(content), size)
-    for number, style in enumerate(styles):
-        painting = _at_size(images.read(style), size)
-        if pictures is None:
-            picture, steps, seconds = _make(content, style, size, assignments)
+    for case in wanted:
+        photograph, painting = (_at_size(images.read(file), size) for file in (case.content, case.style))
+        if case.picture is None:
+            whole, steps, seconds = _make(case.content, case.style, size, assignments)
         else:
-            picture, steps, seconds = images.read(pictures[number]), 0, 0.0
-        picture = images.resize(picture, *photograph.shape[:2])
+            whole, steps, seconds = images.read(case.picture), 0, 0.0
+        picture = images.resize(whole, *photograph.shape[:2])
         if folder:
-            path = folder / f"{Path(style).stem}.png"
+            path = folder / f"{Path(case.name).stem}.png"
             with optional(path):
                 folder.mkdir(parents=True, exist_ok=True)
                 images.write(path, picture)
         by = {network.name: judge(network, picture, photograph, painting) for network in judges}
-        yield Verdict(style, by, steps, seconds)
+        noise = flaws.chroma_noise(picture) / max(flaws.chroma_noise(painting), _LEAST_NOISE)
+        # Resizing hides clipped values, so they are counted in the files.
+        found = Flaws(flaws.clipped(whole), flaws.clipped(images.read(case.style)), noise)
+        yield Verdict(case, by, found, steps, seconds)
+
+
+def plot(path: Path, judged: Sequence[Verdict]) -> None:
+    """Plot style distance against content distance as a PNG, one panel for each judge; down and left is better.
+
+    Pictures of the same photograph and painting have one colour, and are joined in their order.
+    """
+    figure = plots.figure(figsize=(7 * len(judged[0].by), 5.5), layout="constrained")
+    groups: dict[tuple[str, str], list[Verdict]] = {}
+    for verdict in judged:
+        groups.setdefault((verdict.case.content, verdict.case.style), []).append(verdict)
+    for axes, name in zip(figure.subplots(1, len(judged[0].by), squeeze=False)[0], judged[0].by):
+        axes.set(title=name, xlabel="content distance", ylabel="style distance")
+        axes.grid(True, alpha=0.2)
+        for (content, style), verdicts_of_pair in groups.items():
+            points = [(verdict.by[name].content, verdict.by[name].style) for verdict in verdicts_of_pair]
+            axes.plot(*zip(*points), "o-", linewidth=1, label=f"{Path(content).stem} x {Path(style).stem}")
+            for verdict, point in zip(verdicts_of_pair, points):
+                text = one_line(Path(verdict.case.name).stem)
+                axes.annotate(text, point, (4, 4), textcoords="offset points", fontsize=7, parse_math=False)
+        axes.set(xlim=(0, None), ylim=(0, None))
+        for text in axes.legend(fontsize=8).get_texts():
+            text.set_parse_math(False)  # a name may have dollar signs
+    plots.write(path, figure)
 
 
 def _at_size(picture: Picture, long_edge: int) -> Picture:
