@@ -434,14 +434,21 @@ import pathlib, sys
 sys.path.insert(0, {str(batch.PROJECT_FOLDER)!r})
 from styletransfer.sweeps import watchdog
 watchdog.TICK, watchdog._PATIENCE = 0.02, (0.5, 3)
+pathlib.Path({{folder!r}}, "watching").touch()
 watchdog.main(int(sys.argv[1]), pathlib.Path(sys.argv[2]))
 """
-HANGS = "trap '' TERM\nfor n in 1 2 3 4 5 6 7 8 9; do sleep 0.05; touch out/seed=2/run.status; done\nexec sleep 60\n"
+HANGS = """
+trap '' TERM
+step() { sleep 0.05; touch out/seed=2/run.status; }
+until [ -e watching ]; do step; done
+for n in {1..12}; do step; done
+exec sleep 60
+"""
 
 
 def test_a_job_whose_steps_have_stopped_is_killed(tmp_path):
     task = Task(tmp_path)
-    (tmp_path / "watchdog.py").write_text(IMPATIENT)
+    (tmp_path / "watchdog.py").write_text(IMPATIENT.format(folder=str(tmp_path)))
     task.text = task.text.replace(f"watchdog={batch.watchdog.__file__}", f"watchdog={tmp_path}/watchdog.py")
     output_folder.write_status(task.job.folder, output_folder.UNFINISHED)
     assert task.run(HANGS) == (137, "") and task.status() == "-9\n"

@@ -293,16 +293,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for network in {name for case in cases if (name := case.config.get("model", _BUNDLED)) != _BUNDLED}:
             weights.save(Path(folder, f"{network}.params"), weights.random(models.load(network).SPEC, 0))
         ends = [workers.submit(outcome, case, Path(folder), options.limit) for case in cases]
-        ended = {}
-        for case, end in zip(cases, ends):
-            ended[case.number] = end.result()
-            if ended[case.number].startswith("died"):
-                print(f"{ended[case.number]}\n  {case}", flush=True)
-    print(table([(case, ended[case.number]) for case in cases]))
-    for reason, count in Counter(how for how in ended.values() if how.startswith("rejected")).most_common():
+        ended: list[tuple[Case, str]] = []
+        try:
+            for case, end in zip(cases, ends):
+                ended.append((case, end.result()))
+                if ended[-1][1].startswith("died"):
+                    print(f"{ended[-1][1]}\n  {case}", flush=True)
+        except KeyboardInterrupt:  # what has ended is reported
+            workers.shutdown(cancel_futures=True)
+    print(table(ended))
+    for reason, count in Counter(how for _, how in ended if how.startswith("rejected")).most_common():
         print(f"{count} {reason}")
-    return int(any(how.startswith("died") for how in ended.values()))
+    return int(any(how.startswith("died") for _, how in ended))
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background commands with it ignored
     sys.exit(main())
