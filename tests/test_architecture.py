@@ -115,6 +115,14 @@ def test_one_module_imports_gradio(path):
 
 
 @every_file
+def test_one_reader_opens_picture_files(path):
+    """Metadata are read from the same formats; the making of the bundled network has pictures of its own."""
+    calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
+    if path.parent.name != "distillation":
+        assert ("Image.open" in calls) == (path.parent.name == "pictures" and path.stem in ("images", "metadata"))
+
+
+@every_file
 def test_nothing_imports_a_script(path):
     scripts = {script.stem for script in (PROJECT / "scripts").glob("*.py")}
     assert not packages(path) & scripts

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import io
 import logging
@@ -66,12 +67,29 @@ def assert_shows(picture, expected, tolerance=0.0):
         ("PPM", {}, 0),
         ("WEBP", {"lossless": True}, 0),
         ("WEBP", {"quality": 95}, 12),
+        ("AVIF", {"quality": 95}, 12),
+        ("JPEG2000", {}, 0),
         ("JPEG", {"quality": 95, "subsampling": 0}, 6),
         ("JPEG", {"quality": 95, "progressive": True}, 12),
     ],
 )
 def test_formats(read, kind, options, tolerance):
     assert_shows(read(encoded(SMOOTH, kind, **options)), SMOOTH, tolerance)
+
+
+# Of 8 x 6 pixels of one grey, which pi-heif cannot write.
+HEIC = base64.b85decode(
+    "0000SW^{RQXk}?*00000ZE0pPXk}?*ZE0a<0004eZDn*}000000000XXk=`10000000000aA{+700000000000000000000B57=IV*mgE07O6l"
+    "0RRC200001pa1~?00000001rk001LtX>Mi!000000RR916=`l}WdZ;I000310BCk&F#rGn01j|zbZr0t000010002|X>f9I0002oX>en20001W"
+    "Xm(>m0RwOV0058x000009`FGC{rLC*01pFT0096PKmiN^|NjGU00093kN^M!000939=ZZRVE_RDDMA4O18@KU0|1Z!00RI30{|YNAb|yz>aLpR"
+    ";31&EfB*mtfB*mk0EA)y0RRR>0l{;@i2wiq6Ju{|a&BX6cmM$a4FCp!0000KX>)L8000000000$0000$0000eV{Bn?00008000010000600001"
+    "|NsBU00002|NsBS000020000GaA|mH000000|*ER0000OX>e^}0000000001009Mo0s{qv0000sZDe6|0000gC;_hqvJ)Mkk}0@n`zx^mNA-G#"
+    "pk~C$UEPJ}pkeaW^_(kcA^e^9{_g"
+)
+
+
+def test_heic(read):
+    assert_shows(read(HEIC), np.full((6, 8), 64), tolerance=2)
 
 
 def test_the_file_suffix_does_not_matter(read):
@@ -161,6 +179,127 @@ def test_grey_of_32_bits_must_fit_into_16(read, value):
         read(encoded(np.full((3, 4), value, np.int32), "TIFF"))
 
 
+@pytest.mark.parametrize(("whitest", "white"), [(200, 255), (255, 255), (256, 65535), (65535, 65535)])
+def test_grey_of_32_bits_is_that_of_8_or_16_by_its_values(read, whitest, white):
+    """As which Pillow converts grey of either."""
+    values = np.array([[0, 7, whitest]], np.int32)
+    assert_shows(read(encoded(values, "TIFF")), values * 255 / white)
+    picture = images.from_pillow(Image.fromarray(values), "memory")
+    assert_shows(picture, values * 255 / white)
+
+
+def test_a_dark_picture_of_16_bits_stays_dark(read):
+    for kind in ("PNG", "PPM", "TIFF"):
+        assert read(encoded(np.full((3, 4), 200, np.uint16), kind)).max() < 0.01
+
+
+# TIFF that Pillow does not know, or gets wrong.
+
+RAMP = np.linspace(0, 1, 60).reshape(6, 10)
+_SAMPLES = {"miniswhite": 1, "minisblack": 1, "rgb": 3, "separated": 4}
+
+
+def tiff(photometric, dtype, opacity=None, planes="contig", compression=None, **options):
+    """A TIFF of ramps, and the values that it shows, 0..255."""
+    import tifffile
+
+    white = 1.0 if np.dtype(dtype).kind == "f" else float(np.iinfo(dtype).max)
+    count = _SAMPLES[photometric]
+    samples = np.stack([np.roll(RAMP, 7 * number) for number in range(count)], axis=-1)
+    alpha = np.full((*RAMP.shape, 1), 0.5 if opacity else 1.0)
+    stored = samples * alpha if opacity == "assocalpha" else samples
+    stored = np.concatenate([stored, alpha], axis=-1) if opacity else stored
+    stored = (stored * white).astype(dtype)
+    stored = stored[..., 0] if stored.shape[2] == 1 else stored
+    stream = io.BytesIO()
+    tifffile.imwrite(
+        stream,
+        np.moveaxis(stored, 2, 0) if planes == "separate" else stored,
+        photometric=photometric,
+        planarconfig=planes if stored.ndim == 3 else None,
+        extrasamples=[opacity] if opacity else None,
+        compression=compression,
+        metadata=None,
+        **options,
+    )
+    shown = 1 - samples if photometric == "miniswhite" else samples
+    shown = (1 - shown[..., :3]) * (1 - shown[..., 3:]) if photometric == "separated" else shown
+    shown = np.broadcast_to(shown * alpha + 1 - alpha, (*RAMP.shape, 3))
+    return stream.getvalue(), shown * 255
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize(
+    ("photometric", "dtype", "opacity", "planes"),
+    [
+        *((photometric, dtype, None, "contig")
+          for photometric in ("miniswhite", "minisblack", "rgb") for dtype in ("u1", "u2", "f4")),
+        *((photometric, dtype, opacity, planes)
+          for photometric, dtype in (("rgb", "u1"), ("rgb", "u2"), ("rgb", "f4"), ("minisblack", "u2"))
+          for opacity in ("unassalpha", "assocalpha") for planes in ("contig", "separate")),
+        *(("rgb", dtype, None, "separate") for dtype in ("u1", "u2", "u4", "f2", "f4", "f8")),
+        *(("separated", dtype, None, planes) for dtype in ("u1", "u2") for planes in ("contig", "separate")),
+        *(("minisblack", "u1", "unassalpha", planes) for planes in ("contig", "separate")),
+        ("miniswhite", "u2", "unassalpha", "contig"),
+    ],
+)  # fmt: skip
+def test_kinds_of_tiff(read, photometric, dtype, opacity, planes, compression):
+    content, shown = tiff(photometric, dtype, opacity, planes, compression)
+    assert_shows(read(content), shown, tolerance=2.1)
+
+
+def test_orientation_and_profile_of_a_tiff_that_pillow_gets_wrong(read):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()  # not usable
+    tags = [(274, "H", 1, 6, True)]
+    content, shown = tiff("rgb", "u2", planes="separate", extratags=tags, iccprofile=profile)
+    assert_shows(read(content), np.rot90(shown, -1), tolerance=1)
+
+
+def test_the_profile_of_such_a_tiff_is_applied(read):
+    plain, _ = tiff("rgb", "u1")
+    own = _wide()
+    planar, _ = tiff("rgb", "u2", planes="separate", iccprofile=own)
+    interleaved, _ = tiff("rgb", "u1", iccprofile=own)
+    np.testing.assert_allclose(read(planar), read(interleaved), atol=3 / 255)
+    assert np.abs(read(planar) - read(plain)).max() > 0.05
+
+
+def _wide():
+    """A profile of another white, with which colours change."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    at = profile.index(b"rXYZ")
+    offset = struct.unpack(">I", profile[at + 4 : at + 8])[0]
+    profile[offset + 8 : offset + 12] = struct.pack(">i", int(0.7 * 65536))
+    return bytes(profile)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5, np.nan])
+def test_floating_point_colours_must_be_in_range(read, value):
+    import tifffile
+
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, np.full((3, 4, 3), value, np.float32), photometric="rgb")
+    with pytest.raises(UserError, match=r"values from .* expected 0\.\.1"):
+        read(stream.getvalue())
+
+
+def test_a_compression_that_is_not_known_is_named(tmp_path):
+    content, _ = tiff("rgb", "f4")
+    at = content.index(struct.pack("<HHII", 259, 3, 1, 1))
+    changed = content[: at + 8] + struct.pack("<I", 5) + content[at + 12 :]
+    (tmp_path / "a.tif").write_bytes(changed)
+    assert rejected(tmp_path / "a.tif") == (
+        "cannot be read: a TIFF of 32 bits with the compression LZW; expected none or ZIP (deflate)"
+    )
+
+
+def test_a_bomb_in_a_tiff_is_rejected_before_decoding(tmp_path, monkeypatch):
+    content, _ = tiff("rgb", "f4")
+    (tmp_path / "a.tif").write_bytes(content)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 59)
+    assert "too large to read" in rejected(tmp_path / "a.tif")
+
+
 @pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
 def test_cmyk(read, kind):
     """Pillow writes CMYK JPEGs as Adobe does, inverted and marked so."""
@@ -208,6 +347,12 @@ def test_transparency_is_composited_on_white_and_logged(read, caplog, kind, opti
 def test_grey_with_transparency(read):
     image = Image.merge("LA", [Image.fromarray(GREY), Image.fromarray(ALPHA)])
     assert_shows(read(encoded(image, "PNG")), on_white(np.stack([GREY] * 3, axis=-1), ALPHA), tolerance=1)
+
+
+def test_grey_of_16_bits_with_a_transparent_value(read, tmp_path):
+    content = encoded(np.array([[1000, 40_000]], np.uint16), "PNG", transparency=1000)
+    assert_shows(read(content), [[255, 40_000 / 257]])
+    assert images.read_mask(tmp_path / "picture")[0].tolist() == pytest.approx([0, 40_000 / 65535])
 
 
 @pytest.mark.parametrize("kind", ["PNG", "GIF"])
@@ -276,12 +421,17 @@ def test_the_size_is_read_from_the_header(tmp_path):
         images.read(path)
 
 
-@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF"])
-def test_the_first_of_several_frames_is_read(read, kind):
+@pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF", "AVIF"])
+def test_the_first_of_several_frames_is_read_with_a_warning(read, caplog, kind):
     frames = [Image.new("RGB", (6, 4), colour) for colour in ("red", "blue", "green")]
-    options = {"lossless": True} if kind == "WEBP" else {}
+    options = {"WEBP": {"lossless": True}, "AVIF": {"quality": 100}}.get(kind, {})
     content = encoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
-    assert_shows(read(content), np.broadcast_to([255, 0, 0], (4, 6, 3)))
+    assert_shows(read(content), np.broadcast_to([255, 0, 0], (4, 6, 3)), tolerance=3 * (kind == "AVIF"))
+    (message,) = caplog.messages
+    assert message.endswith("picture: has 3 frames or pages, only the first is used")
+    caplog.clear()
+    read(encoded(frames[0], kind, **options))
+    assert not caplog.messages
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 30), (30, 1)])
@@ -383,6 +533,11 @@ def whole_files():
         "tiff": encoded(SMOOTH, "TIFF", exif=exif),
         "lzw": encoded(SMOOTH, "TIFF", compression="tiff_lzw"),
         "float": encoded(np.zeros((5, 6), np.float32), "TIFF"),
+        "planes": tiff("rgb", "u2", planes="separate", compression="zlib")[0],
+        "colours": tiff("rgb", "f4")[0],
+        "heic": HEIC,
+        "avif": encoded(SMOOTH, "AVIF"),
+        "jpeg 2000": encoded(SMOOTH, "JPEG2000"),
         "gif": encoded(SMOOTH, "GIF"),
         "bmp": encoded(SMOOTH, "BMP"),
     }

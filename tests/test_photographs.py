@@ -43,9 +43,7 @@ def test_files_stay_in_their_order_and_count_once():
 
 def test_a_folder_without_pictures_is_refused():
     Path("empty").mkdir()
-    with pytest.raises(
-        UserError, match=r"^--content: empty: no picture in this folder; expected names ending in \.bmp, "
-    ):
+    with pytest.raises(UserError, match=r"^--content: empty: no picture in this folder$"):
         photographs.listed(["empty"])
 
 

@@ -28,6 +28,7 @@ from styletransfer.network.executor import Backbone
 from styletransfer.pictures import images, pixels
 from styletransfer.run import curves
 from styletransfer.run.recorders import CurveRecorder
+from styletransfer.support.errors import UserError
 from styletransfer.support.project import PROJECT_FOLDER
 from styletransfer.training import photographs
 from styletransfer.training.network import TrainableTransformer, vector_of
@@ -256,7 +257,7 @@ def test_a_training_that_diverges_ends_with_the_best(place: Path, capsys: pytest
         ("style.images=absent.png", "picture absent.png: no such file"),
         ("style.layers={relu9_9: 1}", "vgg_slim has no layer 'relu9_9'"),
         ("photographs.sources=nowhere", "photographs.sources: nowhere: no such file or folder"),
-        ("photographs.sources=out0", "photographs.sources: out0: a folder without pictures"),
+        ("photographs.sources=out0", "photographs.sources: out0: no picture in this folder"),
         ("photographs.crop=8", "photographs.crop"),
         ("model=vgg19", "weights of vgg19 not found"),
         ("stability={weight: 1, shift: 32}", "stability.shift: 32 moves crops of 32 pixels out of sight"),
@@ -304,13 +305,66 @@ def test_what_must_not_change_is_checked(place: Path, capsys: pytest.CaptureFixt
     assert "photographs.sources: the file has changed since" in capsys.readouterr().err
 
 
-def test_a_photograph_that_cannot_be_read_is_one_line(place: Path, capsys: pytest.CaptureFixture) -> None:
+def test_photographs_none_of_which_can_be_read(
+    place: Path, capsys: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture
+) -> None:
     for path in Path("photos").iterdir():
         path.write_bytes(b"no picture")
     images.write("preview.png", random_picture(30, 40, seed=0))
     assert train("--set", "output.preview=preview.png") == 2
-    assert "error: picture photos/" in capsys.readouterr().err
+    (error,) = capsys.readouterr().err.splitlines()
+    assert [message.endswith("; this photograph is left out") for message in caplog.messages] == [True, True]
+    assert error.startswith("error: photographs.sources: none of the photographs can be read; picture photos/")
     assert not Path("out").exists()
+
+
+def test_a_photograph_that_cannot_be_read_is_left_out(place: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """With one warning, and batches are still those of their number."""
+    broken = Path("photos/1.jpg")
+    broken.write_bytes(broken.read_bytes()[:900])
+    assert train() == 0
+    told = [message for message in caplog.messages if "photos/1.jpg" in message]
+    assert len(told) == 1 and told[0].endswith("; this photograph is left out")
+    knows, begins = crops(), crops()
+    for number in range(8):
+        knows.batch(number)
+    np.testing.assert_array_equal(begins.batch(8), knows.batch(8))
+
+
+@pytest.mark.parametrize("where", ["a recorder", "a step"])
+def test_an_error_in_the_middle_of_a_training_saves_its_state(
+    place: Path,
+    capsys: pytest.CaptureFixture,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+) -> None:
+    assert train() == 0
+    with monkeypatch.context() as patched:
+        if where == "a step":
+            batch = Crops.batch
+
+            def fails(found: Crops, number: int) -> Any:
+                if number == 3:
+                    raise UserError("the disk is gone")
+                return batch(found, number)
+
+            patched.setattr(Crops, "batch", fails)
+        else:
+            record = CurveRecorder.record
+
+            def full(recorder: CurveRecorder, what: Any) -> None:
+                record(recorder, what)
+                if what.step == 2:
+                    raise OSError(28, "the disk is gone")
+
+            patched.setattr(CurveRecorder, "record", full)
+        assert train("--output", "parts") == 2
+    assert capsys.readouterr().err.endswith("error: the disk is gone\n")
+    assert caplog.messages[-1] == "state of step 2 saved: run again with --resume"
+    assert style_file.read(Path("parts/style.npz")).record["steps"] == 2
+    assert train("--output", "parts", "--resume") == 0
+    same_results(place / "out", place / "parts")
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)

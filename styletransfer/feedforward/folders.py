@@ -12,14 +12,14 @@ from pathlib import Path
 
 from styletransfer.feedforward.jobs import Job, is_video
 from styletransfer.pictures import images
-from styletransfer.pictures.formats import VIDEO_RESULT, VIDEO_SUFFIXES
+from styletransfer.pictures.folders import listed
+from styletransfer.pictures.formats import VIDEO_RESULT
 from styletransfer.pictures.images import Picture
 from styletransfer.support.commands import is_out_of_memory
 from styletransfer.support.errors import UserError, reason_of
 from styletransfer.support.files import DISK
 
 LOGGER = logging.getLogger(__name__)
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm")
 _WRITTEN_AS = (".jpg", ".jpeg", ".png")
 _AHEAD = 2  # pictures that are read before they are needed, and written behind
 
@@ -86,11 +86,7 @@ def _check_targets(jobs: Sequence[Job]) -> None:
 
 def _files(sources: Sequence[Path]) -> list[Path]:
     if len(sources) == 1 and sources[0].is_dir():
-        suffixes = (*SUFFIXES, *VIDEO_SUFFIXES)
-        found = sorted(path for path in sources[0].iterdir() if path.suffix.lower() in suffixes and path.is_file())
-        if not found:
-            raise UserError(f"folder {sources[0]}: no pictures or videos ({', '.join(suffixes)})")
-        return found
+        return listed(sources[0], "folder ", videos=True)
     for source in sources:
         if source.is_dir():
             raise UserError(f"folder {source}: expected one folder, or files")

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from styletransfer import config as configs
 from styletransfer.config import Config
 from styletransfer.page import choices, progress, runs, words
@@ -18,6 +16,7 @@ from styletransfer.page.job_queue import JobQueue, Status
 from styletransfer.page.samples import InstantStyle
 from styletransfer.page.thumbnails import Thumbnails
 from styletransfer.page.uploads import Uploads
+from styletransfer.pictures import images
 from styletransfer.run import picture_sizes
 from styletransfer.run.curves import Curve
 from styletransfer.run.output_folder import CONFIG
@@ -125,8 +124,7 @@ class Studio:
         picture = runs.newest(self.queue.folder / name)
         if state.name == "waiting" or picture is None:
             raise UserError("this run has no picture yet to continue from")
-        with Image.open(picture) as image:
-            edge = max(image.size)
+        edge = max(images.size(picture))
         new = self._new_name(chosen)
         config = choices.to_config(chosen, self._folder(new), edge)
         self.queue.add(new, config, start_from=self.queue.folder / name, first=state.name in _AT_WORK)
@@ -220,10 +218,9 @@ class Studio:
         if picture is None or config.content.image is None:
             return None
         try:
-            with Image.open(picture) as image:
-                width, height = image.size
-            return self.thumbnails.resized(configs.find_input(config.content.image), height, width), picture
-        except OSError:  # the photograph is gone
+            copy = self.thumbnails.resized(configs.find_input(config.content.image), *images.size(picture))
+            return copy, picture
+        except (OSError, UserError):  # the photograph is gone, or is none any more
             return None
 
     def _downloads(self, name: str, folder: Path, picture: Path | None) -> tuple[Path, Path] | None:

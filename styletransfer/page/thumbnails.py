@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import ExifTags, Image, ImageOps
+from PIL import Image
 
 from styletransfer.pictures import images
-from styletransfer.support.errors import reason_of
+from styletransfer.support.errors import UserError
 from styletransfer.support.files import atomic_write
 
 _EDGE = 320  # pixels
@@ -31,32 +29,32 @@ class Thumbnails:
         self._folder = folder
 
     def of(self, picture: Path) -> Path:
-        """The thumbnail of a picture of ours, in its proportions; a grey one if it is gone or cannot be read."""
+        """The thumbnail of a picture, in its proportions; a grey one if it is gone or cannot be read."""
         try:
-            with _readable(picture) as image:
-                turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-                size = (image.width, image.height) if turned else (image.height, image.width)
+            size = images.size(picture)
             height, width = images.fit(*size, min(_EDGE, max(size)))
             return self.resized(picture, height, width)
-        except OSError:
+        except (OSError, UserError):
             return self._saved("unreadable", Image.new("RGB", (_EDGE, _EDGE), "grey"))
 
     def resized(self, picture: Path, height: int, width: int) -> Path:
-        """A copy of a picture of ours with that height and width in pixels.
+        """A copy of a picture with that height and width in pixels.
 
         Raises
         ------
         OSError
-            If it is gone or cannot be read.
+            If it is gone, or the copy cannot be written.
+        UserError
+            If it cannot be read.
         """
         facts = picture.stat()
         key = f"{picture.resolve()} {facts.st_mtime_ns} {facts.st_size} {width} {height}"
         name = hashlib.sha256(os.fsencode(key)).hexdigest()[:20]
         if self._path(name).exists():
             return self._path(name)
-        with _readable(picture) as image:
+        with images.opened(picture) as image:
             image.draft("RGB", (2 * width, 2 * height))
-            upright = ImageOps.exif_transpose(image).convert("RGB")
+            upright = images.to_rgb(image, None)
         return self._saved(name, upright.resize((width, height), Image.Resampling.LANCZOS))
 
     def _saved(self, name: str, image: Image.Image) -> Path:
@@ -66,13 +64,3 @@ class Thumbnails:
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.jpg"
-
-
-@contextlib.contextmanager
-def _readable(picture: Path) -> Iterator[Image.Image]:
-    """An open picture; whatever Pillow finds wrong with it is an OSError."""
-    try:
-        with Image.open(picture) as image:
-            yield image
-    except Exception as error:  # decoders may raise any exception on a damaged file
-        raise OSError(f"{picture}: {reason_of(error)}") from None

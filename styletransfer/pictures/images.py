@@ -6,6 +6,7 @@ A picture is a float array (H, W, 3), RGB, values 0..1.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import warnings
@@ -17,26 +18,38 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngInfo
+from PIL.TiffImagePlugin import TiffImageFile
 
-from styletransfer.pictures import profiles
+from styletransfer.pictures import profiles, tiff
 from styletransfer.pictures.formats import JPEG_QUALITY
-from styletransfer.support.errors import UserError
+from styletransfer.support.errors import UserError, reason_of
 from styletransfer.support.files import atomic_write
 
 LOGGER = logging.getLogger(__name__)
 Picture = NDArray[np.floating]
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM", "AVIF", "HEIF", "JPEG2000")
+_WITH_FRAMES = ("PNG", "WEBP", "TIFF", "GIF", "AVIF")  # or pages; those of JPEG and HEIF are other things
 _ORIENTED_ON_LOAD = ("PNG", "TIFF")  # orientation stored after the pixels, or applied by Pillow itself
 _WHITE_16_BIT = 65535.0
+
+
+@functools.cache
+def formats() -> tuple[str, ...]:
+    """The formats that are read, by Pillow's names, to which HEIF is added."""
+    from pi_heif import register_heif_opener
+
+    register_heif_opener()
+    return _FORMATS
 
 
 def read(path: str | os.PathLike[str]) -> Picture:
     """Read a picture file.
 
-    JPEG, PNG, WebP, TIFF, BMP, GIF (first frame) and PPM are supported, in greyscale (8 and 16 bits), palette, RGB and
-    CMYK. The camera's orientation (EXIF) is applied. Colours are converted to sRGB with the file's colour profile; a
-    broken one is ignored with a warning. Transparency is composited on white, which is logged.
+    JPEG, PNG, WebP, TIFF, BMP, GIF, PPM, AVIF, HEIC and JPEG 2000 are supported, in greyscale (8 and 16 bits), palette,
+    RGB and CMYK. Of several frames or pages the first is read, with a warning. The camera's orientation (EXIF) is
+    applied. Colours are converted to sRGB with the file's colour profile; a broken one is ignored with a warning.
+    Transparency is composited on white, which is logged.
 
     Raises
     ------
@@ -47,10 +60,38 @@ def read(path: str | os.PathLike[str]) -> Picture:
         return from_pillow(image, path)
 
 
-def from_pillow(image: Image.Image, name: str | os.PathLike[str]) -> Picture:
-    """Convert an image of Pillow's, whose file is read now if it has not been; `name` is for the log."""
+def from_pillow(image: Image.Image, name: str | os.PathLike[str] | None, background: str = "white") -> Picture:
+    """Convert an image of Pillow's, whose file is read now if it has not been.
+
+    Parameters
+    ----------
+    image : PIL image
+    name : str or path, or None
+        For the log; None: nothing is logged.
+    background : str
+        The colour on which transparency is composited.
+    """
+    found = _converted(image, name, background)
+    return np.asarray(found, dtype=np.float32) / 255 if isinstance(found, Image.Image) else found
+
+
+def to_rgb(image: Image.Image, name: str | os.PathLike[str] | None) -> Image.Image:
+    """As :func:`from_pillow`, but an image of Pillow's, RGB with 8 bits, which for most takes less time and memory."""
+    found = _converted(image, name, "white")
+    return found if isinstance(found, Image.Image) else Image.fromarray(to_bytes(found))
+
+
+def _converted(image: Image.Image, name: str | os.PathLike[str] | None, background: str) -> Image.Image | Picture:
+    """An RGB image, or a picture if 8 bits are not enough."""
+    if name is not None and image.format in _WITH_FRAMES and getattr(image, "fp", None):
+        count = getattr(image, "n_frames", 1)
+        if count > 1:
+            LOGGER.warning("%s: has %d frames or pages, only the first is used", name, count)
     image.load()
-    return _to_rgb(ImageOps.exif_transpose(image), name)
+    upright = ImageOps.exif_transpose(image)
+    if image.mode.startswith(("I", "F")):
+        return _from_grey(upright, _white(image), name, background)
+    return _from_colours(upright, name, background)
 
 
 def read_mask(path: str | os.PathLike[str]) -> NDArray[np.float32]:
@@ -62,8 +103,7 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[np.float32]:
         As for :func:`read`.
     """
     with opened(Path(path)) as image:
-        image.load()
-        return _to_rgb(ImageOps.exif_transpose(image), Path(path), background="black").mean(axis=2)
+        return from_pillow(image, path, background="black").mean(axis=2)
 
 
 def size(path: str | os.PathLike[str]) -> tuple[int, int]:
@@ -83,14 +123,14 @@ def size(path: str | os.PathLike[str]) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
-    """Open a picture file without loading it; any error inside the context is reported as a UserError."""
+    """Open a picture file, usually without loading it; any error inside the context is reported as a UserError."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             warnings.filterwarnings("ignore", category=UserWarning)
             if not path.is_file() and path.exists() and not path.is_dir():
                 raise ValueError("it is a pipe or a device, expected a file")  # reading it might block forever
-            with Image.open(path, formats=_FORMATS) as image:
+            with path.open("rb") as stream, _open(path, stream) as image:
                 yield image
     except FileNotFoundError:
         raise UserError(f"picture {path}: no such file") from None
@@ -99,31 +139,63 @@ def opened(path: Path) -> Iterator[Image.Image]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise UserError(f"picture {path}: more than {Image.MAX_IMAGE_PIXELS:,} pixels, too large to read") from None
     except Exception as error:  # decoders may raise any exception on a damaged file
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"picture {path}: cannot be read: {reason}") from None
+        raise UserError(f"picture {path}: cannot be read: {reason_of(error)}") from None
 
 
-def _to_rgb(image: Image.Image, name: str | os.PathLike[str], background: str = "white") -> Picture:
-    if image.mode.startswith(("I", "F")):  # greyscale: 16-bit integers or floating-point numbers
-        white = 1.0 if image.mode == "F" else _WHITE_16_BIT
-        grey = np.asarray(image, dtype=np.float64) / white
-        if not (grey.min() >= 0 and grey.max() <= 1):
-            raise ValueError(f"grey values outside 0..{white:g}")
-        if image.info.get("icc_profile"):
-            LOGGER.warning("%s: its colour profile is ignored, as it is grey with more than 8 bits", name)
-        return np.repeat(grey[..., None], 3, axis=2).astype(np.float32)
+def _open(path: Path, stream: BinaryIO) -> Image.Image:
+    """Not by its name: some TIFFs that lie on their sides are garbled by Pillow 11.3 when it maps them into memory."""
+    try:
+        image = Image.open(stream, formats=formats())
+    except UnidentifiedImageError:
+        if tiff.is_tiff(path):
+            return tiff.read(path)
+        raise
+    if not (isinstance(image, TiffImageFile) and tiff.is_misread(image)):
+        return image
+    with image:
+        return tiff.read(path)
+
+
+def _white(image: Image.Image) -> float:
+    """The value of white in a grey image of integers or floating-point numbers."""
+    if image.mode == "F":
+        return 1.0
+    if image.mode != "I" or image.format == "PPM":
+        return _WHITE_16_BIT
+    values = np.asarray(image)
+    return 255.0 if values.min() >= 0 and values.max() <= 255 else _WHITE_16_BIT
+
+
+def _from_grey(image: Image.Image, white: float, name: str | os.PathLike[str] | None, background: str) -> Picture:
+    """Convert greyscale of more than 8 bits."""
+    values = np.asarray(image)
+    grey = np.asarray(values, dtype=np.float64) / white
+    if not (grey.min() >= 0 and grey.max() <= 1):
+        raise ValueError(f"grey values outside 0..{white:g}")
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int) and (values == transparent).any():
+        grey[values == transparent] = background == "white"
+        _log_transparency(name, background)
+    if image.info.get("icc_profile") and name is not None:
+        LOGGER.warning("%s: its colour profile is ignored, as it is grey with more than 8 bits", name)
+    return np.repeat(grey[..., None], 3, axis=2).astype(np.float32)
+
+
+def _from_colours(image: Image.Image, name: str | os.PathLike[str] | None, background: str) -> Image.Image:
     profile = image.info.get("icc_profile")
     if not image.has_transparency_data:
-        return np.asarray(profiles.to_srgb(image, profile, name), dtype=np.float32) / 255
-    with_alpha = image.convert("RGBA")
+        return profiles.to_srgb(image, profile, name)
+    with_alpha = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
     alpha = with_alpha.getchannel("A")
     if alpha.getextrema()[0] < 255:  # type: ignore[operator]
-        LOGGER.info("%s has transparent parts: composited on %s", name, background)
+        _log_transparency(name, background)
     opaque = with_alpha.getchannel("R") if image.mode.startswith("L") else with_alpha.convert("RGB")
-    composite = Image.composite(
-        profiles.to_srgb(opaque, profile, name), Image.new("RGB", image.size, background), alpha
-    )
-    return np.asarray(composite, dtype=np.float32) / 255
+    return Image.composite(profiles.to_srgb(opaque, profile, name), Image.new("RGB", image.size, background), alpha)
+
+
+def _log_transparency(name: str | os.PathLike[str] | None, background: str) -> None:
+    if name is not None:
+        LOGGER.info("%s has transparent parts: composited on %s", name, background)
 
 
 def fit(height: int, width: int, long_edge: int) -> tuple[int, int]:

@@ -52,17 +52,18 @@ def size(picture: PictureInMemory, name: str) -> tuple[int, int]:
     return height, width
 
 
-def read(picture: PictureInMemory, name: str) -> Picture:
+def read(picture: PictureInMemory, name: str, background: str = "white") -> Picture:
     """Convert to (H, W, 3), RGB, 0..1, exactly as :func:`~styletransfer.pictures.images.read` does with a file.
 
     Parameters
     ----------
     picture : PIL image or array
         A PIL image of any mode, or an array (H, W, 3), (H, W, 4) with opacity, (H, W) or (H, W, 1) in grey, or
-        (H, W, 2) in grey with opacity: uint8 (0..255), uint16 (0..65535), bool or float (0..1). Transparency is
-        composited on white.
+        (H, W, 2) in grey with opacity: uint8 (0..255), uint16 (0..65535), bool or float (0..1).
     name : str
         For error messages.
+    background : str
+        On which transparency is composited: white or black.
 
     Raises
     ------
@@ -72,10 +73,10 @@ def read(picture: PictureInMemory, name: str) -> Picture:
     if not isinstance(picture, Image.Image):
         array = _checked(picture, name)
         if array.dtype != np.uint8:
-            return _from_numbers(array, name)
+            return _from_numbers(array, name, background)
         picture = Image.fromarray(array)
     try:
-        return images.from_pillow(picture, name)
+        return images.from_pillow(picture, name, background)
     except Exception as error:  # decoders may raise any exception on a damaged file
         raise UserError(f"picture {name}: cannot be read: {_reason(error)}") from None
 
@@ -123,7 +124,7 @@ def _checked(picture: PictureInMemory, name: str) -> NDArray:
     return array
 
 
-def _from_numbers(array: NDArray, name: str) -> Picture:
+def _from_numbers(array: NDArray, name: str, background: str) -> Picture:
     """Convert an array of uint16 or float."""
     values = np.asarray(array, dtype=np.float32)
     if array.dtype == np.uint16:
@@ -137,5 +138,5 @@ def _from_numbers(array: NDArray, name: str) -> Picture:
         values = values[..., None]
     if values.shape[2] in (2, 4):
         values, opacity = values[..., :-1], values[..., -1:]
-        values = values * opacity + (1 - opacity)
+        values = values * opacity + (background == "white") * (1 - opacity)
     return np.ascontiguousarray(np.broadcast_to(values, (*values.shape[:2], 3)))

@@ -11,6 +11,8 @@ from pathlib import Path
 from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngImageFile
 
+from styletransfer.pictures import images
+
 LOGGER = logging.getLogger(__name__)
 
 _BASE, _IFD = ExifTags.Base, ExifTags.IFD
@@ -30,7 +32,7 @@ def exif_of(path: str | os.PathLike[str]) -> bytes:
     Empty if there is none; EXIF that cannot be read is left out with a warning.
     """
     try:
-        with warnings.catch_warnings(), Image.open(path) as image:
+        with warnings.catch_warnings(), Image.open(path, formats=images.formats()) as image:
             warnings.simplefilter("ignore")
             found = image.getexif()
             kept = Image.Exif()

@@ -22,7 +22,7 @@ def srgb() -> bytes:
     return bytes(profile)
 
 
-def to_srgb(image: Image.Image, profile: bytes | None, name: str | os.PathLike[str]) -> Image.Image:
+def to_srgb(image: Image.Image, profile: bytes | None, name: str | os.PathLike[str] | None) -> Image.Image:
     """Convert a picture without transparency to sRGB, mode RGB.
 
     A profile that is not usable is ignored with a warning, as browsers do: greys and RGB are taken as sRGB, CMYK is
@@ -34,8 +34,8 @@ def to_srgb(image: Image.Image, profile: bytes | None, name: str | os.PathLike[s
         In a mode that Pillow converts to RGB.
     profile : bytes, or None
         Its ICC profile.
-    name : str or path
-        Its file, or another name, for the warning.
+    name : str or path, or None
+        Its file, or another name, for the warning; None: no warning.
     """
     plain = image.convert("RGB")
     if not profile or profile == srgb():
@@ -49,10 +49,9 @@ def to_srgb(image: Image.Image, profile: bytes | None, name: str | os.PathLike[s
         converted = ImageCms.applyTransform(image if image.mode == mode else image.convert(mode), transform)
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         converted = None
-    if converted is None:
+    if converted is None and name is not None:
         LOGGER.warning("%s: its colour profile is not usable and is ignored", name)
-        return plain
-    return converted
+    return converted or plain
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform) -> bool:

@@ -54,7 +54,7 @@ class PictureSources:
         return images.read(found(name))
 
     def read_mask(self, name: str) -> NDArray[np.floating]:
-        """A picture as a mask: grey values (H, W), 0..1.
+        """A picture as a mask: grey values (H, W), 0..1; what is transparent is 0.
 
         Raises
         ------
@@ -62,7 +62,7 @@ class PictureSources:
             If it cannot be read.
         """
         if name in self.in_memory:
-            return in_memory.read(self.in_memory[name], name).mean(axis=2)
+            return in_memory.read(self.in_memory[name], name, background="black").mean(axis=2)
         return images.read_mask(found(name))
 
 

@@ -24,7 +24,7 @@ from models.runtime import load_mxnet
 from models.spec import ModelSpec, ReceptiveField
 from styletransfer import weights
 from styletransfer.network.executor import Heads, Network, parameters_for, tapped
-from styletransfer.pictures import images, pixels, plots
+from styletransfer.pictures import folders, images, pixels, plots
 from styletransfer.pictures.images import Picture
 from styletransfer.support.commands import one_line
 from styletransfer.support.errors import UserError, nearest
@@ -32,7 +32,6 @@ from styletransfer.support.project import PROJECT_FOLDER
 from styletransfer.weights import Parameters
 
 _SPACE = "rgb255"
-_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp", ".gif", ".ppm")
 _FROM_ONE_PICTURE = 2  # patches at most, if there are enough pictures
 
 # The sheet, in pixels.
@@ -282,9 +281,7 @@ def visualize(
     if output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise UserError(f"--output {output}: expected a name that ends in .png or .jpg")
     if not files:
-        files = sorted(file for file in (PROJECT_FOLDER / "input").glob("*") if file.suffix.lower() in _ENDINGS)
-        if not files:
-            raise UserError(f"no pictures in {PROJECT_FOLDER / 'input'}: set --pictures")
+        files = folders.listed(PROJECT_FOLDER / "input")
     for file in files:
         if not file.is_file():
             raise UserError(f"picture {file}: no such file")

@@ -8,11 +8,10 @@ from typing import Any
 
 from styletransfer import config as configs
 from styletransfer.config import Output
-from styletransfer.support.errors import UserError
+from styletransfer.pictures import folders
 from styletransfer.sweeps.sweep_file import Sweep, SweepFile, sweep_of
 
 _KEY = "content.image"
-_SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
 
 
 def listed(given: Sequence[str]) -> list[str]:
@@ -26,23 +25,9 @@ def listed(given: Sequence[str]) -> list[str]:
     found: dict[str, None] = {}
     for name in given:
         path = configs.find_input(name)
-        found.update(dict.fromkeys(_inside(path) if path.is_dir() else [name]))
+        inside = map(str, folders.listed(path, "--content: ")) if path.is_dir() else [name]
+        found.update(dict.fromkeys(inside))
     return list(found)
-
-
-def _inside(folder: Path) -> list[str]:
-    try:
-        inside = [path for path in folder.iterdir() if path.suffix.lower() in _SUFFIXES and path.is_file()]
-    except OSError as error:
-        raise UserError(f"--content: {folder}: {error.strerror}") from None
-    pictures = sorted(str(path) for path in inside if not path.name.startswith("."))
-    if not pictures:
-        raise UserError(f"--content: {folder}: no picture in this folder; expected names ending in {_listed()}")
-    return pictures
-
-
-def _listed() -> str:
-    return ", ".join(_SUFFIXES[:-1]) + f" or {_SUFFIXES[-1]}"
 
 
 def sweep(values: Mapping[str, Any], photographs: Sequence[str], where: str, assignments: Sequence[str] = ()) -> Sweep:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -12,10 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from styletransfer.config import find_input
-from styletransfer.feedforward.folders import SUFFIXES
-from styletransfer.pictures import images, pixels
+from styletransfer.pictures import folders, images, pixels
 from styletransfer.support.errors import UserError
 
+LOGGER = logging.getLogger(__name__)
 _BATCHES, _SAMPLES = 0, 1  # streams of random numbers
 
 
@@ -31,10 +32,7 @@ def files_of(sources: Sequence[str]) -> list[Path]:
     for source in sources:
         place = find_input(source)
         if place.is_dir():
-            found = sorted(path for path in place.iterdir() if path.suffix.lower() in SUFFIXES)
-            if not found:
-                raise UserError(f"photographs.sources: {source}: a folder without pictures ({', '.join(SUFFIXES)})")
-            files += found
+            files += folders.listed(place, "photographs.sources: ")
         elif place.is_file():
             files.append(place)
         else:
@@ -53,6 +51,7 @@ class Crops:
 
     A photograph is drawn, then the side of a window between that of the crop and the photograph's short side, then its
     place; the window is resized to the crop, and mirrored at every second draw. Smaller photographs are enlarged.
+    Photographs that cannot be read are left out with a warning, and others are drawn in their place.
 
     Parameters
     ----------
@@ -69,6 +68,8 @@ class Crops:
     def __init__(self, files: Sequence[Path], side: int, count: int, seed: int, space: str) -> None:
         self._files, self._side, self._count, self._seed, self._space = files, side, count, seed, space
         self._thread = ThreadPoolExecutor(max_workers=1)
+        self._seen: set[Path] = set()
+        self._left_out: set[Path] = set()
         self._next: tuple[int, Future[NDArray[np.float32]]] | None = None
 
     def batch(self, number: int) -> NDArray[np.float32]:
@@ -77,7 +78,7 @@ class Crops:
         Raises
         ------
         UserError
-            If a photograph cannot be read.
+            If no photograph can be read.
         """
         if self._next is None or self._next[0] != number:
             self._prepare(number)
@@ -102,19 +103,35 @@ class Crops:
         return np.concatenate([self._crop(generator) for _ in range(self._count)])
 
     def _crop(self, generator: np.random.Generator) -> NDArray[np.float32]:
-        file = self._files[generator.integers(len(self._files))]
-        scale, left, top, mirrored = generator.random(4)
+        while True:  # the numbers drawn do not depend on which photographs are known to be unusable
+            file = self._files[generator.integers(len(self._files))]
+            place = generator.random(4)
+            if file not in self._left_out:
+                try:
+                    return self._part(file, *place)
+                except UserError as error:
+                    self._leave_out(file, str(error))
+
+    def _leave_out(self, file: Path, why: str) -> None:
+        self._left_out.add(file)
+        if self._left_out.issuperset(self._files):
+            raise UserError(f"photographs.sources: none of the photographs can be read; {why}")
+        LOGGER.warning("%s; this photograph is left out", why)
+
+    def _part(self, file: Path, scale: float, left: float, top: float, mirrored: float) -> NDArray[np.float32]:
+        """A window of a photograph; `scale`, `left` and `top` are its size and place, 0..1."""
         with images.opened(file) as image:
             short = min(image.size)
             window = self._side * max(1.0, short / self._side) ** scale  # uniform in the logarithm
             window = min(window, short)
             shrunk = self._side / window
             image.draft("RGB", (int(image.width * shrunk), int(image.height * shrunk)))
-            reduction = min(image.size) / short  # by which the decoder has made it smaller
-            window *= reduction
-            left, top = left * (image.width - window), top * (image.height - window)
-            crop = image.convert("RGB").resize(
-                (self._side, self._side), Image.Resampling.BILINEAR, box=(left, top, left + window, top + window)
-            )
+            picture = images.to_rgb(image, None if file in self._seen else file)
+        self._seen.add(file)
+        window *= min(picture.size) / short  # the decoder may have made it smaller
+        left, top = left * (picture.width - window), top * (picture.height - window)
+        crop = picture.resize(
+            (self._side, self._side), Image.Resampling.BILINEAR, box=(left, top, left + window, top + window)
+        )
         values = np.asarray(crop, dtype=np.float32) / 255
         return pixels.from_picture(values[:, ::-1] if mirrored < 0.5 else values, self._space)

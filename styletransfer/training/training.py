@@ -39,7 +39,7 @@ from styletransfer.run.picture_sizes import check_size
 from styletransfer.run.provenance import provenance_of
 from styletransfer.run.recorders import CurveRecorder, Recorder, progress
 from styletransfer.run.resolve import precision_of
-from styletransfer.support.errors import Diverged, Interrupted, UserError
+from styletransfer.support.errors import Diverged, Interrupted, UserError, reason_of
 from styletransfer.support.files import atomic_write, hashed
 from styletransfer.support.optional import optional
 from styletransfer.training import photographs
@@ -266,6 +266,7 @@ class _Training:
             self._optimizer.restore(_part(state, _OPTIMIZER))
         self._guard = Guard(_part(state or {}, _GUARD))
         self._resumed = state is not None
+        self._state: dict[str, NDArray] | None = None
 
     @property
     def grouped_layers(self) -> list[GroupedLayer]:
@@ -283,14 +284,21 @@ class _Training:
             guard=self._guard,
         ):
             self.step = record.step
+            self._state = self._current_state()
             yield record
 
     def parameters(self) -> dict[str, NDArray[np.float32]]:
         """Those of the network, by name."""
         return parameters_of(self.spec, self.values.asnumpy())
 
-    def state(self) -> dict[str, NDArray]:
-        """All that is needed to resume after the last record, as arrays: the last batch is evaluated again first."""
+    def state(self) -> dict[str, NDArray] | None:
+        """All that is needed to resume after the last record, as arrays: the last batch is evaluated again first.
+
+        It does not change while the next step is made, so that it can be saved if that fails. None before step 0.
+        """
+        return self._state
+
+    def _current_state(self) -> dict[str, NDArray]:
         parts = {_OPTIMIZER: self._optimizer.state(), _GUARD: self._guard.state()}
         return {
             "step": np.array(self.step),
@@ -333,9 +341,22 @@ class _Output:
 
     def save(self, curve: CurveRecorder) -> None:
         """Save curve, state and style file."""
+        state = self._training.state()
+        assert state is not None, "before step 0"
         curve.flush()
-        checkpoints.save(self._folder, self._training.state(), comparable(self._config), self._checksums)
+        checkpoints.save(self._folder, state, comparable(self._config), self._checksums)
         self.write_style()
+
+    def rescue(self, curve: CurveRecorder) -> None:
+        """Save what there is after an error, about which more is not to be said than about the error itself."""
+        if self._training.state() is None:
+            return
+        try:
+            self.save(curve)
+        except Exception as error:
+            LOGGER.warning("the state of step %d could not be saved: %s", self._training.step, reason_of(error))
+        else:
+            LOGGER.info("state of step %d saved: run again with --resume", self._training.step)
 
     def write_style(self) -> Path:
         """Write the style as it is."""
@@ -414,5 +435,10 @@ def _optimize(
                     raise Interrupted(f"interrupted at step {record.step}, state saved: run again with --resume")
     except Diverged:
         output.finish(diverged=True)
+        raise
+    except Interrupted:
+        raise
+    except Exception:
+        output.rescue(curve)
         raise
     return output.finish()

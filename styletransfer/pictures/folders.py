@@ -1,0 +1,90 @@
+"""The pictures and videos in a folder, and what else is there."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from styletransfer.pictures import images
+from styletransfer.pictures.formats import VIDEO_SUFFIXES
+from styletransfer.support.errors import UserError
+
+LOGGER = logging.getLogger(__name__)
+_BEGINNING = 16  # bytes by which Pillow recognises formats
+_NAMED = 3  # files that are named of those that are skipped
+
+
+def listed(folder: Path, where: str = "", videos: bool = False) -> list[Path]:
+    """The pictures in a folder, in the order of their names; what is skipped is logged, but for hidden files.
+
+    A picture is known by its suffix, or by its first bytes.
+
+    Parameters
+    ----------
+    folder : Path
+    where : str
+        What error messages begin with, such as ``--content: ``.
+    videos : bool
+        Whether videos are listed too.
+
+    Raises
+    ------
+    UserError
+        If the folder cannot be read, or has none.
+    """
+    try:
+        inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError as error:
+        raise UserError(f"{where}{folder}: {error.strerror}") from None
+    kinds = {path: _kind(path) for path in inside}
+    wanted = ("picture", "video") if videos else ("picture",)
+    found = [path for path, kind in kinds.items() if kind in wanted]
+    skipped = [
+        _counted(kind, [path for path in inside if kinds[path] == kind])
+        for kind in ("video", "unknown", "folder")
+        if kind not in wanted and kind in kinds.values()
+    ]
+    if not found:
+        why = f"; {', '.join(skipped)}" if skipped else ""
+        raise UserError(f"{where}{folder}: no {' or '.join(wanted)} in this folder{why}")
+    if skipped:
+        LOGGER.info("%s: skipped %s", folder, ", ".join(skipped))
+    return found
+
+
+def _kind(path: Path) -> str:
+    if path.is_dir():
+        return "folder"
+    if path.is_file():
+        if path.suffix.lower() in VIDEO_SUFFIXES:
+            return "video"
+        if path.suffix.lower() in _suffixes() or _begins_like_a_picture(path):
+            return "picture"
+    return "unknown"
+
+
+@functools.cache
+def _suffixes() -> frozenset[str]:
+    """The suffixes that pictures usually have."""
+    known = images.formats()
+    return frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in known)
+
+
+def _begins_like_a_picture(path: Path) -> bool:
+    """By its content; not TIFF, as which the raw files of many cameras begin."""
+    try:
+        with path.open("rb") as stream:
+            beginning = stream.read(_BEGINNING)
+    except OSError:
+        return False
+    return any(Image.OPEN[kind][1](beginning) for kind in images.formats() if kind != "TIFF")  # type: ignore[misc]
+
+
+def _counted(kind: str, paths: Sequence[Path]) -> str:
+    names = ", ".join(path.name for path in paths[:_NAMED]) + (", ..." if len(paths) > _NAMED else "")
+    what = {"unknown": "file", "video": "video", "folder": "folder"}[kind] + ("s" if len(paths) > 1 else "")
+    return f"{len(paths)} {what}{' of an unknown format' if kind == 'unknown' else ''} ({names})"
