@@ -117,7 +117,8 @@ def _thumbnail(path: Path) -> NDArray:
 
 def _judged(path: Path) -> NDArray:
     folder = path.parent / "judged"
-    list(judging.verdicts(str(path), [str(path)], [str(path)], SIDE, (), (), folder))
+    cases = judging.cases([str(path)], [str(path)], [str(path)])
+    list(judging.verdicts(cases, SIDE, (), (), folder))
     return images.read(folder / f"{path.stem}.png")
 
 
