@@ -82,6 +82,11 @@ def true_vgg19() -> weights.Parameters:
     return parameters
 
 
+def available_parameters(model: str) -> weights.Parameters:
+    """VGG-19's own weights, and random ones of other networks."""
+    return true_vgg19() if model == "vgg19" else random_parameters(model)
+
+
 def random_picture(height: int, width: int, seed: int) -> NDArray[np.float64]:
     """A picture (height, width, 3), 0..1, of smooth stripes with some noise."""
     generator = np.random.default_rng(seed)
