@@ -15,7 +15,7 @@ from styletransfer.config import OptimizerSettings, Schedule
 from styletransfer.losses.objective import Evaluation, Losses
 from styletransfer.optimization.loop import StoppingRule, optimize
 from styletransfer.optimization.optimizers import LBFGS, LBFGSB, SGD, AcceptReject, Adam, create
-from styletransfer.optimization.optimizers.base import clipped, norm_limit
+from styletransfer.optimization.optimizers.base import Box, clipped, norm_limit
 from styletransfer.optimization.optimizers.descent import scheduled_rate
 from styletransfer.optimization.optimizers.lbfgs import TRIALS
 
@@ -28,7 +28,9 @@ SETTINGS = OptimizerSettings(
 
 
 def settings(**changes):
-    plain = OptimizerSettings(learning_rate=0.1, momentum=0.0, weight_decay=0.0, clip_norm=None, schedule=None)
+    plain = OptimizerSettings(
+        learning_rate=0.1, momentum=0.0, weight_decay=0.0, clip_norm=None, schedule=None, bounds="none"
+    )
     return plain.model_copy(update=changes)
 
 
@@ -52,6 +54,7 @@ def exactly(objective):
 
 
 @pytest.mark.parametrize("count", [1, 2, 10])
+@pytest.mark.parametrize("bounds", ["none", "displayable"])
 @pytest.mark.parametrize("tv", [None, 0.2])
 @pytest.mark.parametrize("name", ["sgd", "adam", "accept_reject"])
 @pytest.mark.parametrize(
@@ -67,11 +70,11 @@ def exactly(objective):
     ],
     ids=["plain", "momentum", "weight decay", "clipping", "schedule", "memory", "everything"],
 )
-def test_steps_match_the_reference(chosen, name, tv, count):
+def test_steps_match_the_reference(chosen, name, tv, bounds, count):
     if name == "adam":
         pytest.importorskip("torch")
-    chosen = chosen.model_copy(update={"name": name})
-    objective = Quadratic(1.5, centre=300.0, tv=tv)  # beyond white, so that some values come to be rejected
+    chosen = chosen.model_copy(update={"name": name, "bounds": bounds})
+    objective = Quadratic(1.5, centre=300.0, tv=tv)  # beyond white, so that some values come to a bound
     image = to_mx(START)
     steps(create(chosen, image, "bgr255"), image, objective, count)
     own = {**chosen.model_dump(), "displayable": spaces.displayable("bgr255")}
@@ -113,7 +116,7 @@ def test_each_value_is_accepted_or_rejected_on_its_own(space):
     expected = np.where([False, True, True, True, False], before + change, before)
     before, expected = (black + (white - black) * shares.reshape(1, 1, 5) for shares in (before, expected))
     image, gradient = to_mx(before[None]), to_mx(-(white - black) * change.reshape(1, 1, 5))[None]
-    optimizer = AcceptReject(settings(learning_rate=1.0), image, space)
+    optimizer = AcceptReject(settings(learning_rate=1.0), image, Box(space, image))
     steps(optimizer, image, lambda _: Evaluation(Losses({}, 0.0), gradient, None), 1)
     np.testing.assert_allclose(image.asnumpy()[0], expected, rtol=1e-5)
 
@@ -122,7 +125,7 @@ def test_black_and_white_are_displayable():
     image = mx.nd.zeros((1, 3, 2, 1))
     gradient = -to_mx(np.stack(spaces.displayable("rgb255"), axis=1)).reshape((1, 3, 2, 1))
     steps(
-        AcceptReject(settings(learning_rate=1.0), image, "rgb255"),
+        AcceptReject(settings(learning_rate=1.0), image, Box("rgb255", image)),
         image,
         lambda _: Evaluation(Losses({}, 0.0), gradient, None),
         1,
@@ -432,6 +435,58 @@ def test_lbfgs_restored_after_any_step_resumes_bit_for_bit(done):
     """Also before its first step, and after its history was full."""
     whole = course(OWN, 9)
     np.testing.assert_equal(course(OWN, 9, restored=whole[done]), whole[done + 1 :])
+
+
+# Bounds.
+
+
+def bowl(seed: int):
+    """A coupled quadratic objective whose lowest point lies outside the displayable range in about half of its values.
+
+    Returns the objective for arrays, and value and gradient in float64.
+    """
+    generator = np.random.default_rng(seed)
+    size = START.size
+    roots = generator.standard_normal((size, size)) / size**0.5
+    matrix, centre = roots @ roots.T + 0.3 * np.eye(size), generator.normal(0.0, 250.0, size)
+
+    def exact(flat):
+        gradient = matrix @ (flat - centre)
+        return 0.5 * float((flat - centre) @ gradient), gradient
+
+    def objective(image):
+        value, gradient = exact(image.asnumpy().astype(np.float64).ravel())
+        return Evaluation(Losses({("content", "bowl"): value}, 0.0), to_mx(gradient.reshape(SHAPE)), None)
+
+    return objective, exact
+
+
+@pytest.mark.parametrize("name", ["lbfgs", "lbfgsb", "adam", "sgd"])
+@pytest.mark.parametrize("space", ["rgb255", "torchvision"])
+def test_with_bounds_every_image_is_displayable_and_the_last_is_the_best_of_these(name, space):
+    from scipy.optimize import minimize
+
+    black, white = (limit.astype(np.float32) for limit in spaces.displayable(space))
+    objective, exact = bowl(3)
+    limits = [np.broadcast_to(limit, SHAPE).ravel() for limit in (black, white)]
+    best = minimize(exact, np.zeros(START.size), jac=True, bounds=[*zip(*limits)], options={"ftol": 1e-15}).fun
+    image = to_mx(10 * START)
+    chosen = settings(name=name, bounds="displayable", first_step=None, learning_rate=0.3, schedule=None)
+    optimizer, found = create(chosen, image, space), math.inf
+    assert (image.asnumpy() >= black).all() and (image.asnumpy() <= white).all()
+    evaluation = objective(image)
+    for _ in range({"adam": 1500}.get(name, 150)):
+        for move in optimizer.advance(image, evaluation, objective):
+            evaluation = move.evaluation
+            assert (image.asnumpy() >= black - 1e-4).all() and (image.asnumpy() <= white + 1e-4).all()
+        found = min(found, evaluation.losses.total)
+    assert found == pytest.approx(best, rel=1e-3)
+
+
+def test_without_bounds_an_image_leaves_the_displayable_range():
+    image = to_mx(START)
+    steps(create(settings(bounds="none", learning_rate=0.5), image, "rgb255"), image, Quadratic(1.0, centre=900.0), 3)
+    assert (image.asnumpy() > 255).all()
 
 
 # SciPy's L-BFGS-B.

@@ -181,6 +181,11 @@ class OptimizerSettings(Section):
         None, description="lbfgsb: largest number of rounds; null: until `stop` ends the run"
     )
     schedule: Schedule | None = Field(None, description="schedule of the learning rate; null: constant")
+    bounds: Literal["displayable", "none"] = Field(
+        "displayable",
+        description="displayable: every value stays within what a picture can show; none: what lies outside is cut off "
+        "when the picture is saved, as in the published systems",
+    )
     average: Retained = Field(
         0.0,
         description="sgd and adam: the result is the exponential moving average of the images, with this decay (0.99); "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.runtime import Array, load_mxnet
 from styletransfer.config.normalizations import NORMALIZATIONS
@@ -33,7 +34,9 @@ class Bound:
     generator: np.random.Generator
 
 
-def bind(plan: RunPlan, scale: ScalePlan, pictures: Pictures, parameters: Parameters) -> Bound:
+def bind(
+    plan: RunPlan, scale: ScalePlan, pictures: Pictures, parameters: Parameters, image: NDArray | None = None
+) -> Bound:
     """Bind everything for one scale.
 
     Parameters
@@ -45,6 +48,8 @@ def bind(plan: RunPlan, scale: ScalePlan, pictures: Pictures, parameters: Parame
         Those of that scale.
     parameters : dict of arrays
         In the network's native space.
+    image : array (1, 3, H, W), optional
+        The image to go on with, in the pixel space of the run; by default the initial image.
     """
     mx = load_mxnet()
     context = context_of(plan.device)
@@ -85,10 +90,11 @@ def bind(plan: RunPlan, scale: ScalePlan, pictures: Pictures, parameters: Parame
             tv_unit = tv.energy_and_gradient(enter(unit_picture))[0] or 1.0
     objective = Objective(backbone, targets, normalization, plan.loss_weights, tv, tv_unit, height, width)
     generator = np.random.default_rng(plan.seed)
-    content_values, start_values = (
-        None if picture is None else pixels.from_picture(picture, plan.pixels)
-        for picture in (pictures.content, pictures.start)
-    )
-    start = initialization.start(plan.init, shape, content_values, start_values, generator)
-    image = mx.nd.array(start, ctx=context)
-    return Bound(image, objective, optimizers.create(plan.optimizer, image, plan.pixels), generator)
+    if image is None:
+        content_values, start_values = (
+            None if picture is None else pixels.from_picture(picture, plan.pixels)
+            for picture in (pictures.content, pictures.start)
+        )
+        image = initialization.start(plan.init, shape, content_values, start_values, generator)
+    values = mx.nd.array(image, ctx=context)
+    return Bound(values, objective, optimizers.create(plan.optimizer, values, plan.pixels), generator)

@@ -64,9 +64,8 @@ class Pyramid:
         self._begun = 0 if state is None else int(state["begun"])  # the step at which the scale started
         self._step = None if state is None else int(state["step"])
         self._last_change = last_change
-        self._run = self._bound()
+        self._run = self._bound(None if state is None else state["image"])
         if state is not None:
-            self._run.image[:] = state["image"]
             self._run.optimizer.restore(_without_prefix(state, _OPTIMIZER))
             self._run.generator.bit_generator.state = json.loads(str(state["generator"]))
         self._guard = Guard(_without_prefix(state or {}, _GUARD))
@@ -108,10 +107,10 @@ class Pyramid:
             self._step, self._last_change = record.step, record.relative_change
             yield record
 
-    def _bound(self) -> binding.Bound:
-        """Bind the current scale."""
+    def _bound(self, image: NDArray | None = None) -> binding.Bound:
+        """Bind the current scale; `image` is the image to go on with."""
         scale = self._plan.scales[self._scale]
-        return binding.bind(self._plan, scale, self._pictures[self._scale], self._parameters)
+        return binding.bind(self._plan, scale, self._pictures[self._scale], self._parameters, image)
 
     def _climb(self) -> None:
         """Move to the next scale."""
@@ -122,8 +121,7 @@ class Pyramid:
         del before, self._run  # its memory is needed
         self._guard.end_scale()
         load_mxnet().nd.waitall()
-        self._run = self._bound()
-        self._run.image[:] = images.enlarged(image, *size)
+        self._run = self._bound(images.enlarged(image, *size))
         self._run.optimizer.restore(optimizer)
         self._run.generator = generator
         self._begun, self._last_change = self._step or 0, math.nan

@@ -1,7 +1,8 @@
 """The optimisers in NumPy float64, with PyTorch's Adam and SciPy's L-BFGS-B.
 
 Each takes a function that evaluates an image, the initial image and the number of steps, and returns the visited images
-with their evaluations and learning rates, the initial one first. Settings have the names of config keys.
+with their evaluations and learning rates, the initial one first. Settings have the names of config keys. `displayable`
+are the values of black and white; `bounds: displayable` keeps the image within them.
 """
 
 from __future__ import annotations
@@ -54,6 +55,17 @@ def direction(evaluation: Evaluation, clip_norm: float | str | None) -> np.ndarr
     return gradient + evaluation.tv_gradient
 
 
+Displayable = tuple[np.ndarray, np.ndarray]
+
+
+def within(x: np.ndarray, bounds: str, displayable: Displayable | None) -> np.ndarray:
+    """The nearest image within the bounds."""
+    if bounds == "none":
+        return x
+    assert displayable is not None
+    return np.clip(x, *displayable)
+
+
 def sgd(
     evaluate: Evaluate,
     x: np.ndarray,
@@ -63,12 +75,15 @@ def sgd(
     weight_decay: float = 0.0,
     clip_norm: float | str | None = None,
     schedule: Mapping[str, Any] | None = None,
+    bounds: str = "none",
+    displayable: Displayable | None = None,
 ) -> Visited:
+    x = within(x, bounds, displayable)
     visited, velocity = [Visit(x, evaluate(x))], np.zeros_like(x)
     for rate in itertools.islice(rates(learning_rate, schedule), steps):
         gradient = direction(visited[-1].evaluation, clip_norm) + weight_decay * x
         velocity = momentum * velocity - rate * gradient
-        x = x + velocity
+        x = within(x + velocity, bounds, displayable)
         visited.append(Visit(x, evaluate(x), rate))
     return visited
 
@@ -84,9 +99,12 @@ def adam(
     weight_decay: float = 0.0,
     clip_norm: float | str | None = None,
     schedule: Mapping[str, Any] | None = None,
+    bounds: str = "none",
+    displayable: Displayable | None = None,
 ) -> Visited:
     import torch
 
+    x = within(x, bounds, displayable)
     image = torch.tensor(x)
     theirs = torch.optim.Adam([image], betas=(beta1, beta2), eps=epsilon, weight_decay=weight_decay)
     visited = [Visit(x, evaluate(x))]
@@ -94,7 +112,8 @@ def adam(
         theirs.param_groups[0]["lr"] = rate
         image.grad = torch.tensor(direction(visited[-1].evaluation, clip_norm))
         theirs.step()
-        x = image.numpy().copy()
+        x = within(image.numpy().copy(), bounds, displayable)
+        image[:] = torch.tensor(x)
         visited.append(Visit(x, evaluate(x), rate))
     return visited
 
@@ -118,20 +137,39 @@ def accept_reject(
     return visited
 
 
-def lbfgs(evaluate: Evaluate, x: np.ndarray, steps: int, history: int = 10, first_step: float | None = None) -> Visited:
-    """L-BFGS from the definition of the approximate inverse Hessian, with a backtracking line search."""
+def lbfgs(
+    evaluate: Evaluate,
+    x: np.ndarray,
+    steps: int,
+    history: int = 10,
+    first_step: float | None = None,
+    bounds: str = "none",
+    displayable: Displayable | None = None,
+) -> Visited:
+    """L-BFGS from the definition of the approximate inverse Hessian, with a backtracking line search.
+
+    With bounds, only values move whose gradient does not push them against their bound, trials are moved into the
+    bounds, and the gradient's differences count where the image has changed.
+    """
+
+    def project(x: np.ndarray) -> np.ndarray:
+        return within(x, bounds, displayable)
+
+    x = project(x)
     visited = [Visit(x, evaluate(x))]
     pairs: list[tuple[np.ndarray, np.ndarray]] = []
     flat = 0  # consecutive steps without positive curvature
     while len(visited) <= steps:
         x, evaluation, _ = visited[-1]
         gradient = direction(evaluation, None)
-        downwards = -inverse_hessian(gradient, pairs)
+        free = project(x - 1e-3 * np.sign(gradient)) != x if bounds != "none" else np.ones(x.shape, bool)
+        downwards = -inverse_hessian(free * gradient, pairs)
         if not pairs:
             length = 1.0 if first_step is None else first_step * np.sqrt(x.size)
             downwards *= 2**flat * length / np.linalg.norm(downwards)
+        downwards = free * downwards
         lowest = min(visit.evaluation.total for visit in visited)
-        found = _backtrack(evaluate, x, evaluation.total, downwards, np.vdot(gradient, downwards), 1.001 * lowest)
+        found = _backtrack(evaluate, project, x, evaluation.total, downwards, gradient, 1.001 * lowest)
         if found is None and not pairs:
             break
         if found is None:
@@ -139,6 +177,8 @@ def lbfgs(evaluate: Evaluate, x: np.ndarray, steps: int, history: int = 10, firs
             continue
         visited.append(found)
         change, difference = found.image - x, direction(found.evaluation, None) - gradient
+        if bounds != "none":
+            difference = difference * (change != 0)
         if np.vdot(change, difference) > 1e-10 * np.vdot(difference, difference):
             pairs, flat = [*pairs, (change, difference)][-history:], 0
         else:
@@ -176,16 +216,23 @@ def smoothing(x: np.ndarray) -> np.ndarray:
 
 
 def _backtrack(
-    evaluate: Evaluate, x: np.ndarray, total: float, downwards: np.ndarray, slope: float, good_enough: float
+    evaluate: Evaluate,
+    project: Callable[[np.ndarray], np.ndarray],
+    x: np.ndarray,
+    total: float,
+    downwards: np.ndarray,
+    gradient: np.ndarray,
+    good_enough: float,
 ) -> Visit | None:
     """The first of 20 trials whose total is low enough; for the first trial, `good_enough` suffices."""
-    length = 1.0
+    length, slope = 1.0, np.vdot(gradient, downwards)
     for _ in range(20 if slope < 0 else 0):
-        evaluation = evaluate(x + length * downwards)
+        trial = project(x + length * downwards)
+        evaluation = evaluate(trial)
         finite = np.isfinite(evaluation.total) and np.isfinite(evaluation.gradient).all()
-        asked = total + 1e-4 * length * slope
+        asked = total + 1e-4 * np.vdot(gradient, trial - x)
         if finite and evaluation.total <= (max(asked, good_enough) if length == 1.0 else asked):
-            return Visit(x + length * downwards, evaluation, length)
+            return Visit(trial, evaluation, length)
         bend = (evaluation.total - total - length * slope) / length**2  # total + slope t + bend t^2
         length = float(np.clip(-slope / (2 * bend), 0.1 * length, 0.5 * length)) if finite else 0.1 * length
     return None
@@ -199,14 +246,18 @@ def lbfgsb(
     history: int = 10,
     rounds: int | None = None,
     first_step: float | None = None,
+    bounds: str = "none",
+    displayable: Displayable | None = None,
 ) -> Visited:
     """Rounds of SciPy's L-BFGS-B, each with a fresh history; every evaluation is a step.
 
     Except the first evaluation of a round, which repeats the last point of the previous round.
     """
+    x = within(x, bounds, displayable)
+    limits = None if bounds == "none" else [np.broadcast_to(limit, x.shape) for limit in displayable or ()]
     visited: Visited = []
     for _ in itertools.count() if rounds is None else range(rounds):
-        x, trials = _round(evaluate, x, steps, evaluations, history, first_step)
+        x, trials = _round(evaluate, x, steps, evaluations, history, first_step, limits)
         visited += trials[1:] if visited else trials
         if len(visited) > steps or len(trials) == 1:
             break
@@ -214,7 +265,13 @@ def lbfgsb(
 
 
 def _round(
-    evaluate: Evaluate, x: np.ndarray, steps: int, evaluations: int, history: int, first_step: float | None
+    evaluate: Evaluate,
+    x: np.ndarray,
+    steps: int,
+    evaluations: int,
+    history: int,
+    first_step: float | None,
+    limits: Sequence[np.ndarray] | None,
 ) -> tuple[np.ndarray, Visited]:
     from scipy.optimize import fmin_l_bfgs_b
 
@@ -230,7 +287,8 @@ def _round(
         return evaluation.total, (evaluation.gradient + evaluation.tv_gradient).ravel() * unit
 
     try:
-        found, _, _ = fmin_l_bfgs_b(ask, x.ravel() / unit, maxfun=evaluations, m=history)
+        bounds = None if limits is None else [*zip(*(limit.ravel() / unit for limit in limits))]
+        found, _, _ = fmin_l_bfgs_b(ask, x.ravel() / unit, maxfun=evaluations, m=history, bounds=bounds)
     except _Enough:
         return x, trials
     return unit * found.reshape(x.shape), trials

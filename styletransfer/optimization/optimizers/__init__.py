@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from models.runtime import Array
 from styletransfer.config import OptimizerSettings
 from styletransfer.optimization.optimizers.averaging import Averaged, with_average
-from styletransfer.optimization.optimizers.base import Memory, Move, Optimizer
+from styletransfer.optimization.optimizers.base import Box, Memory, Move, Optimizer
 from styletransfer.optimization.optimizers.descent import SGD, AcceptReject, Adam
 from styletransfer.optimization.optimizers.lbfgs import LBFGS
 from styletransfer.optimization.optimizers.lbfgsb import LBFGSB
@@ -37,9 +37,12 @@ KINDS: Mapping[str, type[SGD | AcceptReject | Adam | LBFGS | LBFGSB]] = {
 
 
 def create(settings: OptimizerSettings, image: Array, space: str) -> Optimizer:
-    """Create the configured optimiser for an image in a pixel space."""
+    """Create the configured optimiser for an image in a pixel space; with bounds, the image is moved into them."""
     kind: Callable[..., Optimizer] = KINDS[settings.name]
-    optimizer = kind(settings, image, space) if kind is AcceptReject else kind(settings, image)
+    box = Box(space, image) if kind is AcceptReject or settings.bounds == "displayable" else None
+    if box and settings.bounds == "displayable":
+        box.project(image)
+    optimizer = kind(settings, image, box)
     return Averaged(optimizer, image, settings.average) if settings.average else optimizer
 
 

@@ -8,10 +8,11 @@ from typing import Protocol
 
 from numpy.typing import NDArray
 
-from models.runtime import Array
+from models.runtime import Array, load_mxnet
 from styletransfer.config import OptimizerSettings
 from styletransfer.losses.objective import Evaluation
 from styletransfer.network.arithmetic import norm
+from styletransfer.pictures import pixels
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,41 @@ class Memory:
     steps: float  # while it makes steps
     saved: float  # while its state is saved as well
     written: float  # while the picture is written
+
+
+class Box:
+    """The displayable values of an image, black to white in each channel, as bounds of the optimisation.
+
+    Parameters
+    ----------
+    space : str
+        The pixel space of the image, a key of `pixels.SPACES`.
+    image : array (1, 3, H, W)
+        An image on the device that is used.
+    """
+
+    def __init__(self, space: str, image: Array) -> None:
+        mx = load_mxnet()
+        self.limits = pixels.displayable_range(space)
+        self._low, self._high = (mx.nd.array(limit, ctx=image.context) for limit in self.limits)
+
+    def project(self, image: Array) -> None:
+        """Move every value of `image` to the nearest displayable one, in place."""
+        mx = load_mxnet()
+        mx.nd.broadcast_maximum(image, self._low, out=image)
+        mx.nd.broadcast_minimum(image, self._high, out=image)
+
+    def contains(self, image: Array) -> Array:
+        """1 where a value is displayable, 0 elsewhere."""
+        mx = load_mxnet()
+        return mx.nd.broadcast_greater_equal(image, self._low) * mx.nd.broadcast_lesser_equal(image, self._high)
+
+    def free(self, image: Array, gradient: Array) -> Array:
+        """1 where a small step against the gradient stays displayable, 0 where it does not."""
+        mx = load_mxnet()
+        down = mx.nd.broadcast_greater(image, self._low) * (gradient > 0)
+        up = mx.nd.broadcast_lesser(image, self._high) * (gradient < 0)
+        return down + up
 
 
 class Optimizer(Protocol):

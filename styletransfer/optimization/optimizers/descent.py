@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from models.runtime import Array, load_mxnet
 from styletransfer.config import OptimizerSettings, Schedule
 from styletransfer.losses.objective import Evaluation
-from styletransfer.optimization.optimizers.base import Memory, Move, descent_direction, norm_limit
-from styletransfer.pictures import images, pixels
+from styletransfer.optimization.optimizers.base import Box, Memory, Move, descent_direction, norm_limit
+from styletransfer.pictures import images
 
 
 def _enlarged(state: Mapping[str, NDArray], height: int, width: int) -> dict[str, NDArray]:
@@ -44,8 +44,8 @@ class _Descent:
     def memory(cls, settings: OptimizerSettings) -> Memory:
         return Memory(cls._held, cls._held, cls._held)
 
-    def __init__(self, settings: OptimizerSettings, image: Array) -> None:
-        self._settings = settings
+    def __init__(self, settings: OptimizerSettings, image: Array, box: Box | None = None) -> None:
+        self._settings, self._box = settings, box
         self._limit = norm_limit(settings, image.size)
         self._updates = 0
         self._shortening = 1.0  # factor of the step size, from all rollbacks
@@ -54,6 +54,10 @@ class _Descent:
         """Count the next update and return its learning rate."""
         self._updates += 1
         return self._shortening * scheduled_rate(self._settings.learning_rate, self._settings.schedule, self._updates)
+
+    def _project(self, image: Array) -> None:
+        if self._box is not None:
+            self._box.project(image)
 
     def finish(self, image: Array) -> None:
         """Nothing to do: every step leaves a valid final image."""
@@ -84,8 +88,8 @@ class SGD(_Descent):
     of content and style plus that of TV.
     """
 
-    def __init__(self, settings: OptimizerSettings, image: Array) -> None:
-        super().__init__(settings, image)
+    def __init__(self, settings: OptimizerSettings, image: Array, box: Box | None = None) -> None:
+        super().__init__(settings, image, box)
         self._velocity = image.zeros_like()
 
     def advance(
@@ -103,6 +107,7 @@ class SGD(_Descent):
             momentum=self._settings.momentum,
             wd=self._settings.weight_decay,
         )
+        self._project(image)
         yield Move(objective(image), rate)
 
     def state(self) -> dict[str, NDArray]:
@@ -118,8 +123,8 @@ class Adam(_Descent):
 
     _held = 2.0  # the means of the gradient and of its square
 
-    def __init__(self, settings: OptimizerSettings, image: Array) -> None:
-        super().__init__(settings, image)
+    def __init__(self, settings: OptimizerSettings, image: Array, box: Box | None = None) -> None:
+        super().__init__(settings, image, box)
         self._mean, self._variance = image.zeros_like(), image.zeros_like()
 
     def advance(
@@ -142,6 +147,7 @@ class Adam(_Descent):
             epsilon=settings.epsilon,
             wd=settings.weight_decay,
         )
+        self._project(image)
         yield Move(objective(image), rate)
 
     def state(self) -> dict[str, NDArray]:
@@ -156,19 +162,12 @@ class Adam(_Descent):
 class AcceptReject(_Descent):
     """Plain gradient steps, accepted for each value separately only if it stays within the displayable range."""
 
-    def __init__(self, settings: OptimizerSettings, image: Array, space: str) -> None:
-        super().__init__(settings, image)
-        mx = load_mxnet()
-        self._low, self._high = (mx.nd.array(limit, ctx=image.context) for limit in pixels.displayable_range(space))
-
     def advance(
         self, image: Array, evaluation: Evaluation, objective: Callable[[Array], Evaluation]
     ) -> Generator[Move, None, None]:
         mx = load_mxnet()
         rate = self._next_rate()
         proposed = image - rate * descent_direction(evaluation, self._limit)
-        accepted = mx.nd.broadcast_greater_equal(proposed, self._low) * mx.nd.broadcast_lesser_equal(
-            proposed, self._high
-        )
-        mx.nd.where(accepted, proposed, image).copyto(image)
+        assert self._box is not None
+        mx.nd.where(self._box.contains(proposed), proposed, image).copyto(image)
         yield Move(objective(image), rate)

@@ -14,7 +14,7 @@ from models.runtime import Array, load_mxnet
 from styletransfer.config import OptimizerSettings
 from styletransfer.losses.objective import Evaluation
 from styletransfer.network.arithmetic import add_scaled, inner_product, norm
-from styletransfer.optimization.optimizers.base import Memory, Move, descent_direction, first_step_length
+from styletransfer.optimization.optimizers.base import Box, Memory, Move, descent_direction, first_step_length
 
 SUFFICIENT = 1e-4  # share of the decrease predicted by the slope (Armijo's condition)
 SLACK = 1e-3  # relative to the lowest total so far; a full step within it is accepted
@@ -61,8 +61,8 @@ class LBFGS:
         """Two arrays per stored step, copied while they are saved; all are freed before the picture is written."""
         return Memory(6.0 + 2.0 * settings.history, 6.0 + 4.0 * settings.history, 0.0)
 
-    def __init__(self, settings: OptimizerSettings, image: Array) -> None:
-        self._settings = settings
+    def __init__(self, settings: OptimizerSettings, image: Array, box: Box | None = None) -> None:
+        self._settings, self._box = settings, box
         self._shape, self._context = image.shape, image.context
         self._pairs: deque[_Pair] = deque(maxlen=settings.history)
         self._shortening = 1.0  # factor of the first trial, from all rollbacks
@@ -86,7 +86,10 @@ class LBFGS:
             image[:] = start
             return
         length, evaluation = found
-        stored = self._store(image - start, descent_direction(evaluation, None) - gradient)
+        change, difference = image - start, descent_direction(evaluation, None) - gradient
+        if self._box is not None:
+            difference = difference * (change != 0)
+        stored = self._store(change, difference)
         self._growth = 1.0 if stored else 2 * self._growth
         yield Move(evaluation, length)
 
@@ -94,17 +97,26 @@ class LBFGS:
         self, image: Array, start: Array, value: float, gradient: Array, objective: Callable[[Array], Evaluation]
     ) -> tuple[float, Evaluation] | None:
         """Move `image` from `start` to an accepted trial; returns its step length and evaluation, or None."""
-        direction = self._direction(gradient)
+        direction = self._direction(gradient) if self._box is None else self._free_direction(start, gradient)
         slope, length = inner_product(gradient, direction), 1.0
         for _ in range(TRIALS if slope < 0 else 0):
             image[:] = start + length * direction
+            predicted = length * slope
+            if self._box is not None:
+                self._box.project(image)
+                predicted = inner_product(gradient, image - start)
             evaluation = objective(image)
             rise = evaluation.scaled_total - value if math.isfinite(norm(evaluation.gradient)) else math.inf
             near_lowest = length == 1.0 and value + rise <= (1 + SLACK) * self._lowest
-            if near_lowest or rise <= SUFFICIENT * length * slope:
+            if near_lowest or rise <= SUFFICIENT * predicted:
                 return length, evaluation
             length = _shortened(length, slope, rise)
         return None
+
+    def _free_direction(self, image: Array, gradient: Array) -> Array:
+        """The direction in the values that may move: not those at a bound that the gradient pushes against."""
+        free = self._box.free(image, gradient)
+        return free * self._direction(free * gradient)
 
     def _direction(self, gradient: Array) -> Array:
         """Minus the gradient times the approximate inverse Hessian."""

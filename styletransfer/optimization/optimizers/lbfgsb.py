@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from models.runtime import Array
 from styletransfer.config import OptimizerSettings
 from styletransfer.losses.objective import Evaluation
-from styletransfer.optimization.optimizers.base import Memory, Move, descent_direction, first_step_length
+from styletransfer.optimization.optimizers.base import Box, Memory, Move, descent_direction, first_step_length
 from styletransfer.pictures import images
 
 
@@ -33,8 +33,8 @@ class LBFGSB:
         held = 28.0 + 4.0 * min(settings.history, settings.evaluations)
         return Memory(held, held, 0.0)
 
-    def __init__(self, settings: OptimizerSettings, image: Array) -> None:
-        self._settings = settings
+    def __init__(self, settings: OptimizerSettings, image: Array, box: Box | None = None) -> None:
+        self._settings, self._box = settings, box
         self._rounds = 0
         self._round_start = self._best = image.asnumpy()
         self._evaluations = 0  # of the current round
@@ -52,7 +52,7 @@ class LBFGSB:
         self._round_start = image.asnumpy()
         evaluation = objective(image)  # the last evaluation may be of another point, a trial
         self._evaluations = 0
-        search = _Search(self._round_start, self._settings, self._shortening)
+        search = _Search(self._round_start, self._settings, self._shortening, self._box)
         best_value, self._best = _value_and_gradient(evaluation)[0], self._round_start
         try:
             search.first()
@@ -123,14 +123,14 @@ class _Search:
     caller waits for it.
     """
 
-    def __init__(self, start: NDArray, settings: OptimizerSettings, shortening: float) -> None:
+    def __init__(self, start: NDArray, settings: OptimizerSettings, shortening: float, box: Box | None) -> None:
         self._points: queue.Queue[NDArray | None] = queue.Queue()
         self._values: queue.Queue[tuple[float, NDArray] | None] = queue.Queue()
         self._shape = start.shape
         self.result: NDArray = start
         self._error: Exception | None = None
         self._thread = threading.Thread(
-            target=self._run, args=(start, settings.evaluations, settings.history), daemon=True
+            target=self._run, args=(start, settings.evaluations, settings.history, box), daemon=True
         )
         # SciPy's first trial step has length 1; measured in `_unit`, it has the length we want.
         self._unit = shortening * first_step_length(settings, start.size)
@@ -156,12 +156,16 @@ class _Search:
         self._values.put(None)
         self._thread.join()
 
-    def _run(self, start: NDArray, evaluations: int, history: int) -> None:
+    def _run(self, start: NDArray, evaluations: int, history: int, box: Box | None) -> None:
         try:
             from scipy.optimize import fmin_l_bfgs_b
 
             point = start.astype(np.float64).ravel() / self._unit
-            found, _, _ = fmin_l_bfgs_b(self._evaluate, point, maxfun=evaluations, m=history)
+            bounds = None
+            if box is not None:
+                limits = (np.broadcast_to(limit, start.shape).ravel() / self._unit for limit in box.limits)
+                bounds = np.stack([*limits], axis=1)
+            found, _, _ = fmin_l_bfgs_b(self._evaluate, point, maxfun=evaluations, m=history, bounds=bounds)
             self.result = self._image(found)
         except _Closed:
             pass
