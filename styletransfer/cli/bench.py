@@ -19,9 +19,9 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("steps", "quality", "sizes", "feedforward", "large", "all", "start"),
+        choices=("steps", "quality", "sizes", "feedforward", "large", "all", "start", "peer"),
         default="all",
-        help="which table (default: all, which is without start)",
+        help="which table (default: all, which is without start and peer)",
     )
     parser.add_argument("--models", nargs="+", default=["vgg19", "vgg_slim"], help="networks of the VGG family")
     parser.add_argument(
@@ -66,6 +66,9 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
     start.add_argument(
         "--start-from", metavar="NAME", help="the trained style to start from: a bundled style, or a style file (.npz)"
     )
+
+    peer = parser.add_argument_group("peer", "with --size, --content, --style, --evaluations and --set of quality")
+    peer.add_argument("--pictures", type=Path, metavar="FOLDER", help="where to write the pictures of both")
 
     sizes = parser.add_argument_group("sizes")
     sizes.add_argument(

@@ -8,12 +8,24 @@ from typing import Any
 
 import models
 from styletransfer.feedforward import style_file
-from styletransfer.studies.benchmarks import feedforward, large, machine, pytorch, quality, report, sizes, start, steps
+from styletransfer.studies.benchmarks import (
+    feedforward,
+    large,
+    machine,
+    peer,
+    pytorch,
+    quality,
+    report,
+    sizes,
+    start,
+    steps,
+)
 from styletransfer.support.byte_sizes import parse_size
 from styletransfer.support.errors import UserError, nearest
 
-# All tables; that of `start` needs a trained style, and has no place on the page.
-_TABLES: Mapping[str, report.Benchmark] = {**report.BENCHMARKS, "start": start}  # type: ignore[dict-item]
+# Tables that have no place on the page: `start` needs a trained style, and `peer` another program.
+_BESIDE: Mapping[str, report.Benchmark] = {"start": start, "peer": peer}  # type: ignore[dict-item]
+_TABLES: Mapping[str, report.Benchmark] = {**report.BENCHMARKS, **_BESIDE}
 
 
 def run(options: argparse.Namespace, command: str) -> int:
@@ -49,8 +61,10 @@ def _check(options: argparse.Namespace, names: list[str]) -> None:
     _at_least(0, "noise", options.noise)
     _limit(options)
     if options.write:
-        if "start" in names:
-            raise UserError(f"--write: start has no table on the page; expected one of: {', '.join(report.BENCHMARKS)}")
+        for name in _BESIDE.keys() & names:
+            raise UserError(
+                f"--write: {name} has no table on the page; expected one of: {', '.join(report.BENCHMARKS)}"
+            )
         report.check(options.write, names)
     if "start" in names:
         if options.start_from is None:
@@ -99,6 +113,10 @@ def _results(name: str, options: argparse.Namespace) -> Iterator[Any]:
         for network in options.networks:
             for size in options.feedforward_sizes:
                 yield from feedforward.measure(network, size, options.repeats, options.passes, bfloat16)
+    elif name == "peer":
+        yield peer.measure(
+            options.size, options.content, options.style, options.evaluations, options.assignments, options.pictures
+        )
     elif name == "large":
         yield from large.measure(options.large_sizes, _limit(options), options.passes)
     else:
@@ -134,4 +152,4 @@ def _notes(name: str, options: argparse.Namespace, results: list[Any]) -> list[s
         notes = [machine.why_no_bfloat16(options.bfloat16)]
     else:
         notes = []
-    return [*notes, *([] if machine.has_pytorch() or name in ("sizes", "large", "start") else [machine.NO_PYTORCH])]
+    return [*notes, *([] if machine.has_pytorch() or name in ("sizes", "large", *_BESIDE) else [machine.NO_PYTORCH])]

@@ -33,6 +33,7 @@ from styletransfer import weights
 from styletransfer.config import Config
 from styletransfer.pictures import images, pixels
 from styletransfer.run import binding, inputs
+from styletransfer.run.display import Display
 from styletransfer.run.inputs import Pictures
 from styletransfer.run.pyramid import Pyramid
 from styletransfer.run.resolve import RunPlan, resolve
@@ -275,8 +276,13 @@ def pytorch_curve(values: Mapping[str, Any], evaluations: int, deviation: float)
     return points
 
 
-def our_curve(values: Mapping[str, Any], threshold: float | None, every: int) -> list[tuple[int, float, float]]:
-    """(step, seconds, total) of ours, up to the threshold if it is reached in float32 at the last scale."""
+def our_curve(
+    values: Mapping[str, Any], threshold: float | None, every: int, picture: str | None = None
+) -> list[tuple[int, float, float]]:
+    """(step, seconds, total) of ours, up to the threshold if it is reached in float32 at the last scale.
+
+    The result is written to the file `picture`, if given.
+    """
     plan, scales, parameters = _read(values)
     load_mxnet()
     importlib.import_module("scipy.optimize")
@@ -296,6 +302,8 @@ def our_curve(values: Mapping[str, Any], threshold: float | None, every: int) ->
         elif record.step % every == 0 or record.step in last_of_scale:
             kept.append((record.step, now - started - excluded, record.image.asnumpy()))
         excluded += time.perf_counter() - now
+    if picture is not None:
+        images.write(picture, Display(plan, scales).picture(record.image.asnumpy()))
     del pyramid, record  # their memory is needed
     if kept:
         totals = _totals(plan, scales[-1], parameters, [image for _, _, image in kept])

