@@ -300,6 +300,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 if ended[-1][1].startswith("died"):
                     print(f"{ended[-1][1]}\n  {case}", flush=True)
         except KeyboardInterrupt:  # what has ended is reported
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
             workers.shutdown(cancel_futures=True)
     print(table(ended))
     for reason, count in Counter(how for _, how in ended if how.startswith("rejected")).most_common():
