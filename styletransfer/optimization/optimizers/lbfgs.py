@@ -115,6 +115,7 @@ class LBFGS:
 
     def _free_direction(self, image: Array, gradient: Array) -> Array:
         """The direction in the values that may move: not those at a bound that the gradient pushes against."""
+        assert self._box is not None
         free = self._box.free(image, gradient)
         return free * self._direction(free * gradient)
 
