@@ -16,6 +16,7 @@ from processes import NSTYLE
 from scripts.nstyle import main
 from styletransfer import weights
 from styletransfer.pictures import images
+from styletransfer.run import run
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps import photographs
 
@@ -38,7 +39,8 @@ def test_a_folder_stands_for_the_pictures_in_it_by_name():
 
 
 def test_files_stay_in_their_order_and_count_once():
-    assert photographs.listed(["z.png", "photos/b.png", "photos", "z.png"]) == ["z.png", "photos/b.png", "photos/a.JPG"]
+    given = ["z.png", "photos/b.png", "photos", "./z.png", str(Path("z.png").absolute()), "photos//a.JPG"]
+    assert photographs.listed(given) == ["z.png", "photos/b.png", "photos/a.JPG"]
 
 
 def test_a_folder_without_pictures_is_refused():
@@ -82,6 +84,24 @@ def test_mistakes_are_one_line_and_nothing_is_made(studio, capsys, options, word
     (line,) = capsys.readouterr().err.splitlines()
     assert words in line
     assert sorted(studio.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "paintings"),
+    [
+        (["--style", "painting.png", "other.png"], ["painting.png", "other.png"]),
+        (["--style", "painting.png", "--style", "other.png"], ["painting.png", "other.png"]),
+        (["--style", "photos"], ["photos/a.JPG", "photos/b.png"]),
+        (["--style", "photos", "photos/b.png", "painting.png"], ["photos/a.JPG", "photos/b.png", "painting.png"]),
+        (["--style", "painting.png", "./painting.png"], ["painting.png"]),
+        (["--style", "painting.png", "--set", "style.images=[photos]"], ["photos/a.JPG", "photos/b.png"]),
+    ],
+)
+def test_paintings_are_given_one_by_one_or_as_a_folder(monkeypatch, options, paintings):
+    seen = []
+    monkeypatch.setattr(run, "run", lambda config, **_: seen.append(config.style.images))
+    assert main(["--content", "photos/b.png", *options]) == 0
+    assert seen == [dict.fromkeys(paintings, 1.0)]
 
 
 def nstyle(*options):

@@ -63,6 +63,11 @@ def test_a_photograph_is_stylised(place: Path, capsys: pytest.CaptureFixture) ->
     np.testing.assert_array_equal(found("out.png"), expected("photos/0.png"))
 
 
+def test_one_picture_in_two_spellings_is_one(place: Path, capsys: pytest.CaptureFixture) -> None:
+    assert command("photos/0.png", "./photos/0.png", str(place / "photos/0.png"), "--output", "out.png") == 0
+    assert capsys.readouterr().out == "out.png\n"
+
+
 def test_strength_and_colours(place: Path) -> None:
     assert command("photos/0.png", "--output", "a.png", "--strength", "0") == 0
     np.testing.assert_array_equal(found("a.png"), found("photos/0.png"))

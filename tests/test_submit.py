@@ -189,10 +189,43 @@ def test_a_diverged_run_is_not_done_even_without_a_status(studio, tmp_path):
 
 def test_a_dry_run_starts_nothing(studio, monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(studio)
-    assert main(["sweep.yaml", "--dry-run", "--output", str(tmp_path / "new"), "--set", "seed=1"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    assert main(["sweep.yaml", "--dry-run", "--output", str(tmp_path / "new"), "--set", "seed=1"]) == 2
+    output, said = capsys.readouterr()
+    lines = output.splitlines()
     assert [line.split() for line in lines] == [[n, str(tmp_path / "new" / n)] for n in ("photo", "broken", "other")]
+    assert said.startswith("error: broken: picture broken.png: cannot be read: ") and said.count("\n") == 1
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("cluster", [(), ("--cluster", "slurm")], ids=len)
+def test_a_dry_run_names_input_that_cannot_be_used(studio, fake_slurm, monkeypatch, capsys, tmp_path, cluster):  # noqa: F811
+    monkeypatch.chdir(studio)
+    (studio / "seeds.yaml").write_text(SWEEP.partition("vary")[0] + "vary: {seed: [0, 1, 2]}\n")
+    arguments = ["seeds.yaml", "--dry-run", "--output", str(tmp_path / "new"), *cluster]
+    assert main(arguments) == 0
+    capsys.readouterr()
+    assert main([*arguments, "--set", "style.images=none.png"]) == 2
+    output, said = capsys.readouterr()
+    assert "seed=2" in output and said == "error: seed=0 and 2 more: picture none.png: no such file\n"
+    for setting, words in (
+        ("weights=none.params", "weights of vgg_slim not found at none.params"),
+        ("init={kind: style, name: none}", "init.name: "),
+        ("init={kind: image, image: none.png}", "picture none.png: no such file"),
+        ("regions=[{content: none.png, style: painting.png}]", "picture none.png: no such file"),
+        ("size=3", "size: 3 gives 3 x 2 pixels, too small"),
+    ):
+        more = ["--set", "style.images=null"] if setting.startswith("regions") else []
+        assert main([*arguments, "--set", setting, *more]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith(f"error: seed=0 and 2 more: {words}")
+
+
+def test_a_dry_run_names_input_of_trainings_that_cannot_be_used(studio, monkeypatch, capsys):
+    monkeypatch.chdir(studio)
+    for number, key in enumerate(("style.images", "photographs.sources", "output.preview", "weights", "start")):
+        (studio / f"{number}.yaml").write_text("steps: 1\nstyle: {images: painting.png}\nweights: random.params\n")
+        assert main([f"{number}.yaml", "--dry-run", "--set", f"{key}=none.png"]) == 2
+        assert "none.png" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -280,7 +313,7 @@ def test_a_dry_run_shows_the_job_file_and_writes_nothing(studio, fake_slurm, mon
     monkeypatch.chdir(studio)
     before = sorted(studio.rglob("*"))
     arguments = ["sweep.yaml", "--cluster", "slurm", "--output", str(tmp_path / "new"), "--partition", "gpu"]
-    assert main([*arguments, "--dry-run"]) == 0
+    assert main([*arguments, "--dry-run"]) == 2  # one of the pictures is broken
     output = capsys.readouterr().out
     assert output.startswith("#!/bin/bash\n") and "#SBATCH --partition=gpu\n" in output
     assert "\n#   sbatch array-1.sbatch\n" in output

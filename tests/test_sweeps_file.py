@@ -54,6 +54,18 @@ def test_the_base_may_be_a_file_whose_output_is_ignored():
     assert str(sweep.jobs[1].folder) == sweep.jobs[1].config.output.folder == "output/sweeps/trial/seed=1"
 
 
+def test_values_that_mean_the_same_are_one():
+    sweep = sweep_of(
+        vary={"content.image": ["photo.png", "a.png", "./photo.png"], "size": [40, 4e1, 50, 40], "seed": [1, 1.0]}
+    )
+    found = [(job.config.content.image, job.config.size) for job in sweep.jobs]
+    assert found == [("photo.png", 40), ("photo.png", 50), ("a.png", 40), ("a.png", 50)] and sweep.columns == 1
+    sweep = sweep_of(vary={"size": [40], "style.images": ["a.png", {"a.png": 1}, ["./a.png"], {"./a.png": 1e0}]})
+    assert [job.config.style.images for job in sweep.jobs] == [{"a.png": 1.0}, {"a.png": 1.0}, {"./a.png": 1.0}]
+    jobs = [{"size": 40}, {"seed": 1}, {"size": 4e1}, {"output.keep_metadata": True}]
+    assert len(sweep_of(jobs=jobs).jobs) == 3
+
+
 # Mistakes.
 
 

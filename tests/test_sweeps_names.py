@@ -66,8 +66,7 @@ def test_no_folder_is_reused_by_another_job(values):
 def test_jobs_with_the_same_label_are_distinguished_by_their_overrides():
     one, two = ({"tile": "auto"}, {"precision": "auto"})
     assert names_of(sweep_of(jobs=[one, two])) == names_of(sweep_of(jobs=[two, one]))[::-1]
-    first, second = names_of(sweep_of(jobs=[one, dict(one)]))
-    assert second == f"{first}-2"
+    assert len(names_of(sweep_of(jobs=[one, dict(one)]))) == 1
 
 
 def test_names_do_not_change_when_values_are_added():

@@ -101,6 +101,8 @@ def test_the_configs_of_the_project_can_be_submitted() -> None:
     ("changes", "arguments", "words"),
     [
         ({}, ["one.yaml", "one.yaml"], "one.yaml is named twice"),
+        ({}, ["one.yaml", "two.yaml", "./one.yaml"], "one.yaml is named twice"),
+        ({"style": {"images": {"photo.png": 1, "./photo.png": 2}}}, ["two.yaml"], "are one picture with two weights"),
         (
             {"output": {"folder": "out/one"}},
             ["one.yaml", "two.yaml"],

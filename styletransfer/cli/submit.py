@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import sys
 
 from styletransfer.cli.options import add_overrides
 
@@ -34,7 +35,7 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
     what.add_argument(
         "--dry-run",
         action="store_true",
-        help="check everything and list the jobs; with --cluster, also print the job file",
+        help="check everything, input files too, and list the jobs; with --cluster, also print the job file",
     )
     what.add_argument(
         "--status",
@@ -121,6 +122,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from styletransfer.support import commands
     from styletransfer.support.errors import UserError
     from styletransfer.support.optional import optional
     from styletransfer.sweeps import batch, contact, local, reports, slurm, states, sweep_file, trainings
@@ -143,7 +145,7 @@ def _run(options: argparse.Namespace) -> int:
             return send(sweep, cluster)
         if options.dry_run:
             say(reports.listing(sweep))
-            return 0
+            return check(sweep)
         queue = slurm.queue_of(sweep)
         for job in states.jobs_to_restart(sweep, queue) if options.force else ():
             states.forget(job)
@@ -172,7 +174,7 @@ def _run(options: argparse.Namespace) -> int:
                 say(batch.array(sweep, cluster, jobs, slurm.next_file(sweep)))
             say(reports.listing(sweep))
             say(f"{len(jobs)} of {len(sweep.jobs)} jobs would be submitted")
-            return 0
+            return check(sweep)
         again = [f"--set={each}" for each in options.assignments]
         again += [f"--output={options.output}"] if options.output else []
         if not slurm.send(sweep, cluster, [*options.files, *again], say, options.force):
@@ -181,6 +183,12 @@ def _run(options: argparse.Namespace) -> int:
             if reports.all_done(sweep):
                 finish(sweep, queue)
         return 0
+
+    def check(sweep: sweep_file.Sweep) -> int:
+        faults = reports.unusable_inputs(sweep)
+        for fault in faults:
+            print(f"error: {commands.one_line(commands.as_called(fault))}", file=sys.stderr)
+        return 2 if faults else 0
 
     def finish(sweep: sweep_file.Sweep, queue: states.Queue) -> int:
         with optional(sweep.folder / sweep_file.RESULTS):

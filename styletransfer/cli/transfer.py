@@ -35,7 +35,11 @@ def parser(program: str | None = None, more: str = "") -> argparse.ArgumentParse
         help="the photograph (content.image); several, or a folder: one picture each, in folders of their own",
     )
     parser.add_argument(
-        "--style", metavar="PICTURE", action="append", help="a painting (style.images); repeatable, to blend several"
+        "--style",
+        metavar="PICTURE",
+        nargs="+",
+        action="extend",
+        help="a painting (style.images); several, or a folder: their blend",
     )
     parser.add_argument("--output", metavar="FOLDER", help="folder of the results (output.folder)")
     add_overrides(parser)

@@ -86,6 +86,11 @@ def find_input(name: str) -> Path:
         raise UserError(f"file {name}: {error.strerror}") from None
 
 
+def location(name: str) -> Path:
+    """The absolute path of a file that a config names: the same for ``p.jpg`` and ``./p.jpg``."""
+    return find_input(name).absolute()
+
+
 def override(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
     """Set keys as ``--set`` does: `values` with assignments such as ``style.weight=500``, each value in YAML.
 
@@ -152,7 +157,7 @@ def parse(values: Mapping[str, Any], where: str) -> Config:
     except pydantic.ValidationError as error:
         raise UserError(f"{where}: {first_problem(error, values, Config)}") from None
     check_layers(config.spec, {"content": config.content.layers, "style": config.style.layers}, where)
-    return _resolved(config)
+    return _resolved(config, where)
 
 
 def check_layers(spec: ModelSpec, sections: Mapping[str, Mapping[str, float] | None], where: str) -> None:
@@ -170,10 +175,44 @@ def check_layers(spec: ModelSpec, sections: Mapping[str, Mapping[str, float] | N
                 raise UserError(f"{where}: {section}.layers: {problem}")
 
 
-def _resolved(config: Config) -> Config:
-    """Fill in the keys left unset whose defaults depend on the model."""
+def paintings(images: Mapping[str, float] | None, where: str) -> dict[str, float] | None:
+    """Style pictures with their weights, each once, and those in a folder in its place.
+
+    Raises
+    ------
+    UserError
+        If a picture has two weights, or a folder no picture; the message opens with `where`.
+    """
+    found: dict[Path, tuple[str, float]] = {}
+    for given, weight in (images or {}).items():
+        for name in _inside(given, f"{where}: style.images: "):
+            other, its_weight = found.setdefault(location(name), (name, weight))
+            if its_weight != weight:
+                raise UserError(
+                    f"{where}: style.images: {other} and {name} are one picture with two weights, {its_weight:g} and "
+                    f"{weight:g}; expected one"
+                )
+    return dict(found.values()) or None
+
+
+def _inside(name: str, where: str) -> list[str]:
+    folder = find_input(name)
+    if not folder.is_dir():
+        return [name]
+    from styletransfer.pictures import folders
+
+    return list(map(str, folders.listed(folder, where)))
+
+
+def _resolved(config: Config, where: str) -> Config:
+    """Fill in the keys left unset whose defaults depend on the model, and list the style pictures."""
     spec = config.spec
-    style = config.style.model_copy(update={"layers": config.style.layers or dict(spec.style_layers)})
+    style = config.style.model_copy(
+        update={
+            "layers": config.style.layers or dict(spec.style_layers),
+            "images": paintings(config.style.images, where),
+        }
+    )
     content = config.content.model_copy(update={"layers": config.content.layers or dict(spec.content_layers)})
     return config.model_copy(update={"style": style, "content": content, "pooling": config.pooling or spec.pooling})
 

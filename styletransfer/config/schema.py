@@ -48,7 +48,8 @@ class Content(Section):
 
 class Style(Section):
     images: dict[FileName, Positive] | None = Field(
-        None, description="one or more paintings, with weights for averaging their Gram matrices"
+        None,
+        description="one or more paintings, or folders of them, with weights for averaging their Gram matrices",
     )
     weight: NotNegative = Field(150.0, description="weight of the style loss")
     layers: Layers | None = Field(None, description="style layers and their weights; null: the model's own")

@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 import models
 from models.feedforward_spec import TransformerSpec
 from models.spec import ModelSpec
-from styletransfer.config.loading import check_layers
+from styletransfer.config.loading import check_layers, paintings
 from styletransfer.config.normalizations import NORMALIZATIONS
 from styletransfer.config.problems import first_problem
 from styletransfer.config.schema import TV, OptimizerSettings, Schedule, Style
@@ -193,7 +193,12 @@ def parse_training(values: Mapping[str, Any], where: str) -> StyleTraining:
         raise UserError(f"{where}: {first_problem(error, values, StyleTraining)}") from None
     spec = config.spec
     check_layers(spec, {"content": config.content.layers, "style": config.style.layers}, where)
-    style = config.style.model_copy(update={"layers": config.style.layers or dict(spec.style_layers)})
+    style = config.style.model_copy(
+        update={
+            "layers": config.style.layers or dict(spec.style_layers),
+            "images": paintings(config.style.images, where),
+        }
+    )
     content = config.content.model_copy(update={"layers": config.content.layers or dict(spec.content_layers)})
     if config.stability.weight and config.stability.shift >= config.photographs.crop:
         raise UserError(

@@ -47,6 +47,7 @@ def plan(sources: Sequence[Path], output: Path | None, style: str, force: bool, 
     UserError
         If a source does not exist, a folder has no pictures or videos, or a result exists or is a source.
     """
+    sources = list({path.absolute(): path for path in sources}.values())
     files, one = _files(sources), len(sources) == 1 and not sources[0].is_dir()
     if output is None:
         if not one:

@@ -14,7 +14,7 @@ from styletransfer import weights
 from styletransfer.config import Config, find_input
 from styletransfer.pictures import colors, images, in_memory
 from styletransfer.pictures.images import Picture
-from styletransfer.run import memory, regions, style_start
+from styletransfer.run import memory, picture_sizes, regions, style_start
 from styletransfer.run.picture_sources import FILES, PictureSources
 from styletransfer.run.regions import RegionMasks
 from styletransfer.run.resolve import RunPlan
@@ -122,6 +122,21 @@ def load_parameters(plan: RunPlan) -> weights.Parameters:
         If they are missing or unusable.
     """
     return weights.load(plan.spec, find_input(plan.weights_file) if plan.weights_file else None)
+
+
+def check(config: Config) -> None:
+    """See that the files of a run are there and can be used, as far as their headers tell; MXNet is not needed.
+
+    Raises
+    ------
+    UserError
+        If one of them cannot.
+    """
+    picture_sizes.read_sizes(config)
+    if config.init.image is not None:
+        FILES.size(config.init.image)
+    style_start.file_of(config.init)
+    weights.find(config.spec, find_input(config.weights) if config.weights else None)
 
 
 def files_of(config: Config, sources: PictureSources = FILES) -> dict[str, Path]:

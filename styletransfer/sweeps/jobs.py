@@ -67,6 +67,10 @@ class Job(abc.ABC):
     def peak_memory(self, smallest: bool = False) -> int | None:
         """The bytes that it needs, or would need with the smallest tiles; None if that is unknown."""
 
+    @abc.abstractmethod
+    def check_inputs(self) -> None:
+        """See that its input files can be used, with a UserError if one cannot."""
+
     @property
     def allowed_memory(self) -> str | None:
         """The memory that its config lets it use, such as ``8GB``; None if the config does not say."""
@@ -100,6 +104,9 @@ class PictureJob(Job):
                 found[key] = checksum(path)
         return found
 
+    def check_inputs(self) -> None:
+        inputs.check(self.config)
+
     def peak_memory(self, smallest: bool = False) -> int | None:
         return peak_memory(self.config, smallest)
 
@@ -132,6 +139,9 @@ class TrainingJob(Job):
             return training.checksums(self.config)
         except (UserError, OSError):  # a training would report it
             return {}
+
+    def check_inputs(self) -> None:
+        training.check_inputs(self.config)
 
     def peak_memory(self, smallest: bool = False) -> int | None:
         return training_memory.peak(self.config)

@@ -34,6 +34,17 @@ def listing(sweep: Sweep) -> str:
     return "\n".join(f"{job.name:{width}}  {job.folder}" for job in sweep.jobs)
 
 
+def unusable_inputs(sweep: Sweep) -> list[str]:
+    """A line for every fault of the input files, with the number of jobs that have it."""
+    faults: dict[str, list[str]] = {}
+    for job in sweep.jobs:
+        try:
+            job.check_inputs()
+        except UserError as error:
+            faults.setdefault(str(error), []).append(job.name)
+    return [f"{jobs[0]}{f' and {len(jobs) - 1} more' if jobs[1:] else ''}: {fault}" for fault, jobs in faults.items()]
+
+
 def report(sweep: Sweep, queue: Queue = None) -> str:
     """The state of every job, one line each, and the number of jobs in each state."""
     return "\n".join([*(sentence(job, queue) for job in sweep.jobs), summary(sweep, queue)])

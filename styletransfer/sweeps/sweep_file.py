@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -62,12 +62,30 @@ class SweepFile(BaseModel):
             raise ValueError("expected either `vary` (lists of values by key) or `jobs` (a list of overrides)")
         return self
 
-    def overrides(self) -> Iterator[dict[str, Any]]:
-        """The overrides of each job; with `vary`, the last key varies fastest."""
-        if self.jobs is not None:
-            yield from self.jobs
-        elif self.vary is not None:
-            yield from (dict(zip(self.vary, values)) for values in itertools.product(*self.vary.values()))
+    def overrides(self) -> list[dict[str, Any]]:
+        """The different overrides of each job; with `vary`, the last key varies fastest."""
+        if self.vary is None:
+            return _each_once(self.jobs or ())
+        return [dict(zip(self.vary, values)) for values in itertools.product(*map(_each_once, self.vary.values()))]
+
+
+def _each_once(values: Sequence[Any]) -> list[Any]:
+    """The values that differ in more than their notation: not ``1e1`` and ``10``, nor ``p.jpg`` and ``./p.jpg``."""
+    found: dict[Hashable, Any] = {}
+    for value in values:
+        found.setdefault(_meaning(value), value)
+    return list(found.values())
+
+
+def _meaning(value: Any) -> Hashable:
+    """What values of the same meaning have in common."""
+    if isinstance(value, Mapping):
+        return tuple((_meaning(key), _meaning(inner)) for key, inner in value.items())
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_meaning, value))
+    if isinstance(value, str):
+        return configs.location(value)
+    return (type(value), value) if isinstance(value, bool) else value
 
 
 def _read_file(path: str | Path) -> SweepFile:
@@ -155,7 +173,7 @@ def sweep_of(
     count = len(file.jobs) if file.jobs else math.prod(map(len, (file.vary or {}).values()))
     if count > _MOST_JOBS:
         raise UserError(f"{where}: {count:,} jobs, but a sweep may have at most {_MOST_JOBS:,}")
-    overrides = list(file.overrides())
+    overrides = file.overrides()
     keys = tuple(dict.fromkeys(itertools.chain.from_iterable(overrides)))
     _check_folders(where, keys, file.common, assignments)
     _check_effects(where, overrides, keys, file.common, assignments)
@@ -178,7 +196,7 @@ def sweep_of(
             changed = configs.put(changed, key.split("."), value, f"{here}: {key}")
         changed = configs.put(changed, ["output", "folder"], str(folder / job_name), here)
         jobs.append(PictureJob(job_name, folder / job_name, job, parts, PictureJob.parse(changed, here)))
-    columns = len(list(file.vary.values())[-1]) if file.vary else None
+    columns = len(_each_once(list(file.vary.values())[-1])) if file.vary else None
     return Sweep(name, folder, keys, columns, tuple(jobs), file.cluster)
 
 

@@ -34,7 +34,8 @@ def read(files: Sequence[str], assignments: Sequence[str] = (), output: str | No
     UserError
         If the files are neither, or one of them is invalid.
     """
-    twice = next((file for file in files if files.count(file) > 1), None)
+    locations = [configs.location(file) for file in files]
+    twice = next((file for file, place in zip(files, locations) if locations.count(place) > 1), None)
     if twice is not None:
         raise UserError(f"{twice} is named twice")
     values = {file: configs.read_file(configs.find_input(file)) for file in files}

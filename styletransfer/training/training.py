@@ -186,6 +186,17 @@ def settings(config: StyleTraining) -> dict[str, Any]:
     return config.model_dump(mode="json", exclude={"provenance", "output"})
 
 
+def check_inputs(config: StyleTraining) -> None:
+    """See that the files of a training can be used.
+
+    Raises
+    ------
+    UserError
+        If one of them cannot.
+    """
+    _Inputs(config)
+
+
 def checksums(config: StyleTraining) -> dict[str, str]:
     """The sha256 of the files on which a style depends, by the config key that names them.
 

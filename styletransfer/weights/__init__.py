@@ -58,11 +58,23 @@ def load_whole(spec: ModelSpec, path: str | os.PathLike[str] | None = None) -> P
 
 
 def _load(spec: ModelSpec, path: str | os.PathLike[str] | None, wanted: Shapes) -> Parameters:
+    file = find(spec, path)
+    return check(spec, _read(file, lambda *_: recognise.read_any(file, spec)), file, wanted)
+
+
+def find(spec: ModelSpec, path: str | os.PathLike[str] | None = None) -> Path:
+    """The file of the parameters of a network; parameters are those of :func:`load`.
+
+    Raises
+    ------
+    UserError
+        If there is none.
+    """
     file = Path(path) if path is not None else spec.weights_path
     if not file.is_file():
         hint = f": {spec.how_to_get}" if path is None else ""
         raise UserError(f"weights of {spec.name} not found at {file}{hint}")
-    return check(spec, _read(file, lambda *_: recognise.read_any(file, spec)), file, wanted)
+    return file
 
 
 def _read(file: Path, reader: Callable[[BinaryIO, int], dict[str, NDArray]]) -> dict[str, NDArray]:
