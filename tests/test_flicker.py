@@ -61,6 +61,3 @@ def test_the_command_prints_a_row_for_each_style_and_photograph(
     assert heading.split() == ["style", "photograph", "frames", "style", "ratio"]
     name, photograph, *numbers = row.split()
     assert (name, photograph) == ("random", "photo") and all(float(number) > 0 for number in numbers)
-    assert main(["random.npz", "--photographs", "photo.png", "--frames", "1"]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "--frames" in line

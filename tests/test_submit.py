@@ -349,7 +349,7 @@ def test_errors_name_the_option(capsys):
 def test_an_invalid_number_of_jobs(capsys, count):
     with pytest.raises(SystemExit) as caught:
         main(["sweep.yaml", f"--jobs={count}"])
-    assert caught.value.code == 2 and "not a whole number of at least 1" in capsys.readouterr().err
+    assert caught.value.code == 2 and "not a whole number from 1" in capsys.readouterr().err
 
 
 def test_checking_needs_no_mxnet():

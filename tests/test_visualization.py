@@ -271,6 +271,14 @@ def test_errors_are_one_line(tmp_path, files, capsys, monkeypatch, arguments, me
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_stands_for_the_pictures_in_it(tmp_path, files, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    seen = []
+    monkeypatch.setattr(visualization, "strongest", lambda *arguments: seen.extend(arguments[4]) or [])
+    assert main_of_the_script()(["vgg_slim", "relu3_1", "0", "--pictures", str(files[0].parent)]) == 2
+    assert {*seen} >= {*files}
+
+
 def test_missing_pictures_and_dead_filters(tmp_path, files, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     main = main_of_the_script()

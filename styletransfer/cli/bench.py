@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
-from pathlib import Path
 
-from styletransfer.cli.options import add_overrides
+from styletransfer.cli.options import Parser, add_overrides, file_path
 
 
 def parser(program: str | None = None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=program,
         description="Measure the time and memory of this project, next to the same objective in PyTorch if that is "
         "installed.",
@@ -26,7 +25,7 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument("--models", nargs="+", default=["vgg19", "vgg_slim"], help="networks of the VGG family")
     parser.add_argument(
         "--write",
-        type=Path,
+        type=file_path,
         metavar="FILE",
         help="replace the tables of this page, such as docs/performance.md, and draw its plot",
     )
@@ -57,9 +56,9 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
         default=5,
         help="steps between the images of this project that are evaluated at the final size",
     )
-    quality.add_argument("--curve", type=Path, metavar="FILE", help="write loss against seconds as CSV")
+    quality.add_argument("--curve", type=file_path, metavar="FILE", help="write loss against seconds as CSV")
     quality.add_argument(
-        "--reuse", type=Path, metavar="FILE", help="take PyTorch's curves from the CSV of an earlier --curve"
+        "--reuse", type=file_path, metavar="FILE", help="take PyTorch's curves from the CSV of an earlier --curve"
     )
 
     start = parser.add_argument_group("start", "with --size, --content, --style, --set and --every of quality")
@@ -68,7 +67,7 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
     )
 
     peer = parser.add_argument_group("peer", "with --size, --content, --style, --evaluations and --set of quality")
-    peer.add_argument("--pictures", type=Path, metavar="FOLDER", help="where to write the pictures of both")
+    peer.add_argument("--pictures", type=file_path, metavar="FOLDER", help="where to write the pictures of both")
 
     sizes = parser.add_argument_group("sizes")
     sizes.add_argument(

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
+from styletransfer.cli.options import Parser, file_path
 
 
 def main(arguments: list[str] | None = None, program: str | None = None) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=program, description="Compare two loss curves.", epilog="Exit status: 0 equal; 1 different; 2 an error."
     )
-    parser.add_argument("first", help="curve.csv, or the output folder it is in")
-    parser.add_argument("second", help="curve.csv, or the output folder it is in")
+    parser.add_argument("first", type=file_path, help="curve.csv, or the output folder it is in")
+    parser.add_argument("second", type=file_path, help="curve.csv, or the output folder it is in")
     parser.add_argument("--rtol", type=float, default=1e-4, help="relative tolerance, below 1 (default: %(default)g)")
     parser.add_argument("--atol", type=float, default=0.0, help="absolute tolerance (default: %(default)g)")
-    parser.add_argument("--plot", metavar="PNG", help="plot both curves")
+    parser.add_argument("--plot", metavar="PNG", type=file_path, help="plot both curves")
     options = parser.parse_args(arguments)
 
     from styletransfer.run import curves
     from styletransfer.support import commands
 
     def compare() -> int:
-        paths = [path / "curve.csv" if path.is_dir() else path for path in map(Path, (options.first, options.second))]
+        paths = [path / "curve.csv" if path.is_dir() else path for path in (options.first, options.second)]
         first, second = (curves.read(path) for path in paths)
         names = (str(paths[0]), str(paths[1]))
         difference = curves.first_difference(first, second, options.rtol, options.atol, names)

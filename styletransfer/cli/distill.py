@@ -8,22 +8,25 @@ time, and resumes when started again.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from styletransfer.cli.options import Parser, file_path
 
 
 def parser(program: str | None = None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=program, description=__doc__.split("\n")[0])
-    parser.add_argument("--photos", type=Path, required=True, help="folder of photographs (JPEG)")
-    parser.add_argument("--paintings", type=Path, nargs="*", default=[], help="folders of paintings, or single files")
+    parser = Parser(prog=program, description=__doc__.split("\n")[0])
+    parser.add_argument("--photos", type=file_path, required=True, help="folder of photographs (JPEG)")
+    parser.add_argument(
+        "--paintings", type=file_path, nargs="*", default=[], help="folders of paintings, or single files"
+    )
     parser.add_argument("--leave-out", nargs="*", default=[], help="names of files to leave out of the training")
-    parser.add_argument("--vgg19", type=Path, required=True, help="VGG-19's first eight convolutions (.npz)")
+    parser.add_argument("--vgg19", type=file_path, required=True, help="VGG-19's first eight convolutions (.npz)")
     parser.add_argument(
         "--vgg19-16x",
-        type=Path,
+        type=file_path,
         required=True,
         help="vgg19_16x with its read-outs: the published file, or the fetched .params",
     )
-    parser.add_argument("--work", type=Path, required=True, help="folder for the checkpoint and the curve")
+    parser.add_argument("--work", type=file_path, required=True, help="folder for the checkpoint and the curve")
     parser.add_argument("--steps", type=int, default=15000, help="total number of training steps")
     parser.add_argument("--batch", type=int, default=2, help="crops per step")
     parser.add_argument("--crop", type=int, default=192, help="side of a crop in pixels, a multiple of 16")

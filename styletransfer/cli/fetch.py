@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import functools
-from pathlib import Path
+
+from styletransfer.cli.options import Parser, file_path
 
 
 def main(arguments: list[str] | None = None, program: str | None = None) -> int:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=program,
         description="Download, verify and convert pretrained weights and the classic example images.",
         epilog="Exit status: 0 the files are in place; 2 an error, reported in one line.",
@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
         "--from",
         "--file",
         metavar="FILE",
-        type=Path,
+        type=file_path,
         dest="file",
         help="convert a file that was downloaded in another way",
     )

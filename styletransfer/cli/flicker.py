@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from styletransfer.cli.options import Parser, number, whole
+
 
 def parser(program: str | None = None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=program,
         description="Measure how much trained styles flicker in videos: the mean absolute difference, in grey levels "
         "of 0..255, between consecutive frames of a pan over each photograph, after the motion is undone; of the "
@@ -21,10 +23,13 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
         default=["input/astronaut.jpg", "input/chelsea.jpg", "input/coffee.jpg", "input/rocket.jpg"],
         help="the photographs (default: those of the project)",
     )
-    parser.add_argument("--size", type=int, default=512, help="their long edge in pixels (default: 512)")
-    parser.add_argument("--frames", type=int, default=9, help="frames of a pan (default: 9)")
+    parser.add_argument("--size", type=whole(64, 20_000), default=512, help="their long edge in pixels (default: 512)")
+    parser.add_argument("--frames", type=whole(2, 1000), default=9, help="frames of a pan (default: 9)")
     parser.add_argument(
-        "--noise", type=float, default=2.0, help="standard deviation of the camera's noise, 0..255 (default: 2)"
+        "--noise",
+        type=number(0.001, 255),
+        default=2.0,
+        help="standard deviation of the camera's noise, 0..255 (default: 2)",
     )
     return parser
 
@@ -42,10 +47,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
         from styletransfer.pictures import images
         from styletransfer.run.resolve import chosen_precision
         from styletransfer.studies.flicker import flicker
-        from styletransfer.support.errors import UserError
 
-        if options.size < 64 or options.frames < 2:
-            raise UserError("--size and --frames: expected at least 64 pixels and 2 frames")
         styles = [style_file.read(style_file.find(name)) for name in options.styles or style_file.names()]
         photographs = {name: images.read(find_input(name)) for name in options.photographs}
         print(f"{'style':20}{'photograph':20}{'frames':>8}{'style':>8}{'ratio':>8}", flush=True)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from styletransfer.cli.options import add_overrides
+from styletransfer.cli.options import Parser, add_overrides, file_path, whole
 
 if TYPE_CHECKING:
     from styletransfer.studies.judging import Verdict
@@ -16,7 +15,7 @@ _NAME = 28  # characters of a picture's name
 
 
 def parser(program: str | None = None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=program,
         description="Judge pictures, or a network, by style distance and content distance as seen by VGG-19 and "
         "SqueezeNet.",
@@ -25,11 +24,14 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument("--style", nargs="+", required=True, help="the painting, or one for each picture")
     parser.add_argument("--pictures", "--picture", nargs="+", help="pictures to judge, instead of making them")
     parser.add_argument(
-        "--size", type=int, default=512, help="long edge at which pictures are made and judged (default: %(default)s)"
+        "--size",
+        type=whole(1, 20_000),
+        default=512,
+        help="long edge at which pictures are made and judged (default: %(default)s)",
     )
     add_overrides(parser)
     parser.add_argument("--layers", action="store_true", help="print the style distance in every layer as well")
-    parser.add_argument("--plot", metavar="PNG", type=Path, help="plot style distance against content distance")
+    parser.add_argument("--plot", metavar="PNG", type=file_path, help="plot style distance against content distance")
     parser.add_argument("--vgg19", metavar="FILE", help="VGG-19's weights in any format, if not fetched")
     parser.add_argument(
         "--squeezenet",
@@ -37,7 +39,7 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
         metavar="FILE",
         help="SqueezeNet's weights (.net or .params), if not fetched",
     )
-    parser.add_argument("--output", type=Path, help="folder to keep the new pictures in")
+    parser.add_argument("--output", type=file_path, help="folder to keep the new pictures in")
     return parser
 
 

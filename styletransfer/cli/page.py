@@ -6,9 +6,11 @@ import argparse
 import functools
 from pathlib import Path
 
+from styletransfer.cli.options import Parser, file_path, whole
+
 
 def parser(program: str | None = None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=program,
         description="Serve a page on which pictures are made, watched and compared in the browser.",
         epilog="Ctrl-C ends it; the run that is being made saves its state first.",
@@ -20,9 +22,11 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
         help="the address to listen to (default: %(default)s, this machine alone); with 0.0.0.0, everybody whose "
         "computer can reach this one can see all pictures and start runs",
     )
-    parser.add_argument("--port", type=_port, default=7860, help="(default: %(default)s; 0: one that is free)")
     parser.add_argument(
-        "--output", metavar="FOLDER", type=Path, default=Path("output"), help="of all runs (default: %(default)s)"
+        "--port", type=whole(0, 65_535), default=7860, help="(default: %(default)s; 0: one that is free)"
+    )
+    parser.add_argument(
+        "--output", metavar="FOLDER", type=file_path, default=Path("output"), help="of all runs (default: %(default)s)"
     )
     parser.add_argument(
         "--python",
@@ -32,12 +36,6 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
     return parser
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port, 0 to 65535")
-    return int(text)
 
 
 def main(arguments: list[str] | None = None, program: str | None = None) -> int:

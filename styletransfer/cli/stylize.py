@@ -5,31 +5,32 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from pathlib import Path
+
+from styletransfer.cli.options import Parser, file_path, number, whole
 
 _DEVICE = "cpu"
 
 
 def parser(program: str | None = None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=program,
         description="Give pictures and videos a trained style, each frame in one pass through a network.",
         epilog="Exit status: 0 done; 1 some files of several could not be used; 2 an error such as invalid "
         "input, reported in one line; 75 a video was interrupted, and --resume continues it.",
     )
     parser.add_argument(
-        "files", metavar="FILE", nargs="+", type=Path, help="photographs and videos, or one folder of them"
+        "files", metavar="FILE", nargs="+", type=file_path, help="photographs and videos, or one folder of them"
     )
     parser.add_argument("--style", metavar="NAME", required=True, help="a bundled style, or a style file (.npz)")
     parser.add_argument(
         "--output",
         metavar="FILE",
-        type=Path,
+        type=file_path,
         help="the result; for several files a folder (default for one file: beside it, named after the style)",
     )
     parser.add_argument(
         "--strength",
-        type=_share,
+        type=number(0, 1),
         default=1.0,
         help="share of the style, 0 to 1; the rest is the photograph (default: 1)",
     )
@@ -39,7 +40,7 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--size",
         metavar="PIXELS",
-        type=_side,
+        type=whole(1, 20_000),
         help="long edge to which larger photographs and frames are reduced first",
     )
     parser.add_argument("--memory", metavar="SIZE", type=_size, help="limit, such as 4GB (default: what is free)")
@@ -51,22 +52,6 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
         "--resume", action="store_true", help="make only results that are not there, and continue unfinished videos"
     )
     return parser
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
-    return value
-
-
-def _side(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 20_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 20000")
-    return int(text)
 
 
 def _size(text: str) -> str:

@@ -6,11 +6,11 @@ import argparse
 import functools
 import sys
 
-from styletransfer.cli.options import add_overrides
+from styletransfer.cli.options import Parser, add_overrides, whole
 
 
 def parser(program: str | None = None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=program,
         description="Run a sweep, many pictures from one file that states what varies, or trainings of styles, each "
         "from its config, on this machine or, as one job array, on a Slurm cluster.",
@@ -28,7 +28,7 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--jobs",
         metavar="N",
-        type=_count,
+        type=whole(1, 10_000),
         help="number of concurrent jobs (default: 1, or all on a cluster); on one machine they share cores and memory",
     )
     what = parser.add_mutually_exclusive_group()
@@ -74,13 +74,16 @@ def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
     add("--account", metavar="NAME")
     add("--qos", metavar="NAME")
     add("--gpus", metavar="N", help="number of GPUs, 1 or a100:1 (default: 1 if a config's device is a GPU)")
-    add("--cpus", metavar="N", type=_count)
+    add("--cpus", metavar="N", type=whole(1, 1024))
     add("--memory", metavar="SIZE", help="memory, such as 8GB (10^9 bytes each) or 8GiB (2^30)")
     add("--time", metavar="LIMIT", help="such as 4:00:00; a job that reaches the limit saves its state and is requeued")
     add(
-        "--warning", metavar="SECONDS", type=_count, help="seconds before the time limit at which a job saves its state"
+        "--warning",
+        metavar="SECONDS",
+        type=whole(1, 3600),
+        help="seconds before the time limit at which a job saves its state",
     )
-    add("--restarts", metavar="N", type=int, help="maximum number of times a job is requeued")
+    add("--restarts", metavar="N", type=whole(0, 10_000), help="maximum number of times a job is requeued")
     add(
         "--setup",
         metavar="LINE",
@@ -105,12 +108,6 @@ def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
 
 # Keys under `cluster:` whose options have another name.
 _OPTIONS = {"options": "--option", "collect": "--no-collect"}
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
-    return int(text)
 
 
 def main(arguments: list[str] | None = None, program: str | None = None) -> int:

@@ -6,11 +6,11 @@ import argparse
 import logging
 import sys
 
-from styletransfer.cli.options import add_overrides
+from styletransfer.cli.options import Parser, add_overrides
 
 
 def parser(program: str | None = None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=program,
         description="Train a feed-forward network for one style; stylize.py then gives that style to any picture in a "
         "moment.",

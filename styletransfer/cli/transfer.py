@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from styletransfer.cli.options import add_overrides
+from styletransfer.cli.options import Parser, add_overrides
 
 if TYPE_CHECKING:
     from styletransfer.config import Config
@@ -18,7 +18,7 @@ LOGGER = logging.getLogger("styletransfer")
 
 
 def parser(program: str | None = None, more: str = "") -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog=program,
         description="Neural style transfer: the content of a photograph in the style of a painting.",
         epilog="Exit status: 0 done; 2 an error such as invalid input, reported in one line; 3 the optimisation "

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+
+from styletransfer.cli.options import Parser, file_path
 
 
 def parser(program: str | None = None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=program, description="Show what a filter of a network responds to.")
+    parser = Parser(prog=program, description="Show what a filter of a network responds to.")
     parser.add_argument("model", metavar="MODEL", help="the network, such as vgg_slim")
     parser.add_argument("layer", metavar="LAYER", help="one of its ReLUs or poolings, such as relu3_1")
     parser.add_argument("channel", metavar="CHANNEL", type=int, help="number of the filter in the layer, from 0")
@@ -15,16 +16,18 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
         "--pictures",
         metavar="FILE",
         nargs="+",
-        type=Path,
-        help="pictures to search (default: those in the project's input/)",
+        type=file_path,
+        help="pictures to search, or folders of them (default: those in the project's input/)",
     )
     parser.add_argument("--patches", type=int, default=9, help="largest number of patches (default: %(default)s)")
     parser.add_argument(
         "--size", type=int, default=256, help="long edge to which the pictures are resized (default: %(default)s)"
     )
-    parser.add_argument("--weights", metavar="FILE", type=Path, help="file of weights (default: the network's own)")
     parser.add_argument(
-        "--output", metavar="FILE", type=Path, help="the sheet (default: output/visualize/MODEL_LAYER_CHANNEL.png)"
+        "--weights", metavar="FILE", type=file_path, help="file of weights (default: the network's own)"
+    )
+    parser.add_argument(
+        "--output", metavar="FILE", type=file_path, help="the sheet (default: output/visualize/MODEL_LAYER_CHANNEL.png)"
     )
     return parser
 

@@ -76,8 +76,10 @@ def find_input(name: str) -> Path:
     Raises
     ------
     UserError
-        If it cannot be looked up, for example because its name is too long.
+        If it cannot be looked up, for example because its name is empty or too long.
     """
+    if not name:
+        raise UserError("file '': expected a name")
     path = Path(os.path.expanduser(name))  # noqa: PTH111 - leaves the ~ of an unknown user unchanged
     inside = PROJECT_FOLDER / path
     try:

@@ -252,7 +252,7 @@ def visualize(
     model, layer, channel
         The filter.
     files : list of paths, optional
-        Pictures; by default those in the project's `input`.
+        Pictures, and folders of them; by default the project's `input`.
     output : path, optional
         By default `output/visualize/MODEL_LAYER_CHANNEL.png`.
     size, count
@@ -280,8 +280,11 @@ def visualize(
     output = output or Path("output", "visualize", f"{model}_{layer}_{channel}.png")
     if output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
         raise UserError(f"--output {output}: expected a name that ends in .png or .jpg")
-    if not files:
-        files = folders.listed(PROJECT_FOLDER / "input")
+    files = [
+        inside
+        for file in files or [PROJECT_FOLDER / "input"]
+        for inside in (folders.listed(file, "--pictures: ") if file.is_dir() else [file])
+    ]
     for file in files:
         if not file.is_file():
             raise UserError(f"picture {file}: no such file")
