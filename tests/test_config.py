@@ -217,7 +217,7 @@ def test_a_renamed_key_is_rejected_with_its_new_name(old, new):
 @pytest.mark.parametrize("value", [3, "text", [1], True])
 def test_a_section_must_be_a_mapping(section, value):
     assert rejected(with_key(section, value)).startswith(
-        f"{dotted(section)}: {value!r}: Input should be a valid dictionary or instance of "
+        f"{dotted(section)}: {value!r}: Input should be a section of keys and values"
     )
 
 

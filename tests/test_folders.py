@@ -81,3 +81,8 @@ def test_a_folder_without_pictures_says_what_is_there(tmp_path: Path, monkeypatc
         listed(Path("photos"))
     with pytest.raises(UserError, match=r"^here: absent: No such file or directory$"):
         listed(Path("absent"), "here: ")
+
+
+def test_a_photograph_to_learn_from_counts_once(folder: Path) -> None:
+    one = next(iter(training.files_of(["photos"])))
+    assert training.files_of(["photos", f"./{one}", str(one.absolute()), "photos"]) == training.files_of(["photos"])

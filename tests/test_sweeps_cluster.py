@@ -79,7 +79,7 @@ def test_times_are_those_of_slurm(time, seconds):
         ({"python": "~nobody-here/python"}, "cluster.python: '~nobody-here/python': Input should not name the home"),
         ({"python": "a\nb"}, "cluster.python: 'a\\nb': Input should be one line"),
         ({"restarts": -1}, "cluster.restarts: -1: Input should be greater than or equal to 0"),
-        (3, "cluster: 3: Input should be a valid dictionary"),
+        (3, "cluster: 3: Input should be a section of keys and values"),
     ],
 )
 def test_an_error_is_one_line(keys, words):

@@ -77,6 +77,8 @@ def _words(problem: Any) -> str:
     context = problem.get("ctx", {})
     if problem["type"] == "value_error":
         return str(context["error"])
+    if problem["type"] == "model_type":
+        return "Input should be a section of keys and values"
     limit = next((context[key] for key in ("ge", "le") if key in context), 0)
     if 0 < limit < _FEW_DIGITS and problem["input"] <= 0:
         return "Input should be greater than 0"

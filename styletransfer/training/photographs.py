@@ -21,7 +21,7 @@ _BATCHES, _SAMPLES = 0, 1  # streams of random numbers
 
 
 def files_of(sources: Sequence[str]) -> list[Path]:
-    """The photographs in folders, in order of their names, and single files.
+    """The photographs in folders, in order of their names, and single files, each once.
 
     Raises
     ------
@@ -37,7 +37,7 @@ def files_of(sources: Sequence[str]) -> list[Path]:
             files.append(place)
         else:
             raise UserError(f"photographs.sources: {source}: no such file or folder")
-    return files
+    return list({file.absolute(): file for file in files}.values())
 
 
 def checksum(files: Sequence[Path]) -> str:
