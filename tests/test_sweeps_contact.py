@@ -50,7 +50,7 @@ def test_the_contact_sheet_has_rows_and_columns_with_labels_and_pictures(written
 
 
 def test_one_key_is_one_row_with_photographs_above(written):
-    sweep = sweep_of(vary={"content.image": ["photo.png", "photo.png"]})
+    sweep = sweep_of(vary={"content.image": ["photo.png", "./painting.png"]})
     finish(sweep.jobs[0])
     sheet = contact.contact_sheet(sweep)
     assert sheet.width == contact.GAP + 2 * (contact.CELL + contact.GAP)

@@ -84,7 +84,7 @@ def _meaning(value: Any) -> Hashable:
     if isinstance(value, (list, tuple)):
         return tuple(map(_meaning, value))
     if isinstance(value, str):
-        return configs.location(value)
+        return Path(value).absolute()
     return (type(value), value) if isinstance(value, bool) else value
 
 
