@@ -32,7 +32,7 @@ def curve_of(*rows):
 
 def write(folder, *rows):
     folder.mkdir(exist_ok=True)
-    lines = ["step,scale,seconds", *(",".join(map(str, row)) for row in rows)]
+    lines = ["step,scale,seconds,total", *(",".join(map(str, (*row, 1.0))) for row in rows)]
     (folder / progress.CURVE).write_text("\n".join(lines) + "\n")
 
 

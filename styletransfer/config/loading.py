@@ -90,7 +90,10 @@ def find_input(name: str) -> Path:
 
 def location(name: str) -> Path:
     """The absolute path of a file that a config names: the same for ``p.jpg`` and ``./p.jpg``."""
-    return find_input(name).absolute()
+    try:
+        return find_input(name).absolute()
+    except UserError:  # reading it will say why
+        return Path(name).absolute()
 
 
 def override(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
@@ -198,12 +201,11 @@ def paintings(images: Mapping[str, float] | None, where: str) -> dict[str, float
 
 
 def _inside(name: str, where: str) -> list[str]:
-    folder = find_input(name)
-    if not folder.is_dir():
+    if not os.path.isdir(location(name)):  # noqa: PTH112 - False for names that are too long
         return [name]
     from styletransfer.pictures import folders
 
-    return list(map(str, folders.listed(folder, where)))
+    return list(map(str, folders.listed(find_input(name), where)))
 
 
 def _resolved(config: Config, where: str) -> Config:
