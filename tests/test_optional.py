@@ -19,7 +19,7 @@ from styletransfer.feedforward import style_file
 from styletransfer.feedforward.progress import FrameProgress
 from styletransfer.page.thumbnails import Thumbnails
 from styletransfer.pictures import images, video_writing
-from styletransfer.run import curves, recorders
+from styletransfer.run import checkpoints, curves, recorders
 from styletransfer.support.optional import UntilItFails, optional
 from styletransfer.sweeps import contact, local, reports
 from styletransfer.training import training
@@ -95,6 +95,7 @@ def test_whatever_fails_beside_a_picture_the_picture_is_made(place, monkeypatch,
 
     monkeypatch.setattr(images, "write", writing)
     monkeypatch.setattr(curves, "plot", fail)
+    monkeypatch.setattr(checkpoints, "save", fail)
     monkeypatch.setattr(recorders.ProgressRecorder, "record", fail)
     monkeypatch.setattr(caplog.handler, "level", logging.WARNING)
     assert nstyle.main(["--config", config, "--output", "out", "--set", "output.save_every=2"]) == 0
@@ -103,6 +104,7 @@ def test_whatever_fails_beside_a_picture_the_picture_is_made(place, monkeypatch,
     for words in (
         "progress bar: not shown",
         "curve.png: not drawn",
+        "checkpoint.npz: not written",
         "000002.jpg: not written",
         f"{name}: its metadata",
     ):

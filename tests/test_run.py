@@ -28,7 +28,7 @@ from scripts.nstyle import main
 from styletransfer import weights
 from styletransfer.config import OptimizerSettings, loading
 from styletransfer.pictures import images
-from styletransfer.run import binding, curves, inputs, picture_sizes, picture_sources, recorders
+from styletransfer.run import binding, checkpoints, curves, inputs, picture_sizes, picture_sources
 from styletransfer.weights import sources
 
 STEPS = 30
@@ -116,7 +116,9 @@ def finished(studio, tmp_path_factory):
 def test_the_output_folder_has_all_files(finished):
     pictures = [f"steps/{step:06d}.jpg" for step in range(7, STEPS + 1, 7)]
     found = sorted(str(path.relative_to(finished)) for path in finished.rglob("*") if path.is_file())
-    assert found == sorted(["image.png", "curve.csv", "curve.png", "config.yaml", "run.status", *pictures])
+    assert found == sorted(
+        ["image.png", "curve.csv", "curve.png", "config.yaml", "run.status", "checkpoint.npz", *pictures]
+    )
     assert (finished / "run.status").read_text() == "done\n"
     for name, kind in (("image.png", "PNG"), ("curve.png", "PNG"), (pictures[0], "JPEG")):
         with Image.open(finished / name) as picture:
@@ -210,10 +212,11 @@ def test_the_result_may_have_another_format(tmp_path, capsys, name, kind):
     assert [path.name for path in folder.glob("image.*")] == ["image.png"]
 
 
-def test_a_run_in_another_format_goes_on(tmp_path):
+def test_a_finished_run_goes_on_from_its_last_step_in_another_format_too(tmp_path):
     settings = ("output.format=tiff", "output.save_every=0", "optimizer={name: adam, learning_rate: 3, average: 0.8}")
     whole = made(tmp_path / "whole", "stop.max_iterations=12", *settings)
-    parts = made(tmp_path / "parts", "stop.max_iterations=7", "output.checkpoint_every=6", *settings)
+    parts = made(tmp_path / "parts", "stop.max_iterations=7", *settings)
+    assert np.load(parts / "checkpoint.npz")["step"] == 7
     made(parts, "--resume", "--force", "stop.max_iterations=12", *settings)
     assert curves.first_difference(curve_of(parts), curve_of(whole), relative=0.0) is None
     assert (parts / "image.tiff").read_bytes() == (whole / "image.tiff").read_bytes()
@@ -256,6 +259,7 @@ def test_a_finished_folder_is_overwritten_only_with_force(tmp_path, capsys):
 def unfinished(folder, *changes):
     """A run that ended between two checkpoints, as after a power failure; the checkpoint is of step STEPS // 2."""
     made(folder, f"stop.max_iterations={STEPS // 2 + 3}", f"output.checkpoint_every={STEPS // 2}", *changes)
+    (folder / "checkpoint.previous.npz").replace(folder / "checkpoint.npz")
     (folder / "image.png").unlink()
     return folder
 
@@ -267,7 +271,7 @@ def test_an_unfinished_folder_is_overwritten_only_with_force(tmp_path, capsys):
     assert "contains an unfinished run; add --resume to continue it, or --force" in capsys.readouterr().err
     assert contents(folder) == before
     made(folder, "--force")
-    assert not (folder / "checkpoint.npz").exists() and len(curve_of(folder).rows) == 5
+    assert np.load(folder / "checkpoint.npz")["step"] == 4 and len(curve_of(folder).rows) == 5
 
 
 # Resuming.
@@ -289,7 +293,8 @@ def test_a_run_resumed_from_its_checkpoint_equals_an_uninterrupted_one(finished,
 def test_every_optimizer_resumes_exactly(tmp_path, name):
     settings = (f"optimizer.name={name}", "init.kind=noise", "optimizer.evaluations=4")
     whole = made(tmp_path / "whole", "stop.max_iterations=12", *settings)
-    parts = made(tmp_path / "parts", "stop.max_iterations=7", "output.checkpoint_every=6", *settings)
+    parts = made(tmp_path / "parts", "stop.max_iterations=7", *settings)
+    assert np.load(parts / "checkpoint.npz")["step"] == 7
     made(parts, "--resume", "--force", "stop.max_iterations=12", *settings)
     assert_same_run(parts, whole)
 
@@ -340,8 +345,8 @@ def test_a_result_of_an_earlier_run_is_not_removed_if_it_is_an_input(tmp_path, c
     for changes in ([picture], [f"content.image={folder / result}"], [f"style.images=['{folder / result}']"]):
         assert main(command(folder, "--force", *changes)) == 2
         (line,) = capsys.readouterr().err.splitlines()
-        assert line.endswith(f"{folder / result} is a result in the output folder, which this run would remove; "
-                             "copy it elsewhere or name another output.folder")  # fmt: skip
+        name = "image.png" if result == "link.png" else result
+        assert line.startswith(f"error: {folder / name} is read by this command (")
         assert contents(folder) == before
     made(tmp_path / "other", picture)
 
@@ -416,13 +421,10 @@ def test_a_run_cannot_be_resumed_with_another_photograph(tmp_path, capsys):
 
 def test_a_checkpoint_is_saved_with_its_curve(tmp_path, monkeypatch):
     """Files that are written at the end of a run are missing after a power failure."""
-    monkeypatch.setattr(recorders.CurveRecorder, "close", lambda recorder: None)
-    assert curve_of(made(tmp_path / "run", "output.checkpoint_every=3", "output.save_every=0")).column("step") == [
-        0,
-        1,
-        2,
-        3,
-    ]
+    saved = []
+    monkeypatch.setattr(checkpoints, "save", lambda folder, *arguments: saved.append(curve_of(folder).column("step")))
+    made(tmp_path / "run", "output.checkpoint_every=3", "output.save_every=0")
+    assert saved == [[0, 1, 2, 3], [0, 1, 2, 3, 4]]
 
 
 # Interruptions.

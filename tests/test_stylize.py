@@ -124,7 +124,7 @@ def test_a_picture_for_which_memory_runs_out_does_not_cost_the_others(
 
 
 def test_a_full_disk_stops_them(place: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*arguments: object) -> None:
+    def full(*arguments: object, **options: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "made/0.png")
 
     monkeypatch.setattr(images, "write", full)
@@ -157,9 +157,12 @@ def test_larger_photographs_are_reduced(place: Path) -> None:
         (("photos/9.png", "--output", "a.png"), "picture photos/9.png: no such file"),
         (("photos/0.png", "--output", "a.bmp"), "--output a.bmp: expected .jpg or .jpeg or .png"),
         (("photos", "--output", "a.png"), "--output a.png: expected a folder"),
-        (("photos", "--output", "photos", "--force"), "photos/0.png is one of the photographs"),
+        (("photos", "--output", "photos", "--force"), "photos/0.png is read by this command (photos/0.png)"),
         (("photos", "photos/0.png", "--output", "a"), "folder photos: expected one folder, or files"),
-        (("photos/0.png", "--output", "photos/0.png", "--force"), "photos/0.png is one of the photographs"),
+        (
+            ("photos/0.png", "--output", "photos/0.png", "--force"),
+            "photos/0.png is read by this command (photos/0.png)",
+        ),
         (("photos/0.png", "--output", "a.png", "--memory", "10KB"), "expected a smaller --size"),
     ],
 )

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,11 +42,14 @@ class Request:
         With the pictures in memory.
     recorded : bool
         Whether to write files, to the output folder of the config.
+    read : dict of Path
+        The config file, if there is one.
     """
 
     config: Config
     sources: PictureSources
     recorded: bool
+    read: Mapping[str, Path]
 
 
 def understood(
@@ -73,10 +77,11 @@ def understood(
         If a key is unknown, a value is not allowed, or a picture is missing; one line.
     """
     where = f"{function}()"
-    held = _Held(where)
+    held, read = _Held(where), dict[str, Path]()
     values = _values(config, held)
     if isinstance(config, (str, os.PathLike)):
         where = f"{os.fspath(config)} with {where}"
+        read["config"] = configs.find_input(os.fspath(config))
     if content is not None:
         values = configs.put(values, ["content", "image"], held.name(content, "content.image"), where)
     if style is not None:
@@ -92,7 +97,7 @@ def understood(
         path = _path(name, where)
         recorded = recorded or path == ["output", "folder"]
         values = configs.put(values, path, held.named(value, path), f"{where}: {name}")
-    return Request(configs.parse(values, where), PictureSources(held.pictures), recorded)
+    return Request(configs.parse(values, where), PictureSources(held.pictures), recorded, read)
 
 
 def _values(config: ConfigLike | None, held: _Held) -> dict[str, Any]:

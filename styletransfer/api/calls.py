@@ -128,7 +128,7 @@ def _steps(request: Request, force: bool, resume: bool) -> Generator[Step, None,
 def _prepared(request: Request, force: bool, resume: bool) -> contextlib.AbstractContextManager[PreparedRun]:
     if not request.recorded and (force or resume):
         raise UserError(f"{'force' if force else 'resume'}=True: name the folder too: output=...")
-    recording = Recording(request.config, force, resume) if request.recorded else None
+    recording = Recording(request.config, force, resume, request.read) if request.recorded else None
     return prepared(request.config, request.sources, recording)
 
 

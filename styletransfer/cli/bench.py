@@ -30,6 +30,8 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
         help="replace the tables of this page, such as docs/performance.md, and draw its plot",
     )
 
+    parser.add_argument("--force", action="store_true", help="let --write and --curve overwrite files of others")
+
     steps = parser.add_argument_group("steps")
     steps.add_argument(
         "--sizes", nargs="+", type=int, default=[256, 512], help="sides of the square pictures in pixels"

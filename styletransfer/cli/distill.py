@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 
 from styletransfer.cli.options import Parser, file_path
+import zipfile
+from pathlib import Path
 
 
 def parser(program: str | None = None) -> argparse.ArgumentParser:
@@ -49,12 +51,25 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None, program: str | None = None) -> int:
     options = parser(program).parse_args(arguments)
 
-    from styletransfer.support import commands
+    from styletransfer.support import commands, overwriting
 
     def distill() -> int:
         from styletransfer.studies.distillation import training
 
+        written = [options.work / name for name in ("checkpoint.npz", "vgg_slim.params", "curve.csv")]
+        read = {"--vgg19": options.vgg19, "--vgg19-16x": options.vgg19_16x}
+        hint = "name another folder for --work"
+        overwriting.check(written, read, False, lambda path: _is_checkpoint(written[0]), hint)
         training.run(training.Settings(**vars(options)))
         return 0
 
     return commands.guarded(distill)
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """Whether a file is the state of such a training, and not, for example, that of a picture."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.startswith("value.") for name in archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False

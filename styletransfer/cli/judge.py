@@ -40,6 +40,7 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
         help="SqueezeNet's weights (.net or .params), if not fetched",
     )
     parser.add_argument("--output", type=file_path, help="folder to keep the new pictures in")
+    parser.add_argument("--force", action="store_true", help="overwrite files in it that this command has not written")
     return parser
 
 
@@ -52,6 +53,9 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
         from styletransfer.studies import eyes, judging
 
         cases = judging.cases(options.content, options.style, options.pictures)
+        read = {"--vgg19": options.vgg19, "--squeezenet": options.squeezenet}
+        weights = {option: Path(name) for option, name in read.items() if name}
+        judging.check_output(cases, options.output, options.plot, weights, options.force)
         judges, left_out = eyes.load(options.squeezenet, options.vgg19)
         for line in left_out:
             print(commands.as_called(line), file=sys.stderr)

@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("styletransfer").setLevel(logging.INFO)
 
-    from styletransfer.support import commands
+    from styletransfer.support import commands, overwriting
 
     def stylize() -> int:
         from styletransfer.feedforward import folders, style_file
@@ -81,8 +81,10 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
         from styletransfer.run.resolve import chosen_precision
         from styletransfer.support.errors import UserError
 
-        style = style_file.read(style_file.find(options.style))
+        path = style_file.find(options.style)
+        style = style_file.read(path)
         jobs = folders.plan(options.files, options.output, style.record["name"], options.force, options.resume)
+        overwriting.check((job.target for job in jobs), {"--style": path}, force=True)
         precision = chosen_precision(options.precision, _DEVICE)
         stylizer = Stylizer(style, context_of(_DEVICE), precision, memory.for_pictures(memory.limit(options.memory)))
         settings = {

@@ -120,9 +120,10 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from styletransfer.support import commands
+    from styletransfer.config import find_input
     from styletransfer.support.errors import UserError
     from styletransfer.support.optional import optional
-    from styletransfer.sweeps import batch, contact, local, reports, slurm, states, sweep_file, trainings
+    from styletransfer.sweeps import batch, contact, local, outputs, reports, slurm, states, sweep_file, trainings
     from styletransfer.sweeps.cluster import Cluster
 
     say = functools.partial(print, flush=True)
@@ -134,7 +135,10 @@ def _run(options: argparse.Namespace) -> int:
         if given and not options.cluster:
             raise UserError(f"{_OPTIONS.get(given[0], f'--{given[0]}')} only applies to a cluster: add --cluster slurm")
         cluster = sweep.cluster.changed({**asked, "parallel": options.jobs})
-        if options.status or options.collect_now:
+        if options.status:
+            return show(sweep)
+        outputs.check(sweep, {name: find_input(name) for name in options.files}, options.force)
+        if options.collect_now:
             return show(sweep)
         if not options.force:
             states.check_settings(sweep)

@@ -43,7 +43,8 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
 
         from styletransfer.training import training
 
-        print(training.run(settings, force=options.force, resume=options.resume))
+        read = {"--config": config.find_input(options.config)}
+        print(training.run(settings, options.force, options.resume, read))
         return 0
 
     return commands.guarded(train)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from styletransfer.cli.options import Parser, add_overrides
@@ -88,13 +89,14 @@ def _values(options: argparse.Namespace) -> dict[str, Any]:
     return values
 
 
-def _one_each(plan: Sweep, force: bool) -> int:
+def _one_each(plan: Sweep, read: Mapping[str, Path], force: bool) -> int:
     """Make the pictures of several photographs, one after the other; those that are done are skipped."""
     from styletransfer.run.output_folder import finished_picture
     from styletransfer.support.optional import optional
-    from styletransfer.sweeps import contact, local, reports, states
+    from styletransfer.sweeps import contact, local, outputs, reports, states
     from styletransfer.sweeps.sweep_file import CONTACT, RESULTS
 
+    outputs.check(plan, read, force)
     if force:
         for job in plan.jobs:
             states.forget(job)
@@ -127,6 +129,7 @@ def main(arguments: list[str] | None = None, program: str | None = None, more: s
         from styletransfer import config
 
         values = _values(options)
+        read = {} if options.config is None else {"--config": config.find_input(options.config)}
         where = options.config or "the command line"
         if options.config and options.assignments:
             where += " with --set"
@@ -139,7 +142,7 @@ def main(arguments: list[str] | None = None, program: str | None = None, more: s
             if options.profile:
                 raise UserError("--profile: name one photograph")
             if not options.dry_run:
-                return _one_each(plan, options.force)
+                return _one_each(plan, read, options.force)
             for job in plan.jobs:
                 assert isinstance(job.config, config.Config)
                 for line in _report(job.config, profile=False):
@@ -154,7 +157,7 @@ def main(arguments: list[str] | None = None, program: str | None = None, more: s
 
         from styletransfer.run import run
 
-        print(run.run(settings, force=options.force, resume=options.resume))
+        print(run.run(settings, options.force, options.resume, read))
         return 0
 
     return commands.guarded(transfer)

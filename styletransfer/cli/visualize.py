@@ -29,6 +29,7 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--output", metavar="FILE", type=file_path, help="the sheet (default: output/visualize/MODEL_LAYER_CHANNEL.png)"
     )
+    parser.add_argument("--force", action="store_true", help="overwrite a file that this command has not written")
     return parser
 
 
@@ -49,6 +50,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
             options.size,
             options.patches,
             options.weights,
+            options.force,
         )
         strongest = f"the strongest activation is {patches[0].activation:.4g}"
         print(f"{output}: {len(patches)} {'patch' if len(patches) == 1 else 'patches'}; {strongest}")

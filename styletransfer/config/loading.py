@@ -226,6 +226,17 @@ def dump(config: pydantic.BaseModel, provenance: Mapping[str, Any]) -> str:
     return write_yaml({**config.model_dump(mode="json", exclude={"provenance"}), "provenance": dict(provenance)})
 
 
+def is_saved(path: Path) -> bool:
+    """Whether a file is a config that :func:`dump` has written, and that nobody has changed since."""
+    try:
+        with open(path, encoding="utf-8", newline="", opener=_without_waiting) as stream:
+            text = stream.read(_LARGEST_FILE + 1)
+        values = read_yaml(text, str(path))
+        return isinstance(values, dict) and "provenance" in values and write_yaml(values) == text
+    except (OSError, ValueError, UserError):
+        return False
+
+
 def dump_for_picture(config: Config, provenance: Mapping[str, Any]) -> str:
     """The same with :func:`settings_of_picture` alone, to be written into the picture under `PNG_KEY`."""
     return write_yaml({**settings_of_picture(config), "provenance": dict(provenance)})

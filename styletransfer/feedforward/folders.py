@@ -11,10 +11,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from styletransfer.feedforward.jobs import Job, is_video
-from styletransfer.pictures import images
+from styletransfer.pictures import images, marks
 from styletransfer.pictures.folders import listed
 from styletransfer.pictures.formats import VIDEO_RESULT
 from styletransfer.pictures.images import Picture
+from styletransfer.support import overwriting
 from styletransfer.support.commands import is_out_of_memory
 from styletransfer.support.errors import UserError, reason_of
 from styletransfer.support.files import DISK
@@ -66,17 +67,15 @@ def plan(sources: Sequence[Path], output: Path | None, style: str, force: bool, 
         if job.target in targets:
             raise UserError(f"{job.source} and {targets[job.target]} would both become {job.target}; rename one")
         targets[job.target] = job.source
-        if job.target.exists() and any(job.target.samefile(other.source) for other in jobs):
-            which = "videos" if job.is_video else "photographs"
-            raise UserError(f"--output {output}: {job.target} is one of the {which}; name another")
+    overwriting.check(targets, {str(job.source): job.source for job in jobs}, force=True)
     if not force and not resume:
         _check_targets(jobs)
-    return [job for job in jobs if not resume or not job.target.exists() or job.is_begun]
+    return [job for job in jobs if not resume or not job.is_there or job.is_begun]
 
 
 def _check_targets(jobs: Sequence[Job]) -> None:
     """That nothing is there, finished or not."""
-    there = [job for job in jobs if job.target.exists()]
+    there = [job for job in jobs if job.is_there]
     if there:
         which = f"{there[0].target} exists" if len(there) == 1 else f"{there[0].target} and {len(there) - 1} more exist"
         raise UserError(f"{which} already; --force overwrites, --resume makes the missing ones")
@@ -143,7 +142,7 @@ def make(
 
     def write(job: Job, picture: Picture) -> None:
         job.target.parent.mkdir(parents=True, exist_ok=True)
-        images.write(job.target, picture)
+        images.write(job.target, picture, mark=marks.STYLISED)
 
     def finish(job: Job, written: Future[None]) -> None:
         with of_one_file(job, problems):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,11 @@ class Job:
         return is_video(self.source)
 
     @property
+    def is_there(self) -> bool:
+        """Whether the result exists; not if its name is impossible."""
+        return os.path.exists(self.target)  # noqa: PTH110 - Path.exists raises an error for names that are too long
+
+    @property
     def parts(self) -> Path:
         """The folder with the parts of a video while it is unfinished."""
         return self.target.with_name(f".{self.target.name}.parts")
@@ -29,7 +35,7 @@ class Job:
     @property
     def is_begun(self) -> bool:
         """Whether it is a video that is unfinished, and can be resumed."""
-        return self.is_video and (self.parts / RECORD).is_file()
+        return self.is_video and os.path.isfile(self.parts / RECORD)  # noqa: PTH113 - as above
 
 
 def is_video(file: Path) -> bool:

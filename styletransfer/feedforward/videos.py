@@ -22,7 +22,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -115,7 +114,7 @@ def _make(
                 parts.end(job.source, job.target)
             except UserError:
                 if not parts.finished:
-                    shutil.rmtree(folder)
+                    parts.remove()
                 raise
 
 
@@ -187,9 +186,7 @@ class _Parts:
                 if int(frame.stem) < encoded:  # the process was killed before it removed them
                     frame.unlink()
             return
-        record.unlink(missing_ok=True)
-        for path in self._folder.iterdir():
-            path.unlink()
+        self._empty()
         with atomic_write(record) as stream:
             stream.write(json.dumps(settings, indent=1).encode())
 
@@ -213,7 +210,20 @@ class _Parts:
         if self._frames():
             self._encode()
         video_writing.join(target, self._parts(), source, self._coding)
-        shutil.rmtree(self._folder)
+        self.remove()
+
+    def remove(self) -> None:
+        """Remove the folder."""
+        self._empty()
+        with contextlib.suppress(OSError):  # it has something else in it
+            self._folder.rmdir()
+
+    def _empty(self) -> None:
+        """Remove the record, and then the frames."""
+        (self._folder / RECORD).unlink(missing_ok=True)
+        remove_unfinished(self._folder)
+        for path in (*self._parts(), *self._frames()):
+            path.unlink()
 
     def _encode(self) -> None:
         """Make the frames a part."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from styletransfer.pictures import images
+from styletransfer.pictures import images, marks
 from styletransfer.pictures.formats import VIDEO_SUFFIXES
 from styletransfer.support.errors import UserError
 
@@ -21,7 +21,8 @@ _NAMED = 3  # files that are named of those that are skipped
 def listed(folder: Path, where: str = "", videos: bool = False) -> list[Path]:
     """The pictures in a folder, in the order of their names; what is skipped is logged, but for hidden files.
 
-    A picture is known by its suffix, or by its first bytes.
+    A picture is known by its suffix, or by its first bytes. What this program has made is skipped, so that the results
+    of one command are not the photographs of the next; such files can be named.
 
     Parameters
     ----------
@@ -45,7 +46,7 @@ def listed(folder: Path, where: str = "", videos: bool = False) -> list[Path]:
     found = [path for path, kind in kinds.items() if kind in wanted]
     skipped = [
         _counted(kind, [path for path in inside if kinds[path] == kind])
-        for kind in ("video", "unknown", "folder")
+        for kind in ("result", "video", "unknown", "folder")
         if kind not in wanted and kind in kinds.values()
     ]
     if not found:
@@ -61,9 +62,9 @@ def _kind(path: Path) -> str:
         return "folder"
     if path.is_file():
         if path.suffix.lower() in VIDEO_SUFFIXES:
-            return "video"
+            return "result" if marks.of(path) else "video"
         if path.suffix.lower() in _suffixes() or _begins_like_a_picture(path):
-            return "picture"
+            return "result" if marks.of(path) else "picture"
     return "unknown"
 
 
@@ -86,5 +87,6 @@ def _begins_like_a_picture(path: Path) -> bool:
 
 def _counted(kind: str, paths: Sequence[Path]) -> str:
     names = ", ".join(path.name for path in paths[:_NAMED]) + (", ..." if len(paths) > _NAMED else "")
-    what = {"unknown": "file", "video": "video", "folder": "folder"}[kind] + ("s" if len(paths) > 1 else "")
-    return f"{len(paths)} {what}{' of an unknown format' if kind == 'unknown' else ''} ({names})"
+    what = {"unknown": "file"}.get(kind, kind) + ("s" if len(paths) > 1 else "")
+    more = {"unknown": " of an unknown format", "result": " of this program"}.get(kind, "")
+    return f"{len(paths)} {what}{more} ({names})"

@@ -17,10 +17,9 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
-from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import TiffImageFile
 
-from styletransfer.pictures import profiles, tiff
+from styletransfer.pictures import marks, profiles, tiff
 from styletransfer.pictures.formats import JPEG_QUALITY
 from styletransfer.support.errors import UserError, reason_of
 from styletransfer.support.files import atomic_write
@@ -244,6 +243,7 @@ def write(
     quality: int = JPEG_QUALITY,
     exif: bytes = b"",
     texts: Mapping[str, str] | None = None,
+    mark: str = "",
 ) -> None:
     """Write a picture atomically, tagged as sRGB, in the format given by the suffix of `path`.
 
@@ -258,6 +258,8 @@ def write(
         For all but TIFF.
     texts : dict of str, optional
         Texts by keyword, for PNG.
+    mark : str
+        The kind of results that it is, of :mod:`styletransfer.pictures.marks`, to be noted in the file.
 
     Raises
     ------
@@ -265,10 +267,10 @@ def write(
         If it cannot be written.
     """
     kind = Path(path).suffix.lower()
-    tags = {"icc_profile": profiles.srgb(), "exif": exif}
+    tags = {"icc_profile": profiles.srgb(), "exif": exif, **marks.tags(kind, mark)}
     with atomic_write(path) as stream:
         if kind in (".tif", ".tiff"):
-            _write_tiff(stream, picture)
+            _write_tiff(stream, picture, mark)
             return
         image = Image.fromarray(to_bytes(picture))
         if kind in (".jpg", ".jpeg"):
@@ -276,17 +278,20 @@ def write(
         elif kind == ".webp":
             image.save(stream, format="WEBP", quality=quality, **tags)
         else:
-            chunks = PngInfo()
-            for key, text in (texts or {}).items():
-                chunks.add_itxt(key, text)
-            image.save(stream, format="PNG", pnginfo=chunks, **tags)
+            image.save(stream, format="PNG", pnginfo=marks.png_texts(mark, texts), **tags)
 
 
-def _write_tiff(stream: BinaryIO, picture: Picture) -> None:
+def _write_tiff(stream: BinaryIO, picture: Picture, mark: str) -> None:
     """With 16 bits a channel, which Pillow cannot write."""
     import tifffile
 
     values = np.rint(np.clip(picture, 0, 1) * _WHITE_16_BIT).astype(np.uint16)
     tifffile.imwrite(
-        stream, values, photometric="rgb", compression="zlib", iccprofile=profiles.srgb(), metadata=None, software=False
+        stream,
+        values,
+        photometric="rgb",
+        compression="zlib",
+        iccprofile=profiles.srgb(),
+        metadata=None,
+        software=marks.text(mark) if mark else False,
     )

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from styletransfer.pictures import marks
 from styletransfer.support.files import atomic_write
 
 
@@ -29,8 +30,8 @@ def figure(**options: Any) -> Any:
     return Figure(**options)
 
 
-def write(path: str | os.PathLike[str], drawn: Any) -> None:
-    """Write a figure as a PNG file.
+def write(path: str | os.PathLike[str], drawn: Any, mark: str) -> None:
+    """Write a figure as a PNG file, with a mark of :mod:`styletransfer.pictures.marks`.
 
     Raises
     ------
@@ -41,7 +42,7 @@ def write(path: str | os.PathLike[str], drawn: Any) -> None:
 
     content = io.BytesIO()
     with _quiet():
-        FigureCanvasAgg(drawn).print_figure(content, format="png", dpi=100)
+        FigureCanvasAgg(drawn).print_figure(content, format="png", dpi=100, metadata={"Software": marks.text(mark)})
     with atomic_write(path) as stream:
         stream.write(content.getvalue())
 

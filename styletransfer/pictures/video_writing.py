@@ -13,6 +13,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from styletransfer.pictures import marks
 from styletransfer.pictures.video_files import FULL_RANGE, Coding, Colors, opened, picture_stream, ticks
 from styletransfer.support.errors import UserError, reason_of
 from styletransfer.support.files import atomic_write
@@ -139,6 +140,7 @@ def _write(name: str, parts: Sequence[Path], source: Path, coding: Coding, sound
         av.open(f"file:{name}", "w", format="mp4", container_options=options) as container,
         av.open(f"file:{parts[0]}") as first,
     ):
+        container.metadata[marks.VIDEO_KEY] = marks.text(marks.STYLISED)
         pictures: Any = container.add_stream_from_template(first.streams.video[0], opaque=True)
         pictures.time_base = coding.time_base
         packets = [_pictures(parts, pictures, coding, _last_duration(sound and picture_stream(sound, source), coding))]

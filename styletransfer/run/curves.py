@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
+from styletransfer.pictures import marks
 from styletransfer.support.commands import one_line
 from styletransfer.support.errors import UserError
 from styletransfer.support.files import atomic_write
@@ -175,13 +176,15 @@ def _is_rolled_back(row: Mapping[Column, float]) -> bool:
     return row["step"] > 0 and math.isnan(row.get("relative_change", 0.0))
 
 
-def plot(path: str | Path, curves: Mapping[str, Curve]) -> None:
+def plot(path: str | Path, curves: Mapping[str, Curve], mark: str = marks.PLOT) -> None:
     """Plot curves as a PNG, written atomically: the sums on the left, every layer on the right.
 
     Parameters
     ----------
     curves : dict
         By their names in the legend; the first is drawn with solid lines, others with dashed ones.
+    mark : str
+        Of :mod:`styletransfer.pictures.marks`.
     """
     from styletransfer.pictures import plots
 
@@ -207,4 +210,4 @@ def plot(path: str | Path, curves: Mapping[str, Curve]) -> None:
         if axes.lines:
             for text in axes.legend(fontsize=8).get_texts():
                 text.set_parse_math(False)  # a name may have dollar signs
-    plots.write(path, figure)
+    plots.write(path, figure, mark)

@@ -6,13 +6,15 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from styletransfer import config as configs
 from styletransfer.pictures.formats import FORMATS
 from styletransfer.run import checkpoints
+from styletransfer.support import overwriting
 from styletransfer.support.errors import UserError
-from styletransfer.support.files import atomic_write, remove_unfinished
+from styletransfer.support.files import atomic_write, remove, remove_unfinished
 
 # The result, of which a folder holds one at most.
 _PICTURES = {kind: f"image.{kind}" for kind in FORMATS}
@@ -38,8 +40,18 @@ def finished_picture(folder: Path) -> Path | None:
     return next((folder / name for name in PICTURES if (folder / name).exists()), None)
 
 
-def check(folder: Path, force: bool, resume: bool) -> None:
+def check(folder: Path, force: bool, resume: bool, more: Sequence[str] = ()) -> None:
     """Check whether a run may use a folder.
+
+    Parameters
+    ----------
+    folder : Path
+    force : bool
+        Whether results may be overwritten, whoever has written them.
+    resume : bool
+        Whether the run that is there is resumed.
+    more : sequence of str
+        The names of files that it writes besides those of every run.
 
     Raises
     ------
@@ -47,12 +59,12 @@ def check(folder: Path, force: bool, resume: bool) -> None:
         If it is a file, cannot be read, or contains results that would be lost.
     """
     try:
-        _check(folder, force, resume)
+        _check(folder, force, resume, more)
     except OSError as error:
         raise UserError(f"output.folder: {folder} cannot be read: {error.strerror or error}") from None
 
 
-def _check(folder: Path, force: bool, resume: bool) -> None:
+def _check(folder: Path, force: bool, resume: bool, more: Sequence[str]) -> None:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"output.folder: {folder} is a file; name a folder")
     for name in _FILES:
@@ -68,30 +80,61 @@ def _check(folder: Path, force: bool, resume: bool) -> None:
     if checkpoints.exists(folder) and not (resume or force):
         hint = "add --resume to continue it, or --force to start over"
         raise UserError(f"output.folder: {folder} contains an unfinished run; {hint}")
+    check_results(folder, force, resume, more)
 
 
-def check_inputs(folder: Path, inputs: Mapping[str, Path]) -> None:
-    """Check that a run would not remove files that it needs.
+def check_results(folder: Path, force: bool, resume: bool = False, more: Sequence[str] = ()) -> None:
+    """Check that what a run would overwrite or remove in a folder was written by an earlier run.
+
+    The parameters are those of :func:`check`.
+
+    Raises
+    ------
+    UserError
+        If it was not.
+    """
+    of_a_run = resume or configs.is_saved(folder / CONFIG) or read_status(folder) in (UNFINISHED, DONE, DIVERGED)
+    overwriting.check(
+        _results(folder, more),
+        {},
+        force,
+        lambda path: configs.is_saved(path) if path.name == CONFIG else of_a_run,
+        "name another output.folder, or add --force",
+    )
+
+
+def _results(folder: Path, more: Sequence[str] = ()) -> list[Path]:
+    """What a run would overwrite or remove."""
+    return [path for pattern in (*_RESULTS, *more) for path in folder.glob(pattern)]
+
+
+def check_inputs(folder: Path, inputs: Mapping[str, Path], more: Sequence[str] = ()) -> None:
+    """Check that a run would not overwrite or remove files that it needs.
+
+    The config that an earlier run has saved in the folder may be that of this one, which writes it again.
 
     Parameters
     ----------
     folder : Path
     inputs : dict of Path
-        The input files of the run, by the config keys that name them.
+        The input files of the run, by the options or config keys that name them.
+    more : sequence of str
+        As for :func:`check`.
 
     Raises
     ------
     UserError
-        If one of them is a result of an earlier run in the folder.
+        If one of them is a result of an earlier run in the folder, or in the place of one.
     """
-    for result in (path for pattern in _RESULTS for path in folder.glob(pattern)):
-        for key, path in inputs.items():
-            with contextlib.suppress(OSError):  # one of them is a dangling link
-                if result.samefile(path):
-                    raise UserError(
-                        f"{key}: {path} is a result in the output folder, which this run would remove; copy it "
-                        "elsewhere or name another output.folder"
-                    )
+    with contextlib.suppress(OSError):  # :func:`check` tells
+        results = [path for path in _results(folder, more) if not (path.name == CONFIG and configs.is_saved(path))]
+        overwriting.check(results, inputs, force=True)
+
+
+def remove_results(folder: Path) -> None:
+    """Remove all that a run has written, or would overwrite."""
+    for path in _results(folder):
+        remove(path)
 
 
 def write_status(folder: Path, status: str) -> None:
@@ -163,7 +206,8 @@ def taken(folder: Path, force: bool, resume: bool) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):
-            if _is(descriptor, folder / _LOCK):  # the folder may have been removed, and created again by another run
+            # The folder may have been removed, and created again by another run; a file that is not empty is not ours.
+            if _is(descriptor, folder / _LOCK) and not os.fstat(descriptor).st_size:
                 (folder / _LOCK).unlink()
         os.close(descriptor)
 
@@ -218,4 +262,4 @@ def _clear(folder: Path, keep: bool) -> None:
     write_status(folder, UNFINISHED)
     for pattern in _LAST if keep else _RESULTS:
         for path in folder.glob(pattern):
-            path.unlink()
+            remove(path)

@@ -12,7 +12,7 @@ from styletransfer.config import Config
 from styletransfer.network.device import context_of
 from styletransfer.optimization.loop import Record
 from styletransfer.pictures.images import Picture
-from styletransfer.run import inputs, picture_sizes
+from styletransfer.run import checkpoints, inputs, picture_sizes
 from styletransfer.run.display import Display
 from styletransfer.run.picture_sources import FILES, PictureSources
 from styletransfer.run.pyramid import Pyramid
@@ -20,6 +20,7 @@ from styletransfer.run.recorders import LossRecorder, Recorder
 from styletransfer.run.recording import Recording
 from styletransfer.run.resolve import Begun, RunPlan, resolve
 from styletransfer.support.errors import Diverged, Interrupted
+from styletransfer.support.optional import optional
 
 LOGGER = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class PreparedRun:
         Interrupted
             If `stopped` was not empty; the state has been saved.
         """
-        pyramid, recording = self._running, self._recording
+        pyramid, recording, saved = self._running, self._recording, False
         ours: list[Recorder] = [self.losses]
         if recording:
             ours.append(recording.pictures(self.plan.output.save_every, self.display))
@@ -96,6 +97,9 @@ class PreparedRun:
             raise
         if recording:
             recording.finish(self.picture())
+            if self.plan.output.checkpoint_every and not saved:  # so that the run can be extended
+                with optional(recording.folder / checkpoints.NAME):
+                    self._save()
 
     def _after(self, record: Record, stopped: bool) -> bool:
         """Log a rollback and save the state where due; returns whether it was saved."""

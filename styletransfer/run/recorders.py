@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from styletransfer.losses.objective import GroupedLayer
 from styletransfer.optimization.loop import Record
-from styletransfer.pictures import images
+from styletransfer.pictures import images, marks
 from styletransfer.run import curves, output_folder
 from styletransfer.run.curves import Column
 from styletransfer.run.display import Display
@@ -108,7 +108,7 @@ class PictureRecorder:
             path = self._folder / f"{record.step:06d}.jpg"
             with optional(path):
                 self._folder.mkdir(exist_ok=True)
-                images.write(path, self._display.picture(record.image.asnumpy()))
+                images.write(path, self._display.picture(record.image.asnumpy()), mark=marks.RESULT)
 
     def close(self) -> None:
         pass

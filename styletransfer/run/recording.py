@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from styletransfer import config as configs
 from styletransfer.config import Config
 from styletransfer.losses.objective import GroupedLayer
-from styletransfer.pictures import images, in_memory
+from styletransfer.pictures import images, in_memory, marks
 from styletransfer.pictures.images import Picture
 from styletransfer.pictures.metadata import exif_of
 from styletransfer.run import checkpoints, output_folder
@@ -40,6 +40,8 @@ class Recording:
         Whether a finished output folder may be overwritten.
     resume : bool
         Whether to resume from the checkpoint in the folder.
+    read : dict of Path
+        Files that are read besides those that the config names, by the options that name them.
 
     Attributes
     ----------
@@ -47,10 +49,12 @@ class Recording:
     resume : bool
     """
 
-    def __init__(self, config: Config, force: bool = False, resume: bool = False) -> None:
+    def __init__(
+        self, config: Config, force: bool = False, resume: bool = False, read: Mapping[str, Path] | None = None
+    ) -> None:
         self.folder = Path(config.output.folder).expanduser()
         self.resume = resume
-        self._config, self._force = config, force
+        self._config, self._force, self._read = config, force, read or {}
         self._checksums: Mapping[str, str] = {}
         self._taken = contextlib.ExitStack()
         self._curve: CurveRecorder | None = None
@@ -64,8 +68,8 @@ class Recording:
         UserError
             If it may not.
         """
+        output_folder.check_inputs(self.folder, {**files, **self._read})
         output_folder.check(self.folder, self._force, self.resume)
-        output_folder.check_inputs(self.folder, files)
 
     def earlier(self, checksums: Mapping[str, str]) -> dict[str, Any] | None:
         """The state that is resumed, or None; if there is one, the folder is locked.
@@ -135,7 +139,7 @@ class Recording:
             provenance = provenance_of(self._config, self._checksums)
             texts[configs.PNG_KEY] = configs.dump_for_picture(self._config, provenance)
         try:
-            images.write(path, picture, output.quality, self._exif, texts)
+            images.write(path, picture, output.quality, self._exif, texts, marks.RESULT)
         except Exception as error:
             if isinstance(error, OSError) and error.errno:  # the disk
                 raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from styletransfer.config import Config
@@ -12,7 +13,7 @@ from styletransfer.run.recorders import progress
 from styletransfer.run.recording import Recording
 
 
-def run(config: Config, force: bool = False, resume: bool = False) -> Path:
+def run(config: Config, force: bool = False, resume: bool = False, read: Mapping[str, Path] | None = None) -> Path:
     """Make the picture that a config describes.
 
     Parameters
@@ -22,6 +23,8 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
         Whether a finished output folder may be overwritten.
     resume : bool
         Whether to go on from the checkpoint in the output folder.
+    read : dict of Path
+        Files that were read for the config, by the options that name them; they are not overwritten.
 
     Returns
     -------
@@ -37,7 +40,7 @@ def run(config: Config, force: bool = False, resume: bool = False) -> Path:
     Interrupted
         If SIGINT, SIGTERM or SIGUSR2 came; a checkpoint has been written, or nothing yet.
     """
-    recording, stopped = Recording(config, force, resume), list[int]()
+    recording, stopped = Recording(config, force, resume, read), list[int]()
     with (
         interrupts.collected(interrupts.COMMAND, stopped),
         prepared(config, recording=recording, stopped=stopped) as ready,

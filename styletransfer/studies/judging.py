@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from styletransfer import config as configs
-from styletransfer.pictures import images, plots
+from styletransfer.pictures import images, marks, plots
 from styletransfer.pictures.images import Picture
 from styletransfer.run import inputs
 from styletransfer.run.display import Display
@@ -22,6 +22,7 @@ from styletransfer.run.pyramid import Pyramid
 from styletransfer.run.resolve import resolve
 from styletransfer.studies import flaws
 from styletransfer.studies.eyes import Judge
+from styletransfer.support import overwriting
 from styletransfer.support.commands import one_line
 from styletransfer.support.errors import UserError
 from styletransfer.support.optional import optional
@@ -143,10 +144,10 @@ def verdicts(
             whole, steps, seconds = images.read(case.picture), 0, 0.0
         picture = images.resize(whole, *photograph.shape[:2])
         if folder:
-            path = folder / f"{Path(case.name).stem}.png"
+            path = _target(folder, case)
             with optional(path):
                 folder.mkdir(parents=True, exist_ok=True)
-                images.write(path, picture)
+                images.write(path, picture, mark=marks.JUDGED)
         by = {network.name: judge(network, picture, photograph, painting) for network in judges}
         noise = flaws.chroma_noise(picture) / max(flaws.chroma_noise(painting), _LEAST_NOISE)
         # Resizing hides clipped values, so they are counted in the files.
@@ -175,7 +176,42 @@ def plot(path: Path, judged: Sequence[Verdict]) -> None:
         axes.set(xlim=(0, None), ylim=(0, None))
         for text in axes.legend(fontsize=8).get_texts():
             text.set_parse_math(False)  # a name may have dollar signs
-    plots.write(path, figure)
+    plots.write(path, figure, marks.JUDGED)
+
+
+def check_output(
+    wanted: Sequence[Case], folder: Path | None, plotted: Path | None, weights: Mapping[str, Path], force: bool
+) -> None:
+    """Check that the pictures of :func:`verdicts` and the plot can be written.
+
+    Parameters
+    ----------
+    wanted : sequence of Case
+    folder, plotted : Path, optional
+        Where they go.
+    weights : dict of Path
+        The files that the judges read, by the options that name them.
+    force : bool
+        Whether files may be overwritten that were not written for a verdict.
+
+    Raises
+    ------
+    UserError
+        If two pictures have the same name, or a file would be overwritten.
+    """
+    targets: dict[Path, str] = {}
+    for case in wanted if folder else ():
+        target, source = _target(folder, case), case.picture or case.style  # type: ignore[arg-type]
+        if target in targets:
+            raise UserError(f"--output: {targets[target]} and {source} would both become {target}; rename one")
+        targets[target] = source
+    named = {name: Path(name) for case in wanted for name in (case.content, case.style, case.picture) if name}
+    written = [*targets, *([plotted] if plotted else [])]
+    overwriting.check(written, {**weights, **named}, force, lambda path: marks.of(path) == marks.JUDGED)
+
+
+def _target(folder: Path, case: Case) -> Path:
+    return folder / f"{Path(case.name).stem}.png"
 
 
 def _at_size(picture: Picture, long_edge: int) -> Picture:

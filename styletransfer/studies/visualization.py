@@ -24,8 +24,9 @@ from models.runtime import load_mxnet
 from models.spec import ModelSpec, ReceptiveField
 from styletransfer import weights
 from styletransfer.network.executor import Heads, Network, parameters_for, tapped
-from styletransfer.pictures import folders, images, pixels, plots
+from styletransfer.pictures import folders, images, marks, pixels, plots
 from styletransfer.pictures.images import Picture
+from styletransfer.support import overwriting
 from styletransfer.support.commands import one_line
 from styletransfer.support.errors import UserError, nearest
 from styletransfer.support.project import PROJECT_FOLDER
@@ -244,6 +245,7 @@ def visualize(
     size: int,
     count: int,
     weights_file: Path | None,
+    force: bool = False,
 ) -> tuple[Path, list[Patch]]:
     """Write the sheet of a filter; returns its path and the patches on it.
 
@@ -259,6 +261,8 @@ def visualize(
         See :func:`strongest`.
     weights_file : path, optional
         By default the network's own weights.
+    force : bool
+        Whether `output` may be a file that this function has not written.
 
     Raises
     ------
@@ -288,10 +292,12 @@ def visualize(
     for file in files:
         if not file.is_file():
             raise UserError(f"picture {file}: no such file")
+    read = {**{f"--pictures {file}": file for file in files}, "--weights": weights_file or spec.weights_path}
+    overwriting.check([output], read, force, lambda path: marks.of(path) == marks.FILTER)
     patches = strongest(spec, layer, channel, weights.load(spec, weights_file), files, size, count)
     if not patches:
         raise UserError(f"nothing in the pictures activates channel {channel} of {model} {layer}")
     picture = sheet(patches, f"{model}   {layer}   channel {channel}")
     output.parent.mkdir(parents=True, exist_ok=True)
-    images.write(output, picture)
+    images.write(output, picture, mark=marks.FILTER)
     return output, patches

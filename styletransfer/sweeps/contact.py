@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from styletransfer import config as configs
-from styletransfer.pictures import images
+from styletransfer.pictures import images, marks
 from styletransfer.run.output_folder import finished_picture
 from styletransfer.support.errors import UserError
 from styletransfer.support.files import atomic_write
@@ -32,7 +32,7 @@ def write_contact_sheet(sweep: Sweep, queue: Queue = None) -> Path:
     """Write ``contact.png``, all pictures of a sweep in one image."""
     path = sweep.folder / CONTACT
     with atomic_write(path) as stream:
-        contact_sheet(sweep, queue).save(stream, format="PNG")
+        contact_sheet(sweep, queue).save(stream, format="PNG", pnginfo=marks.png_texts(marks.CONTACT))
     return path
 
 

@@ -60,6 +60,10 @@ class Job(abc.ABC):
         """What must be the same for a result to be that of a config, or else for a checkpoint to be resumed."""
 
     @abc.abstractmethod
+    def files(self) -> Mapping[str, Path]:
+        """Its input files, by the config keys that name them."""
+
+    @abc.abstractmethod
     def checksums(self, checksum: Checksum) -> Mapping[str, str]:
         """The sha256 of its input files, by the config keys that name them; without those that cannot be read."""
 
@@ -97,9 +101,12 @@ class PictureJob(Job):
     def settings(config: Config, done: bool) -> dict[str, Any]:
         return configs.settings_of_picture(config) if done else checkpoints.comparable(config)
 
+    def files(self) -> Mapping[str, Path]:
+        return inputs.files_of(self.config)
+
     def checksums(self, checksum: Checksum) -> Mapping[str, str]:
         found = {}
-        for key, path in inputs.files_of(self.config).items():
+        for key, path in self.files().items():
             with contextlib.suppress(OSError):  # a run would report it
                 found[key] = checksum(path)
         return found
@@ -133,6 +140,11 @@ class TrainingJob(Job):
     @staticmethod
     def settings(config: StyleTraining, done: bool) -> dict[str, Any]:
         return training.settings(config) if done else training.comparable(config)
+
+    def files(self) -> Mapping[str, Path]:
+        named = {f"style.images {name}": name for name in (self.config.style.images or {})}
+        named |= {"output.preview": self.config.output.preview, "weights": self.config.weights or ""}
+        return {key: configs.find_input(name) for key, name in named.items() if name}
 
     def checksums(self, checksum: Checksum) -> Mapping[str, str]:
         try:

@@ -18,10 +18,9 @@ from styletransfer.sweeps.cluster import Cluster
 from styletransfer.sweeps.command import write_config
 from styletransfer.sweeps.jobs import Job
 from styletransfer.sweeps.states import Queue, State, forget, jobs_to_restart, state_of
-from styletransfer.sweeps.sweep_file import CONTACT, RESULTS, SLURM, Sweep
+from styletransfer.sweeps.sweep_file import COLLECT, CONTACT, RESULTS, SLURM, Sweep
 
 _TIMEOUT = 60  # seconds for an answer
-_COLLECT = "collect.sbatch"
 
 
 def queue_of(sweep: Sweep) -> Queue:
@@ -118,12 +117,12 @@ def send(
             write_config(batch.with_its_limit(job, cluster))
         file = next_file(sweep)
         _write(folder / file, batch.array(sweep, cluster, jobs, file))
-        _write(folder / _COLLECT, batch.collection(sweep, cluster, arguments))
+        _write(folder / COLLECT, batch.collection(sweep, cluster, arguments))
         array = _sent(folder, file)
         say(f"submitted {len(jobs)} of {len(sweep.jobs)} jobs as Slurm array {array}: {folder / file}")
         if cluster.collect:
             try:
-                number = _sent(folder, _COLLECT, f"--dependency=afterany:{array}")
+                number = _sent(folder, COLLECT, f"--dependency=afterany:{array}")
                 say(f"Slurm job {number} makes {CONTACT} and {RESULTS} when the array has finished")
             except UserError as error:  # not every site allows such a job; the pictures do not depend on it
                 say(f"make {CONTACT} and {RESULTS} with --collect: {error}")

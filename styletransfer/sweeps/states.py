@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 from styletransfer import config as configs
 from styletransfer.run import checkpoints, inputs, output_folder
-from styletransfer.run.output_folder import CONFIG, PICTURES, finished_picture
+from styletransfer.run.output_folder import CONFIG, finished_picture
 from styletransfer.run.provenance import checksums_in
 from styletransfer.support.errors import Diverged, Interrupted, UserError
 from styletransfer.sweeps.command import resumes
@@ -180,16 +180,25 @@ def jobs_to_restart(sweep: Sweep, queue: Queue = None) -> list[Job]:
     found, checksum = [], functools.cache(inputs.checksum)
     for job in sweep.jobs:
         state = state_of(job, queue).name
-        if state == "failed" or (state not in ("running", "queued") and _change(job, checksum)):
+        if state == "failed" or (state not in ("running", "queued") and (_change(job, checksum) or _is_strange(job))):
             found.append(job)
     return found
 
 
+def _is_strange(job: Job) -> bool:
+    """Whether in the place of a job's results there is something that no run has written."""
+    try:
+        output_folder.check_results(job.folder, force=False)
+        return False
+    except UserError:
+        return True
+
+
 def forget(job: Job) -> None:
-    """Remove the picture and the checkpoints of a job, so that it restarts, unless another process has it."""
+    """Remove the results of a job, so that it restarts, unless another process has it."""
     with contextlib.suppress(OSError), held(job) as log:  # if they cannot be removed, the job will report it
-        for name in (*PICTURES, checkpoints.NAME, checkpoints.PREVIOUS) if log else ():
-            (job.folder / name).unlink(missing_ok=True)
+        if log:
+            output_folder.remove_results(job.folder)
 
 
 def _change(job: Job, checksum: Checksum) -> str | None:

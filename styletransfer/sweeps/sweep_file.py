@@ -26,6 +26,7 @@ from styletransfer.sweeps.jobs import Job, PictureJob
 
 # In a sweep's folder, besides the folders of its jobs.
 CONTACT, RESULTS, SLURM = RESERVED = "contact.png", "results.csv", "slurm"
+COLLECT = "collect.sbatch"  # in the folder `SLURM`
 _MOST_JOBS = 1000
 
 

@@ -32,7 +32,7 @@ from styletransfer.network.executor import Backbone, parameters_for
 from styletransfer.optimization import optimizers
 from styletransfer.optimization.divergence_guard import Guard
 from styletransfer.optimization.loop import Record, StoppingRule, optimize
-from styletransfer.pictures import images, pixels
+from styletransfer.pictures import images, marks, pixels
 from styletransfer.pictures.images import Picture
 from styletransfer.run import checkpoints, interrupts, output_folder
 from styletransfer.run.picture_sizes import check_size
@@ -40,7 +40,7 @@ from styletransfer.run.provenance import provenance_of
 from styletransfer.run.recorders import CurveRecorder, Recorder, progress
 from styletransfer.run.resolve import precision_of
 from styletransfer.support.errors import Diverged, Interrupted, UserError, reason_of
-from styletransfer.support.files import atomic_write, hashed
+from styletransfer.support.files import atomic_write, hashed, remove
 from styletransfer.support.optional import optional
 from styletransfer.training import photographs
 from styletransfer.training.network import TrainableTransformer, parameters_of, vector_of
@@ -57,7 +57,9 @@ def comparable(config: StyleTraining) -> dict[str, Any]:
     return config.model_dump(mode="json", exclude={"provenance", "output", "steps", "name", "licence"})
 
 
-def run(config: StyleTraining, force: bool = False, resume: bool = False) -> Path:
+def run(
+    config: StyleTraining, force: bool = False, resume: bool = False, read: Mapping[str, Path] | None = None
+) -> Path:
     """Train the network of a config.
 
     Parameters
@@ -67,6 +69,8 @@ def run(config: StyleTraining, force: bool = False, resume: bool = False) -> Pat
         Whether a finished output folder may be overwritten.
     resume : bool
         Whether to resume from the checkpoint in the output folder.
+    read : dict of Path
+        Files that were read for the config, by the options that name them; they are not overwritten.
 
     Returns
     -------
@@ -86,9 +90,10 @@ def run(config: StyleTraining, force: bool = False, resume: bool = False) -> Pat
     with contextlib.ExitStack() as stack:
         stack.enter_context(interrupts.collected(interrupts.COMMAND, stopped))
         folder = Path(config.output.folder).expanduser()
-        output_folder.check(folder, force, resume)
+        output_folder.check_inputs(folder, read or {}, [STYLE])
+        output_folder.check(folder, force, resume, [STYLE])
         inputs = _Inputs(config)
-        output_folder.check_inputs(folder, inputs.files)
+        output_folder.check_inputs(folder, inputs.all_files(), [STYLE])
         context_of(config.device)
         precision = precision_of(config)
         checksums = inputs.checksums()
@@ -107,7 +112,7 @@ def run(config: StyleTraining, force: bool = False, resume: bool = False) -> Pat
             raise Interrupted("interrupted before the first step, nothing was written: run the same command again")
         if not resume:  # all input is valid: now the folder may be created
             stack.enter_context(taken)
-            (folder / STYLE).unlink(missing_ok=True)
+            remove(folder / STYLE)
         output_folder.clear(folder, keep=resume)
         LOGGER.info("%s, %d parameters, %s, into %s", config.transformer.title, training.values.size, precision, folder)
         if resume:
@@ -141,6 +146,10 @@ class _Inputs:
         self.files = {**named, "weights": self.weights, "output.preview": find_input(config.output.preview)}
         self.preview = _resized(images.read(self.files["output.preview"]), config.output.preview_size)
         self.parameters = weights.load(config.spec, self.weights if config.weights else None)
+
+    def all_files(self) -> dict[str, Path]:
+        """Those that the config names, and the photographs."""
+        return {**self.files, **{f"photographs.sources: {path}": path for path in self.photographs}}
 
     def checksums(self) -> dict[str, str]:
         """Those of the files on which the result depends, by the config key that names them."""
@@ -389,7 +398,7 @@ class _Output:
 
     def write_preview(self, path: Path) -> None:
         """Write the preview photograph in the style as it is."""
-        images.write(path, self._training.stylise(self._preview, self._config.name))
+        images.write(path, self._training.stylise(self._preview, self._config.name), mark=marks.RESULT)
 
     def finish(self, diverged: bool = False) -> Path:
         """Write the style, how the training ended, and then the last preview."""

@@ -20,6 +20,7 @@ from requests import RequestException
 
 import models
 from styletransfer import weights
+from styletransfer.support import overwriting
 from styletransfer.support.errors import UserError, nearest
 from styletransfer.support.files import atomic_write, hashed
 from styletransfer.weights import package_index
@@ -79,6 +80,7 @@ def convert(name: str, table: Table, file: Path, say: Say, source: str | None = 
         except UserError as error:
             mismatches.append(f"{candidate.file} from {candidate.name}: {error}")
             continue
+        overwriting.check([target.path], {"--from": file}, force=True)
         if force or not _is_present(target, say):
             _write(target, candidate, contents, say)
         return

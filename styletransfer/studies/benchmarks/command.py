@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import models
+from styletransfer import config as configs
 from styletransfer.feedforward import style_file
 from styletransfer.studies.benchmarks import (
     feedforward,
@@ -20,6 +21,7 @@ from styletransfer.studies.benchmarks import (
     start,
     steps,
 )
+from styletransfer.support import overwriting
 from styletransfer.support.byte_sizes import parse_size
 from styletransfer.support.errors import UserError, nearest
 
@@ -66,6 +68,12 @@ def _check(options: argparse.Namespace, names: list[str]) -> None:
                 f"--write: {name} has no table on the page; expected one of: {', '.join(report.BENCHMARKS)}"
             )
         report.check(options.write, names)
+    read = {"--content": configs.find_input(options.content), "--style": configs.find_input(options.style)}
+    read |= {"--reuse": options.reuse} if options.reuse else {}
+    if options.write:
+        report.check_overwriting(options.write, read, options.force)
+    if options.curve:
+        overwriting.check([options.curve], read, options.force, quality.is_curve)
     if "start" in names:
         if options.start_from is None:
             raise UserError("start: name a bundled style or a style file with --start-from")

@@ -12,6 +12,7 @@ have been read and the libraries imported; it includes the targets and binding.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import importlib
@@ -324,6 +325,13 @@ def write_curves(path: str | Path, results: Sequence[Result]) -> None:
                 )
     with atomic_write(path) as stream:
         stream.write(text.getvalue().encode())
+
+
+def is_curve(path: Path) -> bool:
+    """Whether a file is a CSV of :func:`write_curves`."""
+    with contextlib.suppress(OSError, UnicodeDecodeError), path.open(encoding="utf-8") as stream:
+        return stream.readline() == ",".join(_CURVE) + "\n"
+    return False
 
 
 def read_pytorch_curve(path: str | Path, network: str, edge: int) -> tuple[Point, ...]:

@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from styletransfer.pictures import plots
+from styletransfer.pictures import marks, plots
 from styletransfer.studies.benchmarks import feedforward, large, machine, quality, sizes, steps
+from styletransfer.support import overwriting
 from styletransfer.support.errors import UserError
 from styletransfer.support.files import atomic_write
 from styletransfer.support.optional import optional
@@ -80,6 +81,23 @@ def check(page: Path, names: Sequence[str]) -> None:
     text = _read(page)
     for name in names:
         _between(page, text, name)
+
+
+def check_overwriting(page: Path, inputs: Mapping[str, Path], force: bool) -> None:
+    """Check that the files next to a page are those of earlier measurements.
+
+    Raises
+    ------
+    UserError
+        If they are not.
+    """
+    data = page.with_suffix(".json")
+
+    def is_ours(path: Path) -> bool:
+        return marks.of(path) == marks.MEASURED or (data.exists() and set(_data(page)) <= set(BENCHMARKS))
+
+    overwriting.check([data, page.with_suffix(".png")], inputs, force, is_ours)
+    overwriting.check([page], inputs, force=True)
 
 
 def write(page: Path, name: str, results: Sequence[Any], command: str, notes: Sequence[str]) -> None:
@@ -172,7 +190,7 @@ def plot(path: Path, measured: Sequence[sizes.Result], races: Sequence[quality.R
         axes.grid(True, which="both", alpha=0.2)
         if axes.lines:
             axes.legend(fontsize=8)
-    plots.write(path, figure)
+    plots.write(path, figure, marks.MEASURED)
 
 
 def _plot_sizes(axes: Any, measured: Sequence[sizes.Result], title: str, value: Any) -> None:

@@ -1,0 +1,77 @@
+"""The mark of a picture or video that a command has made: what kind it is, in the place for the software's name.
+
+By it, results are told from photographs, and those of one command from those of another.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from styletransfer.pictures.formats import VIDEO_SUFFIXES
+
+# Kinds of results.
+RESULT, STYLISED, PLOT, COMPARISON, CONTACT, FILTER, JUDGED, MEASURED = (
+    "result", "stylised", "plot", "comparison", "contact sheet", "filter", "judged", "measured",
+)  # fmt: skip
+VIDEO_KEY = "comment"  # in the metadata of a video
+
+
+def text(kind: str) -> str:
+    """The mark of a kind of results, as it is written."""
+    return f"styletransfer: {kind}"
+
+
+def tags(suffix: str, kind: str) -> dict[str, Any]:
+    """The arguments with which Pillow writes a mark into JPEG, WebP and TIFF files; a PNG has it as a text."""
+    if not kind:
+        return {}
+    if suffix in (".jpg", ".jpeg"):
+        return {"comment": text(kind)}
+    if suffix == ".webp":
+        return {"xmp": f"<x:xmpmeta xmlns:x='adobe:ns:meta/'><!-- {text(kind)} --></x:xmpmeta>".encode()}
+    return {}
+
+
+def png_texts(kind: str, others: Mapping[str, str] | None = None) -> PngInfo:
+    """The texts of a PNG: its mark, and others by their keywords."""
+    chunks = PngInfo()
+    for key, value in {**({"Software": text(kind)} if kind else {}), **(others or {})}.items():
+        chunks.add_itxt(key, value)
+    return chunks
+
+
+def of(path: Path) -> str:
+    """The kind of results to which a file belongs; empty if no command has made it, or it cannot be read."""
+    if not path.is_file():  # a pipe might block
+        return ""
+    try:
+        said = _of_a_video(path) if path.suffix.lower() in VIDEO_SUFFIXES else _of_a_picture(path)
+    except Exception:  # decoders may raise any exception on a damaged file
+        return ""
+    found = re.search(r"styletransfer: ([a-z ]+[a-z])", said)
+    return found[1] if found else ""
+
+
+def _of_a_picture(path: Path) -> str:
+    if path.suffix.lower() in (".tif", ".tiff"):
+        import tifffile
+
+        with tifffile.TiffFile(path) as file:
+            return str(file.pages.first.tags.valueof("Software", default=""))
+    with Image.open(path) as image:
+        said = [image.info.get(key, b"") for key in ("Software", "comment", "xmp")]
+    return " ".join(os.fsdecode(each) for each in said if isinstance(each, (str, bytes)))
+
+
+def _of_a_video(path: Path) -> str:
+    import av
+
+    with av.open(f"file:{path}") as container:
+        return container.metadata.get(VIDEO_KEY, "")

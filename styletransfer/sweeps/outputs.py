@@ -1,0 +1,50 @@
+"""What a sweep writes, and whether it may."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from styletransfer import config as configs
+from styletransfer.pictures import marks
+from styletransfer.run import output_folder
+from styletransfer.support import overwriting
+from styletransfer.sweeps.sweep_file import COLLECT, CONTACT, RESULTS, SLURM, Sweep
+
+_OF_A_JOB = ("job.yaml", "job.log", "job.status", "job.begun")
+
+
+def check(sweep: Sweep, inputs: Mapping[str, Path], force: bool) -> None:
+    """Check that no file would be lost that is not of an earlier run of the sweep.
+
+    Parameters
+    ----------
+    sweep : Sweep
+    inputs : dict of Path
+        The files that are read besides those that the configs of the jobs name, by the options that name them.
+    force : bool
+        Whether files that are not of such a run may be overwritten.
+
+    Raises
+    ------
+    UserError
+        If one would be.
+    """
+    read = {**inputs, **{key: path for job in sweep.jobs for key, path in job.files().items()}}
+    files = [sweep.folder / CONTACT, sweep.folder / RESULTS, sweep.folder / SLURM / COLLECT]
+    overwriting.check(files, read, force, _is_of_a_sweep)
+    for job in sweep.jobs:
+        ours = configs.is_saved(job.folder / "job.yaml")
+        files = [job.folder / name for name in _OF_A_JOB]
+        overwriting.check(files, inputs, force or ours, lambda path: not path.stat().st_size)
+        output_folder.check_results(job.folder, force)
+
+
+def _is_of_a_sweep(path: Path) -> bool:
+    if path.name == CONTACT:
+        return marks.of(path) == marks.CONTACT or _is_of_a_sweep(path.with_name(RESULTS))
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return False
+    return content.startswith(b"job,") if path.name == RESULTS else b"--collect" in content
