@@ -159,3 +159,8 @@ def random(spec: ModelSpec, seed: int) -> Parameters:
         else np.zeros(shape, np.float32)
         for name, shape in spec.parameters.items()
     }
+
+
+def load_plain(path: Path) -> Parameters:
+    """Read the arrays of a `.params` file, of whichever network."""
+    return {name: values.astype(np.float32) for name, values in _read(path, mxnet_params.read).items()}

@@ -47,31 +47,28 @@ class Crops:
     ----------
     groups : sequence of Group
         A group is drawn first, then one of its pictures.
-    side : int
-        Side of a crop in pixels.
     generator : numpy Generator
         The only source of randomness.
     """
 
-    def __init__(self, groups: Sequence[Group], side: int, generator: np.random.Generator) -> None:
+    def __init__(self, groups: Sequence[Group], generator: np.random.Generator) -> None:
         self.groups = groups
-        self.side = side
         self.generator = generator
 
-    def batch(self, count: int) -> NDArray[np.float32]:
+    def batch(self, count: int, side: int) -> NDArray[np.float32]:
         """`count` crops, (count, 3, side, side), RGB, 0..255."""
-        return np.stack([self._crop() for _ in range(count)])
+        return np.stack([self._crop(side) for _ in range(count)])
 
-    def _crop(self) -> NDArray[np.float32]:
+    def _crop(self, side: int) -> NDArray[np.float32]:
         draw = self.generator
         weights = np.array([group.weight if group.pictures else 0.0 for group in self.groups])
         group = self.groups[draw.choice(len(self.groups), p=weights / weights.sum())]
         picture, varied = group.pictures[draw.integers(len(group.pictures))], group.varied
         zoom = np.exp(draw.uniform(np.log(0.6), np.log(1.8))) if varied else 1.0
-        window = min(self.side * zoom, *picture.size)
+        window = min(side * zoom, *picture.size)
         left, top = draw.uniform(0, picture.width - window), draw.uniform(0, picture.height - window)
         crop = picture.resize(
-            (self.side, self.side), Image.Resampling.BILINEAR, box=(left, top, left + window, top + window)
+            (side, side), Image.Resampling.BILINEAR, box=(left, top, left + window, top + window)
         )
         if varied and draw.random() < 0.1:
             crop = crop.filter(ImageFilter.GaussianBlur(float(draw.uniform(0.5, 2.0))))
@@ -101,7 +98,7 @@ class Crops:
             values = values + np.float32(draw.uniform(-40, 40)) + draw.uniform(-20, 20, 3).astype(np.float32)
         if draw.random() < 0.3:  # noise with a random grain size
             grain = int(draw.choice([1, 1, 2, 4]))
-            cells = -(-self.side // grain)
+            cells = -(-values.shape[0] // grain)
             noise = draw.normal(0, draw.uniform(2, 40), (cells, cells, 3)).astype(np.float32)
-            values = values + noise.repeat(grain, 0).repeat(grain, 1)[: self.side, : self.side]
+            values = values + noise.repeat(grain, 0).repeat(grain, 1)[: values.shape[0], : values.shape[1]]
         return np.clip(values, 0, 255)

@@ -21,8 +21,8 @@ from styletransfer.run.resolve import resolve
 from styletransfer.support.errors import Diverged
 from styletransfer.weights import Parameters
 
-_SIDE = 240  # pixels of the square pictures
-_STEPS, _KEPT = 50, (12, 50)  # steps of the optimiser, and the steps at which the image is kept
+_SIDE = 288  # pixels of the square pictures
+_STEPS, _KEPT = 60, (8, 60)  # steps of the optimiser, and the steps at which the image is kept
 
 
 def make(
