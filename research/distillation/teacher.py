@@ -13,6 +13,8 @@ from torch.nn import functional
 from models import model_vgg19, model_vgg_slim, vgg
 from styletransfer import weights
 
+_LEAST_ENERGY, _LEAST_GRAM = 0.05, 0.005
+
 
 @dataclass(frozen=True)
 class Target:
@@ -102,16 +104,18 @@ class Teacher:
 
 
 def distances(estimates: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> dict[str, tuple[Tensor, Tensor]]:
-    """The two losses of every projection: of features and of Gram matrices.
+    """The two losses of every projection: of features and of Gram matrices, relative to the image's own.
 
-    For estimates E and targets T, (n, channels, h, w) each, with M = h w positions: the mean over images and positions
-    of |E - T|^2, which is near 1 for estimates of 0; and the mean over images of |G_E - G_T|^2 / |G_T|^2.
+    For estimates E and targets T, (n, channels, h, w) each, with M = h w positions: the means over images of
+    |E - T|^2 / (|T|^2 + `_LEAST_ENERGY` M) and of |G_E - G_T|^2 / (|G_T|^2 + `_LEAST_GRAM`), with G = F F^T / M. The
+    constants keep images without texture from dominating; over many images |T|^2 is M.
     """
     found = {}
     for target in TARGETS:
         estimate, wanted = (values[target.projection.name].float().flatten(2) for values in (estimates, targets))
-        error = (estimate - wanted).square().sum(1).mean()
+        energy = wanted.square().sum(1).mean(1) + _LEAST_ENERGY
+        error = ((estimate - wanted).square().sum(1).mean(1) / energy).mean()
         gram, wanted_gram = (values @ values.transpose(1, 2) / values.shape[2] for values in (estimate, wanted))
-        energy = wanted_gram.square().sum((1, 2)) + 1e-4
+        energy = wanted_gram.square().sum((1, 2)) + _LEAST_GRAM
         found[target.projection.name] = error, ((gram - wanted_gram).square().sum((1, 2)) / energy).mean()
     return found
