@@ -26,6 +26,7 @@ def main() -> None:
     parser.add_argument("--gram-weight", type=float, default=1.0, help="weight of Gram matrices relative to features")
     parser.add_argument("--made", type=int, default=6, help="pictures made with the student each time; 0: none")
     parser.add_argument("--made-every", type=int, default=300, help="steps between these pictures")
+    parser.add_argument("--transfers", type=int, default=48, help="transfers in progress to train on; 0: none")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
 

@@ -67,9 +67,7 @@ class Crops:
         zoom = np.exp(draw.uniform(np.log(0.6), np.log(1.8))) if varied else 1.0
         window = min(side * zoom, *picture.size)
         left, top = draw.uniform(0, picture.width - window), draw.uniform(0, picture.height - window)
-        crop = picture.resize(
-            (side, side), Image.Resampling.BILINEAR, box=(left, top, left + window, top + window)
-        )
+        crop = picture.resize((side, side), Image.Resampling.BILINEAR, box=(left, top, left + window, top + window))
         if varied and draw.random() < 0.1:
             crop = crop.filter(ImageFilter.GaussianBlur(float(draw.uniform(0.5, 2.0))))
         values = np.asarray(crop, dtype=np.float32)

@@ -49,7 +49,8 @@ class Teacher:
 
     def __init__(self, path: Path) -> None:
         self._parameters = {
-            name: torch.from_numpy(values.copy()).bfloat16() for name, values in weights.load(model_vgg19.SPEC, path).items()
+            name: torch.from_numpy(values.copy()).bfloat16()
+            for name, values in weights.load(model_vgg19.SPEC, path).items()
         }
         self.bases: dict[str, Tensor] = {}
 

@@ -20,17 +20,20 @@ from models import model_vgg_slim
 from research.distillation import crops, made
 from research.distillation.student import Student
 from research.distillation.teacher import TARGETS, Teacher, distances
+from research.distillation.transfers import Transfers
 from styletransfer import weights
 from styletransfer.pictures import pixels
 from styletransfer.support.files import atomic_write
 
 LOGGER = logging.getLogger(__name__)
-_REPORT_EVERY, _SAVE_EVERY = 100, 500
+_REPORT_EVERY, _SAVE_EVERY = 50, 500
 _HELD_OUT_EVERY = 25  # photographs
 _SIZES = ((0.55, 2, 256), (0.3, 1, 384), (0.15, 1, 512))  # share of the steps, crops per step, side in pixels
 _BASIS_BATCHES, _FIT_BATCHES, _SAMPLED = 60, 30, 40
+_HELD_OUT_SHAPE = 12, 2, 256  # batches, crops in each, side
 _FIT_UNTIL = 0.5  # share of the training
 _MADE_KEPT = 300  # the newest made pictures, which are trained on
+_TRANSFERS_SHARE = 0.65  # of the batches with a transfer in progress
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Settings:
     seed: int
     made: int
     made_every: int
+    transfers: int
     threads: int
 
 
@@ -67,14 +71,25 @@ class Pictures:
         self._source = crops.Crops(groups, generator)
         held_out = crops.Group(1.0, photos[::_HELD_OUT_EVERY], varied=False)
         validation = crops.Crops([held_out], np.random.default_rng(1))
-        self.held_out = [_enter(validation.batch(2, 256)) for _ in range(12)]
+        count, size, side = _HELD_OUT_SHAPE
+        self.held_out = [_enter(validation.batch(size, side)) for _ in range(count)]
         LOGGER.info(
             "%d photographs, %d held out, %d paintings, %d made",
             len(self._photos), len(held_out.pictures), len(self._paintings), len(self._made.pictures),
         )  # fmt: skip
 
-    def batch(self) -> Tensor:
-        """Crops of a random size, (n, 3, side, side), in the pixels of the networks."""
+        contents = crops.Crops([crops.Group(1.0, self._photos)], generator)
+        styles = crops.Crops([crops.Group(0.3, self._photos), crops.Group(0.7, self._paintings)], generator)
+        self.transfers = Transfers(contents, styles, settings.transfers, generator) if settings.transfers else None
+
+    def batch(self, student: Student) -> Tensor:
+        """Images of a random size, (n, 3, side, side), in the pixels of the networks.
+
+        Some batches are crops, the others a transfer in progress and a crop.
+        """
+        if self.transfers and self._generator.random() < _TRANSFERS_SHARE:
+            image = self.transfers.advance(student)
+            return torch.cat([image, _enter(self._source.batch(1, image.shape[-1]))])
         shares = [share for share, _, _ in _SIZES]
         _, count, side = _SIZES[self._generator.choice(len(_SIZES), p=shares)]
         return _enter(self._source.batch(count, side))
@@ -140,7 +155,7 @@ def run(settings: Settings) -> None:
             student.fit_projections(pictures.batches(_FIT_BATCHES), teacher)
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * _schedule(step / settings.steps)
-        images = pictures.batch()
+        images = pictures.batch(student)
         losses = distances(student(images), teacher(images))
         total = sum(
             target.weight * (losses[name][0] + settings.gram_weight * losses[name][1])
