@@ -3,7 +3,7 @@
 It has the convolutions of VGG-19 (Simonyan and Zisserman 2014) up to conv5_1, with far fewer filters. Besides its ReLUs
 and poolings it has projections: ``proj3_1`` is a linear map of its features that estimates the leading principal
 components of VGG-19's relu3_1, so distances between Gram matrices of the one approximate those of the other. The
-projections are its default style and content layers. It was trained with `scripts/distill.py`;
+projections are its default style and content layers. It was trained with `research/distill.py`;
 `models/weights/vgg_slim.md` documents the training.
 """
 
@@ -34,7 +34,7 @@ SPEC = ModelSpec(
     weights_file="vgg_slim.params",
     how_to_get="it is part of the project: restore it with `git checkout models/weights/vgg_slim.params`",
     licence="Apache-2.0; see models/weights/vgg_slim.md for the training data",
-    source="scripts/distill.py",
+    source="research/distill.py",
     style_layers={projection.name: 1.0 for projection in PROJECTIONS if projection.name.endswith("_1")},
     content_layers={"proj4_2": 1.0},
     cuts=vgg.CUTS,

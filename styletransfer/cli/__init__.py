@@ -23,7 +23,6 @@ COMMANDS = {
     "flicker": "measure how much trained styles flicker in videos",
     "visualize": "show what a filter responds to",
     "bench": "measure time and memory",
-    "distill": "train the bundled network",
 }
 
 
