@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from processes import PROJECT
 
+import models
 from styletransfer import config as configs
 from styletransfer.config import Config
 from styletransfer.feedforward import style_file
@@ -173,7 +174,16 @@ def test_presets_are_shown_as_what_they_make():
         made = job.config
         for key in ("weight", "size"):
             assert getattr(config.style, key) == getattr(made.style, key)
-        assert config.color == made.color
+        assert config.color == made.color and config.model == made.model
+
+
+def test_a_preset_whose_network_has_no_weights_says_how_to_get_them(monkeypatch, tmp_path):
+    (preset,) = [preset for preset in samples.presets() if preset.name == "VGG-19"]
+    monkeypatch.setattr("models.spec.WEIGHTS_FOLDER", tmp_path)
+    assert "fetch.py vgg19" in preset.unavailable
+    (tmp_path / models.load("vgg19").SPEC.weights_file).touch()
+    assert preset.unavailable is None
+    assert samples.presets()[0].unavailable is None  # the bundled network
 
 
 def test_the_samples_are_there():

@@ -314,7 +314,10 @@ class _Page:
     def _select_preset(
         self, content: str | None, styles: dict[str, float], offered: list[str], size: float, event: gr.SelectData
     ) -> tuple[Any, ...]:
-        chosen = self.presets[event.index].applied(content, styles, int(size))
+        preset = self.presets[event.index]
+        if preset.unavailable:
+            raise _shown(UserError(preset.unavailable))
+        chosen = preset.applied(content, styles, int(size))
         return gr.Gallery(selected_index=None), *self._filled(chosen, offered)
 
     def _start_from(self, start: str | None) -> gr.Radio:

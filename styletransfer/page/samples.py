@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import models
 from styletransfer import config as configs
 from styletransfer.feedforward import style_file
 from styletransfer.page import choices
@@ -38,6 +39,15 @@ class Preset:
     picture: Path
     values: Mapping[str, Any]
     stroke_size: int = 100
+
+    @property
+    def unavailable(self) -> str | None:
+        """Why the preset cannot be used yet, in one line: its network has no weights here. None if it can."""
+        model = self.values.get("model")
+        spec = models.load(model).SPEC if model else None
+        if spec is None or spec.weights_path.is_file():
+            return None
+        return f"{self.name}: the weights of {spec.title} are not here yet: {spec.how_to_get}"
 
     def applied(self, content: str | None, styles: Mapping[str, float], size: int) -> Choices:
         """The choices with this preset, these pictures and this size."""
