@@ -29,6 +29,7 @@ class Target:
 AUXILIARY = (
     vgg.Projection("proj2_2", of="relu2_2", channels=64),
     vgg.Projection("proj3_4", of="relu3_4", channels=96),
+    vgg.Projection("proj4_2", of="relu4_2", channels=96),
     vgg.Projection("proj4_4", of="relu4_4", channels=128),
 )
 TARGETS = tuple(

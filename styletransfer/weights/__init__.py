@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from models.spec import ModelSpec
 from styletransfer.support.errors import UserError
 from styletransfer.support.files import atomic_write
-from styletransfer.weights import codebook, deep_compression, mxnet_params, npz, recognise
+from styletransfer.weights import codebook, deep_compression, mxnet_params, recognise
 
 Parameters = dict[str, NDArray[np.float32]]
 ReadOuts = dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
@@ -128,20 +128,6 @@ def load_deep_compression(spec: ModelSpec, path: str | os.PathLike[str]) -> Para
     """
     file = Path(path)
     return check(spec, _read(file, lambda stream, size: deep_compression.read(stream, size, spec.parameters)), file)
-
-
-def load_plain_npz(spec: ModelSpec, path: str | os.PathLike[str]) -> Parameters:
-    """Read a NumPy archive with a member for every parameter, such as ``conv1_1.weight``, in the file's own pixels.
-
-    Members that are not parameters of the SPEC are skipped.
-
-    Raises
-    ------
-    UserError
-        If the file is missing, damaged or for another network.
-    """
-    file = Path(path)
-    return check(spec, _read(file, lambda *_: npz.read_plain(file, spec)), file)
 
 
 def save(path: str | os.PathLike[str], parameters: Parameters) -> None:

@@ -50,22 +50,6 @@ def read(file: Path | IO[bytes], spec: ModelSpec) -> dict[str, NDArray[np.float3
     return adapt(filters_first(_read_members(file, parameter)), spec, "rgb255")
 
 
-def read_plain(file: Path | IO[bytes], spec: ModelSpec) -> dict[str, NDArray]:
-    """Read the parameters of the SPEC, in the pixel convention of the file; members with other names are skipped.
-
-    Raises
-    ------
-    ValueError
-        If the file is damaged, contains objects, or has a parameter of the wrong shape.
-    """
-
-    def parameter(member: str) -> _Parameter | None:
-        name = member.removesuffix(".npy").replace(".", "_")
-        return (name, spec.parameters[name]) if name in spec.parameters else None
-
-    return _read_members(file, parameter)
-
-
 def _read_members(file: Path | IO[bytes], parameter: Callable[[str], _Parameter | None]) -> dict[str, NDArray]:
     """Read the members that `parameter` knows, given their file names; by name of the parameter."""
     stored = {}
