@@ -25,7 +25,7 @@ _STAND_INS = {"input/IMG_4343.jpg": "input/rocket.jpg", "input/starry_night.jpg"
 def shrunk(name: str, assignments: Iterable[str] = ()) -> Config:
     """The config of that name at 67 pixels, one scale and few steps, in float32."""
     values = configs.read_file(PROJECT / "configs" / f"{name}.yaml")
-    many = values.get("model") == "vgg19" and values["optimizer"]["name"] != "lbfgs"
+    many = values.get("model") == "vgg19" and values.get("optimizer", {}).get("name", "lbfgs") != "lbfgs"
     steps = STEPS_OF_VGG19 if many else STEPS
     small = {
         "size": 67,
