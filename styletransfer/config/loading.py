@@ -138,7 +138,8 @@ def put(values: Mapping[str, Any], path: Sequence[str], value: Any, where: str) 
 def _put_in_list(entries: list[Any], name: str, path: Sequence[str], value: Any, where: str) -> list[Any]:
     numbered = {str(number): entry for number, entry in enumerate(entries)}
     if path[0] not in numbered:
-        raise UserError(f"{where}: {name} has no entry {path[0]!r}; expected a number from 0 to {len(entries) - 1}")
+        numbers = "0, the only one" if len(entries) == 1 else f"a number from 0 to {len(entries) - 1}"
+        raise UserError(f"{where}: {name} has no entry {path[0]!r}; expected {numbers}")
     return list(put(numbered, path, value, where).values())
 
 

@@ -17,6 +17,7 @@ from styletransfer.page.choices import START
 from styletransfer.pictures import images
 from styletransfer.run.output_folder import CONFIG
 from styletransfer.support.errors import UserError
+from styletransfer.support.files import make_folder
 from styletransfer.sweeps.jobs import PictureJob
 from styletransfer.sweeps.local import kill_if_stuck, note_status, start, watchdog_of
 from styletransfer.sweeps.states import State, failure, state_of
@@ -250,5 +251,5 @@ def _copy_picture(before: Path, folder: Path) -> None:
     picture = runs.newest(before)
     if picture is None:
         raise UserError("the run to continue from no longer has a picture")
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     images.write(folder / START, images.read(picture))
