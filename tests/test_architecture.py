@@ -116,10 +116,11 @@ def test_one_module_imports_gradio(path):
 
 @every_file
 def test_one_reader_opens_picture_files(path):
-    """Metadata are read from the same formats; the making of the bundled network has pictures of its own."""
+    """Metadata and marks are read from the same formats; the making of the bundled network has pictures of its own."""
     calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
     if path.parent.name != "distillation":
-        assert ("Image.open" in calls) == (path.parent.name == "pictures" and path.stem in ("images", "metadata"))
+        allowed = path.parent.name == "pictures" and path.stem in ("images", "marks", "metadata")
+        assert ("Image.open" in calls) == allowed
 
 
 @every_file

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from feedforward_helpers import random_style
-from helpers import relative_error, true_vgg19
+from helpers import relative_error
 from numpy.typing import NDArray
 from processes import PROJECT, python
+from true_vgg19 import true_vgg19
 
 import models
 from models import runtime

@@ -17,13 +17,13 @@ from styletransfer.support.errors import Diverged
 
 START = np.random.default_rng(1).normal(0.0, 10.0, (1, 3, 4, 5))
 OBJECTIVE = Quadratic(1.0, centre=3.0)
-PLAIN = OptimizerSettings(name="sgd", learning_rate=0.05, momentum=0.5)
+PLAIN = OptimizerSettings(name="sgd", learning_rate=0.05, momentum=0.5, bounds="none")
 OPTIMIZERS = {
     "sgd": PLAIN,
-    "adam": OptimizerSettings(name="adam", learning_rate=0.5),
+    "adam": OptimizerSettings(name="adam", learning_rate=0.5, bounds="none"),
     "accept_reject": OptimizerSettings(name="accept_reject", learning_rate=0.05),
-    "lbfgs": OptimizerSettings(name="lbfgs", history=2, first_step=0.1),
-    "lbfgsb": OptimizerSettings(name="lbfgsb", evaluations=9, history=2, first_step=0.1),
+    "lbfgs": OptimizerSettings(name="lbfgs", history=2, first_step=0.1, bounds="none"),
+    "lbfgsb": OptimizerSettings(name="lbfgsb", evaluations=9, history=2, first_step=0.1, bounds="none"),
 }
 every_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
 # All but lbfgs, whose line search lets no bad trial become a step.

@@ -23,8 +23,8 @@ from types import SimpleNamespace
 import numpy as np
 import pooch
 import pytest
-from helpers import published_vgg19, true_vgg19
 from test_weight_formats import SMALL, WRITERS, some_weights
+from true_vgg19 import published_vgg19, true_vgg19
 
 import models
 from models.spec import ModelSpec, Tap

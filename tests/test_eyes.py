@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import published_vgg19, random_parameters, random_picture, true_vgg19
+from helpers import random_parameters, random_picture
 from processes import PROJECT
 from reference import torch_eyes, torch_squeezenet
+from true_vgg19 import published_vgg19, true_vgg19
 
 from models import model_squeezenet
 from styletransfer import weights

@@ -11,7 +11,7 @@ import tracemalloc
 import pytest
 from processes import output_of
 
-from styletransfer.support.files import atomic_write, hashed, make_folder, remove, remove_unfinished
+from styletransfer.support.files import atomic_write, hashed, remove, remove_unfinished
 
 
 def write(path, content=b"new"):
@@ -175,10 +175,3 @@ def test_a_pipe_or_a_device_is_not_replaced(tmp_path):
             write(tmp_path / name)
     assert (tmp_path / "pipe").is_fifo() and (tmp_path / "null").is_char_device()
     assert names_in(tmp_path) == ["null", "pipe"]
-
-
-def test_a_folder_is_made_where_a_link_leads(tmp_path):
-    (tmp_path / "link").symlink_to(tmp_path / "there" / "deeper")
-    for _ in range(2):
-        make_folder(tmp_path / "link")
-    assert (tmp_path / "there" / "deeper").is_dir() and (tmp_path / "link").is_symlink()

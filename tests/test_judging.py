@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import published_vgg19, random_parameters, random_picture, true_vgg19
+from helpers import random_parameters, random_picture
 from processes import PROJECT, python
+from true_vgg19 import published_vgg19, true_vgg19
 
 from styletransfer import weights
 from styletransfer.pictures import colors, images

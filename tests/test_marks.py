@@ -66,12 +66,10 @@ def test_a_folder_of_photographs_is_one_without_results(place, caplog):
     caplog.set_level("INFO")
     expected = [Path("folder", "0.jpg")]
     assert list(map(Path, photographs.listed(["folder"]))) == files_of(["folder"]) == expected
-    assert caplog.messages[0].endswith(
-        "skipped 4 made by this program (1.jpg, 2.jpg, 3.jpg, ...); to use them, name the files"
-    )
+    assert caplog.messages[0].endswith("skipped 4 results of this program (1.jpg, 2.jpg, 3.jpg, ...)")
     Path("folder/0.jpg").unlink()
     for listed in (photographs.listed, files_of):
-        with pytest.raises(UserError, match=r"folder: no photographs in this folder, only 4 made by this program"):
+        with pytest.raises(UserError, match=r"folder: no picture in this folder; 4 results of this program"):
             listed(["folder"])
     assert photographs.listed(["folder/1.jpg"]) == ["folder/1.jpg"]
 

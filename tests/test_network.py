@@ -84,14 +84,21 @@ def test_gram_gradients_equal_feature_gradients_and_are_added(model, precision):
     assert relative_error(found, expected) < {"float32": 1e-5, "bfloat16": 0.02}[precision]
 
 
-SGD = "optimizer={name: sgd, learning_rate: 0.3, clip_norm: 2000}"
+SGD = "optimizer={name: sgd, learning_rate: 0.3, clip_norm: 2000, bounds: none}"
 
 
 def losses_after(steps, precision):
     """The loss after the given number of steps, evaluated in float32."""
     config = shrunk(
         "starry",
-        ["size=96", f"pooling={STABLE_POOLING}", f"stop.max_iterations={steps}", f"precision={precision}", SGD],
+        [
+            "size=96",
+            f"pooling={STABLE_POOLING}",
+            f"stop.max_iterations={steps}",
+            f"precision={precision}",
+            SGD,
+            "optimizer.bounds=none",
+        ],
     )
     plan = resolve(config)
     (pictures,), parameters = inputs.read_pictures(plan), inputs.load_parameters(plan)

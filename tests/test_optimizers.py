@@ -483,6 +483,14 @@ def test_with_bounds_every_image_is_displayable_and_the_last_is_the_best_of_thes
     assert found == pytest.approx(best, rel=1e-3)
 
 
+@pytest.mark.parametrize("bounds", ["none", "displayable"])
+def test_the_first_trial_of_lbfgsb_has_its_length(bounds):
+    image, objective = to_mx(START), Quadratic(70.0, centre=3.0)
+    optimizer = create(settings(name="lbfgsb", bounds=bounds, first_step=0.5), image, "rgb255")
+    next(optimizer.advance(image, objective(image), objective))
+    assert np.linalg.norm(image.asnumpy() - START) == pytest.approx(0.5 * START.size**0.5, rel=1e-4)
+
+
 def test_without_bounds_an_image_leaves_the_displayable_range():
     image = to_mx(START)
     steps(create(settings(bounds="none", learning_rate=0.5), image, "rgb255"), image, Quadratic(1.0, centre=900.0), 3)

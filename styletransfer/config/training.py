@@ -100,7 +100,7 @@ class TrainingOptimizer(Section):
 
     @property
     def settings(self) -> OptimizerSettings:
-        """The same for an optimiser."""
+        """The same for an optimiser, of parameters that have no bounds."""
         return OptimizerSettings(
             name="adam",
             learning_rate=self.learning_rate,
@@ -108,6 +108,7 @@ class TrainingOptimizer(Section):
             beta2=self.beta2,
             epsilon=self.epsilon,
             schedule=self.schedule,
+            bounds="none",
         )
 
 

@@ -17,7 +17,6 @@ from styletransfer.page.choices import START
 from styletransfer.pictures import images
 from styletransfer.run.output_folder import CONFIG
 from styletransfer.support.errors import UserError
-from styletransfer.support.files import make_folder
 from styletransfer.sweeps.jobs import PictureJob
 from styletransfer.sweeps.local import kill_if_stuck, note_status, start, watchdog_of
 from styletransfer.sweeps.states import State, failure, state_of
@@ -251,5 +250,5 @@ def _copy_picture(before: Path, folder: Path) -> None:
     picture = runs.newest(before)
     if picture is None:
         raise UserError("the run to continue from no longer has a picture")
-    make_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     images.write(folder / START, images.read(picture))

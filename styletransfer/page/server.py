@@ -18,7 +18,6 @@ from models.runtime import check_environment
 from styletransfer.page.guard import Guard
 from styletransfer.page.job_queue import JobQueue
 from styletransfer.support.errors import UserError
-from styletransfer.support.files import make_folder
 from styletransfer.support.project import IS_INSTALLED, PROJECT_FOLDER
 
 HERE = ("127.0.0.1", "localhost", "::1")
@@ -135,7 +134,7 @@ def _check_gradio() -> None:
 
 def _check_folder(output: Path) -> None:
     try:
-        make_folder(output)
+        output.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=output):
             pass
     except OSError as error:

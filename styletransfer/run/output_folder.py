@@ -14,7 +14,7 @@ from styletransfer.pictures.formats import FORMATS
 from styletransfer.run import checkpoints
 from styletransfer.support import overwriting
 from styletransfer.support.errors import UserError
-from styletransfer.support.files import atomic_write, make_folder, remove, remove_unfinished
+from styletransfer.support.files import atomic_write, remove, remove_unfinished
 
 # The result, of which a folder holds one at most.
 _PICTURES = {kind: f"image.{kind}" for kind in FORMATS}
@@ -197,7 +197,7 @@ def taken(folder: Path, force: bool, resume: bool) -> Iterator[None]:
         If it is not writable, may not be used, or is in use by another run.
     """
     try:
-        make_folder(folder)
+        folder.mkdir(parents=True, exist_ok=True)
         descriptor = _lock(folder)
     except OSError as error:
         raise UserError(f"output.folder: {folder} cannot be written: {error.strerror or error}") from None

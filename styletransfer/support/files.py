@@ -102,11 +102,6 @@ def _replace_keeping(path: Path, new: Path, keep_as: Path) -> None:
         old.unlink(missing_ok=True)
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, unless it is there; a link to a folder that is not there yet is followed."""
-    Path(os.path.realpath(folder)).mkdir(parents=True, exist_ok=True)
-
-
 def hashed(path: Path, state: hashlib._Hash) -> str:
     """Add the contents of a file, which may be larger than memory, to a hash; the hexadecimal digest."""
     with path.open("rb") as stream:

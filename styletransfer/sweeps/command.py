@@ -7,13 +7,13 @@ import sys
 from styletransfer import config as configs
 from styletransfer.run import checkpoints
 from styletransfer.run.output_folder import finished_picture
-from styletransfer.support.files import atomic_write, make_folder
+from styletransfer.support.files import atomic_write
 from styletransfer.sweeps.jobs import Job
 
 
 def write_config(job: Job) -> None:
     """Create the folder of a job and write ``job.yaml`` into it."""
-    make_folder(job.folder)
+    job.folder.mkdir(parents=True, exist_ok=True)
     with atomic_write(job.folder / "job.yaml") as stream:
         stream.write(configs.dump(job.config, {"job": job.name}).encode())
 

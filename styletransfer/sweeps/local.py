@@ -15,7 +15,7 @@ from models.runtime import check_environment, usable_cores
 from styletransfer.run import memory
 from styletransfer.run.output_folder import STATUS
 from styletransfer.support.errors import Interrupted
-from styletransfer.support.files import atomic_write, make_folder
+from styletransfer.support.files import atomic_write
 from styletransfer.sweeps.command import command_of, resumes, write_config
 from styletransfer.sweeps.jobs import Job
 from styletransfer.sweeps.reports import sentence
@@ -56,7 +56,7 @@ def start(job: Job, variables: Mapping[str, str], python: str | None = None) -> 
     python : str, optional
         The Python that runs it, if not the one that runs this.
     """
-    make_folder(job.folder)
+    job.folder.mkdir(parents=True, exist_ok=True)
     # The child inherits the lock with its standard error, so the job stays locked until it ends, even if we are killed.
     with held(job, _PATIENCE) as log:
         if log is None:

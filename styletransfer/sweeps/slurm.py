@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 from styletransfer.support.errors import UserError
-from styletransfer.support.files import atomic_write, make_folder
+from styletransfer.support.files import atomic_write
 from styletransfer.sweeps import batch
 from styletransfer.sweeps.cluster import Cluster
 from styletransfer.sweeps.command import write_config
@@ -104,7 +104,7 @@ def send(
             raise UserError(f"{program} not found: run --cluster slurm on the login node of a Slurm cluster")
     batch.array(sweep, cluster, sweep.jobs, next_file(sweep))  # report errors before anything is written
     folder = sweep.folder / SLURM
-    make_folder(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
         queue = queue_of(sweep)
         restarted = jobs_to_restart(sweep, queue) if force else []

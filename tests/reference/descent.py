@@ -277,6 +277,8 @@ def _round(
 
     trials: Visited = []
     unit = 1.0 if first_step is None else first_step * np.sqrt(x.size)
+    if limits is not None:  # then the first trial is minus the gradient
+        unit = np.sqrt(unit / np.linalg.norm(direction(evaluate(x), None)))
 
     def ask(flat: np.ndarray) -> tuple[float, np.ndarray]:
         point = unit * flat.reshape(x.shape)

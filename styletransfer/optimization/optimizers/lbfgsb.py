@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 from collections.abc import Callable, Generator, Mapping
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from models.runtime import Array
 from styletransfer.config import OptimizerSettings
 from styletransfer.losses.objective import Evaluation
+from styletransfer.network.arithmetic import norm
 from styletransfer.optimization.optimizers.base import Box, Memory, Move, descent_direction, first_step_length
 from styletransfer.pictures import images
 
@@ -52,7 +54,10 @@ class LBFGSB:
         self._round_start = image.asnumpy()
         evaluation = objective(image)  # the last evaluation may be of another point, a trial
         self._evaluations = 0
-        search = _Search(self._round_start, self._settings, self._shortening, self._box)
+        length = self._shortening * first_step_length(self._settings, self._round_start.size)
+        search = _Search(
+            self._round_start, self._settings, length, self._box, norm(descent_direction(evaluation, None))
+        )
         best_value, self._best = _value_and_gradient(evaluation)[0], self._round_start
         try:
             search.first()
@@ -123,7 +128,9 @@ class _Search:
     caller waits for it.
     """
 
-    def __init__(self, start: NDArray, settings: OptimizerSettings, shortening: float, box: Box | None) -> None:
+    def __init__(
+        self, start: NDArray, settings: OptimizerSettings, length: float, box: Box | None, steepness: float
+    ) -> None:
         self._points: queue.Queue[NDArray | None] = queue.Queue()
         self._values: queue.Queue[tuple[float, NDArray] | None] = queue.Queue()
         self._shape = start.shape
@@ -132,8 +139,9 @@ class _Search:
         self._thread = threading.Thread(
             target=self._run, args=(start, settings.evaluations, settings.history, box), daemon=True
         )
-        # SciPy's first trial step has length 1; measured in `_unit`, it has the length we want.
-        self._unit = shortening * first_step_length(settings, start.size)
+        # Measured in `_unit`, SciPy's first trial step has the length we want. There it has length 1; with bounds it is
+        # minus the gradient.
+        self._unit = length if box is None or not steepness > 0 else math.sqrt(length / steepness)
 
     def first(self) -> NDArray | None:
         """The starting point."""
