@@ -539,7 +539,7 @@ def test_an_interrupt_is_left_to_a_program_that_handles_it_itself(monkeypatch):
 
 
 def test_divergence_comes_with_the_best_result(alive):
-    keys = {"optimizer": {"name": "sgd", "learning_rate": 1e9}, "stop.max_iterations": 30}
+    keys = {"optimizer": {"name": "sgd", "learning_rate": 1e9, "bounds": "none"}, "stop.max_iterations": 30}
     with pytest.raises(Diverged, match=r"^step \d+: .*; try a smaller optimizer\.learning_rate$") as diverged:
         made(**keys)
     assert isinstance(diverged.value, styletransfer.StyleTransferError) and alive() == 0

@@ -580,7 +580,9 @@ def test_the_command_line_overrides_the_config_file(tmp_path):
 
 def test_divergence_is_one_line_and_saves_a_picture(tmp_path):
     """In a separate process, to see the whole output; piped, so that progress is plain lines."""
-    arguments = command(tmp_path / "run", "optimizer.learning_rate=1e9", "stop.max_iterations=30")
+    arguments = command(
+        tmp_path / "run", "optimizer.learning_rate=1e9", "optimizer.bounds=none", "stop.max_iterations=30"
+    )
     done = subprocess.run([sys.executable, str(NSTYLE), *arguments], capture_output=True, text=True, timeout=120)
     assert done.returncode == 3 and done.stdout == ""
     first, plan, *progress, last = done.stderr.splitlines()
@@ -619,11 +621,11 @@ def test_the_picture_of_a_diverged_run_is_written_last(tmp_path, monkeypatch):
         write(path, picture, *more)
 
     monkeypatch.setattr(images, "write", written)
-    assert main(command(folder, "optimizer.learning_rate=1e9", "stop.max_iterations=30")) == 3
+    assert main(command(folder, "optimizer.learning_rate=1e9", "optimizer.bounds=none", "stop.max_iterations=30")) == 3
     assert found == [(6, "diverged\n")]
 
 
-TOO_LARGE = ("optimizer.learning_rate=30", "stop.max_iterations=30")
+TOO_LARGE = ("optimizer.learning_rate=30", "optimizer.bounds=none", "stop.max_iterations=30")
 
 
 @pytest.fixture(scope="module")
@@ -659,9 +661,9 @@ def test_a_run_with_rollbacks_resumes_exactly(recovered, tmp_path, done):
 @pytest.mark.parametrize(
     "settings",
     [
-        "{name: sgd, learning_rate: 1000, clip_norm: 2000}",
-        "{name: adam, learning_rate: 1.0e20}",
-        "{name: lbfgsb, first_step: 1.0e15}",
+        "{name: sgd, learning_rate: 1000, clip_norm: 2000, bounds: none}",
+        "{name: adam, learning_rate: 1.0e20, bounds: none}",
+        "{name: lbfgsb, first_step: 1.0e15, bounds: none}",
     ],
 )
 def test_a_run_that_cannot_recover_is_one_line(tmp_path, capsys, settings):

@@ -419,7 +419,7 @@ def test_a_broken_video_is_one_line(place: Path, capsys: pytest.CaptureFixture, 
     [
         (("none.mp4",), "video none.mp4: no such file"),
         (("clip.mp4", "--output", "out.avi"), "--output out.avi: expected .mp4"),
-        (("clip.mp4", "--output", "clip.mp4", "--force"), "clip.mp4 is one of the videos"),
+        (("clip.mp4", "--output", "clip.mp4", "--force"), "clip.mp4 is read by this command"),
         (("clip.mp4", "random.npz"), "--output is missing: expected a folder"),
         (("clip.mp4", "--memory", "10KB"), "expected a smaller --size"),
     ],
