@@ -256,7 +256,7 @@ def test_an_earlier_picture_opens_with_its_settings(earlier, tab):
 
 
 def test_a_preset_moves_the_sliders(tab):
-    tab.has("#presets .thumbnail-item", 5)
+    tab.has("#presets .thumbnail-item", 6)
     tab.click('#presets .thumbnail-item:has(img[alt="gentle"])')
     until("the style weight", lambda: tab.value("#style-weight") == 40)
     tab.click('#presets .thumbnail-item:has(img[alt="own colours"])')
@@ -294,7 +294,7 @@ def test_an_instant_picture_and_runs_that_start_from_it(tab, runs):
 
 @pytest.mark.skipif(bool(style_file.names()), reason="styles are bundled")
 def test_without_bundled_styles_nothing_is_offered_for_them(tab):
-    tab.has("#presets .thumbnail-item", 5)
+    tab.has("#presets .thumbnail-item", 6)
     assert not any(part.is_displayed() for part in tab.all("#instant, #start-from"))
 
 
