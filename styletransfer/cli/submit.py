@@ -119,8 +119,8 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from styletransfer.support import commands
     from styletransfer.config import find_input
+    from styletransfer.support import commands
     from styletransfer.support.errors import UserError
     from styletransfer.support.optional import optional
     from styletransfer.sweeps import batch, contact, local, outputs, reports, slurm, states, sweep_file, trainings
