@@ -652,7 +652,7 @@ def test_the_curve_of_a_run_with_rollbacks_is_plotted(recovered, tmp_path):
 
 @pytest.mark.parametrize("done", [2, 3, 4, 11, 20])
 def test_a_run_with_rollbacks_resumes_exactly(recovered, tmp_path, done):
-    short = (*TOO_LARGE[:1], f"stop.max_iterations={done + 1}", f"output.checkpoint_every={done}")
+    short = (*TOO_LARGE[:2], f"stop.max_iterations={done + 1}", f"output.checkpoint_every={done}")
     folder = made(tmp_path / "run", *short)
     made(folder, "--resume", "--force", *TOO_LARGE)
     assert_same_run(folder, recovered)
