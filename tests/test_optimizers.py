@@ -18,6 +18,7 @@ from styletransfer.optimization.optimizers import LBFGS, LBFGSB, SGD, AcceptReje
 from styletransfer.optimization.optimizers.base import Box, clipped, norm_limit
 from styletransfer.optimization.optimizers.descent import scheduled_rate
 from styletransfer.optimization.optimizers.lbfgs import TRIALS
+from styletransfer.pictures import pixels
 
 SHAPE = (1, 3, 4, 5)
 START = np.random.default_rng(1).normal(0.0, 10.0, SHAPE)
@@ -473,12 +474,13 @@ def test_with_bounds_every_image_is_displayable_and_the_last_is_the_best_of_thes
     image = to_mx(10 * START)
     chosen = settings(name=name, bounds="displayable", first_step=None, learning_rate=0.3, schedule=None)
     optimizer, found = create(chosen, image, space), math.inf
-    assert (image.asnumpy() >= black).all() and (image.asnumpy() <= white).all()
+    low, high = pixels.displayable_range(space)
+    assert (image.asnumpy() >= low).all() and (image.asnumpy() <= high).all()
     evaluation = objective(image)
     for _ in range({"adam": 1500}.get(name, 150)):
         for move in optimizer.advance(image, evaluation, objective):
             evaluation = move.evaluation
-            assert (image.asnumpy() >= black - 1e-4).all() and (image.asnumpy() <= white + 1e-4).all()
+            assert (image.asnumpy() >= low).all() and (image.asnumpy() <= high).all()
         found = min(found, evaluation.losses.total)
     assert found == pytest.approx(best, rel=1e-3)
 

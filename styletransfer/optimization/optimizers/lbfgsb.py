@@ -133,11 +133,11 @@ class _Search:
     ) -> None:
         self._points: queue.Queue[NDArray | None] = queue.Queue()
         self._values: queue.Queue[tuple[float, NDArray] | None] = queue.Queue()
-        self._shape = start.shape
+        self._shape, self._box = start.shape, box
         self.result: NDArray = start
         self._error: Exception | None = None
         self._thread = threading.Thread(
-            target=self._run, args=(start, settings.evaluations, settings.history, box), daemon=True
+            target=self._run, args=(start, settings.evaluations, settings.history), daemon=True
         )
         # Measured in `_unit`, SciPy's first trial step has the length we want. There it has length 1; with bounds it is
         # minus the gradient.
@@ -164,14 +164,14 @@ class _Search:
         self._values.put(None)
         self._thread.join()
 
-    def _run(self, start: NDArray, evaluations: int, history: int, box: Box | None) -> None:
+    def _run(self, start: NDArray, evaluations: int, history: int) -> None:
         try:
             from scipy.optimize import fmin_l_bfgs_b
 
             point = start.astype(np.float64).ravel() / self._unit
             bounds = None
-            if box is not None:
-                limits = (np.broadcast_to(limit, start.shape).ravel() / self._unit for limit in box.limits)
+            if self._box is not None:
+                limits = (np.broadcast_to(limit, start.shape).ravel() / self._unit for limit in self._box.limits)
                 bounds = np.stack([*limits], axis=1)
             found, _, _ = fmin_l_bfgs_b(self._evaluate, point, maxfun=evaluations, m=history, bounds=bounds)
             self.result = self._image(found)
@@ -191,7 +191,8 @@ class _Search:
         return value, gradient * self._unit
 
     def _image(self, point: NDArray) -> NDArray[np.float32]:
-        return (point * self._unit).astype(np.float32).reshape(self._shape)
+        image = (point * self._unit).astype(np.float32).reshape(self._shape)
+        return image if self._box is None else np.clip(image, *self._box.limits)  # rounding may have left the bounds
 
 
 class _Closed(Exception):
