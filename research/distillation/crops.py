@@ -7,8 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
+from torch import Tensor
+
+from models import model_vgg_slim
+from styletransfer.pictures import pixels
 
 _ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
 
@@ -100,3 +105,11 @@ class Crops:
             noise = draw.normal(0, draw.uniform(2, 40), (cells, cells, 3)).astype(np.float32)
             values = values + noise.repeat(grain, 0).repeat(grain, 1)[: values.shape[0], : values.shape[1]]
         return np.clip(values, 0, 255)
+
+
+def entered(batch: NDArray) -> Tensor:
+    """Convert crops (n, 3, h, w), RGB 0..255, to the pixel space of teacher and student."""
+    space = model_vgg_slim.SPEC.pixels
+    return torch.from_numpy(
+        np.concatenate([pixels.from_picture(crop.transpose(1, 2, 0) / 255.0, space) for crop in batch])
+    )

@@ -13,16 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from models import model_vgg_slim
 from research.distillation import crops, made
 from research.distillation.student import Student
 from research.distillation.teacher import TARGETS, Teacher, distances
 from research.distillation.transfers import Transfers
 from styletransfer import weights
-from styletransfer.pictures import pixels
 from styletransfer.support.files import atomic_write
 
 LOGGER = logging.getLogger(__name__)
@@ -72,7 +69,7 @@ class Pictures:
         held_out = crops.Group(1.0, photos[::_HELD_OUT_EVERY], varied=False)
         validation = crops.Crops([held_out], np.random.default_rng(1))
         count, size, side = _HELD_OUT_SHAPE
-        self.held_out = [_enter(validation.batch(size, side)) for _ in range(count)]
+        self.held_out = [crops.entered(validation.batch(size, side)) for _ in range(count)]
         LOGGER.info(
             "%d photographs, %d held out, %d paintings, %d made",
             len(self._photos), len(held_out.pictures), len(self._paintings), len(self._made.pictures),
@@ -89,14 +86,14 @@ class Pictures:
         """
         if self.transfers and self._generator.random() < _TRANSFERS_SHARE:
             image = self.transfers.advance(student)
-            return torch.cat([image, _enter(self._source.batch(1, image.shape[-1]))])
+            return torch.cat([image, crops.entered(self._source.batch(1, image.shape[-1]))])
         shares = [share for share, _, _ in _SIZES]
         _, count, side = _SIZES[self._generator.choice(len(_SIZES), p=shares)]
-        return _enter(self._source.batch(count, side))
+        return crops.entered(self._source.batch(count, side))
 
     def batches(self, count: int, side: int = 256) -> Iterator[Tensor]:
         """Pairs of crops of one size."""
-        return (_enter(self._source.batch(2, side)) for _ in range(count))
+        return (crops.entered(self._source.batch(2, side)) for _ in range(count))
 
     def make(self, parameters: weights.Parameters, step: int, count: int) -> None:
         """Make training pictures with the student, unless those of this step exist."""
@@ -107,14 +104,6 @@ class Pictures:
             picture.save(self._folder / f"{step:06d}_{number:03d}.png")
             self._made.pictures.append(picture)
         del self._made.pictures[:-_MADE_KEPT]
-
-
-def _enter(batch: NDArray) -> Tensor:
-    """Convert crops (n, 3, h, w), RGB 0..255, to the pixel space of teacher and student."""
-    space = model_vgg_slim.SPEC.pixels
-    return torch.from_numpy(
-        np.concatenate([pixels.from_picture(crop.transpose(1, 2, 0) / 255.0, space) for crop in batch])
-    )
 
 
 def run(settings: Settings) -> None:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from models import model_vgg_slim
-from research.distillation.crops import Crops
+from research.distillation.crops import Crops, entered
 from research.distillation.student import Student
 from styletransfer.pictures import pixels
 
@@ -44,7 +44,6 @@ class Transfers:
         self._contents, self._styles, self._generator = contents, styles, generator
         space = model_vgg_slim.SPEC.pixels
         self._low, self._high = (torch.from_numpy(limit) for limit in pixels.displayable_range(space))
-        self._space = space
         self._pool = [self._begin() for _ in range(count)]
         for transfer in self._pool:  # not all of one age
             transfer.visits = int(generator.integers(_VISITS))
@@ -76,17 +75,12 @@ class Transfers:
     def _begin(self) -> _Transfer:
         draw = self._generator
         side = int(draw.choice([side for _, side in _SIDES], p=[share for share, _ in _SIDES]))
-        content, style = (self._entered(crops.batch(1, side)) for crops in (self._contents, self._styles))
+        content, style = (entered(source.batch(1, side)) for source in (self._contents, self._styles))
         share = draw.uniform(0.0, _CLOSEST) if draw.random() < 0.3 else 0.0
         image = torch.lerp(content, style, float(share))
         image = image.clamp(self._low, self._high).requires_grad_(True)
         weight, rate = (float(np.exp(draw.uniform(*np.log(limits)))) for limits in (_WEIGHTS, _RATES))
         return _Transfer(image, content, style, weight, torch.optim.Adam([image], lr=rate))
-
-    def _entered(self, batch: np.ndarray) -> Tensor:
-        return torch.from_numpy(
-            np.concatenate([pixels.from_picture(crop.transpose(1, 2, 0) / 255.0, self._space) for crop in batch])
-        )
 
 
 def _gram_matrices(features: dict[str, Tensor]) -> dict[str, Tensor]:
