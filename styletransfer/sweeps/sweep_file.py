@@ -66,7 +66,7 @@ class SweepFile(BaseModel):
     def overrides(self) -> list[dict[str, Any]]:
         """The different overrides of each job; with `vary`, the last key varies fastest."""
         if self.vary is None:
-            return list(self.jobs or ())
+            return _each_once(self.jobs or ())
         return [dict(zip(self.vary, values)) for values in itertools.product(*map(_each_once, self.vary.values()))]
 
 
