@@ -7,8 +7,10 @@ import pytest
 from helpers import finite_differences, mx, relative_error, to_mx
 from hypothesis import given
 from hypothesis import strategies as st
+from reference.tensorflow_normal import normal
 
 from models import runtime
+from styletransfer.config.normalizations import NORMALIZATIONS, LayerFacts
 from styletransfer.losses import symbols
 from styletransfer.network.executor import gram_tap
 from styletransfer.network.precision import BFLOAT16, FLOAT32, cast
@@ -65,6 +67,15 @@ def test_gram_of_the_published_example():
         [-2.09668207, 19.56387138, 20.6864624],
     ]
     np.testing.assert_allclose(gram_of(features.reshape(3, 1, 2)), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("group", "published"), [("content", 6.76559), ("style", 9.19028)])
+def test_losses_of_the_published_examples(group, published):
+    # The same exercise: tf.random_normal([1, 4, 4, 3], mean=1, stddev=4) twice, with tf.set_random_seed(1).
+    targets, features = ((4 * normal(48, 1, operation) + 1).reshape(16, 3).T.reshape(3, 4, 4) for operation in (3, 9))
+    loss, _ = loss_and_gradient(group, features, gram_of(targets) if group == "style" else targets[None])
+    coefficient = getattr(NORMALIZATIONS["coursera"], group)(LayerFacts(3, 16, 16, 1.0))
+    assert coefficient * loss[0] == pytest.approx(published, rel=1e-6)
 
 
 @given(shapes, seeds)
