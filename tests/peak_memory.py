@@ -1,4 +1,4 @@
-"""The measured peak memory of real runs, next to the estimates of styletransfer.run.memory.
+"""The measured peak memory of real runs, next to the estimates of styletransfer.session.memory.
 
 ``python tests/peak_memory.py`` prints the table from which its coefficients were taken, one run after another.
 """
@@ -24,7 +24,7 @@ from styletransfer import config as configs
 from styletransfer import weights
 from styletransfer.config import Config
 from styletransfer.pictures import images
-from styletransfer.run import memory, run
+from styletransfer.session import memory, run
 from styletransfer.studies.benchmarks import machine
 
 _MB = 10**6

@@ -10,9 +10,9 @@ from helpers import available_parameters
 
 from styletransfer import config as configs
 from styletransfer.config import Config
-from styletransfer.run import curves, inputs
-from styletransfer.run.pyramid import Pyramid
-from styletransfer.run.resolve import resolve
+from styletransfer.session import curves, inputs
+from styletransfer.session.pyramid import Pyramid
+from styletransfer.session.resolve import resolve
 
 PROJECT = Path(__file__).resolve().parents[1]
 CONFIGS = sorted(path.stem for path in (PROJECT / "configs").glob("*.yaml"))

@@ -11,7 +11,7 @@ from helpers import random_picture
 
 from styletransfer import config as configs
 from styletransfer.pictures import images
-from styletransfer.run import curves, inputs
+from styletransfer.session import curves, inputs
 from styletransfer.sweeps import sweep_file
 
 BASE = {"content": {"image": "photo.png"}, "style": {"images": "painting.png"}, "size": 40}

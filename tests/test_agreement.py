@@ -18,8 +18,8 @@ from shrunk import CONFIGS, PROJECT, shrunk
 
 import models
 from styletransfer.optimization.loop import StoppingRule, optimize
-from styletransfer.run import binding, curves, inputs
-from styletransfer.run.resolve import resolve
+from styletransfer.session import binding, curves, inputs
+from styletransfer.session.resolve import resolve
 
 pytest.importorskip("torch")
 from reference import descent, formulas, guides, spaces, torch_vgg

@@ -23,8 +23,8 @@ import styletransfer
 from scripts.nstyle import main
 from styletransfer import Diverged, Result, Step, Stopped, UserError, steps, transfer
 from styletransfer.pictures import images
-from styletransfer.run import binding, curves, picture_sizes, recorders
-from styletransfer.run.prepared import PreparedRun
+from styletransfer.session import binding, curves, picture_sizes, recorders
+from styletransfer.session.prepared import PreparedRun
 from styletransfer.support import commands
 
 STEPS = 6
@@ -314,7 +314,7 @@ def test_steps_return_the_result():
 
 
 def test_an_image_is_converted_when_it_is_looked_at(monkeypatch):
-    from styletransfer.run.display import Display
+    from styletransfer.session.display import Display
 
     picture, seen = Display.picture, []
     monkeypatch.setattr(Display, "picture", lambda self, image: seen.append(1) or picture(self, image))

@@ -12,7 +12,7 @@ FOLDERS = ("scripts", "styletransfer", "models")
 # The packages of the library in order: each may import itself and those before it.
 PACKAGES = (
     *("support", "pictures", "config", "weights", "network"),
-    *("losses", "optimization", "feedforward", "run", "training", "api", "sweeps", "studies", "page", "cli"),
+    *("losses", "optimization", "feedforward", "session", "training", "api", "sweeps", "studies", "page", "cli"),
 )
 FILES = sorted(path for folder in FOLDERS for path in (PROJECT / folder).rglob("*.py"))
 every_file = pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(PROJECT)) for path in FILES])
@@ -89,11 +89,16 @@ def test_a_package_imports_only_packages_before_it(path):
 
 @pytest.mark.parametrize(
     "line",
-    ["import styletransfer.run.run", "from styletransfer import run", "from ..run import run", "from .. import run"],
+    [
+        "import styletransfer.session.run",
+        "from styletransfer import session",
+        "from ..session import run",
+        "from .. import session",
+    ],
 )
 def test_an_import_of_a_later_package_is_detected(line):
     path = PROJECT / "styletransfer" / "losses" / "example.py"
-    assert later_packages("losses", imported(path, f"from styletransfer import network, losses\n{line}")) == {"run"}
+    assert later_packages("losses", imported(path, f"from styletransfer import network, losses\n{line}")) == {"session"}
 
 
 def test_contributing_lists_the_packages_in_this_order():
@@ -145,7 +150,7 @@ def test_scripts_do_nothing_when_imported(path):
 
 def test_much_works_without_mxnet():
     modules = (
-        *("config", "pictures.images", "run.curves", "support.errors", "weights", "support.commands"),
+        *("config", "pictures.images", "session.curves", "support.errors", "weights", "support.commands"),
         *("support.files", "pictures.pixels", "config.normalizations"),
     )
     code = "".join(f"import styletransfer.{module}\n" for module in modules)

@@ -14,10 +14,10 @@ from styletransfer.optimization.divergence_guard import Guard
 from styletransfer.optimization.loop import StoppingRule, optimize
 from styletransfer.optimization.optimizers import create
 from styletransfer.pictures import images
-from styletransfer.run.inputs import Pictures
-from styletransfer.run.picture_sizes import Sizes
-from styletransfer.run.pyramid import Pyramid
-from styletransfer.run.resolve import resolve
+from styletransfer.session.inputs import Pictures
+from styletransfer.session.picture_sizes import Sizes
+from styletransfer.session.pyramid import Pyramid
+from styletransfer.session.resolve import resolve
 from styletransfer.support.errors import Diverged, UserError
 
 START = np.random.default_rng(1).normal(0.0, 10.0, (1, 3, 4, 5))

@@ -22,9 +22,9 @@ from styletransfer import config as configs
 from styletransfer import weights
 from styletransfer.feedforward import style_file
 from styletransfer.pictures import images
-from styletransfer.run import inputs
-from styletransfer.run.memory import for_pictures
-from styletransfer.run.resolve import resolve
+from styletransfer.session import inputs
+from styletransfer.session.memory import for_pictures
+from styletransfer.session.resolve import resolve
 from styletransfer.studies.benchmarks import (
     feedforward,
     fresh_process,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sweeping import studio, sweep_of  # noqa: F401
 
-from styletransfer.run import memory
+from styletransfer.session import memory
 from styletransfer.support.byte_sizes import for_slurm, format_size, parse_size
 from styletransfer.sweeps import batch
 from styletransfer.sweeps.cluster import Cluster

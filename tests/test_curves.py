@@ -17,9 +17,9 @@ from PIL import Image
 from styletransfer.cli.compare import main
 from styletransfer.losses.objective import Losses
 from styletransfer.optimization.loop import Record
-from styletransfer.run import curves
-from styletransfer.run.curves import Curve, first_difference
-from styletransfer.run.recorders import ProgressRecorder
+from styletransfer.session import curves
+from styletransfer.session.curves import Curve, first_difference
+from styletransfer.session.recorders import ProgressRecorder
 from styletransfer.support.errors import UserError
 
 SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "compare_curves.py"

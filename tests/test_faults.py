@@ -24,7 +24,7 @@ from test_config import KEYS, dotted
 
 from scripts.nstyle import main
 from styletransfer.pictures import images
-from styletransfer.run import curves, recorders
+from styletransfer.session import curves, recorders
 from styletransfer.support.commands import guarded
 
 TINY = (
@@ -511,7 +511,7 @@ sys.path.insert(0, {project!r})
 import skimage.restoration, skimage.transform, tqdm.contrib.logging
 from models.runtime import load_mxnet
 from scripts.nstyle import main
-from styletransfer.run import run
+from styletransfer.session import run
 load_mxnet().nd.ones((3, 3)).asnumpy()
 held = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (held + {more}, held + {more}))
@@ -590,7 +590,7 @@ def test_closed_or_full_outputs_do_not_prevent_the_picture(garden, tmp_path, red
         "import sys\n"
         f"sys.path.insert(0, {str(PROJECT)!r})\n"
         "from scripts.nstyle import main\n"
-        "from styletransfer.run import curves\n"
+        "from styletransfer.session import curves\n"
         "curves.plot = lambda *arguments: None\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from shrunk import CONFIGS, curve_of, shrunk
 
-from styletransfer.run import curves
+from styletransfer.session import curves
 
 FOLDER = Path(__file__).resolve().parent / "goldens"
 ROUNDING = 1e-6  # float32 rounding of a loss of zero: the content loss at the content picture

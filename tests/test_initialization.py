@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from styletransfer.config import Init
-from styletransfer.run.initialization import start
+from styletransfer.session.initialization import start
 
 SHAPE = (1, 3, 40, 50)
 CONTENT = np.random.default_rng(1).normal(0.0, 60.0, SHAPE).astype(np.float32)

@@ -16,7 +16,7 @@ from test_architecture import WITHOUT_MXNET
 import models
 from styletransfer.config import OptimizerSettings
 from styletransfer.network.tiling import smallest_tile
-from styletransfer.run import memory
+from styletransfer.session import memory
 from styletransfer.support.errors import UserError
 
 _KB = 1024
@@ -111,7 +111,7 @@ def test_the_limit_on_this_machine():
 
 
 def test_it_works_without_mxnet():
-    code = "from styletransfer.run import memory\nmemory.limit(None)\nprint('mxnet' in sys.modules)"
+    code = "from styletransfer.session import memory\nmemory.limit(None)\nprint('mxnet' in sys.modules)"
     assert output_of(WITHOUT_MXNET + code) == "False"
 
 

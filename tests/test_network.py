@@ -13,9 +13,9 @@ import models
 from models import runtime
 from styletransfer.network.executor import Heads, Network, tapped
 from styletransfer.network.precision import DTYPES, FLOAT32, cast
-from styletransfer.run import binding, inputs
-from styletransfer.run.pyramid import Pyramid
-from styletransfer.run.resolve import precision_of, resolve
+from styletransfer.session import binding, inputs
+from styletransfer.session.pyramid import Pyramid
+from styletransfer.session.resolve import precision_of, resolve
 from styletransfer.support.errors import UserError
 
 needs_bfloat16 = pytest.mark.skipif(not runtime.has_bfloat16(), reason="this processor has no AVX-512")

@@ -17,11 +17,11 @@ from styletransfer import config, weights
 from styletransfer.losses.objective import Losses
 from styletransfer.network.executor import Network, parameters_for, tapped
 from styletransfer.pictures import pixels
-from styletransfer.run.binding import bind
-from styletransfer.run.inputs import Pictures
-from styletransfer.run.picture_sizes import Sizes
-from styletransfer.run.regions import RegionMasks
-from styletransfer.run.resolve import resolve
+from styletransfer.session.binding import bind
+from styletransfer.session.inputs import Pictures
+from styletransfer.session.picture_sizes import Sizes
+from styletransfer.session.regions import RegionMasks
+from styletransfer.session.resolve import resolve
 
 SIZE = (29, 38)  # halving gives odd sides
 

@@ -19,7 +19,7 @@ from styletransfer.feedforward import style_file
 from styletransfer.feedforward.progress import FrameProgress
 from styletransfer.page.thumbnails import Thumbnails
 from styletransfer.pictures import images, video_writing
-from styletransfer.run import checkpoints, curves, recorders
+from styletransfer.session import checkpoints, curves, recorders
 from styletransfer.support.errors import UserError
 from styletransfer.support.optional import UntilItFails, optional
 from styletransfer.sweeps import contact, local, reports
@@ -121,7 +121,7 @@ def test_no_home_folder_is_needed_for_plots(place, home):
         "def unknown(uid): raise KeyError(uid)\n"
         "pwd.getpwuid = unknown\n"
         "logging.basicConfig()\n"
-        "from styletransfer.run import curves\n"
+        "from styletransfer.session import curves\n"
         "curve = curves.Curve(('step', 'total', 'content', 'style', 'tv'), ((0, 2, 1, 1, 0), (1, 1, .5, .5, 0)))\n"
         f"curves.plot({str(place / 'curve.png')!r}, {{'$a_$ \\udcff': curve, '\\u7ed8': curve}})"
     )

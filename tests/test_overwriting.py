@@ -17,7 +17,7 @@ from styletransfer import cli, transfer
 from styletransfer import config as configs
 from styletransfer.feedforward import style_file
 from styletransfer.pictures import images, marks
-from styletransfer.run import curves
+from styletransfer.session import curves
 from styletransfer.studies import judging, visualization
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps import contact, local, outputs, photographs, reports

@@ -10,7 +10,7 @@ from helpers import random_picture
 from styletransfer import config as configs
 from styletransfer.page import progress
 from styletransfer.pictures import images
-from styletransfer.run.curves import Curve
+from styletransfer.session.curves import Curve
 
 SIZE, STEPS = 64, 5
 

@@ -16,7 +16,7 @@ from processes import NSTYLE
 from scripts.nstyle import main
 from styletransfer import weights
 from styletransfer.pictures import images
-from styletransfer.run import run
+from styletransfer.session import run
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps import photographs
 

@@ -10,10 +10,10 @@ from processes import NSTYLE, python
 from shrunk import shrunk
 
 from styletransfer.pictures import images
-from styletransfer.run import forecast, inputs, memory
-from styletransfer.run.picture_sizes import read_sizes
-from styletransfer.run.pyramid import Pyramid
-from styletransfer.run.resolve import Begun, peak_memory, resolve
+from styletransfer.session import forecast, inputs, memory
+from styletransfer.session.picture_sizes import read_sizes
+from styletransfer.session.pyramid import Pyramid
+from styletransfer.session.resolve import Begun, peak_memory, resolve
 from styletransfer.support.errors import UserError
 
 

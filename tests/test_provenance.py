@@ -7,8 +7,8 @@ import yaml
 from shrunk import shrunk
 
 from styletransfer import config as configs
-from styletransfer.run import inputs
-from styletransfer.run.provenance import checksums_in, provenance_of
+from styletransfer.session import inputs
+from styletransfer.session.provenance import checksums_in, provenance_of
 
 
 def test_the_checksums_of_all_inputs_are_read_back_from_a_saved_config():

@@ -13,9 +13,9 @@ from shrunk import curve_of, shrunk
 
 from styletransfer.optimization.optimizers import SGD, Adam
 from styletransfer.pictures import images
-from styletransfer.run import binding, inputs
-from styletransfer.run.pyramid import Pyramid
-from styletransfer.run.resolve import Begun, resolve
+from styletransfer.session import binding, inputs
+from styletransfer.session.pyramid import Pyramid
+from styletransfer.session.resolve import Begun, resolve
 from styletransfer.support.errors import Diverged, UserError
 
 OPTIMIZERS = {

@@ -17,7 +17,7 @@ from styletransfer.feedforward.jobs import Job
 from styletransfer.page.thumbnails import Thumbnails
 from styletransfer.page.uploads import Uploads
 from styletransfer.pictures import images, pixels
-from styletransfer.run.picture_sources import FILES, PictureSources
+from styletransfer.session.picture_sources import FILES, PictureSources
 from styletransfer.studies import judging
 from styletransfer.training.photographs import Crops
 

@@ -11,8 +11,8 @@ from scripts.nstyle import main
 from styletransfer import config as configs
 from styletransfer import weights
 from styletransfer.pictures import images
-from styletransfer.run import curves, inputs
-from styletransfer.run.resolve import resolve
+from styletransfer.session import curves, inputs
+from styletransfer.session.resolve import resolve
 from styletransfer.support.errors import UserError
 
 HEIGHT, WIDTH = 60, 80

@@ -28,7 +28,7 @@ from scripts.nstyle import main
 from styletransfer import weights
 from styletransfer.config import OptimizerSettings, loading
 from styletransfer.pictures import images
-from styletransfer.run import binding, checkpoints, curves, inputs, picture_sizes, picture_sources
+from styletransfer.session import binding, checkpoints, curves, inputs, picture_sizes, picture_sources
 from styletransfer.weights import sources
 
 STEPS = 30

@@ -14,10 +14,10 @@ import models
 from scripts.nstyle import main
 from styletransfer import config as configs
 from styletransfer.pictures import colors, images
-from styletransfer.run import curves, inputs
-from styletransfer.run.display import Display
-from styletransfer.run.pyramid import Pyramid
-from styletransfer.run.resolve import resolve
+from styletransfer.session import curves, inputs
+from styletransfer.session.display import Display
+from styletransfer.session.pyramid import Pyramid
+from styletransfer.session.resolve import resolve
 
 GREY_LEVEL = 1 / 255
 

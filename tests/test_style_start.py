@@ -22,9 +22,9 @@ from styletransfer import transfer
 from styletransfer.feedforward import style_file, stylize
 from styletransfer.feedforward.stylize import Stylizer
 from styletransfer.pictures import images
-from styletransfer.run import curves, forecast, inputs, memory, style_start
-from styletransfer.run.pyramid import Pyramid
-from styletransfer.run.resolve import peak_memory, resolve
+from styletransfer.session import curves, forecast, inputs, memory, style_start
+from styletransfer.session.pyramid import Pyramid
+from styletransfer.session.resolve import peak_memory, resolve
 from styletransfer.support.errors import UserError
 
 NETWORKS = ("small", "residual")
@@ -166,8 +166,8 @@ def test_the_style_is_read_without_mxnet(folder):
         "init": {"kind": "style", "name": str(folder / "small.npz")},
     }
     code = (
-        "from styletransfer import config\nfrom styletransfer.run import style_start\n"
-        "from styletransfer.run.resolve import peak_memory\n"
+        "from styletransfer import config\nfrom styletransfer.session import style_start\n"
+        "from styletransfer.session.resolve import peak_memory\n"
         f"parsed = config.parse({values!r}, 'test')\n"
         "print(style_start.read(parsed.init).spec.name, peak_memory(parsed) > 0)"
     )

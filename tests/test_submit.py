@@ -21,7 +21,7 @@ from test_architecture import WITHOUT_MXNET
 from styletransfer import weights
 from styletransfer.cli.submit import main, parser
 from styletransfer.pictures import images
-from styletransfer.run import curves
+from styletransfer.session import curves
 from styletransfer.sweeps import local, sweep_file
 from styletransfer.sweeps.cluster import Cluster
 from styletransfer.sweeps.states import state_of

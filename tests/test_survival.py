@@ -24,7 +24,7 @@ from styletransfer import weights
 from styletransfer.config import OptimizerSettings
 from styletransfer.network import executor as network
 from styletransfer.pictures import images
-from styletransfer.run import binding, checkpoints, curves, memory, output_folder, resolve
+from styletransfer.session import binding, checkpoints, curves, memory, output_folder, resolve
 from styletransfer.support.errors import UserError
 
 STEPS = 26
@@ -230,7 +230,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_over(whole, tmp_path, c
 KILLED_AT_EVERY_LINE = """
 import os, pathlib, signal, sys, tempfile
 import numpy as np
-from styletransfer.run import checkpoints
+from styletransfer.session import checkpoints
 from styletransfer.support import files
 
 def state(step):

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from sweeping import fake_slurm, finish, studio, sweep_of  # noqa: F401
 
-from styletransfer.run import output_folder
-from styletransfer.run.resolve import peak_memory
+from styletransfer.session import output_folder
+from styletransfer.session.resolve import peak_memory
 from styletransfer.support.byte_sizes import parse_size
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps import batch

@@ -12,7 +12,7 @@ from sweeping import finish, studio, sweep_of  # noqa: F401
 from styletransfer import config as configs
 from styletransfer import weights
 from styletransfer.pictures import images
-from styletransfer.run import inputs
+from styletransfer.session import inputs
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps import command, local, reports
 from styletransfer.sweeps.states import State, check_settings, forget, jobs_to_restart, state_of

@@ -21,8 +21,8 @@ from styletransfer import config as configs
 from styletransfer.cli.submit import main
 from styletransfer.feedforward import style_file
 from styletransfer.pictures import images
-from styletransfer.run import curves
-from styletransfer.run.checkpoints import NAME as CHECKPOINT
+from styletransfer.session import curves
+from styletransfer.session.checkpoints import NAME as CHECKPOINT
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps import batch, trainings
 from styletransfer.sweeps.cluster import Cluster

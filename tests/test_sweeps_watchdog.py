@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from sweeping import studio, sweep_of  # noqa: F401
 
-from styletransfer.run import output_folder, recorders
-from styletransfer.run.recorders import CurveRecorder
+from styletransfer.session import output_folder, recorders
+from styletransfer.session.recorders import CurveRecorder
 from styletransfer.support.errors import Interrupted
 from styletransfer.sweeps import local, states, watchdog
 from styletransfer.sweeps.watchdog import TICK, Watchdog

@@ -26,8 +26,8 @@ from styletransfer.losses.objective import LossWeights
 from styletransfer.losses.total_variation import Laplacian
 from styletransfer.network.executor import Backbone
 from styletransfer.pictures import images, pixels
-from styletransfer.run import curves
-from styletransfer.run.recorders import CurveRecorder
+from styletransfer.session import curves
+from styletransfer.session.recorders import CurveRecorder
 from styletransfer.support.errors import UserError
 from styletransfer.support.project import PROJECT_FOLDER
 from styletransfer.training import photographs

@@ -23,8 +23,8 @@ from models.spec import ModelSpec, Tap
 from styletransfer import weights
 from styletransfer.optimization.loop import StoppingRule, optimize
 from styletransfer.pictures import images, pixels
-from styletransfer.run import binding, inputs
-from styletransfer.run.resolve import resolve
+from styletransfer.session import binding, inputs
+from styletransfer.session.resolve import resolve
 from styletransfer.support.errors import UserError
 from styletransfer.weights import codebook, deep_compression, mxnet_params
 

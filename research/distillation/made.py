@@ -14,10 +14,10 @@ from PIL import Image
 from models import model_vgg_slim
 from styletransfer import config as configs
 from styletransfer.pictures import images, pixels
-from styletransfer.run.inputs import Pictures
-from styletransfer.run.picture_sizes import Sizes
-from styletransfer.run.pyramid import Pyramid
-from styletransfer.run.resolve import resolve
+from styletransfer.session.inputs import Pictures
+from styletransfer.session.picture_sizes import Sizes
+from styletransfer.session.pyramid import Pyramid
+from styletransfer.session.resolve import resolve
 from styletransfer.support.errors import Diverged
 from styletransfer.weights import Parameters
 

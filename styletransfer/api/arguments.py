@@ -18,7 +18,7 @@ from styletransfer import config as configs
 from styletransfer.config import Config
 from styletransfer.config.fields import keys_of, section_of
 from styletransfer.pictures import in_memory
-from styletransfer.run.picture_sources import PictureSources
+from styletransfer.session.picture_sources import PictureSources
 from styletransfer.support.errors import UserError, closest
 
 PathLike = str | os.PathLike[str]

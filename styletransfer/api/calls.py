@@ -11,10 +11,10 @@ from models.runtime import InvalidSetting
 from styletransfer.api.arguments import ConfigLike, Output, PictureLike, Request, Styles, understood
 from styletransfer.api.results import Diverged, Result, Step, Stopped, to_pillow
 from styletransfer.optimization.loop import Record
-from styletransfer.run import interrupts, recorders
-from styletransfer.run.prepared import PreparedRun, prepared
-from styletransfer.run.recorders import Recorder
-from styletransfer.run.recording import Recording
+from styletransfer.session import interrupts, recorders
+from styletransfer.session.prepared import PreparedRun, prepared
+from styletransfer.session.recorders import Recorder
+from styletransfer.session.recording import Recording
 from styletransfer.support import commands, errors
 from styletransfer.support.errors import StyleTransferError, UserError
 

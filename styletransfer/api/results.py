@@ -16,8 +16,8 @@ from styletransfer.losses.objective import Losses
 from styletransfer.optimization.loop import Record
 from styletransfer.pictures import images
 from styletransfer.pictures.images import Picture
-from styletransfer.run.display import Display
-from styletransfer.run.prepared import PreparedRun
+from styletransfer.session.display import Display
+from styletransfer.session.prepared import PreparedRun
 from styletransfer.support import errors
 
 

@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
     options = parser.parse_args(arguments)
 
     from styletransfer.pictures import marks
-    from styletransfer.run import curves
+    from styletransfer.session import curves
     from styletransfer.support import commands, overwriting
 
     def compare() -> int:

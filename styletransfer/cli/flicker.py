@@ -45,7 +45,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
         from styletransfer.feedforward.stylize import Stylizer
         from styletransfer.network.device import context_of
         from styletransfer.pictures import images
-        from styletransfer.run.resolve import chosen_precision
+        from styletransfer.session.resolve import chosen_precision
         from styletransfer.studies.flicker import flicker
 
         styles = [style_file.read(style_file.find(name)) for name in options.styles or style_file.names()]

@@ -77,8 +77,8 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
         from styletransfer.feedforward.stylize import Stylizer, finished
         from styletransfer.network.device import context_of
         from styletransfer.pictures.images import Picture
-        from styletransfer.run import interrupts, memory
-        from styletransfer.run.resolve import chosen_precision
+        from styletransfer.session import interrupts, memory
+        from styletransfer.session.resolve import chosen_precision
         from styletransfer.support.errors import UserError
 
         path = style_file.find(options.style)

@@ -65,8 +65,8 @@ def _report(settings: Config, profile: bool) -> Iterable[str]:
         from styletransfer.studies import profiling
 
         return profiling.profile(settings).lines()
-    from styletransfer.run import forecast, inputs
-    from styletransfer.run.resolve import resolve
+    from styletransfer.session import forecast, inputs
+    from styletransfer.session.resolve import resolve
 
     plan = resolve(settings)
     return forecast.lines(plan, inputs.load_parameters(plan))
@@ -91,7 +91,7 @@ def _values(options: argparse.Namespace) -> dict[str, Any]:
 
 def _one_each(plan: Sweep, read: Mapping[str, Path], force: bool) -> int:
     """Make the pictures of several photographs, one after the other; those that are done are skipped."""
-    from styletransfer.run.output_folder import finished_picture
+    from styletransfer.session.output_folder import finished_picture
     from styletransfer.support.optional import optional
     from styletransfer.sweeps import contact, local, outputs, reports, states
     from styletransfer.sweeps.sweep_file import CONTACT, RESULTS
@@ -155,7 +155,7 @@ def main(arguments: list[str] | None = None, program: str | None = None, more: s
                 print(line, flush=True)
             return 0
 
-        from styletransfer.run import run
+        from styletransfer.session import run
 
         print(run.run(settings, options.force, options.resume, read))
         return 0

@@ -15,7 +15,7 @@ from styletransfer.config import Config
 from styletransfer.page import runs
 from styletransfer.page.choices import START
 from styletransfer.pictures import images
-from styletransfer.run.output_folder import CONFIG
+from styletransfer.session.output_folder import CONFIG
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps.jobs import PictureJob
 from styletransfer.sweeps.local import kill_if_stuck, note_status, start, watchdog_of

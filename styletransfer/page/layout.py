@@ -17,7 +17,7 @@ from styletransfer.page import choices, samples
 from styletransfer.page.choices import RANGES, Choices
 from styletransfer.page.studio import Studio, View
 from styletransfer.page.uploads import MOST_BYTES
-from styletransfer.run.curves import Curve
+from styletransfer.session.curves import Curve
 from styletransfer.support.errors import UserError
 
 _STYLES = Path(__file__).parent / "page.css"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from styletransfer.config import Config
 from styletransfer.page import runs
-from styletransfer.run import curves, picture_sizes, resolve
-from styletransfer.run.curves import Curve
+from styletransfer.session import curves, picture_sizes, resolve
+from styletransfer.session.curves import Curve
 from styletransfer.support.errors import UserError
 
 CURVE = "curve.csv"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from styletransfer.config import Config
-from styletransfer.run.output_folder import CONFIG, STEPS, finished_picture
+from styletransfer.session.output_folder import CONFIG, STEPS, finished_picture
 from styletransfer.sweeps import names
 
 _MOST_LISTED = 60

@@ -17,9 +17,9 @@ from styletransfer.page.samples import InstantStyle
 from styletransfer.page.thumbnails import Thumbnails
 from styletransfer.page.uploads import Uploads
 from styletransfer.pictures import images
-from styletransfer.run import picture_sizes
-from styletransfer.run.curves import Curve
-from styletransfer.run.output_folder import CONFIG
+from styletransfer.session import picture_sizes
+from styletransfer.session.curves import Curve
+from styletransfer.session.output_folder import CONFIG
 from styletransfer.support.errors import UserError
 
 _AT_WORK = ("waiting", "running", "stopping")

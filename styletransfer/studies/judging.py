@@ -16,10 +16,10 @@ import numpy as np
 from styletransfer import config as configs
 from styletransfer.pictures import images, marks, plots
 from styletransfer.pictures.images import Picture
-from styletransfer.run import inputs
-from styletransfer.run.display import Display
-from styletransfer.run.pyramid import Pyramid
-from styletransfer.run.resolve import resolve
+from styletransfer.session import inputs
+from styletransfer.session.display import Display
+from styletransfer.session.pyramid import Pyramid
+from styletransfer.session.resolve import resolve
 from styletransfer.studies import flaws
 from styletransfer.studies.eyes import Judge
 from styletransfer.support import overwriting

@@ -19,8 +19,8 @@ from models.runtime import load_mxnet
 from styletransfer import config as configs
 from styletransfer.config import Config
 from styletransfer.optimization.loop import StoppingRule, optimize
-from styletransfer.run import binding, inputs
-from styletransfer.run.resolve import resolve
+from styletransfer.session import binding, inputs
+from styletransfer.session.resolve import resolve
 from styletransfer.studies.benchmarks import fresh_process
 from styletransfer.support.errors import UserError
 

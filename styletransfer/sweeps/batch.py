@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from styletransfer.run import checkpoints, output_folder
+from styletransfer.session import checkpoints, output_folder
 from styletransfer.support.byte_sizes import for_slurm, parse_size
 from styletransfer.support.errors import Interrupted, UserError
 from styletransfer.support.project import PROJECT_FOLDER

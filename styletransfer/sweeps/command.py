@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 
 from styletransfer import config as configs
-from styletransfer.run import checkpoints
-from styletransfer.run.output_folder import finished_picture
+from styletransfer.session import checkpoints
+from styletransfer.session.output_folder import finished_picture
 from styletransfer.support.files import atomic_write
 from styletransfer.sweeps.jobs import Job
 

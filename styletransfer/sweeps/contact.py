@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from styletransfer import config as configs
 from styletransfer.pictures import images, marks
-from styletransfer.run.output_folder import finished_picture
+from styletransfer.session.output_folder import finished_picture
 from styletransfer.support.errors import UserError
 from styletransfer.support.files import atomic_write
 from styletransfer.sweeps.jobs import Job, PictureJob

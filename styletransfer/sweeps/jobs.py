@@ -12,8 +12,8 @@ from typing import Any, ClassVar
 
 from styletransfer import config as configs
 from styletransfer.config import Config, StyleTraining
-from styletransfer.run import checkpoints, inputs
-from styletransfer.run.resolve import peak_memory
+from styletransfer.session import checkpoints, inputs
+from styletransfer.session.resolve import peak_memory
 from styletransfer.support.byte_sizes import format_size
 from styletransfer.support.errors import UserError
 from styletransfer.support.project import PROJECT_FOLDER

@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from models.runtime import check_environment, usable_cores
-from styletransfer.run import memory
-from styletransfer.run.output_folder import STATUS
+from styletransfer.session import memory
+from styletransfer.session.output_folder import STATUS
 from styletransfer.support.errors import Interrupted
 from styletransfer.support.files import atomic_write
 from styletransfer.sweeps.command import command_of, resumes, write_config

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from styletransfer import config as configs
 from styletransfer.pictures import marks
-from styletransfer.run import output_folder
+from styletransfer.session import output_folder
 from styletransfer.support import overwriting
 from styletransfer.sweeps.sweep_file import COLLECT, CONTACT, RESULTS, SLURM, Sweep
 

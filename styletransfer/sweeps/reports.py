@@ -9,8 +9,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from styletransfer.run import curves
-from styletransfer.run.curves import Column
+from styletransfer.session import curves
+from styletransfer.session.curves import Column
 from styletransfer.support.errors import UserError
 from styletransfer.support.files import atomic_write
 from styletransfer.sweeps.jobs import Job

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from styletransfer import config as configs
-from styletransfer.run import checkpoints, inputs, output_folder
-from styletransfer.run.output_folder import CONFIG, finished_picture
-from styletransfer.run.provenance import checksums_in
+from styletransfer.session import checkpoints, inputs, output_folder
+from styletransfer.session.output_folder import CONFIG, finished_picture
+from styletransfer.session.provenance import checksums_in
 from styletransfer.support.errors import Diverged, Interrupted, UserError
 from styletransfer.sweeps.command import resumes
 from styletransfer.sweeps.jobs import Checksum, Job

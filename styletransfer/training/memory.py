@@ -13,8 +13,8 @@ import math
 from styletransfer.config import StyleTraining, find_input
 from styletransfer.feedforward import stylize
 from styletransfer.pictures import images
-from styletransfer.run import memory
-from styletransfer.run.resolve import precision_of
+from styletransfer.session import memory
+from styletransfer.session.resolve import precision_of
 from styletransfer.support.errors import UserError
 
 _FLOAT = 4  # bytes

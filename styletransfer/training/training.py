@@ -34,11 +34,11 @@ from styletransfer.optimization.divergence_guard import Guard
 from styletransfer.optimization.loop import Record, StoppingRule, optimize
 from styletransfer.pictures import images, marks, pixels
 from styletransfer.pictures.images import Picture
-from styletransfer.run import checkpoints, interrupts, output_folder
-from styletransfer.run.picture_sizes import check_size
-from styletransfer.run.provenance import provenance_of
-from styletransfer.run.recorders import CurveRecorder, Recorder, progress
-from styletransfer.run.resolve import precision_of
+from styletransfer.session import checkpoints, interrupts, output_folder
+from styletransfer.session.picture_sizes import check_size
+from styletransfer.session.provenance import provenance_of
+from styletransfer.session.recorders import CurveRecorder, Recorder, progress
+from styletransfer.session.resolve import precision_of
 from styletransfer.support.errors import Diverged, Interrupted, UserError, reason_of
 from styletransfer.support.files import atomic_write, hashed, remove
 from styletransfer.support.optional import optional

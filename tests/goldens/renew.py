@@ -23,7 +23,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from models.runtime import load_mxnet
 from styletransfer.feedforward import style_file
-from styletransfer.run import curves
+from styletransfer.session import curves
 
 # L-BFGS amplifies rounding, so its curves differ more between machines; so do these configs, by test_agreement.py.
 TOLERANCES = {"lbfgs": 1e-3, "lbfgsb": 1e-2, "best": 5e-3, "coursera_vgg19": 5e-3, "gatys": 5e-3}

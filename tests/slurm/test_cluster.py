@@ -20,7 +20,7 @@ from PIL import Image
 from processes import PROJECT
 
 from styletransfer.pictures import images
-from styletransfer.run import curves
+from styletransfer.session import curves
 
 pytestmark = pytest.mark.slurm
 

@@ -82,7 +82,7 @@ def measure(sizes: Sequence[int], limit: int, times: int) -> Iterator[Result]:
         If a size needs more memory than the limit.
     """
     from styletransfer.feedforward.stylize import least_memory, whole_memory
-    from styletransfer.run.memory import for_pictures
+    from styletransfer.session.memory import for_pictures
 
     spec = models.load_transformer(NETWORK).SPEC
     with tempfile.TemporaryDirectory() as folder:

@@ -20,8 +20,8 @@ from styletransfer.losses import symbols
 from styletransfer.losses.objective import LossWeights
 from styletransfer.network.executor import parameters_for
 from styletransfer.pictures import pixels
-from styletransfer.run.inputs import Pictures
-from styletransfer.run.resolve import RunPlan
+from styletransfer.session.inputs import Pictures
+from styletransfer.session.resolve import RunPlan
 from styletransfer.support.errors import UserError, nearest
 from styletransfer.weights import Parameters
 

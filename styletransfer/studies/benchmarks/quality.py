@@ -2,8 +2,8 @@
 
 PyTorch runs as in neural-style-pt: ``torch.optim.LBFGS`` with learning rate 1, a history of 100, no line search and
 no stopping rule, from noise, at the size of the result, in float32. Ours runs as configured, through
-:class:`~styletransfer.run.pyramid.Pyramid`. Both minimise the same total for the same pictures and weights, which is
-checked before timing.
+:class:`~styletransfer.session.pyramid.Pyramid`. Both minimise the same total for the same pictures and weights,
+which is checked before timing.
 
 The comparison always uses the float32 total at the size of the result: where ours is at a smaller scale, or computes in
 bfloat16, some of its images are stored, resized and evaluated afterwards. Timing starts when the pictures and weights
@@ -33,11 +33,11 @@ from styletransfer import config as configs
 from styletransfer import weights
 from styletransfer.config import Config
 from styletransfer.pictures import images, pixels
-from styletransfer.run import binding, inputs
-from styletransfer.run.display import Display
-from styletransfer.run.inputs import Pictures
-from styletransfer.run.pyramid import Pyramid
-from styletransfer.run.resolve import RunPlan, resolve
+from styletransfer.session import binding, inputs
+from styletransfer.session.display import Display
+from styletransfer.session.inputs import Pictures
+from styletransfer.session.pyramid import Pyramid
+from styletransfer.session.resolve import RunPlan, resolve
 from styletransfer.studies.benchmarks import fresh_process, machine, pytorch
 from styletransfer.support.errors import StyleTransferError, UserError
 from styletransfer.support.files import atomic_write

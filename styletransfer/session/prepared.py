@@ -12,13 +12,13 @@ from styletransfer.config import Config
 from styletransfer.network.device import context_of
 from styletransfer.optimization.loop import Record
 from styletransfer.pictures.images import Picture
-from styletransfer.run import checkpoints, inputs, picture_sizes
-from styletransfer.run.display import Display
-from styletransfer.run.picture_sources import FILES, PictureSources
-from styletransfer.run.pyramid import Pyramid
-from styletransfer.run.recorders import LossRecorder, Recorder
-from styletransfer.run.recording import Recording
-from styletransfer.run.resolve import Begun, RunPlan, resolve
+from styletransfer.session import checkpoints, inputs, picture_sizes
+from styletransfer.session.display import Display
+from styletransfer.session.picture_sources import FILES, PictureSources
+from styletransfer.session.pyramid import Pyramid
+from styletransfer.session.recorders import LossRecorder, Recorder
+from styletransfer.session.recording import Recording
+from styletransfer.session.resolve import Begun, RunPlan, resolve
 from styletransfer.support.errors import Diverged, Interrupted
 from styletransfer.support.optional import optional
 

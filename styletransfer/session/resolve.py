@@ -22,8 +22,8 @@ from styletransfer.config import Config, Init, OptimizerSettings, Output, Region
 from styletransfer.feedforward.style_file import Style
 from styletransfer.losses.objective import GroupedLayer, LossWeights
 from styletransfer.network.tiling import Segment, segments, smallest_tile
-from styletransfer.run import memory, picture_sizes, style_start
-from styletransfer.run.picture_sizes import Sizes
+from styletransfer.session import memory, picture_sizes, style_start
+from styletransfer.session.picture_sizes import Sizes
 from styletransfer.support.errors import UserError
 
 LOGGER = logging.getLogger(__name__)

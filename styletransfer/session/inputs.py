@@ -14,10 +14,10 @@ from styletransfer import weights
 from styletransfer.config import Config, find_input
 from styletransfer.pictures import colors, images, in_memory
 from styletransfer.pictures.images import Picture
-from styletransfer.run import memory, picture_sizes, regions, style_start
-from styletransfer.run.picture_sources import FILES, PictureSources
-from styletransfer.run.regions import RegionMasks
-from styletransfer.run.resolve import RunPlan
+from styletransfer.session import memory, picture_sizes, regions, style_start
+from styletransfer.session.picture_sources import FILES, PictureSources
+from styletransfer.session.regions import RegionMasks
+from styletransfer.session.resolve import RunPlan
 from styletransfer.support.errors import UserError
 from styletransfer.support.files import hashed
 

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from styletransfer.config import Config
-from styletransfer.run import interrupts
-from styletransfer.run.prepared import prepared
-from styletransfer.run.recorders import progress
-from styletransfer.run.recording import Recording
+from styletransfer.session import interrupts
+from styletransfer.session.prepared import prepared
+from styletransfer.session.recorders import progress
+from styletransfer.session.recording import Recording
 
 
 def run(config: Config, force: bool = False, resume: bool = False, read: Mapping[str, Path] | None = None) -> Path:

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 from styletransfer.losses.objective import GroupedLayer
 from styletransfer.optimization.loop import Record
 from styletransfer.pictures import images, marks
-from styletransfer.run import curves, output_folder
-from styletransfer.run.curves import Column
-from styletransfer.run.display import Display
+from styletransfer.session import curves, output_folder
+from styletransfer.session.curves import Column
+from styletransfer.session.display import Display
 from styletransfer.support.errors import UserError
 from styletransfer.support.optional import UntilItFails, optional
 

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from styletransfer.pictures import colors, images, pixels
 from styletransfer.pictures.images import Picture
-from styletransfer.run.inputs import Pictures
-from styletransfer.run.resolve import RunPlan
+from styletransfer.session.inputs import Pictures
+from styletransfer.session.resolve import RunPlan
 
 
 class Display:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from styletransfer.config import Config
 from styletransfer.pictures import images
-from styletransfer.run.picture_sources import FILES, PictureSources
-from styletransfer.run.resolve import RunPlan
+from styletransfer.session.picture_sources import FILES, PictureSources
+from styletransfer.session.resolve import RunPlan
 from styletransfer.support.errors import UserError
 
 Mask = NDArray[np.floating]

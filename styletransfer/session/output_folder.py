@@ -11,7 +11,7 @@ from pathlib import Path
 
 from styletransfer import config as configs
 from styletransfer.pictures.formats import FORMATS
-from styletransfer.run import checkpoints
+from styletransfer.session import checkpoints
 from styletransfer.support import overwriting
 from styletransfer.support.errors import UserError
 from styletransfer.support.files import atomic_write, remove, remove_unfinished

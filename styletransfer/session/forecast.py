@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 from models.runtime import load_mxnet
 from styletransfer.network.tiling import segments
-from styletransfer.run import binding, inputs
-from styletransfer.run.resolve import RunPlan, ScalePlan
+from styletransfer.session import binding, inputs
+from styletransfer.session.resolve import RunPlan, ScalePlan
 from styletransfer.weights import Parameters
 
 _TRIAL_EDGE = 192  # side of the pictures with which a step is timed, in pixels

@@ -14,9 +14,9 @@ from models.runtime import Array, load_mxnet
 from styletransfer.optimization.divergence_guard import Guard
 from styletransfer.optimization.loop import Record, StoppingRule, optimize
 from styletransfer.pictures import images
-from styletransfer.run import binding
-from styletransfer.run.inputs import Pictures
-from styletransfer.run.resolve import RunPlan
+from styletransfer.session import binding
+from styletransfer.session.inputs import Pictures
+from styletransfer.session.resolve import RunPlan
 from styletransfer.weights import Parameters
 
 _OPTIMIZER, _GUARD = "optimizer.", "guard."
@@ -33,7 +33,7 @@ class Pyramid:
     plan : RunPlan
         For a resumed run, with its original precision and tiles.
     pictures : sequence of Pictures
-        One for every scale, from :func:`~styletransfer.run.inputs.read_pictures`.
+        One for every scale, from :func:`~styletransfer.session.inputs.read_pictures`.
     parameters : dict of arrays
         The network's, in its native space.
     state : dict of arrays, optional

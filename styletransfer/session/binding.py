@@ -18,9 +18,9 @@ from styletransfer.optimization import optimizers
 from styletransfer.optimization.optimizers import Optimizer
 from styletransfer.pictures import images, pixels
 from styletransfer.pictures.images import Picture
-from styletransfer.run import initialization
-from styletransfer.run.inputs import Pictures
-from styletransfer.run.resolve import RunPlan, ScalePlan
+from styletransfer.session import initialization
+from styletransfer.session.inputs import Pictures
+from styletransfer.session.resolve import RunPlan, ScalePlan
 from styletransfer.weights import Parameters
 
 

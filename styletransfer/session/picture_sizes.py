@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from models.spec import ModelSpec
 from styletransfer.config import Config
 from styletransfer.pictures import images
-from styletransfer.run.picture_sources import FILES, PictureSources
+from styletransfer.session.picture_sources import FILES, PictureSources
 from styletransfer.support.errors import UserError
 
 

@@ -16,11 +16,11 @@ from styletransfer.losses.objective import GroupedLayer
 from styletransfer.pictures import images, in_memory, marks
 from styletransfer.pictures.images import Picture
 from styletransfer.pictures.metadata import exif_of
-from styletransfer.run import checkpoints, output_folder
-from styletransfer.run.display import Display
-from styletransfer.run.picture_sources import found
-from styletransfer.run.provenance import provenance_of
-from styletransfer.run.recorders import CurveRecorder, PictureRecorder
+from styletransfer.session import checkpoints, output_folder
+from styletransfer.session.display import Display
+from styletransfer.session.picture_sources import found
+from styletransfer.session.provenance import provenance_of
+from styletransfer.session.recorders import CurveRecorder, PictureRecorder
 from styletransfer.support.errors import reason_of
 from styletransfer.support.files import atomic_write
 from styletransfer.support.optional import optional
