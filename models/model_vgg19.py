@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 
-from models import vgg
+from models import to_mxnet, vgg
 from models.spec import ModelSpec
 
 BLOCKS = ((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4)
@@ -17,8 +17,7 @@ BLOCKS = ((64,) * 2, (128,) * 2, (256,) * 4, (512,) * 4, (512,) * 4)
 SPEC = ModelSpec(
     name="vgg19",
     title="VGG-19",
-    taps=vgg.taps(BLOCKS),
-    parameters=vgg.parameters(BLOCKS),
+    nodes=vgg.nodes(BLOCKS),
     pixels=vgg.PIXELS,
     pooling="max",
     weights_file="vgg19.params",
@@ -30,4 +29,4 @@ SPEC = ModelSpec(
     cuts=vgg.CUTS,
 )
 
-get_symbol = functools.partial(vgg.get_symbol, BLOCKS, SPEC.pooling)
+get_symbol = functools.partial(to_mxnet.groups, SPEC)

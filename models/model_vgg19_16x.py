@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import functools
 
-from models import vgg
+from models import to_mxnet, vgg
 from models.spec import ModelSpec
 
 BLOCKS = ((16,) * 2, (32,) * 2, (64,) * 4, (128,) * 4, (128,))
@@ -28,8 +28,7 @@ BLOCKS = ((16,) * 2, (32,) * 2, (64,) * 4, (128,) * 4, (128,))
 SPEC = ModelSpec(
     name="vgg19_16x",
     title="VGG-19 with a sixteenth of its parameters",
-    taps=vgg.taps(BLOCKS),
-    parameters=vgg.parameters(BLOCKS),
+    nodes=vgg.nodes(BLOCKS),
     pixels=vgg.PIXELS,
     pooling="max",
     weights_file="vgg19_16x.params",
@@ -42,4 +41,4 @@ SPEC = ModelSpec(
     read_outs={"relu1_1": 64, "relu2_1": 128, "relu3_1": 256, "relu4_1": 512, "relu5_1": 512},
 )
 
-get_symbol = functools.partial(vgg.get_symbol, BLOCKS, SPEC.pooling)
+get_symbol = functools.partial(to_mxnet.groups, SPEC)

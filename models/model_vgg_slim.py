@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 
-from models import vgg
+from models import to_mxnet, vgg
 from models.spec import ModelSpec
 
 BLOCKS = ((16, 32), (32, 48), (64, 80, 64, 64), (128, 128, 128, 128), (128,))
@@ -26,8 +26,7 @@ PROJECTIONS = (
 SPEC = ModelSpec(
     name="vgg_slim",
     title="VGG-slim",
-    taps=vgg.taps(BLOCKS, PROJECTIONS),
-    parameters=vgg.parameters(BLOCKS, PROJECTIONS),
+    nodes=vgg.nodes(BLOCKS, PROJECTIONS),
     pixels="rgb255",
     pooling="max",
     weights_file="vgg_slim.params",
@@ -39,4 +38,4 @@ SPEC = ModelSpec(
     cuts=vgg.CUTS,
 )
 
-get_symbol = functools.partial(vgg.get_symbol, BLOCKS, SPEC.pooling, projections=PROJECTIONS)
+get_symbol = functools.partial(to_mxnet.groups, SPEC)

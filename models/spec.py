@@ -6,34 +6,15 @@ A :class:`ModelSpec` is plain data, so that a config can be validated without MX
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from models import graph
+from models.graph import Nodes
+
 WEIGHTS_FOLDER = Path(__file__).resolve().parent / "weights"
-
-
-@dataclass(frozen=True)
-class Tap:
-    """A layer whose output may be used for content or style: every ReLU and every pooling of a network.
-
-    `kernel`, `stride`, `pad` and `ceil` describe the window between the previous tap and this one; together they give
-    the shape, stride and receptive field of every tap.
-    """
-
-    name: str
-    channels: int
-    kernel: int
-    stride: int = 1
-    pad: int = 0
-    ceil: bool = False  # an incomplete window at the right or bottom edge still yields a value (Caffe pooling)
-
-    def output_length(self, length: int) -> int:
-        """Output values along one side, for `length` input values; 0 when the window does not fit."""
-        span = length + 2 * self.pad - self.kernel
-        if span < 0:
-            return 0
-        return (-(-span // self.stride) if self.ceil else span // self.stride) + 1
 
 
 @dataclass(frozen=True)
@@ -51,8 +32,7 @@ class ModelSpec:
 
     name: str
     title: str
-    taps: tuple[Tap, ...]  # in order, starting at the image
-    parameters: Mapping[str, tuple[int, ...]]  # every convolution's weight and bias
+    nodes: Nodes  # the architecture, starting at the image
     pixels: str  # the pixel convention its weights expect, a key of styletransfer.pictures.pixels.SPACES
     pooling: str  # the pooling it was trained with, used unless a config says otherwise
     weights_file: str  # inside models/weights
@@ -63,7 +43,6 @@ class ModelSpec:
     content_layers: Mapping[str, float]
     ignored_prefixes: tuple[str, ...] = ("fc",)  # parameters of published files that this network does not use
     cuts: tuple[str, ...] = ()  # taps where tiling may split it; small enough to keep for a whole image
-    float32_poolings: tuple[str, ...] = ()  # poolings that MXNet computes in float32 only, as this network needs them
     # By tap, the channels of the larger network's features that a 1 x 1 convolution and a ReLU after it reconstruct.
     # These convolutions are stored with the weights but are not part of the network.
     read_outs: Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -73,9 +52,20 @@ class ModelSpec:
         """Where bundled or fetched weights are stored."""
         return WEIGHTS_FOLDER / self.weights_file
 
-    @property
+    @functools.cached_property
+    def taps(self) -> Nodes:
+        """The layers that may be used for content or style, in order: see :func:`models.graph.taps`."""
+        return graph.taps(self.nodes)
+
+    @functools.cached_property
     def layer_names(self) -> tuple[str, ...]:
+        """The names of the taps."""
         return tuple(tap.name for tap in self.taps)
+
+    @functools.cached_property
+    def parameters(self) -> Mapping[str, tuple[int, ...]]:
+        """Name and shape of every convolution's weight and bias, in order."""
+        return graph.parameters(self.nodes)
 
     @property
     def read_out_parameters(self) -> dict[str, tuple[int, ...]]:
@@ -89,7 +79,7 @@ class ModelSpec:
 
     def after(self, layer: str) -> ModelSpec:
         """The layers after a tap, as a network of their own whose input is the output of the tap."""
-        return dataclasses.replace(self, taps=self.taps[self.layer_names.index(layer) + 1 :])
+        return dataclasses.replace(self, nodes=graph.after(self.nodes, layer))
 
     def deepest(self, layers: Iterable[str]) -> str:
         """The one of `layers` that is furthest from the image."""
@@ -97,22 +87,33 @@ class ModelSpec:
 
     def output_shape(self, layer: str, height: int, width: int) -> tuple[int, int, int]:
         """(channels, height, width) of a tap for an image of the given size; 0 if the image is too small."""
-        for tap in self.taps:
-            height, width = tap.output_length(height), tap.output_length(width)
-            if tap.name == layer:
-                return tap.channels, height, width
-        raise KeyError(layer)
+        if layer not in self.layer_names:
+            raise KeyError(layer)
+        sides: dict[str, tuple[int, int]] = {}
+        for node in self.nodes:
+            height, width = sides[node.inputs[0]] if node.inputs else (height, width)
+            height, width = sides[node.name] = node.output_length(height), node.output_length(width)
+            if node.name == layer:
+                break
+        return node.channels, height, width
 
     def receptive_field(self, layer: str) -> ReceptiveField:
         """The receptive field of the tap `layer` in the image."""
-        size, stride, offset = 1, 1, 0
-        for tap in self.taps:
-            size += (tap.kernel - 1) * stride
-            offset += tap.pad * stride
-            stride *= tap.stride
-            if tap.name == layer:
-                return ReceptiveField(size, stride, offset)
-        raise KeyError(layer)
+        return self._fields[layer]
+
+    @functools.cached_property
+    def _fields(self) -> dict[str, ReceptiveField]:
+        """The receptive field of every tap."""
+        found: dict[str, ReceptiveField] = {}
+        for node in self.nodes:
+            inputs = [found[name] for name in node.inputs] or [ReceptiveField(1, 1, 0)]
+            stride = inputs[0].stride
+            offset = max(field.offset for field in inputs)
+            size = offset + max(field.size - field.offset for field in inputs)
+            found[node.name] = ReceptiveField(
+                size + (node.kernel - 1) * stride, stride * node.stride, offset + node.pad * stride
+            )
+        return {layer: found[layer] for layer in self.layer_names}
 
     def smallest_side(self, layer: str) -> int:
         """The shortest side of an image, in pixels, for which the tap `layer` has at least one value."""

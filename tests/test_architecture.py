@@ -113,6 +113,21 @@ def test_only_one_module_imports_mxnet(path):
 
 
 @every_file
+def test_torch_is_imported_in_few_places(path):
+    """In the converters, the engine, and comparisons with PyTorch; when they are used, not when they are imported."""
+    if "torch" in packages(path):
+        name = path.relative_to(PROJECT).as_posix()
+        assert name in ("models/to_torch.py", "models/feedforward_torch.py") or name.startswith(
+            ("styletransfer/engines/torch/", "styletransfer/bench/", "styletransfer/studies/benchmarks/")
+        )
+
+
+def test_importing_the_converters_does_not_import_torch():
+    code = "import sys\nfrom models import to_torch, to_mxnet, model_vgg19\nprint('torch' in sys.modules)"
+    assert output_of(code) == "False"
+
+
+@every_file
 def test_one_module_imports_gradio(path):
     assert bool(packages(path) & {"gradio", "fastapi", "pandas"}) == (
         path == PROJECT / "styletransfer" / "page" / "layout.py"

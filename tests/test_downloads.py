@@ -27,7 +27,8 @@ from test_weight_formats import SMALL, WRITERS, some_weights
 from true_vgg19 import published_vgg19, true_vgg19
 
 import models
-from models.spec import ModelSpec, Tap
+from models.graph import Node
+from models.spec import ModelSpec
 from styletransfer import weights
 from styletransfer.weights import downloads, mxnet_params, package_index, sources
 from styletransfer.weights.sources import Checksum, Member, Source, Target
@@ -39,8 +40,11 @@ SHARED = ROOT.parent / "shared"
 SPEC = ModelSpec(
     name="net",
     title="Net",
-    taps=(Tap("relu1", 64, kernel=3),),
-    parameters={"conv1_weight": (64, 128, 3, 3), "conv1_bias": (64,)},
+    nodes=(
+        Node("data", "input", (), 128),
+        Node("conv1", "conv", ("data",), 64, kernel=3),
+        Node("relu1", "relu", ("conv1",), 64),
+    ),
     pixels="rgb255",
     pooling="max",
     weights_file="net.params",
@@ -715,7 +719,7 @@ def small_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     """VGG-16 and VGG-19 with few and narrow layers."""
     specs = {name: models.load(name).SPEC for name in models.names()}
     for name in ("vgg16", "vgg19"):
-        specs[name] = dataclasses.replace(specs[name], parameters=SMALL.parameters)
+        specs[name] = dataclasses.replace(specs[name], nodes=SMALL.nodes)
     monkeypatch.setattr(models, "load", lambda name: SimpleNamespace(SPEC=specs[name]))
 
 

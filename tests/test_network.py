@@ -10,7 +10,7 @@ from helpers import STABLE_POOLING, mx, random_parameters, relative_error, to_mx
 from shrunk import shrunk
 
 import models
-from models import runtime
+from models import runtime, to_mxnet
 from styletransfer.network.executor import Heads, Network, tapped
 from styletransfer.network.precision import DTYPES, FLOAT32, cast
 from styletransfer.session import binding, inputs
@@ -25,7 +25,7 @@ needs_bfloat16 = pytest.mark.skipif(not runtime.has_bfloat16(), reason="this pro
 @pytest.mark.parametrize("model", models.names())
 def test_bfloat16_features_and_gradient_are_close_to_float32(model):
     spec = models.load(model).SPEC
-    pooling = spec.pooling if STABLE_POOLING in spec.float32_poolings else STABLE_POOLING
+    pooling = STABLE_POOLING if to_mxnet.has_bfloat16(spec, STABLE_POOLING) else spec.pooling
     names, symbol = tapped(model, spec.style_layers, spec.content_layers, pooling)
     image = to_mx(np.random.default_rng(2).normal(0, 60, (1, 3, 65, 79)))
     features, gradients = [], []

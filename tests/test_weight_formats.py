@@ -38,7 +38,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def small_spec(name: str, blocks: vgg.Blocks) -> ModelSpec:
-    return dataclasses.replace(load("vgg16").SPEC, name=name, parameters=vgg.parameters(blocks))
+    return dataclasses.replace(load("vgg16").SPEC, name=name, nodes=vgg.nodes(blocks))
 
 
 SMALL = small_spec("small", ((4, 4), (6, 5, 4)))

@@ -18,8 +18,9 @@ from shrunk import shrunk
 from test_weight_formats import WRITERS, some_weights
 
 import models
+from models.graph import IMAGE, Node
 from models.runtime import load_mxnet
-from models.spec import ModelSpec, Tap
+from models.spec import ModelSpec
 from styletransfer import weights
 from styletransfer.optimization.loop import StoppingRule, optimize
 from styletransfer.pictures import images, pixels
@@ -33,8 +34,12 @@ SQUEEZENET = ROOT.parent / "shared" / "teacher" / "compressed_SqueezeNet.net"
 SPEC = ModelSpec(
     name="small",
     title="Small",
-    taps=(Tap("relu1", 4, kernel=3),),
-    parameters={"conv1_weight": (4, 3, 3, 3), "conv1_bias": (4,), "conv2_weight": (2, 4, 1, 1), "conv2_bias": (2,)},
+    nodes=(
+        IMAGE,
+        Node("conv1", "conv", ("data",), 4, kernel=3),
+        Node("relu1", "relu", ("conv1",), 4),
+        Node("conv2", "conv", ("relu1",), 2),
+    ),
     pixels="rgb255",
     pooling="max",
     weights_file="no such file.params",

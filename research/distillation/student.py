@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models import model_vgg_slim, vgg
+from models import graph, model_vgg_slim, vgg
 from research.distillation.teacher import TARGETS, Teacher
 from styletransfer.weights import Parameters
 
@@ -150,7 +150,8 @@ def _initial(start: Parameters, seed: int) -> Parameters:
     generator = np.random.default_rng(seed)
     start = _rescaled(dict(start), np.float32(1 / FEATURE_SCALE))
     found: Parameters = {}
-    for name, shape in vgg.parameters(model_vgg_slim.BLOCKS, [target.projection for target in TARGETS]).items():
+    nodes = vgg.nodes(model_vgg_slim.BLOCKS, [target.projection for target in TARGETS])
+    for name, shape in graph.parameters(nodes).items():
         if len(shape) == 1:
             values = np.zeros(shape, np.float32)
         else:

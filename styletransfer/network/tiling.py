@@ -213,11 +213,8 @@ def _input_shape(spec: ModelSpec, start: str | None, height: int, width: int) ->
 
 def _density(spec: ModelSpec, deepest: str) -> float:
     """The values of all layers of a network, up to a tap, per pixel of a large image."""
-    values, stride = 0.0, 1
-    for tap in spec.taps[: spec.layer_names.index(deepest) + 1]:
-        stride *= tap.stride
-        values += tap.channels / stride**2
-    return values
+    below = spec.taps[: spec.layer_names.index(deepest) + 1]
+    return sum(tap.channels / spec.receptive_field(tap.name).stride ** 2 for tap in below)
 
 
 def _window(rows: int, columns: int, area: float, least: int) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models import runtime
+from models import runtime, to_mxnet
 from models.spec import ModelSpec
 from styletransfer.config import Config, Init, OptimizerSettings, Output, Region
 from styletransfer.feedforward.style_file import Style
@@ -318,7 +318,7 @@ def precision_of(config: NetworkSettings) -> str:
         If bfloat16 is requested but MXNet does not support it here.
     """
     pooling = config.pooling or config.spec.pooling
-    if pooling not in config.spec.float32_poolings:
+    if to_mxnet.has_bfloat16(config.spec, pooling):
         return chosen_precision(config.precision, config.device)
     if config.precision == "bfloat16":
         raise UserError(

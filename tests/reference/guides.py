@@ -22,9 +22,9 @@ def guide(mask: np.ndarray, spec: ModelSpec, layer: str) -> np.ndarray:
 def _nearest(halves: int, positions: int, spec: ModelSpec, layer: str) -> np.ndarray:
     """For every half of a pixel along one axis the position with the nearest centre."""
     size, stride, offset = 1, 1, 0
-    for tap in spec.taps:
-        size, offset, stride = size + (tap.kernel - 1) * stride, offset + tap.pad * stride, stride * tap.stride
-        if tap.name == layer:
+    for node in spec.nodes:  # in one chain, as branches beside the longest have 1 x 1 kernels
+        size, offset, stride = size + (node.kernel - 1) * stride, offset + node.pad * stride, stride * node.stride
+        if node.name == layer:
             break
     centres = np.arange(positions) * stride - offset + size / 2
     places = (np.arange(halves) + 0.5) / 2
