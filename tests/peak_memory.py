@@ -22,10 +22,10 @@ import numpy as np
 import models
 from styletransfer import config as configs
 from styletransfer import weights
+from styletransfer.bench import machine
 from styletransfer.config import Config
 from styletransfer.pictures import images
 from styletransfer.session import memory, run
-from styletransfer.studies.benchmarks import machine
 
 _MB = 10**6
 

@@ -12,7 +12,19 @@ FOLDERS = ("scripts", "styletransfer", "models")
 # The packages of the library in order: each may import itself and those before it.
 PACKAGES = (
     *("support", "pictures", "config", "weights", "network"),
-    *("losses", "optimization", "feedforward", "session", "training", "api", "sweeps", "studies", "page", "cli"),
+    *(
+        "losses",
+        "optimization",
+        "feedforward",
+        "session",
+        "training",
+        "api",
+        "sweeps",
+        "judging",
+        "bench",
+        "page",
+        "cli",
+    ),
 )
 FILES = sorted(path for folder in FOLDERS for path in (PROJECT / folder).rglob("*.py"))
 every_file = pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(PROJECT)) for path in FILES])

@@ -16,11 +16,11 @@ from torch.nn import functional
 
 import models
 from models import feedforward, runtime
+from styletransfer.bench import pytorch
 from styletransfer.feedforward import strips
 from styletransfer.feedforward.network import Transformer, extended, inner
 from styletransfer.feedforward.stylize import Stylizer, finished, least_memory, whole_memory
 from styletransfer.pictures import colors, pixels
-from styletransfer.studies.benchmarks import pytorch_feedforward
 from styletransfer.support.errors import UserError
 from styletransfer.training.network import TrainableTransformer, parameters_of, vector_of
 
@@ -31,8 +31,8 @@ def image(height: int, width: int) -> np.ndarray:
     return pixels.from_picture(random_picture(height, width, seed=3), "rgb255")
 
 
-def in_pytorch(name: str) -> pytorch_feedforward.Network:
-    return pytorch_feedforward.Network(name, random_transformer(name), "float64")
+def in_pytorch(name: str) -> pytorch.Transformer:
+    return pytorch.Transformer(name, random_transformer(name), "float64")
 
 
 def stylised(name: str, values: np.ndarray, precision: str = "float32") -> np.ndarray:
@@ -170,7 +170,7 @@ import numpy as np
 from feedforward_helpers import random_style
 from models.runtime import load_mxnet
 from styletransfer.feedforward import stylize
-from styletransfer.studies.benchmarks.machine import peak_megabytes
+from styletransfer.bench.machine import peak_megabytes
 
 style, size = random_style(os.environ["NETWORK"]), (700, 900)
 memory = None

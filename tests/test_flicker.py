@@ -11,8 +11,8 @@ from helpers import random_picture
 
 from scripts.flicker import main
 from styletransfer.feedforward import style_file
+from styletransfer.judging import flicker as study
 from styletransfer.pictures import images
-from styletransfer.studies import flicker as study
 
 
 def test_frames_are_parts_of_the_photograph() -> None:

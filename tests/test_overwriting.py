@@ -16,9 +16,9 @@ from helpers import TINY_RUN, fill_studio
 from styletransfer import cli, transfer
 from styletransfer import config as configs
 from styletransfer.feedforward import style_file
+from styletransfer.judging import verdicts, visualization
 from styletransfer.pictures import images, marks
 from styletransfer.session import curves
-from styletransfer.studies import judging, visualization
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps import contact, local, outputs, photographs, reports
 from styletransfer.weights import sources
@@ -52,8 +52,6 @@ WRITTEN = {
     "judge --content photo.png --style painting.png --pictures other.png --plot plot.png": ["plot.png"],
     "visualize vgg_slim relu1_1 0 --pictures photo.png --output sheet.png": ["sheet.png"],
     "visualize vgg_slim relu1_1 0 --pictures photo.png": ["output/visualize/vgg_slim_relu1_1_0.png"],
-    "bench quality --models vgg_slim --curve out.csv": ["out.csv"],
-    "bench steps --models vgg_slim --write page.md": ["page.json", "page.png"],
 }  # fmt: skip
 
 # Files that the same commands would write, with usable content, and the commands told to read them, {}.
@@ -76,8 +74,6 @@ READ = (
     ("out/painting.png", "photo.png", "judge --content {} --style painting.png --output out"),
     ("sheet.png", "photo.png", "visualize vgg_slim relu1_1 0 --pictures {} --output sheet.png"),
     ("weights.png", "photo.png", "visualize vgg_slim relu1_1 0 --pictures photo.png --weights {} --output weights.png"),
-    ("out.csv", "photo.png", "bench quality --models vgg_slim --curve out.csv --reuse {}"),
-    ("page.png", "photo.png", "bench steps --models vgg_slim --write page.md --content {}"),
 )
 
 
@@ -103,7 +99,6 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).write_text(yaml.safe_dump(values))
     for name in ("a.csv", "b.csv"):
         (folder / name).write_text(CURVE)
-    (folder / "page.md").write_text("<!-- steps: begin -->\n<!-- steps: end -->\n")
     return folder
 
 
@@ -135,7 +130,7 @@ def refused(capsys: pytest.CaptureFixture[str], command: str) -> str:
 
 def test_every_command_is_tested() -> None:
     commands = {command.split()[0] for command in WRITTEN if not command.startswith("-")}
-    assert commands | {"flicker", "page"} == cli.COMMANDS.keys()  # these two overwrite nothing
+    assert commands | {"bench", "flicker", "page"} == cli.COMMANDS.keys()  # these three write no files by default
 
 
 @pytest.mark.parametrize(("command", "name"), [(command, name) for command, names in WRITTEN.items() for name in names])
@@ -143,7 +138,7 @@ def test_a_file_of_others_is_not_overwritten(place, capsys, command, name):
     Path(name).parent.mkdir(parents=True, exist_ok=True)
     Path(name).write_bytes(MINE)
     line = refused(capsys, command)
-    assert name in line or "contains a" in line or "is not the expected file" in line or "page.json" in line
+    assert name in line or "contains a" in line or "is not the expected file" in line
 
 
 @pytest.mark.parametrize("way", ["itself", "link", "hard link", "linked folder", "long way"])
@@ -229,10 +224,10 @@ def test_a_sweep_overwrites_its_own_files(place):
 
 
 def test_two_verdicts_of_one_name_are_refused():
-    same = judging.cases(["photo.jpg"], ["style.jpg"], ["a/x.jpg", "b/x.png"])
+    same = verdicts.cases(["photo.jpg"], ["style.jpg"], ["a/x.jpg", "b/x.png"])
     with pytest.raises(UserError, match=r"a/x.jpg and b/x.png would both become out/x.png"):
-        judging.check_output(same, Path("out"), None, {}, force=True)
-    judging.check_output(same, None, Path("plot.png"), {}, force=False)
+        verdicts.check_output(same, Path("out"), None, {}, force=True)
+    verdicts.check_output(same, None, Path("plot.png"), {}, force=False)
 
 
 def test_a_config_is_saved_by_a_run_or_by_somebody_else(tmp_path):

@@ -71,7 +71,6 @@ def test_every_photograph_has_a_folder_in_the_output_folder(folder):
             "the command line, job a: unknown key 'sise'; did you mean 'size'?",
         ),
         (["--content", "photos/a.JPG", "photos/b.png", "--set", "content.image=x"], "the sweep varies content.image"),
-        (["--content", "photos", "--profile"], "--profile: name one photograph"),
         (
             ["--content", "photos/more", "photos/none", "--output", "painting.png"],
             "painting.png is a file; name a folder",

@@ -196,13 +196,11 @@ def test_the_tiles_of_a_resumed_run_are_kept_even_if_they_do_not_fit(monkeypatch
     assert re.fullmatch(f"{began} are free", warning)
 
 
-@pytest.mark.parametrize("option", ["--dry-run", "--profile"])
-def test_dry_run_and_profile_write_nothing(tmp_path, option):
+def test_a_dry_run_writes_nothing(tmp_path):
     settings = ["--set", "size=64", "--set", "scales=1", "--output", str(tmp_path / "run")]
-    done = python(NSTYLE, "--config", "configs/starry.yaml", *settings, option)
+    done = python(NSTYLE, "--config", "configs/starry.yaml", *settings, "--dry-run")
     assert done.returncode == 0, done.stderr
-    assert ("time: about" in done.stdout) == (option == "--dry-run")
-    assert ("convolution" in done.stdout) == (option == "--profile")
+    assert "time: about" in done.stdout
     assert not (tmp_path / "run").exists()
 
 

@@ -14,11 +14,11 @@ from test_images import HEIC, png_of_16_bits
 
 from styletransfer.feedforward import folders
 from styletransfer.feedforward.jobs import Job
+from styletransfer.judging import verdicts
 from styletransfer.page.thumbnails import Thumbnails
 from styletransfer.page.uploads import Uploads
 from styletransfer.pictures import images, pixels
 from styletransfer.session.picture_sources import FILES, PictureSources
-from styletransfer.studies import judging
 from styletransfer.training.photographs import Crops
 
 SIDE, VALUE = 12, 64  # of pictures of one grey
@@ -117,8 +117,8 @@ def _thumbnail(path: Path) -> NDArray:
 
 def _judged(path: Path) -> NDArray:
     folder = path.parent / "judged"
-    cases = judging.cases([str(path)], [str(path)], [str(path)])
-    list(judging.verdicts(cases, SIDE, (), (), folder))
+    cases = verdicts.cases([str(path)], [str(path)], [str(path)])
+    list(verdicts.judge_cases(cases, SIDE, (), (), folder))
     return images.read(folder / f"{path.stem}.png")
 
 

@@ -230,7 +230,7 @@ import os, sys
 sys.path.insert(0, os.getcwd())
 os.chdir({!r})
 from styletransfer.cli.train_style import main
-from styletransfer.studies.benchmarks import machine
+from styletransfer.bench import machine
 assert main(["--config", "one.yaml"]) == 0
 print(machine.peak_megabytes() * 2**20)
 """

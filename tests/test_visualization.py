@@ -16,10 +16,10 @@ import models
 from models.runtime import load_mxnet
 from models.spec import ReceptiveField
 from styletransfer import weights
+from styletransfer.judging import visualization
+from styletransfer.judging.visualization import Filter, Window, displayed, peaks, strongest
 from styletransfer.network.executor import Network, parameters_for, tapped
 from styletransfer.pictures import images, pixels
-from styletransfer.studies import visualization
-from styletransfer.studies.visualization import Filter, Window, displayed, peaks, strongest
 
 mx = load_mxnet()
 SCRIPT = PROJECT / "scripts" / "visualize.py"

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from research.distillation import crops, made
+from research.distillation import crops, student_transfers
 from research.distillation.student import Student
 from research.distillation.teacher import TARGETS, Teacher, distances
 from research.distillation.transfers import Transfers
@@ -100,7 +100,9 @@ class Pictures:
         if (self._folder / f"{step:06d}_000.png").exists():
             return
         styles = [*self._paintings, *self._photos[::4]]
-        for number, picture in enumerate(made.make(parameters, self._photos, styles, count, self._generator)):
+        for number, picture in enumerate(
+            student_transfers.make(parameters, self._photos, styles, count, self._generator)
+        ):
             picture.save(self._folder / f"{step:06d}_{number:03d}.png")
             self._made.pictures.append(picture)
         del self._made.pictures[:-_MADE_KEPT]

@@ -43,10 +43,10 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
         from styletransfer.config import find_input
         from styletransfer.feedforward import style_file
         from styletransfer.feedforward.stylize import Stylizer
+        from styletransfer.judging.flicker import flicker
         from styletransfer.network.device import context_of
         from styletransfer.pictures import images
         from styletransfer.session.resolve import chosen_precision
-        from styletransfer.studies.flicker import flicker
 
         styles = [style_file.read(style_file.find(name)) for name in options.styles or style_file.names()]
         photographs = {name: images.read(find_input(name)) for name in options.photographs}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from styletransfer.cli.options import Parser, add_overrides, file_path, whole
 
 if TYPE_CHECKING:
-    from styletransfer.studies.judging import Verdict
+    from styletransfer.judging.verdicts import Verdict
 
 _NAME = 28  # characters of a picture's name
 
@@ -50,34 +50,34 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
 
     from styletransfer.support import commands
 
-    def judge() -> int:
-        from styletransfer.studies import eyes, judging
+    def print_verdicts() -> int:
+        from styletransfer.judging import judges, verdicts
 
-        cases = judging.cases(options.content, options.style, options.pictures)
+        cases = verdicts.cases(options.content, options.style, options.pictures)
         read = {"--vgg19": options.vgg19, "--squeezenet": options.squeezenet}
         weights = {option: Path(name) for option, name in read.items() if name}
-        judging.check_output(cases, options.output, options.plot, weights, options.force)
-        judges, left_out = eyes.load(options.squeezenet, options.vgg19)
+        verdicts.check_output(cases, options.output, options.plot, weights, options.force)
+        available, left_out = judges.load(options.squeezenet, options.vgg19)
         for line in left_out:
             print(commands.as_called(line), file=sys.stderr)
-        print(f"{'':{_NAME}}" + "".join(f"{eye.name:>32}" for eye in judges) + f"{'clipped':>20} {'chroma':>8}")
-        distances = f"{'style':>11} {'(photo)':>9} {'content':>10}" * len(judges)
+        print(f"{'':{_NAME}}" + "".join(f"{judge.name:>32}" for judge in available) + f"{'clipped':>20} {'chroma':>8}")
+        distances = f"{'style':>11} {'(photo)':>9} {'content':>10}" * len(available)
         print(f"{'':{_NAME}}" + distances + f"{'':8} {'(painting)':>11} {'noise':>8}{'steps':>8} {'s':>8}")
         judged = []
-        for verdict in judging.verdicts(cases, options.size, options.assignments, judges, options.output):
+        for verdict in verdicts.judge_cases(cases, options.size, options.assignments, available, options.output):
             judged.append(verdict)
             print(_row(verdict), flush=True)
-        for eye in judges if options.layers else ():
-            print(f"\n{f'style by {eye.name}':{_NAME}}" + "".join(f"{layer:>15}" for layer in eye.style_layers))
+        for judge in available if options.layers else ():
+            print(f"\n{f'style by {judge.name}':{_NAME}}" + "".join(f"{layer:>15}" for layer in judge.style_layers))
             for verdict in judged:
-                by = verdict.by[eye.name]
+                by = verdict.by[judge.name]
                 pairs = zip(by.style_layers.values(), by.untouched_layers.values())
                 print(_name(verdict) + "".join(f"{style:7.3f} ({photo:.3f})" for style, photo in pairs))
         if options.plot:
-            judging.plot(options.plot, judged)
+            verdicts.plot(options.plot, judged)
         return 0
 
-    return commands.guarded(judge)
+    return commands.guarded(print_verdicts)
 
 
 def _row(verdict: Verdict) -> str:

@@ -50,21 +50,14 @@ def parser(program: str | None = None, more: str = "") -> argparse.ArgumentParse
         help="print sizes, steps, memory and estimated time, without making the picture",
     )
     parser.add_argument(
-        "--profile", action="store_true", help="print where the time of a step goes, without making the picture"
-    )
-    parser.add_argument(
         "--force", action="store_true", help="overwrite a finished or unfinished run in the output folder"
     )
     parser.add_argument("--resume", action="store_true", help="continue from the checkpoint in the output folder")
     return parser
 
 
-def _report(settings: Config, profile: bool) -> Iterable[str]:
-    """The lines that ``--profile`` or ``--dry-run`` prints."""
-    if profile:
-        from styletransfer.studies import profiling
-
-        return profiling.profile(settings).lines()
+def _report(settings: Config) -> Iterable[str]:
+    """The lines that ``--dry-run`` prints."""
     from styletransfer.session import forecast, inputs
     from styletransfer.session.resolve import resolve
 
@@ -123,7 +116,6 @@ def main(arguments: list[str] | None = None, program: str | None = None, more: s
     logging.getLogger("styletransfer").setLevel(logging.INFO)
 
     from styletransfer.support import commands
-    from styletransfer.support.errors import UserError
 
     def transfer() -> int:
         from styletransfer import config
@@ -139,19 +131,17 @@ def main(arguments: list[str] | None = None, program: str | None = None, more: s
             from styletransfer.sweeps import photographs
 
             plan = photographs.sweep(values, photographs.listed(options.content), where, options.assignments)
-            if options.profile:
-                raise UserError("--profile: name one photograph")
             if not options.dry_run:
                 return _one_each(plan, read, options.force)
             for job in plan.jobs:
                 assert isinstance(job.config, config.Config)
-                for line in _report(job.config, profile=False):
+                for line in _report(job.config):
                     print(f"{job.name}: {line}", flush=True)
             return 0
         settings = config.parse(config.override(values, options.assignments), where)
 
-        if options.dry_run or options.profile:
-            for line in _report(settings, options.profile):
+        if options.dry_run:
+            for line in _report(settings):
                 print(line, flush=True)
             return 0
 

@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
     from styletransfer.support import commands
 
     def visualize() -> int:
-        from styletransfer.studies import visualization
+        from styletransfer.judging import visualization
 
         output, patches = visualization.visualize(
             options.model,

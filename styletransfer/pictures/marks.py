@@ -17,8 +17,8 @@ from PIL.PngImagePlugin import PngInfo
 from styletransfer.pictures.formats import VIDEO_SUFFIXES
 
 # Kinds of results.
-RESULT, STYLISED, PLOT, COMPARISON, CONTACT, FILTER, JUDGED, MEASURED = (
-    "result", "stylised", "plot", "comparison", "contact sheet", "filter", "judged", "measured",
+RESULT, STYLISED, PLOT, COMPARISON, CONTACT, FILTER, JUDGED = (
+    "result", "stylised", "plot", "comparison", "contact sheet", "filter", "judged",
 )  # fmt: skip
 VIDEO_KEY = "comment"  # in the metadata of a video
 

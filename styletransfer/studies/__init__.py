@@ -1,1 +1,0 @@
-"""Everything except making pictures: benchmarks, training of the bundled network, judging, visualization."""
