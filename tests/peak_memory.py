@@ -66,10 +66,10 @@ class Case:
         }
         return configs.parse(configs.override(values, self.settings), str(self))
 
-    def run(self) -> memory.Run:
+    def run(self) -> memory.Workload:
         """The same run as the estimate sees it."""
         config = self.config(Path())
-        return memory.Run(
+        return memory.Workload(
             spec=config.spec,
             style_layers=tuple(config.style.layers or ()),
             content_layers=tuple(config.content.layers or ()),

@@ -15,7 +15,7 @@ from styletransfer.optimization.loop import StoppingRule, optimize
 from styletransfer.optimization.optimizers import create
 from styletransfer.pictures import images
 from styletransfer.session.inputs import Pictures
-from styletransfer.session.picture_sizes import Sizes
+from styletransfer.session.picture_sizes import Scale
 from styletransfer.session.pyramid import Pyramid
 from styletransfer.session.resolve import resolve
 from styletransfer.support.errors import Diverged, UserError
@@ -151,13 +151,13 @@ def pyramid_of(steps):
         "stop": {"max_iterations": list(steps)},
         "precision": "float32",
     }
-    sizes = [Sizes(side, side, ((side, side),)) for side in (24, 48)]
+    sizes = [Scale(side, side, ((side, side),)) for side in (24, 48)]
     plan = resolve(configs.parse(values, "made"), sizes)
     picture = np.random.default_rng(0).random((48, 48, 3)).astype(np.float32)
     pictures = []
     for side in (24, 48):
         content, style = images.resize(picture, side, side), images.resize(picture[::-1], side, side)
-        pictures.append(Pictures(side, side, content, ((1.0, style),), None))
+        pictures.append(Pictures(content, ((1.0, style),), None))
     return Pyramid(plan, pictures, random_parameters("vgg_slim"))
 
 
@@ -169,7 +169,7 @@ def test_the_next_scale_starts_from_it():
         pass
     assert found[4].shape == (1, 3, 24, 24)
     np.testing.assert_array_equal(pyramid.image.asnumpy(), images.enlarged(found[4], 48, 48))
-    np.testing.assert_array_equal(pyramid.state()["image"], pyramid.image.asnumpy())
+    np.testing.assert_array_equal(pyramid.state().image, pyramid.image.asnumpy())
 
 
 def test_the_checkpoint_has_the_image_itself_and_the_average():
@@ -177,6 +177,6 @@ def test_the_checkpoint_has_the_image_itself_and_the_average():
     for _ in pyramid.records():
         pass
     state = pyramid.state()
-    assert (state["image"] != state["optimizer.average"]).any()
-    np.testing.assert_array_equal(state["optimizer.average"], pyramid.image.asnumpy())
-    assert state["optimizer.averaged"] == 6
+    assert (state.image != state.optimizer["average"]).any()
+    np.testing.assert_array_equal(state.optimizer["average"], pyramid.image.asnumpy())
+    assert state.optimizer["averaged"] == 6

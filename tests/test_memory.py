@@ -126,7 +126,7 @@ def run_of(model="vgg_slim", height=1000, width=1400, **changes):
         "tv": "laplacian",
         **changes,
     }
-    return memory.Run(spec=spec, height=height, width=width, **values)
+    return memory.Workload(spec=spec, height=height, width=width, **values)
 
 
 def named(optimizer, **keys):
@@ -144,7 +144,16 @@ def runs(draw):
     optimizer = named(draw(st.sampled_from(["sgd", "adam", "lbfgs", "lbfgsb", "accept_reject"])))
     styles = tuple((draw(sides), draw(sides)) for _ in range(draw(st.integers(1, 2))))
     tv = draw(st.sampled_from(["none", "laplacian", "squared", "power"]))
-    return memory.Run(spec, style_layers, content_layers, draw(sides), draw(sides), styles, optimizer, tv)
+    return memory.Workload(
+        spec=spec,
+        style_layers=style_layers,
+        content_layers=content_layers,
+        height=draw(sides),
+        width=draw(sides),
+        styles=styles,
+        optimizer=optimizer,
+        tv=tv,
+    )
 
 
 @given(runs(), st.integers(0, 600), st.integers(0, 600))

@@ -19,7 +19,7 @@ from styletransfer.network.executor import Network, parameters_for, tapped
 from styletransfer.pictures import pixels
 from styletransfer.session.binding import bind
 from styletransfer.session.inputs import Pictures
-from styletransfer.session.picture_sizes import Sizes
+from styletransfer.session.picture_sizes import Scale
 from styletransfer.session.regions import RegionMasks
 from styletransfer.session.resolve import resolve
 
@@ -124,8 +124,8 @@ def prepared(case, parameters=None, with_content=True):
         styles = tuple(styles[int(name[-1])] for name in settings.used_styles)
     content = picture_of(case.size, 1) if with_content else None
     styles = styles if style_weight > 0 else ()
-    pictures = Pictures(*case.size, content, styles, None, tuple(masks_of(case)))
-    plan = resolve(settings, [Sizes(*case.size, tuple(style.shape[:2] for _, style in styles))])
+    pictures = Pictures(content, styles, None, tuple(masks_of(case)))
+    plan = resolve(settings, [Scale(*case.size, tuple(style.shape[:2] for _, style in styles))])
     return bind(plan, plan.scales[0], pictures, parameters or random_parameters(case.model))
 
 

@@ -15,7 +15,7 @@ from styletransfer.optimization.optimizers import SGD, Adam
 from styletransfer.pictures import images
 from styletransfer.session import binding, inputs
 from styletransfer.session.pyramid import Pyramid
-from styletransfer.session.resolve import Begun, resolve
+from styletransfer.session.resolve import resolve
 from styletransfer.support.errors import Diverged, UserError
 
 OPTIMIZERS = {
@@ -35,7 +35,7 @@ def pyramid_config(optimizer="sgd", *changes):
 
 
 def pyramid_of(settings, state=None, **more):
-    plan = resolve(settings, begun=Begun.from_state(state) if state else None)
+    plan = resolve(settings, begun=state)
     return Pyramid(plan, inputs.read_pictures(plan), inputs.load_parameters(plan), state, **more)
 
 
@@ -78,19 +78,19 @@ def test_a_listed_scale_too_small_for_the_network_is_rejected():
 
 def test_a_number_of_scales_omits_those_too_small():
     settings = shrunk("starry", ["scales=4", "stop.max_iterations=[9, 8, 7, 6]"])
-    assert [scale.width for scale in pictures_of(settings)] == [34, 67]
+    assert [scale.width for scale in resolve(settings).scales] == [34, 67]
     assert pyramid_of(settings).steps == [7, 6]
 
 
 def test_pictures_keep_their_proportions_at_every_scale():
     settings = shrunk("starry", ["scales=[40, 80]", "size=80", "style.size=60"])
     small, large = pictures_of(settings)
-    assert max(large.height, large.width) == 80 and max(small.height, small.width) == 40
+    assert max(large.content.shape) == 80 and max(small.content.shape) == 40
     assert max(large.styles[0][1].shape) == 60 and max(small.styles[0][1].shape) == 30
     matched = pictures_of(shrunk("starry_mxnet", ["scales=[40, 80]", "size=80"]))
-    assert [scale.styles[0][1].shape[:2] for scale in matched] == [(scale.height, scale.width) for scale in matched]
+    assert [scale.styles[0][1].shape[:2] for scale in matched] == [scale.content.shape[:2] for scale in matched]
     fixed = pictures_of(shrunk("coursera_vgg19", ["scales=[45, 90]", "shape=[60, 90]"]))
-    assert [(scale.height, scale.width) for scale in fixed] == [(30, 45), (60, 90)]
+    assert [scale.content.shape[:2] for scale in fixed] == [(30, 45), (60, 90)]
 
 
 @every_optimizer
@@ -108,14 +108,14 @@ def test_the_image_and_the_velocity_are_carried_to_the_next_scale():
     pyramid = pyramid_of(pyramid_config())
     steps = pyramid.records()
     small = list(itertools.islice(steps, 8))[-1]
-    image, velocity = small.image.asnumpy(), pyramid.state()["optimizer.velocity"]
+    image, velocity = small.image.asnumpy(), pyramid.state().optimizer["velocity"]
     next(steps)
     assert pyramid.image.shape[3] == 40
     moved = pyramid.image.asnumpy() - images.enlarged(image, *pyramid.image.shape[2:])
     carried = images.enlarged(velocity, *pyramid.image.shape[2:])
     # The first step of the new scale is momentum x velocity, less rate x gradient.
     assert float((moved * carried).sum()) > 0.3 * np.linalg.norm(moved) * np.linalg.norm(carried)
-    assert pyramid.state()["optimizer.updates"] == 8
+    assert pyramid.state().optimizer["updates"] == 8
 
 
 @pytest.mark.parametrize("kind", [SGD, Adam])
@@ -127,7 +127,7 @@ def test_a_carried_state_differs_only_in_size(kind):
     for name, value in carried.items():
         assert value.shape == ((1, 3, 90, 100) if value.ndim else ())
         if not value.ndim:
-            assert value == state[f"optimizer.{name}"]
+            assert value == state.optimizer[name]
 
 
 def test_enlarging_keeps_values_outside_the_displayable_range():

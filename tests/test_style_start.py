@@ -82,17 +82,17 @@ def command(folder, *changes):
 def test_the_start_is_the_output_of_the_network_for_the_resized_photograph(network, shape):
     plan = planned(f"init={{kind: style, name: {network}.npz}}", f"shape={shape}")
     (pictures,) = inputs.read_pictures(plan)
-    np.testing.assert_array_equal(pictures.start, expected(network, pictures.height, pictures.width))
+    np.testing.assert_array_equal(pictures.start, expected(network, *pictures.content.shape[:2]))
     assert np.abs(pictures.start - pictures.content).mean() > 0.02
 
 
 def test_the_optimisation_starts_there_at_the_first_scale():
     plan = planned(START, "scales=[40, 48]")
     first, last = inputs.read_pictures(plan)
-    start = expected("small", first.height, first.width)
+    start = expected("small", *first.content.shape[:2])
     assert max(start.shape) == 40
     np.testing.assert_array_equal(first.start, start)
-    np.testing.assert_array_equal(last.start, images.resize(start, last.height, last.width))
+    np.testing.assert_array_equal(last.start, images.resize(start, *last.content.shape[:2]))
     image = Pyramid(plan, [first, last], inputs.load_parameters(plan)).image.asnumpy()[0].transpose(1, 2, 0)
     np.testing.assert_allclose(image, 255 * start - [123.68, 116.779, 103.939], atol=1e-3)
 
@@ -103,7 +103,7 @@ def test_other_starts_need_no_style():
 
 def test_with_keep_the_start_is_the_luminance_of_the_photograph_in_the_style():
     (pictures,) = inputs.read_pictures(planned(START, "color=keep"))
-    start = expected("small", pictures.height, pictures.width)
+    start = expected("small", *pictures.content.shape[:2])
     assert np.ptp(pictures.start, axis=2).max() == 0
     np.testing.assert_allclose(pictures.start[..., 0], rgb2yiq(start)[..., 0], atol=1e-6)
     assert np.ptp(start, axis=2).max() > 0.1  # the network has seen colours

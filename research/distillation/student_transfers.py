@@ -15,7 +15,7 @@ from models import model_vgg_slim
 from styletransfer import config as configs
 from styletransfer.pictures import images, pixels
 from styletransfer.session.inputs import Pictures
-from styletransfer.session.picture_sizes import Sizes
+from styletransfer.session.picture_sizes import Scale
 from styletransfer.session.pyramid import Pyramid
 from styletransfer.session.resolve import resolve
 from styletransfer.support.errors import Diverged
@@ -54,12 +54,12 @@ def make(
             "stop": {"max_iterations": _STEPS},
             "seed": int(generator.integers(2**31)),
         }
-        plan = resolve(configs.parse(values, "made"), [Sizes(_SIDE, _SIDE, ((_SIDE, _SIDE),))])
-        pictures = Pictures(_SIDE, _SIDE, content, ((1.0, style),), None)
+        plan = resolve(configs.parse(values, "made"), [Scale(_SIDE, _SIDE, ((_SIDE, _SIDE),))])
+        pictures = Pictures(content, ((1.0, style),), None)
         try:
             for record in Pyramid(plan, [pictures], parameters).records():
                 if record.step in _KEPT:
-                    picture = pixels.to_picture(record.image.asnumpy(), plan.pixels)
+                    picture = pixels.to_picture(record.image.asnumpy(), plan.config.pixels)
                     yield Image.fromarray(images.to_bytes(picture))
         except Diverged:
             continue

@@ -153,21 +153,21 @@ def _read(values: Mapping[str, Any]) -> tuple[RunPlan, list[Pictures], weights.P
     """The plan, its pictures at every scale, and the weights."""
     config = configs.parse(values, "the benchmark")
     plan = resolve(config)
-    parameters = inputs.load_parameters(plan) if has_real_weights(config) else weights.random(plan.spec, 0)
+    parameters = inputs.load_parameters(plan) if has_real_weights(config) else weights.random(plan.config.spec, 0)
     return plan, inputs.read_pictures(plan), parameters
 
 
-def _noise(plan: RunPlan, pictures: Pictures, deviation: float) -> NDArray[np.float32]:
+def _noise(plan: RunPlan, deviation: float) -> NDArray[np.float32]:
     """The image that PyTorch starts from."""
-    shape = (1, 3, pictures.height, pictures.width)
-    return np.random.default_rng(plan.seed).normal(0.0, deviation, shape).astype(np.float32)
+    shape = (1, 3, plan.scales[-1].height, plan.scales[-1].width)
+    return np.random.default_rng(plan.config.seed).normal(0.0, deviation, shape).astype(np.float32)
 
 
 def totals_at_starts(values: Mapping[str, Any], deviation: float) -> dict[str, tuple[float, float]]:
     """The totals of the noise and of the content picture in ours and in PyTorch, in float32 at the final size."""
     plan, scales, parameters = _read(values)
     assert scales[-1].content is not None
-    starts = [_noise(plan, scales[-1], deviation), pixels.from_picture(scales[-1].content, plan.pixels)]
+    starts = [_noise(plan, deviation), pixels.from_picture(scales[-1].content, plan.config.pixels)]
     ours = _totals(plan, scales[-1], parameters, starts)
     torch, objective = pytorch.load_torch(), _in_pytorch(plan, scales[-1], parameters)
     with torch.no_grad():
@@ -182,21 +182,21 @@ def _totals(
     array = load_mxnet().nd.array
     plain = dataclasses.replace(plan, precision="float32")
     objective = binding.bind(plain, plan.scales[-1], pictures, parameters).objective
-    size = pictures.height, pictures.width
+    size = plan.scales[-1].height, plan.scales[-1].width
     return [objective(array(images.enlarged(image, *size))).losses.total for image in arrays]
 
 
 def _in_pytorch(plan: RunPlan, pictures: Pictures, parameters: weights.Parameters) -> pytorch.Objective:
     """The objective of a run for the pictures of one of its scales; another one where it is not implemented."""
-    adapted, balance = parameters_for(plan.spec.name, parameters, plan.pixels), plan.loss_weights
+    adapted, balance = parameters_for(plan.config.spec.name, parameters, plan.config.pixels), plan.loss_weights
     layers = {**balance.content_layers, **balance.style_layers}
     return pytorch.Objective(
-        steps.vgg(plan.spec.name, adapted, plan.pooling, layers, steps.STACKS["torch"]),
-        pixels.from_picture(pictures.content, plan.pixels),  # type: ignore[arg-type]
-        [(weight, pixels.from_picture(style, plan.pixels)) for weight, style in pictures.styles],
+        steps.vgg(plan.config.spec.name, adapted, plan.pooling, layers, steps.STACKS["torch"]),
+        pixels.from_picture(pictures.content, plan.config.pixels),  # type: ignore[arg-type]
+        [(weight, pixels.from_picture(style, plan.config.pixels)) for weight, style in pictures.styles],
         balance.content_layers,
         balance.style_layers,
-        (balance.content, balance.style, balance.tv if plan.tv != "none" else 0.0),
+        (balance.content, balance.style, balance.tv if plan.config.tv.used_kind != "none" else 0.0),
     )
 
 
@@ -209,7 +209,7 @@ def pytorch_curve(values: Mapping[str, Any], evaluations: int, deviation: float)
     plan, scales, parameters = _read(values)
     pictures = scales[-1]
     torch = pytorch.load_torch()
-    start = _noise(plan, pictures, deviation)
+    start = _noise(plan, deviation)
     torch.optim.LBFGS([torch.zeros(1, requires_grad=True)]).zero_grad()  # triggers slow lazy imports
     started = time.perf_counter()
     objective = _in_pytorch(plan, pictures, parameters)

@@ -114,6 +114,11 @@ class TV(Section):
     kind: Literal["laplacian", "squared", "power", "none"] = Field("laplacian", description="kind of total variation")
     weight: NotNegative = Field(0.05, description="weight of the total variation; 0: none")
 
+    @property
+    def used_kind(self) -> str:
+        """The kind in use; none if its weight is 0."""
+        return self.kind if self.weight > 0 else "none"
+
 
 class Init(Section):
     kind: Literal["noise", "uniform", "content", "blend", "image", "style"] = Field(

@@ -182,6 +182,11 @@ class StyleTraining(Section):
         """The content layers whose losses count, with their weights."""
         return (self.content.layers or {}) if self.content.weight > 0 else {}
 
+    @property
+    def used_style_layers(self) -> Mapping[str, float]:
+        """The style layers, with their weights."""
+        return self.style.layers or {}
+
 
 def parse_training(values: Mapping[str, Any], where: str) -> StyleTraining:
     """Check the values of a training and fill in the defaults, those of the loss network too.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.runtime import Array
 from styletransfer.optimization.optimizers import Optimizer
@@ -16,7 +16,6 @@ CHECK_EVERY = 10  # steps between checks of the total
 EXPLOSION = 100.0  # times the total at the start of the scale
 STEP_FACTOR = 0.5  # applied to the step size at every rollback
 MAX_ROLLBACKS = 5
-_OPTIMIZER = "optimizer."
 
 
 class Guard:
@@ -34,11 +33,11 @@ class Guard:
 
     Parameters
     ----------
-    state : dict of arrays, optional
+    state : nested dictionary of arrays, optional
         From :meth:`state` of an earlier run, which this one resumes.
     """
 
-    def __init__(self, state: Mapping[str, NDArray] | None = None) -> None:
+    def __init__(self, state: Mapping[str, Any] | None = None) -> None:
         state = dict(state or {})
         self._rollbacks = int(state.pop("tries", 0))
         self._start_total = float(state.pop("start_total", math.nan))
@@ -88,7 +87,7 @@ class Guard:
             "step": np.array(step),
             "total": np.array(total),
             "image": image.asnumpy(),
-            **{f"{_OPTIMIZER}{name}": value for name, value in optimizer.rollback_state().items()},
+            "optimizer": optimizer.rollback_state(),
         }
 
     def roll_back(self, step: int, problem: str, image: Array, optimizer: Optimizer) -> str:
@@ -100,7 +99,7 @@ class Guard:
             If the run was rolled back too often; the image is the best one.
         """
         image[:] = self._kept["image"]
-        state = {name[len(_OPTIMIZER) :]: value for name, value in self._kept.items() if name.startswith(_OPTIMIZER)}
+        state = self._kept["optimizer"]
         if self._rollbacks >= MAX_ROLLBACKS:
             optimizer.roll_back(state, 1.0)  # its result is the best one too
             raise Diverged(
@@ -118,6 +117,6 @@ class Guard:
         """Discard the kept state; the next scale starts with its own."""
         self._kept = {}
 
-    def state(self) -> dict[str, NDArray]:
+    def state(self) -> dict[str, Any]:
         """Everything a new guard needs to resume exactly."""
         return {"tries": np.array(self._rollbacks), "start_total": np.array(self._start_total), **self._kept}

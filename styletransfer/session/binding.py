@@ -20,7 +20,8 @@ from styletransfer.pictures import images, pixels
 from styletransfer.pictures.images import Picture
 from styletransfer.session import initialization
 from styletransfer.session.inputs import Pictures
-from styletransfer.session.resolve import RunPlan, ScalePlan
+from styletransfer.session.memory import Workload
+from styletransfer.session.resolve import RunPlan
 from styletransfer.weights import Parameters
 
 
@@ -35,14 +36,14 @@ class Bound:
 
 
 def bind(
-    plan: RunPlan, scale: ScalePlan, pictures: Pictures, parameters: Parameters, image: NDArray | None = None
+    plan: RunPlan, scale: Workload, pictures: Pictures, parameters: Parameters, image: NDArray | None = None
 ) -> Bound:
     """Bind everything for one scale.
 
     Parameters
     ----------
     plan : RunPlan
-    scale : ScalePlan
+    scale : Workload
         One of its scales.
     pictures : Pictures
         Those of that scale.
@@ -51,21 +52,21 @@ def bind(
     image : array (1, 3, H, W), optional
         The image to go on with, in the pixel space of the run; by default the initial image.
     """
-    mx = load_mxnet()
-    context = context_of(plan.device)
+    mx, config = load_mxnet(), plan.config
+    context = context_of(config.device)
     backbone = Backbone(
-        plan.spec.name,
+        config.model,
         plan.pooling,
-        parameters_for(plan.spec.name, parameters, plan.pixels),
+        parameters_for(config.model, parameters, config.pixels),
         context,
         scale.tile,
         plan.precision,
     )
 
     def enter(picture: Picture) -> Array:
-        return mx.nd.array(pixels.from_picture(picture, plan.pixels), ctx=context)
+        return mx.nd.array(pixels.from_picture(picture, config.pixels), ctx=context)
 
-    height, width = pictures.height, pictures.width
+    height, width = scale.height, scale.width
     shape = (1, 3, height, width)
     content = None if pictures.content is None else enter(pictures.content)
     styles = [(share, enter(style)) for share, style in pictures.styles]
@@ -78,23 +79,24 @@ def bind(
         )
         for region in pictures.regions
     ]
-    targets = find_targets(backbone, content, styles, plan.content_layers, plan.style_layers, height, width, regions)
-    normalization = NORMALIZATIONS[plan.normalization]
+    layers = list(scale.content_layers), list(scale.style_layers)
+    targets = find_targets(backbone, content, styles, *layers, height, width, regions)
+    normalization = NORMALIZATIONS[config.normalization]
     tv, tv_unit = None, 1.0
-    if plan.tv != "none":
-        tv = total_variation.KINDS[plan.tv](shape, context)
+    if scale.tv != "none":
+        tv = total_variation.KINDS[scale.tv](shape, context)
         if normalization.relative:
             unit_picture = pictures.content
             if unit_picture is None:
                 unit_picture = images.resize(pictures.styles[0][1], height, width)
             tv_unit = tv.energy_and_gradient(enter(unit_picture))[0] or 1.0
     objective = Objective(backbone, targets, normalization, plan.loss_weights, tv, tv_unit, height, width)
-    generator = np.random.default_rng(plan.seed)
+    generator = np.random.default_rng(config.seed)
     if image is None:
         content_values, start_values = (
-            None if picture is None else pixels.from_picture(picture, plan.pixels)
+            None if picture is None else pixels.from_picture(picture, config.pixels)
             for picture in (pictures.content, pictures.start)
         )
-        image = initialization.start(plan.init, shape, content_values, start_values, generator)
+        image = initialization.start(config.init, shape, content_values, start_values, generator)
     values = mx.nd.array(image, ctx=context)
-    return Bound(values, objective, optimizers.create(plan.optimizer, values, plan.pixels), generator)
+    return Bound(values, objective, optimizers.create(config.optimizer, values, config.pixels), generator)

@@ -23,8 +23,8 @@ class Display:
     """
 
     def __init__(self, plan: RunPlan, pictures: Sequence[Pictures]) -> None:
-        self._space, self._denoise = plan.pixels, plan.output.denoise
-        self._photographs = {(each.height, each.width): each.photograph for each in pictures}
+        self._space, self._denoise = plan.config.pixels, plan.config.output.denoise
+        self._photographs = {(at.height, at.width): each.photograph for at, each in zip(plan.scales, pictures)}
 
     def picture(self, image: NDArray) -> Picture:
         """The picture (H, W, 3) of an image (1, 3, H, W) of one of the scales."""

@@ -7,9 +7,8 @@ import time
 from collections.abc import Iterator
 
 from models.runtime import load_mxnet
-from styletransfer.network.tiling import segments
 from styletransfer.session import binding, inputs
-from styletransfer.session.resolve import RunPlan, ScalePlan
+from styletransfer.session.resolve import RunPlan
 from styletransfer.weights import Parameters
 
 _TRIAL_EDGE = 192  # side of the pictures with which a step is timed, in pixels
@@ -23,7 +22,8 @@ def lines(plan: RunPlan, parameters: Parameters) -> Iterator[str]:
     UserError
         If a picture cannot be read.
     """
-    yield f"{plan.spec.title}, {plan.precision}, {plan.optimizer.name}, into {plan.output.folder}"
+    config = plan.config
+    yield f"{config.spec.title}, {plan.precision}, {config.optimizer.name}, into {config.output.folder}"
     for scale in plan.scales:
         yield scale.line()
     peaks = [scale.memory for scale in plan.scales if scale.memory is not None]
@@ -37,8 +37,8 @@ def lines(plan: RunPlan, parameters: Parameters) -> Iterator[str]:
 def _seconds_of_a_pixel(plan: RunPlan, parameters: Parameters) -> float:
     """The time of a step per pixel, measured with a small image."""
     side = _TRIAL_EDGE
-    whole = segments(plan.spec, [*plan.style_layers, *plan.content_layers], side, side, None)
-    scale = ScalePlan(side, side, ((side, side),) * len(plan.styles), 3, None, whole, None)
+    styles = ((side, side),) * len(plan.styles)
+    scale = dataclasses.replace(plan.scales[-1], height=side, width=side, styles=styles, steps=3, tile=None)
     trial = dataclasses.replace(plan, scales=(scale,))
     (pictures,) = inputs.read_pictures(trial)
     bound = binding.bind(trial, scale, pictures, parameters)

@@ -30,8 +30,6 @@ class Pictures:
     luminance were matched. `photograph` is the picture whose chroma the result gets, if it gets another's.
     """
 
-    height: int
-    width: int
     content: Picture | None
     styles: tuple[tuple[float, Picture], ...]  # with blending weights that sum to 1
     start: Picture | None
@@ -53,9 +51,9 @@ def read_pictures(plan: RunPlan, sources: PictureSources = FILES) -> list[Pictur
     UserError
         If one cannot be read, or the masks of regions do not divide the result among them.
     """
-    inside = [(scale.height, scale.width) for scale in plan.scales]
-    content = _read(sources, plan.content, inside)
-    start = _stylised(plan, content[0]) if plan.trained_style else _read(sources, plan.init.image, inside)
+    config, inside = plan.config, [(scale.height, scale.width) for scale in plan.scales]
+    content = _read(sources, config.content.image, inside)
+    start = _stylised(plan, content[0]) if plan.trained_style else _read(sources, config.init.image, inside)
     styles = [
         _read(sources, name, [scale.styles[number] for scale in plan.scales]) for number, name in enumerate(plan.styles)
     ]
@@ -63,15 +61,14 @@ def read_pictures(plan: RunPlan, sources: PictureSources = FILES) -> list[Pictur
     return [
         _with_colors(
             Pictures(
-                *size,
                 content[number],
                 tuple((share, style[number]) for share, style in zip(plan.styles.values(), styles)),
                 start[number],
                 masks[number],
             ),
-            plan.color,
+            config.color,
         )
-        for number, size in enumerate(inside)
+        for number in range(len(inside))
     ]
 
 
@@ -109,7 +106,7 @@ def _stylised(plan: RunPlan, photograph: Picture) -> list[Picture]:
     assert plan.trained_style is not None
     peaks = [scale.memory for scale in plan.scales]
     allowed = None if None in peaks else memory.for_pictures(max(filter(None, peaks)))
-    stylised = style_start.stylised(plan.trained_style, photograph, plan.device, plan.precision, allowed)
+    stylised = style_start.stylised(plan.trained_style, photograph, plan.config.device, plan.precision, allowed)
     return [images.resize(stylised, scale.height, scale.width) for scale in plan.scales]
 
 
@@ -121,7 +118,7 @@ def load_parameters(plan: RunPlan) -> weights.Parameters:
     UserError
         If they are missing or unusable.
     """
-    return weights.load(plan.spec, find_input(plan.weights_file) if plan.weights_file else None)
+    return weights.load(plan.config.spec, find_input(plan.config.weights) if plan.config.weights else None)
 
 
 def check(config: Config) -> None:

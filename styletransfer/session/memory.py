@@ -22,12 +22,14 @@ from styletransfer.losses import total_variation
 from styletransfer.network.tiling import Segment, segments, smallest_tile
 from styletransfer.optimization import optimizers
 from styletransfer.pictures import images
+from styletransfer.session.picture_sizes import Scale
 from styletransfer.support.byte_sizes import parse_size
 from styletransfer.support.errors import UserError
 
 _STEP = 16  # pixels between the tiles that are tried
 _RESERVE = 1 / 16  # share of the free memory that is left to the rest of the machine
 _FLOAT = 4  # bytes
+_AGAIN = 1.45  # time of a segment with two forward passes, relative to one
 
 # The memory of a process with the smallest picture: Python, MXNet, its compiled kernels, SciPy, scikit-image.
 _FIXED = 275 * 2**20
@@ -62,19 +64,15 @@ _STYLE_LAYER, _CONTENT_LAYER = {"float32": 3.7, "bfloat16": 1.5}, 5.6
 _GUIDED_STYLE_LAYER, _MASKS = 2.5, 4.5
 
 
-@dataclass(frozen=True)
-class Run:
-    """What the memory of a run at one of its scales depends on.
+@dataclass(frozen=True, kw_only=True)
+class Workload(Scale):
+    """A scale, and what the memory and the time of its steps depend on.
 
     Attributes
     ----------
     spec : ModelSpec
     style_layers, content_layers : tuple of str
         The tapped layers; empty for a group of weight 0.
-    height, width : int
-        Of the image, in pixels.
-    styles : tuple of (height, width)
-        Of the resized style pictures.
     optimizer : OptimizerSettings
     tv : str
         The kind of total variation; none if its weight is 0.
@@ -86,27 +84,51 @@ class Run:
         With styles of their own; 0 where all of the image has one style.
     transformer : TransformerSpec, or None
         The feed-forward network in whose style the image starts.
+    steps : int
+        The largest number of steps.
+    memory : int, or None
+        The estimated peak memory of the process in bytes; None on a GPU, or before it is planned.
     """
 
     spec: ModelSpec
     style_layers: tuple[str, ...]
     content_layers: tuple[str, ...]
-    height: int
-    width: int
-    styles: tuple[tuple[int, int], ...]
     optimizer: OptimizerSettings
     tv: str
     precision: str = "float32"
     tile: int | None = None
     regions: int = 0
     transformer: TransformerSpec | None = None
+    steps: int = 0
+    memory: int | None = None
 
     @property
     def layers(self) -> tuple[str, ...]:
         """All tapped layers, each once."""
         return tuple(dict.fromkeys([*self.style_layers, *self.content_layers]))
 
-    def resized(self, long_edge: int) -> Run:
+    @property
+    def segments(self) -> list[Segment]:
+        """The segments of the network with their tiles."""
+        return segments(self.spec, self.layers, self.height, self.width, self.tile)
+
+    @property
+    def work(self) -> float:
+        """The pixels that a step computes, repeated ones counted repeatedly; the mean over all segments."""
+        shares = [
+            segment.tiling.window_pixels / (segment.shape[1] * segment.shape[2]) * (1.0 if segment.whole else _AGAIN)
+            for segment in self.segments
+        ]
+        return self.height * self.width * sum(shares) / len(shares)
+
+    def line(self) -> str:
+        """A description in one line."""
+        tiling = self.segments[0].tiling
+        tiles = "" if tiling.whole else f", {len(tiling)} tiles of {tiling.width} x {tiling.height}"
+        needs = "" if self.memory is None else f", {self.memory / 1e9:.2g} GB of memory"
+        return f"{self.width} x {self.height} pixels: {self.steps} steps at most{tiles}{needs}"
+
+    def resized(self, long_edge: int) -> Workload:
         """The run with an image of that long edge; style pictures as large as the image are resized too."""
         size = images.fit(self.height, self.width, long_edge)
         styles = tuple(
@@ -141,7 +163,7 @@ def limit(asked: str | None, root: Path = Path("/")) -> int:
     return _held(root) + int(max(0, min(free)) * (1 - _RESERVE))
 
 
-def predict(run: Run) -> int:
+def predict(run: Workload) -> int:
     """Estimate the peak resident memory of the process of a run, in bytes.
 
     Raises
@@ -173,7 +195,7 @@ def for_pictures(peak: int) -> int:
     return peak - _FIXED
 
 
-def largest_tile(run: Run, limit: int) -> int | None:
+def largest_tile(run: Workload, limit: int) -> int | None:
     """The largest tile with which a run stays within `limit` bytes; None if it fits without tiles.
 
     It is found by bisection, in steps of 16 pixels from the smallest that the network allows. The tile of `run` is
@@ -201,7 +223,7 @@ def largest_tile(run: Run, limit: int) -> int | None:
     return smallest + low * _STEP
 
 
-def _too_large(run: Run, needed: int, limit: int) -> str:
+def _too_large(run: Workload, needed: int, limit: int) -> str:
     """The message for a run that does not fit: what it needs, what is available, and what would fit."""
     what = (
         f"{run.width} x {run.height} pixels with {run.spec.name} and {run.optimizer.name} need at least "
@@ -211,7 +233,7 @@ def _too_large(run: Run, needed: int, limit: int) -> str:
     return f"{what}; " + ("no smaller picture fits either" if size is None else f"expected size: {size} or less")
 
 
-def _largest_size(run: Run, limit: int) -> int | None:
+def _largest_size(run: Workload, limit: int) -> int | None:
     """The longest edge of an image with which the run would fit, found by bisection."""
 
     tiles = (None, smallest_tile(run.spec, run.layers))
@@ -245,12 +267,12 @@ class _SegmentValues:
     whole: bool
 
 
-def _segment_values(run: Run, layers: Iterable[str], height: int, width: int) -> list[_SegmentValues]:
+def _segment_values(run: Workload, layers: Iterable[str], height: int, width: int) -> list[_SegmentValues]:
     """Of all segments, for a picture of that size with `layers` tapped."""
     return [_values_of(run, segment) for segment in segments(run.spec, layers, height, width, run.tile)]
 
 
-def _values_of(run: Run, segment: Segment) -> _SegmentValues:
+def _values_of(run: Workload, segment: Segment) -> _SegmentValues:
     names = segment.spec.layer_names
     below = names[: names.index(segment.spec.deepest(segment.outputs)) + 1]
     tiling = segment.tiling
@@ -272,7 +294,7 @@ def _values(spec: ModelSpec, layer: str, height: int, width: int) -> int:
     return math.prod(spec.output_shape(layer, height, width))
 
 
-def _finding_targets(run: Run) -> float:
+def _finding_targets(run: Workload) -> float:
     """The largest number of values held during forward passes of the content picture or a style picture."""
     pictures = [(run.content_layers, (run.height, run.width)), *((run.style_layers, size) for size in run.styles)]
     return max((_seeing(_segment_values(run, layers, *size)) for layers, size in pictures if layers), default=0.0)
@@ -287,7 +309,7 @@ def _forward(values: _SegmentValues) -> float:
     return _TAPPED_SEEN * (values.style + values.content) + _LARGEST_LAYER_SEEN * values.largest_layer
 
 
-def _optimizing(run: Run, by_segment: list[_SegmentValues]) -> float:
+def _optimizing(run: Workload, by_segment: list[_SegmentValues]) -> float:
     """The values held during forward and backward passes."""
     handed_on = sum(values.cut for values in by_segment)
     most = _backward(run, by_segment[-1]) + handed_on if by_segment[-1].whole else 0.0  # bound with gradients
@@ -297,7 +319,7 @@ def _optimizing(run: Run, by_segment: list[_SegmentValues]) -> float:
     return max(most, _seeing(by_segment))
 
 
-def _backward(run: Run, values: _SegmentValues) -> float:
+def _backward(run: Workload, values: _SegmentValues) -> float:
     """The values held by one segment that is bound with gradients."""
     return (
         (0.0 if values.given else _WINDOW * values.window)

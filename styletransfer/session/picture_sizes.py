@@ -13,7 +13,7 @@ from styletransfer.support.errors import UserError
 
 
 @dataclass(frozen=True)
-class Sizes:
+class Scale:
     """The sizes of the pictures at one scale, in pixels: that of image, content and start, and those of the styles."""
 
     height: int
@@ -21,7 +21,7 @@ class Sizes:
     styles: tuple[tuple[int, int], ...]  # (height, width) of each
 
 
-def read_sizes(config: Config, sources: PictureSources = FILES) -> list[Sizes]:
+def read_sizes(config: Config, sources: PictureSources = FILES) -> list[Scale]:
     """The sizes of the pictures of a config at every scale; the last is that of the result.
 
     Files are opened but not read, so that memory can be estimated first. If the config only has a number of scales,
@@ -82,7 +82,7 @@ def _check_proportions(where: str, name: str, mask: tuple[int, int], picture: tu
 
 def _at_scale(
     config: Config, edge: int, content: tuple[int, int] | None, styles: Mapping[str, tuple[int, int]]
-) -> Sizes:
+) -> Scale:
     """The sizes for an image with the long edge `edge`, from those of the files."""
     share = edge / config.long_edges[-1]
     if config.shape:
@@ -101,7 +101,7 @@ def _at_scale(
         size = _style_size(config, style, height, width, share)
         check_size(config.spec, style_layers, *size, f"style picture {name}")
         resized.append(size)
-    return Sizes(height, width, tuple(resized))
+    return Scale(height, width, tuple(resized))
 
 
 def _style_size(config: Config, style: tuple[int, int], height: int, width: int, share: float) -> tuple[int, int]:

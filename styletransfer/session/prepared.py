@@ -18,7 +18,7 @@ from styletransfer.session.picture_sources import FILES, PictureSources
 from styletransfer.session.pyramid import Pyramid
 from styletransfer.session.recorders import LossRecorder, Recorder
 from styletransfer.session.recording import Recording
-from styletransfer.session.resolve import Begun, RunPlan, resolve
+from styletransfer.session.resolve import RunPlan, resolve
 from styletransfer.support.errors import Diverged, Interrupted
 from styletransfer.support.optional import optional
 
@@ -76,7 +76,7 @@ class PreparedRun:
         pyramid, recording, saved = self._running, self._recording, False
         ours: list[Recorder] = [self.losses]
         if recording:
-            ours.append(recording.pictures(self.plan.output.save_every, self.display))
+            ours.append(recording.pictures(self.plan.config.output.save_every, self.display))
         try:
             with contextlib.ExitStack() as stack:
                 for recorder in (*ours, *recorders):
@@ -97,7 +97,7 @@ class PreparedRun:
             raise
         if recording:
             recording.finish(self.picture())
-            if self.plan.output.checkpoint_every and not saved:  # so that the run can be extended
+            if self.plan.config.output.checkpoint_every and not saved:  # so that the run can be extended
                 with optional(recording.folder / checkpoints.NAME):
                     self._save()
 
@@ -107,7 +107,7 @@ class PreparedRun:
             return False
         if record.rollback:
             LOGGER.info("%s", record.rollback)
-        every = self.plan.output.checkpoint_every
+        every = self.plan.config.output.checkpoint_every
         due = stopped or bool(every and record.step and record.step % every == 0)
         if due:
             self._save()
@@ -177,13 +177,13 @@ def prepared(
         if recording:
             state = recording.earlier({**inputs.checksums(files), **inputs.checksums_in_memory(config, sources)})
         # Before reading anything that may not fit into memory.
-        plan = resolve(config, sizes, Begun.from_state(state) if state else None)
+        plan = resolve(config, sizes, state)
         losses = LossRecorder(plan.grouped_layers)
         done, elapsed, last_change = 0, 0.0, math.nan
         if recording:
             losses = recording.curve(plan.grouped_layers)
             if state:
-                done = int(state["step"])
+                done = state.step
                 last = losses.resume(done)
                 elapsed, last_change = last["seconds"], last["relative_change"]
         _end_before_the_first_step(stopped)
@@ -192,7 +192,7 @@ def prepared(
         _end_before_the_first_step(stopped)
         if recording:  # all input is valid: now the folder may be created
             recording.begin()
-        LOGGER.info("%s%s", plan.spec.title, f", into {recording.folder}" if recording else "")
+        LOGGER.info("%s%s", plan.config.spec.title, f", into {recording.folder}" if recording else "")
         for scale in plan.scales:
             LOGGER.info("%s", scale.line())
         if state:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 
-import numpy as np
 from numpy.typing import NDArray
 
 from models.runtime import Array, load_mxnet
@@ -17,9 +15,8 @@ from styletransfer.pictures import images
 from styletransfer.session import binding
 from styletransfer.session.inputs import Pictures
 from styletransfer.session.resolve import RunPlan
+from styletransfer.session.resume_state import ResumeState
 from styletransfer.weights import Parameters
-
-_OPTIMIZER, _GUARD = "optimizer.", "guard."
 
 
 class Pyramid:
@@ -36,7 +33,7 @@ class Pyramid:
         One for every scale, from :func:`~styletransfer.session.inputs.read_pictures`.
     parameters : dict of arrays
         The network's, in its native space.
-    state : dict of arrays, optional
+    state : ResumeState, optional
         From :meth:`state` of an earlier run, which this one resumes exactly.
     elapsed : float
         Seconds that the earlier run took.
@@ -54,21 +51,20 @@ class Pyramid:
         plan: RunPlan,
         pictures: Sequence[Pictures],
         parameters: Parameters,
-        state: Mapping[str, NDArray] | None = None,
+        state: ResumeState | None = None,
         elapsed: float = 0.0,
         last_change: float = math.nan,
     ) -> None:
         self._plan, self._pictures, self._parameters = plan, pictures, parameters
         self.steps = [scale.steps for scale in plan.scales]
-        self._scale = 0 if state is None else int(state["scale"])
-        self._begun = 0 if state is None else int(state["begun"])  # the step at which the scale started
-        self._step = None if state is None else int(state["step"])
+        self._scale, self._begun = (0, 0) if state is None else (state.scale, state.begun)
+        self._step = None if state is None else state.step
         self._last_change = last_change
-        self._run = self._bound(None if state is None else state["image"])
+        self._run = self._bound(None if state is None else state.image)
         if state is not None:
-            self._run.optimizer.restore(_without_prefix(state, _OPTIMIZER))
-            self._run.generator.bit_generator.state = json.loads(str(state["generator"]))
-        self._guard = Guard(_without_prefix(state or {}, _GUARD))
+            self._run.optimizer.restore(state.optimizer)
+            self._run.generator.bit_generator.state = state.generator
+        self._guard = Guard(None if state is None else state.guard)
         self._started = time.monotonic() - elapsed
 
     @property
@@ -96,7 +92,7 @@ class Pyramid:
             self._run.image,
             self._run.objective,
             self._run.optimizer,
-            StoppingRule(limit, self._plan.relative_change),
+            StoppingRule(limit, self._plan.config.stop.relative_change),
             scale=self._scale,
             after=self._step,
             elapsed=time.monotonic() - self._started,
@@ -126,20 +122,17 @@ class Pyramid:
         self._run.generator = generator
         self._begun, self._last_change = self._step or 0, math.nan
 
-    def state(self) -> dict[str, NDArray]:
-        """Everything needed to resume after the last record, as arrays."""
-        states = {_OPTIMIZER: self._run.optimizer.state(), _GUARD: self._guard.state()}
-        return {
-            "scale": np.array(self._scale),
-            **self._plan.begun.state(),
-            "begun": np.array(self._begun),
-            "step": np.array(self._step or 0),
-            "image": self._run.image.asnumpy(),
-            "generator": np.array(json.dumps(self._run.generator.bit_generator.state)),
-            **{prefix + name: value for prefix, state in states.items() for name, value in state.items()},
-        }
-
-
-def _without_prefix(state: Mapping[str, NDArray], prefix: str) -> dict[str, NDArray]:
-    """The arrays of a state whose names start with `prefix`, by their names without it."""
-    return {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
+    def state(self) -> ResumeState:
+        """Everything needed to resume after the last record."""
+        run = self._run
+        return ResumeState(
+            self._plan.precision,
+            self._plan.tiles,
+            self._step or 0,
+            self._scale,
+            self._begun,
+            run.image.asnumpy(),
+            run.generator.bit_generator.state,
+            run.optimizer.state(),
+            self._guard.state(),
+        )

@@ -6,9 +6,6 @@ import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
 
 from styletransfer import config as configs
 from styletransfer.config import Config
@@ -21,6 +18,7 @@ from styletransfer.session.display import Display
 from styletransfer.session.picture_sources import found
 from styletransfer.session.provenance import provenance_of
 from styletransfer.session.recorders import CurveRecorder, PictureRecorder
+from styletransfer.session.resume_state import ResumeState
 from styletransfer.support.errors import reason_of
 from styletransfer.support.files import atomic_write
 from styletransfer.support.optional import optional
@@ -71,7 +69,7 @@ class Recording:
         output_folder.check_inputs(self.folder, {**files, **self._read})
         output_folder.check(self.folder, self._force, self.resume)
 
-    def earlier(self, checksums: Mapping[str, str]) -> dict[str, Any] | None:
+    def earlier(self, checksums: Mapping[str, str]) -> ResumeState | None:
         """The state that is resumed, or None; if there is one, the folder is locked.
 
         Parameters
@@ -88,7 +86,7 @@ class Recording:
         if not self.resume:
             return None
         self._take()
-        return checkpoints.read(self.folder, checkpoints.comparable(self._config), checksums)
+        return ResumeState.from_arrays(checkpoints.read(self.folder, checkpoints.comparable(self._config), checksums))
 
     def begin(self) -> None:
         """Lock the folder of a new run, and remove the results of an earlier run.
@@ -117,11 +115,11 @@ class Recording:
         """The recorder of intermediate pictures, one every `every` steps."""
         return PictureRecorder(self.folder / output_folder.STEPS, every, display)
 
-    def save(self, state: Mapping[str, NDArray]) -> None:
+    def save(self, state: ResumeState) -> None:
         """Save the state of the run, and the curve so far."""
         if self._curve:
             self._curve.flush()
-        checkpoints.save(self.folder, state, checkpoints.comparable(self._config), self._checksums)
+        checkpoints.save(self.folder, state.arrays(), checkpoints.comparable(self._config), self._checksums)
 
     def write_config(self) -> None:
         """Write the config with its provenance."""

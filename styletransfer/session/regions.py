@@ -60,20 +60,20 @@ def read_masks(plan: RunPlan, sources: PictureSources = FILES) -> list[tuple[Reg
     UserError
         If a mask cannot be read or is empty, or if the masks overlap or do not cover the result.
     """
-    if not plan.regions:
+    if not plan.config.used_regions:
         return [()] * len(plan.scales)
     inside = [(scale.height, scale.width) for scale in plan.scales]
     masks = [
         _read(sources, region.content, f"regions.{number}.content", inside)
-        for number, region in enumerate(plan.regions)
+        for number, region in enumerate(plan.config.used_regions)
     ]
     _check([each[-1] for each in masks], *inside[-1])
-    of_paintings = [_read_of_paintings(sources, plan, number) for number in range(len(plan.regions))]
+    of_paintings = [_read_of_paintings(sources, plan, number) for number in range(len(plan.config.used_regions))]
     return [
         tuple(
             RegionMasks(mask, {name: (share, each[scale]) for name, (share, each) in paintings.items()}, region.weight)
             for region, mask, paintings in zip(
-                plan.regions, _divided([each[scale] for each in masks], *inside[scale]), of_paintings
+                plan.config.used_regions, _divided([each[scale] for each in masks], *inside[scale]), of_paintings
             )
         )
         for scale in range(len(inside))
@@ -85,7 +85,7 @@ def _read_of_paintings(
 ) -> dict[str, tuple[float, list[Mask | None]]]:
     """The share of every painting of a region, and its mask at every scale."""
     sizes = {name: [scale.styles[place] for scale in plan.scales] for place, name in enumerate(plan.styles)}
-    paintings, key = plan.regions[number].style, f"regions.{number}.style"
+    paintings, key = plan.config.used_regions[number].style, f"regions.{number}.style"
     whole = sum(painting.weight for painting in paintings.values())
     return {
         name: (

@@ -14,6 +14,7 @@ from styletransfer.config import StyleTraining, find_input
 from styletransfer.feedforward import stylize
 from styletransfer.pictures import images
 from styletransfer.session import memory
+from styletransfer.session.memory import Workload
 from styletransfer.session.resolve import precision_of
 from styletransfer.support.errors import UserError
 
@@ -33,16 +34,16 @@ def peak(config: StyleTraining) -> int | None:
     except UserError:
         return None
     crop, spec = config.photographs.crop, config.transformer
-    losses = memory.Run(
-        config.spec,
-        tuple(config.style.layers or ()),
-        tuple(config.used_content_layers),
-        crop,
-        crop,
-        tuple(images.fit(*size, config.style.size) for size in styles),
-        config.optimizer.settings,
-        config.tv.kind if config.tv.weight > 0 else "none",
-        precision,
+    losses = Workload(
+        height=crop,
+        width=crop,
+        styles=tuple(images.fit(*size, config.style.size) for size in styles),
+        spec=config.spec,
+        style_layers=tuple(config.used_style_layers),
+        content_layers=tuple(config.used_content_layers),
+        optimizer=config.optimizer.settings,
+        tv=config.tv.used_kind,
+        precision=precision,
     )
     outputs = sum(
         math.prod(shape) * (1 + layer.normalized + layer.relu)

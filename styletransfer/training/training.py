@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,7 +25,7 @@ from styletransfer.config.normalizations import NORMALIZATIONS
 from styletransfer.feedforward import style_file
 from styletransfer.feedforward.stylize import Stylizer
 from styletransfer.losses import total_variation
-from styletransfer.losses.objective import GroupedLayer, LossWeights
+from styletransfer.losses.objective import GroupedLayer
 from styletransfer.network.device import context_of
 from styletransfer.network.executor import Backbone, parameters_for
 from styletransfer.optimization import optimizers
@@ -38,7 +37,8 @@ from styletransfer.session import checkpoints, interrupts, output_folder
 from styletransfer.session.picture_sizes import check_size
 from styletransfer.session.provenance import provenance_of
 from styletransfer.session.recorders import CurveRecorder, Recorder, progress
-from styletransfer.session.resolve import precision_of
+from styletransfer.session.resolve import loss_weights_of, precision_of
+from styletransfer.session.resume_state import ResumeState
 from styletransfer.support.errors import Diverged, Interrupted, UserError, reason_of
 from styletransfer.support.files import atomic_write, hashed, remove
 from styletransfer.support.optional import optional
@@ -49,7 +49,6 @@ from styletransfer.training.stability import StabilityLoss
 
 LOGGER = logging.getLogger(__name__)
 STYLE = "style.npz"
-_OPTIMIZER, _GUARD = "optimizer.", "guard."
 
 
 def comparable(config: StyleTraining) -> dict[str, Any]:
@@ -101,13 +100,13 @@ def run(
         state = None
         if resume:
             stack.enter_context(taken)
-            state = checkpoints.read(folder, comparable(config), checksums)
-            precision = _precision_begun(config, str(state["precision"]))
+            state = ResumeState.from_arrays(checkpoints.read(folder, comparable(config), checksums))
+            precision = precision_of(config, state)
         training = _Training(config, inputs, precision, state)
         stack.callback(training.close)
         curve = CurveRecorder(folder, training.grouped_layers)
         if state is not None:
-            training.elapsed = curve.resume(int(state["step"]))["seconds"]
+            training.elapsed = curve.resume(state.step)["seconds"]
         if stopped:
             raise Interrupted("interrupted before the first step, nothing was written: run the same command again")
         if not resume:  # all input is valid: now the folder may be created
@@ -179,17 +178,6 @@ def _resized(picture: Picture, long_edge: int) -> Picture:
     return images.resize(picture, *images.fit(picture.shape[0], picture.shape[1], long_edge))
 
 
-def _precision_begun(config: StyleTraining, precision: str) -> str:
-    """That with which a training began, whatever this processor would choose."""
-    try:
-        return precision_of(config.model_copy(update={"precision": precision}))
-    except UserError:
-        raise UserError(
-            f"--resume: the training was started in {precision}, which this processor does not support; resume it "
-            "where it was started, or start over with --force"
-        ) from None
-
-
 def settings(config: StyleTraining) -> dict[str, Any]:
     """What decides about a finished style: all but where it goes, and what else is written."""
     return config.model_dump(mode="json", exclude={"provenance", "output"})
@@ -230,11 +218,11 @@ class _Training:
         Seconds that these took in earlier runs.
     """
 
-    def __init__(self, config: StyleTraining, inputs: _Inputs, precision: str, state: Mapping[str, Any] | None) -> None:
+    def __init__(self, config: StyleTraining, inputs: _Inputs, precision: str, state: ResumeState | None) -> None:
         mx, context = load_mxnet(), context_of(config.device)
         self._config, self._precision = config, precision
         self.spec = spec = config.transformer
-        self.step, self.elapsed = 0 if state is None else int(state["step"]), 0.0
+        self.step, self.elapsed = 0 if state is None else state.step, 0.0
         self.photographs = len(inputs.photographs)
         side = config.photographs.crop
         self._crops = photographs.Crops(inputs.photographs, side, config.photographs.batch, config.seed, spec.pixels)
@@ -247,8 +235,8 @@ class _Training:
             precision,
         )
         tv = None
-        if config.tv.weight > 0 and config.tv.kind != "none":
-            tv = total_variation.KINDS[config.tv.kind]((1, 3, side, side), context)
+        if config.tv.used_kind != "none":
+            tv = total_variation.KINDS[config.tv.used_kind]((1, 3, side, side), context)
         styles = [
             (share, mx.nd.array(pixels.from_picture(style, spec.pixels), ctx=context))
             for share, style in inputs.style_pictures()
@@ -263,16 +251,10 @@ class _Training:
             backbone,
             styles,
             NORMALIZATIONS[config.normalization],
-            LossWeights(
-                config.content.weight,
-                config.used_content_layers,
-                config.style.weight,
-                config.style.layers or {},
-                config.tv.weight,
-            ),
+            loss_weights_of(config),
             tv,
             self._crops,
-            0 if state is None else int(json.loads(str(state["generator"]))["batch"]),
+            0 if state is None else state.generator["batch"],
             stability,
         )
         if inputs.start is None:
@@ -282,11 +264,11 @@ class _Training:
         self.values: Array = vector_of({name: mx.nd.array(initial[name], ctx=context) for name in spec.parameters})
         self._optimizer = optimizers.create(config.optimizer.settings, self.values, spec.pixels)
         if state is not None:
-            self.values[:] = state["image"]
-            self._optimizer.restore(_part(state, _OPTIMIZER))
-        self._guard = Guard(_part(state or {}, _GUARD))
+            self.values[:] = state.image
+            self._optimizer.restore(state.optimizer)
+        self._guard = Guard(None if state is None else state.guard)
         self._resumed = state is not None
-        self._state: dict[str, NDArray] | None = None
+        self._state: ResumeState | None = None
 
     @property
     def grouped_layers(self) -> list[GroupedLayer]:
@@ -311,22 +293,22 @@ class _Training:
         """Those of the network, by name."""
         return parameters_of(self.spec, self.values.asnumpy())
 
-    def state(self) -> dict[str, NDArray] | None:
-        """All that is needed to resume after the last record, as arrays: the last batch is evaluated again first.
+    def state(self) -> ResumeState | None:
+        """All that is needed to resume after the last record: the last batch is evaluated again first.
 
         It does not change while the next step is made, so that it can be saved if that fails. None before step 0.
         """
         return self._state
 
-    def _current_state(self) -> dict[str, NDArray]:
-        parts = {_OPTIMIZER: self._optimizer.state(), _GUARD: self._guard.state()}
-        return {
-            "step": np.array(self.step),
-            "precision": np.array(self._precision),
-            "image": self.values.asnumpy(),
-            "generator": np.array(json.dumps({"batch": self._objective.next_batch - 1})),
-            **{prefix + name: value for prefix, part in parts.items() for name, value in part.items()},
-        }
+    def _current_state(self) -> ResumeState:
+        return ResumeState(
+            self._precision,
+            step=self.step,
+            image=self.values.asnumpy(),
+            generator={"batch": self._objective.next_batch - 1},
+            optimizer=self._optimizer.state(),
+            guard=self._guard.state(),
+        )
 
     def stylise(self, picture: Picture, name: str) -> Picture:
         """A picture in the style as it is."""
@@ -335,11 +317,6 @@ class _Training:
 
     def close(self) -> None:
         self._crops.close()
-
-
-def _part(state: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    """The part of a state whose names begin with `prefix`, without it."""
-    return {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
 
 
 class _Output:
@@ -364,7 +341,7 @@ class _Output:
         state = self._training.state()
         assert state is not None, "before step 0"
         curve.flush()
-        checkpoints.save(self._folder, state, comparable(self._config), self._checksums)
+        checkpoints.save(self._folder, state.arrays(), comparable(self._config), self._checksums)
         self.write_style()
 
     def rescue(self, curve: CurveRecorder) -> None:
