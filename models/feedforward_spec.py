@@ -1,8 +1,8 @@
 """Facts about a feed-forward style network that do not require building it: its layers, parameters and halo.
 
 Such a network ("image transformation network", Johnson et al. 2016) is trained for one style; then one forward pass
-turns a photograph into a stylised picture. A :class:`TransformerSpec` is plain data; `models/feedforward.py` builds the
-symbol.
+turns a photograph into a stylised picture. A :class:`TransformerSpec` is plain data; `models/feedforward_mxnet.py`
+makes a symbol of it, `models/feedforward_torch.py` functions of tensors.
 """
 
 from __future__ import annotations

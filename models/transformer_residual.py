@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 
-from models import feedforward
+from models import feedforward_mxnet
 from models.feedforward_spec import Layer, TransformerSpec
 
 BLOCKS = 5
@@ -42,4 +42,4 @@ SPEC = TransformerSpec(
     source="https://arxiv.org/abs/1603.08155",
 )
 
-get_symbol = functools.partial(feedforward.build, SPEC)
+get_symbol = functools.partial(feedforward_mxnet.build, SPEC)

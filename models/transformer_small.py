@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 
-from models import feedforward
+from models import feedforward_mxnet
 from models.feedforward_spec import Layer, TransformerSpec
 from models.transformer_residual import residual_blocks
 
@@ -32,4 +32,4 @@ SPEC = TransformerSpec(
     source="https://arxiv.org/abs/1603.08155",
 )
 
-get_symbol = functools.partial(feedforward.build, SPEC)
+get_symbol = functools.partial(feedforward_mxnet.build, SPEC)

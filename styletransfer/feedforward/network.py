@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models import feedforward
+from models import feedforward, feedforward_mxnet
 from models.feedforward_spec import TransformerSpec
 from models.runtime import Array, Context, load_mxnet
 from styletransfer.network.precision import DTYPES
@@ -62,7 +62,7 @@ class Transformer:
         constants, states = constant_arrays(spec, context)
         self._image = mx.nd.zeros((1, 3, height, width), ctx=context)
         arguments = {name: mx.nd.array(values, ctx=context) for name, values in parameters.items()}
-        self._executor = feedforward.build(spec, dtype_of(precision)).bind(
+        self._executor = feedforward_mxnet.build(spec, dtype_of(precision)).bind(
             context, {**arguments, **constants, "data": self._image}, grad_req="null", aux_states=states
         )
 
@@ -74,5 +74,5 @@ class Transformer:
 
 
 def dtype_of(precision: str) -> Any:
-    """The dtype that :mod:`models.feedforward` takes."""
+    """The dtype that :mod:`models.feedforward_mxnet` takes."""
     return None if precision == "float32" else DTYPES[precision]

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models import feedforward
+from models import feedforward, feedforward_mxnet
 from models.feedforward_spec import Layer, TransformerSpec
 from models.runtime import Array, Context, load_mxnet
 from styletransfer.feedforward.network import Parameters, dtype_of
@@ -142,19 +142,19 @@ class _Segment:
         arrays = {**parameters, **feedforward.constants(spec)}
         self._states: dict[str, Array] = {}
         if before is None:
-            values = feedforward.cast(values * (1 / spec.input_scale), dtype)
+            values = feedforward_mxnet.cast(values * (1 / spec.input_scale), dtype)
         else:
-            added = feedforward.cast(mx.sym.Variable("added"), dtype) if before.adds else None
-            values = feedforward.activated(before, feedforward.cast(values, dtype), added, given=True)
+            added = feedforward_mxnet.cast(mx.sym.Variable("added"), dtype) if before.adds else None
+            values = feedforward_mxnet.activated(before, feedforward_mxnet.cast(values, dtype), added, given=True)
             if before.normalized and statistics is not None:
                 self._states = {
                     f"{before.name}_{kind}": mx.nd.array(array, ctx=context)
                     for kind, array in zip(("mean", "var"), statistics)
                 }
-        convolved = feedforward.cast(feedforward.convolved(layer, values, dtype), back)
+        convolved = feedforward_mxnet.cast(feedforward_mxnet.convolved(layer, values, dtype), back)
         if layer is spec.layers[-1]:
-            convolved = feedforward.image_of(spec, convolved)
-        self._symbol = mx.sym.Group([convolved, feedforward.cast(values, back)] if keep else [convolved])
+            convolved = feedforward_mxnet.image_of(spec, convolved)
+        self._symbol = mx.sym.Group([convolved, feedforward_mxnet.cast(values, back)] if keep else [convolved])
         needed = set(self._symbol.list_arguments())
         self._arguments = {name: mx.nd.array(array, ctx=context) for name, array in arrays.items() if name in needed}
         self._sums = np.zeros((2, layer.channels))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from models import feedforward
+from models import feedforward_mxnet
 from models.feedforward_spec import TransformerSpec
 from models.runtime import Array, Context, load_mxnet
 from styletransfer.feedforward.network import constant_arrays, dtype_of, extended, inner
@@ -44,7 +44,7 @@ class TrainableTransformer:
         self._gradients = {name: mx.nd.zeros(shape, ctx=context) for name, shape in spec.parameters.items()}
         constants, states = constant_arrays(spec, context)
         arguments = {**self._arrays, **constants, "data": self._image}
-        self._executor = feedforward.build(spec, dtype_of(precision)).bind(
+        self._executor = feedforward_mxnet.build(spec, dtype_of(precision)).bind(
             context,
             arguments,
             args_grad=self._gradients,
