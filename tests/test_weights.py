@@ -169,7 +169,7 @@ def test_every_published_format_gives_the_same_curve(tmp_path: Path) -> None:
     arrays = some_weights(models.load("vgg16").SPEC)
     file = tmp_path / "weights of some kind"
     curves = {}
-    for form in ("params", "gluon", "keras-2016", "matconvnet-old", "torch-legacy", "npz"):  # the fastest of each kind
+    for form in ("params", "torch", "keras-2016", "matconvnet-old", "npz"):  # the fastest of each kind
         WRITERS[form][1](file, arrays)
         curves[form] = losses(file)
     file.unlink()

@@ -12,7 +12,6 @@ from models.spec import ModelSpec
 from styletransfer.weights import (
     codebook,
     collaborative,
-    gluon,
     keras_h5,
     matconvnet,
     mxnet_params,
@@ -27,8 +26,7 @@ _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 def _read_mxnet(path: Path, spec: ModelSpec) -> dict[str, NDArray]:
     with path.open("rb") as stream:
-        arrays = mxnet_params.read(stream, path.stat().st_size)
-    return gluon.convert(arrays, spec) if gluon.is_numbered(arrays) else codebook.decode(arrays)
+        return codebook.decode(mxnet_params.read(stream, path.stat().st_size))
 
 
 def _read_pytorch(path: Path, spec: ModelSpec) -> dict[str, NDArray]:
