@@ -33,7 +33,7 @@ def test_a_mark_is_in_the_file_and_changes_no_pixel(place, suffix, kind):
     picture = random_picture(9, 8, seed=1)
     for name, given in (("with", kind), ("without", "")):
         images.write(f"{name}.{suffix}", picture, exif=b"", texts={"a": "b"}, mark=given)
-        assert marks.of(Path(f"{name}.{suffix}")) == given
+        assert marks.read(Path(f"{name}.{suffix}")) == given
     assert (images.read(f"with.{suffix}") == images.read(f"without.{suffix}")).all()
 
 
@@ -42,12 +42,12 @@ def test_a_mark_is_in_the_file_and_changes_no_pixel(place, suffix, kind):
 def test_what_cannot_be_read_has_none(place, content, name):
     if content is not None:
         Path(name).write_bytes(content)
-    assert marks.of(Path(name)) == ""
+    assert marks.read(Path(name)) == ""
 
 
 def test_a_pipe_is_not_waited_for(place):
     os.mkfifo("a.png")
-    assert marks.of(Path("a.png")) == ""
+    assert marks.read(Path("a.png")) == ""
     assert not configs.is_saved(Path("a.png"))
 
 
@@ -56,7 +56,7 @@ def test_the_software_of_others_is_no_mark(place):
     exif[0x131] = "Camera 1.0"
     for name in ("a.jpg", "a.png", "a.webp", "a.tif"):
         Image.new("RGB", (8, 8)).save(name, exif=exif, **({"comment": "hello"} if name == "a.jpg" else {}))
-        assert marks.of(Path(name)) == ""
+        assert marks.read(Path(name)) == ""
 
 
 def test_a_folder_of_photographs_is_one_without_results(place, caplog):

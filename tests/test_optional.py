@@ -192,6 +192,6 @@ def test_a_thumbnail_of_what_cannot_be_read_is_grey(tmp_path, content):
     if content is not None:
         picture.write_bytes(content)
     thumbnails = Thumbnails(tmp_path)
-    assert np.asarray(Image.open(thumbnails.of(picture))).std() < 1
+    assert np.asarray(Image.open(thumbnails.small(picture))).std() < 1
     with pytest.raises(OSError if content is None else UserError):
         thumbnails.resized(picture, 3, 4)

@@ -172,7 +172,7 @@ def test_their_own_files_are_overwritten(place, capsys, monkeypatch):
         assert cli.main(sheet.split()) == 0
     Path("keep.png").write_bytes(MINE)
     assert cli.main(["compare", "a.csv", "b.csv", "--plot", "keep.png", "--force"]) == 0
-    assert marks.of(Path("keep.png")) == marks.COMPARISON
+    assert marks.read(Path("keep.png")) == marks.COMPARISON
     assert "was not written by this command" in refused(capsys, "compare a.csv b.csv --plot sheet.png")
 
 

@@ -21,7 +21,7 @@ from styletransfer.page.choices import RANGES, Choices
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps import sweep_file
 
-USUAL = choices.of({})
+USUAL = choices.from_config({})
 CHOSEN = dataclasses.replace(USUAL, content="photo.png", styles={"a.png": 1.0})
 CONFIGS = sorted((PROJECT / "configs").glob("*.yaml"))
 
@@ -57,7 +57,7 @@ def test_a_config_that_is_opened_stays_as_it_is(path):
     config = configs.parse(values, "")
     saved = yaml.safe_load(configs.dump(config, {"mxnet": "1.9.1"}))
     for given_values in (values, saved):
-        assert settings(choices.to_config(choices.of(given_values), "output/a")) == settings(config)
+        assert settings(choices.to_config(choices.from_config(given_values), "output/a")) == settings(config)
 
 
 @given(
@@ -77,14 +77,14 @@ def test_what_is_chosen_comes_back(style_weight, stroke_size, size, steps, smoot
         smoothness=smoothness / 100,
     )
     config = choices.to_config(chosen, "output/a")
-    back = choices.of(config.model_dump(mode="json"))
+    back = choices.from_config(config.model_dump(mode="json"))
     assert dataclasses.replace(back, base={}) == dataclasses.replace(chosen, base={})
     assert config.output.folder == "output/a"
 
 
 def test_only_what_was_changed_is_changed():
     base = configs.read_file(PROJECT / "configs" / "starry_mxnet.yaml")
-    opened = choices.of(base)
+    opened = choices.from_config(base)
     changed = choices.to_config(dataclasses.replace(opened, style_weight=20.0), "output/a")
     expected = configs.parse(configs.override(base, ["style.weight=20"]), "")
     assert settings(changed) == settings(expected)
@@ -98,7 +98,7 @@ def test_a_larger_picture_gets_more_scales(size, scales):
 
 def test_a_shape_and_lists_give_way_to_another_size():
     base = {"shape": [300, 400], "scales": [200, 400], "stop": {"max_iterations": [70, 50]}}
-    opened = dataclasses.replace(choices.of(base), content="photo.png", styles={"a.png": 1.0})
+    opened = dataclasses.replace(choices.from_config(base), content="photo.png", styles={"a.png": 1.0})
     assert (opened.size, opened.steps) == (400, 70)
     kept = choices.to_config(opened, "output/a")
     assert (kept.shape, kept.scales, kept.stop.max_iterations) == ((300, 400), [200, 400], [70, 50])
@@ -140,7 +140,7 @@ def test_colours_are_chosen_from_those_of_the_schema():
 
 def test_a_run_may_be_larger_than_the_sliders_allow():
     base = {"size": 4000, "scales": 5}
-    opened = dataclasses.replace(choices.of(base), content="photo.png", styles={"a.png": 1.0})
+    opened = dataclasses.replace(choices.from_config(base), content="photo.png", styles={"a.png": 1.0})
     assert choices.to_config(opened, "output/a").size == 4000
 
 
@@ -153,7 +153,7 @@ def test_keys_that_the_page_does_not_show_are_told():
 
 
 def test_a_painting_that_is_chosen_takes_the_place_of_regions():
-    opened = choices.of(configs.read_file(PROJECT / "configs" / "regions.yaml"))
+    opened = choices.from_config(configs.read_file(PROJECT / "configs" / "regions.yaml"))
     assert choices.to_config(opened, "output/a").regions
     config = choices.to_config(dataclasses.replace(opened, styles={"a.png": 1.0}), "output/a")
     assert config.regions is None and config.style.images == {"a.png": 1.0}
@@ -198,7 +198,7 @@ def test_choices_are_empty_to_begin_with():
 def test_where_to_start_is_chosen():
     config = choices.to_config(dataclasses.replace(CHOSEN, start="night"), "output/a")
     assert (config.init.kind, config.init.name) == ("style", "night")
-    opened = choices.of(config.model_dump(mode="json"))
+    opened = choices.from_config(config.model_dump(mode="json"))
     assert opened.start == "night" and choices.to_config(opened, "output/b").init == config.init
     back = choices.to_config(dataclasses.replace(opened, start=None), "output/b")
     assert settings(back) == settings(choices.to_config(CHOSEN, "output/b"))
@@ -208,7 +208,7 @@ def test_where_to_start_is_chosen():
 
 def test_an_opened_run_keeps_its_start():
     base = {"init": {"kind": "noise", "deviation": 7}}
-    opened = dataclasses.replace(choices.of(base), content="photo.png", styles={"a.png": 1.0})
+    opened = dataclasses.replace(choices.from_config(base), content="photo.png", styles={"a.png": 1.0})
     assert choices.to_config(opened, "output/a").init.deviation == 7
 
 

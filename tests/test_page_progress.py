@@ -37,12 +37,12 @@ def write(folder, *rows):
 
 
 def test_a_run_that_has_made_nothing(config, tmp_path):
-    assert progress.of(tmp_path / "run", config) == progress.Progress(None, None, 0, 2 * STEPS, None)
+    assert progress.read(tmp_path / "run", config) == progress.Progress(None, None, 0, 2 * STEPS, None)
 
 
 def test_the_steps_of_a_run_are_told_from_its_curve(config, tmp_path):
     write(tmp_path / "run", (0, 0, 1.0), (1, 0, 3.0), (2, 0, 5.0))
-    now = progress.of(tmp_path / "run", config)
+    now = progress.read(tmp_path / "run", config)
     assert (now.step, now.steps) == (2, 2 * STEPS)
     # Two seconds for a step; three are left at this scale, and five of four times as many pixels.
     assert now.seconds_left == pytest.approx(2.0 * (3 + 5 * 4))
@@ -52,13 +52,13 @@ def test_a_curve_that_is_just_being_written_or_damaged_is_none(config, tmp_path)
     (tmp_path / "run").mkdir()
     for text in ("", "step,scale,seconds\n", "step,scale\nx,y\n"):
         (tmp_path / "run" / progress.CURVE).write_text(text)
-        assert progress.of(tmp_path / "run", config).step == 0
+        assert progress.read(tmp_path / "run", config).step == 0
 
 
 def test_the_pictures_are_gone(config, tmp_path):
     (tmp_path / "a.png").unlink()
     write(tmp_path / "run", (0, 0, 1.0), (1, 0, 3.0))
-    now = progress.of(tmp_path / "run", config)
+    now = progress.read(tmp_path / "run", config)
     assert (now.step, now.steps, now.seconds_left) == (1, 0, None)
 
 
@@ -101,4 +101,4 @@ def test_an_unfinished_run_estimates_none(config, tmp_path):
 
 def test_progress_cannot_be_changed(config, tmp_path):
     with pytest.raises(dataclasses.FrozenInstanceError):
-        progress.of(tmp_path / "run", config).step = 3
+        progress.read(tmp_path / "run", config).step = 3

@@ -34,16 +34,16 @@ class Student(nn.Module):
 
     def relus(self, images: Tensor) -> dict[str, Tensor]:
         """The features of every ReLU, of images (n, 3, h, w) in the pixels of the SPEC."""
-        found = {}
+        features = {}
         values = (images / INPUT_SCALE).contiguous(memory_format=torch.channels_last)
         for block, widths in enumerate(model_vgg_slim.BLOCKS, start=1):
             for position in range(1, len(widths) + 1):
                 name = f"conv{block}_{position}"
                 weight, bias = self.values[f"{name}_weight"], self.values[f"{name}_bias"]
                 values = functional.relu(functional.conv2d(values, weight, bias, padding=1))
-                found[name.replace("conv", "relu")] = values
+                features[name.replace("conv", "relu")] = values
             values = functional.max_pool2d(values, 2)
-        return found
+        return features
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """The projections of `TARGETS` by name, (n, channels, h, w)."""
@@ -123,8 +123,8 @@ class Student(nn.Module):
 
     def parameters_of_spec(self) -> Parameters:
         """The parameters of the SPEC, without auxiliary projections."""
-        found = {name: self.values[name].detach().numpy().copy() for name in model_vgg_slim.SPEC.parameters}
-        return _rescaled(found, np.float32(FEATURE_SCALE))
+        parameters = {name: self.values[name].detach().numpy().copy() for name in model_vgg_slim.SPEC.parameters}
+        return _rescaled(parameters, np.float32(FEATURE_SCALE))
 
 
 def _rescaled(parameters: Parameters, factor: np.float32) -> Parameters:
@@ -149,7 +149,7 @@ def _initial(start: Parameters, seed: int) -> Parameters:
     """
     generator = np.random.default_rng(seed)
     start = _rescaled(dict(start), np.float32(1 / FEATURE_SCALE))
-    found: Parameters = {}
+    widened: Parameters = {}
     nodes = vgg.nodes(model_vgg_slim.BLOCKS, [target.projection for target in TARGETS])
     for name, shape in graph.parameters(nodes).items():
         if len(shape) == 1:
@@ -162,5 +162,5 @@ def _initial(start: Parameters, seed: int) -> Parameters:
             if len(shape) > 1:
                 values[: start[name].shape[0]] *= 0.05
             values[known] = start[name]
-        found[name] = values
-    return found
+        widened[name] = values
+    return widened

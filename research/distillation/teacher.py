@@ -59,7 +59,7 @@ class Teacher:
     def features(self, images: Tensor) -> dict[str, Tensor]:
         """The features of the layers of `TARGETS`, of images (n, 3, h, w) in the pixels of VGG-19's SPEC."""
         wanted = {target.layer for target in TARGETS}
-        found: dict[str, Tensor] = {}
+        tapped: dict[str, Tensor] = {}
         values = images.bfloat16().contiguous(memory_format=torch.channels_last)
         for block, widths in enumerate(model_vgg19.BLOCKS, start=1):
             for position in range(1, len(widths) + 1):
@@ -68,9 +68,9 @@ class Teacher:
                 values = functional.relu(functional.conv2d(values, weight, bias, padding=1))
                 layer = name.replace("conv", "relu")
                 if layer in wanted:
-                    found[layer] = values
-                if len(found) == len(wanted):
-                    return found
+                    tapped[layer] = values
+                if len(tapped) == len(wanted):
+                    return tapped
             values = functional.max_pool2d(values, 2)
         raise AssertionError("a target is not a layer of VGG-19")
 
@@ -112,12 +112,12 @@ def distances(estimates: Mapping[str, Tensor], targets: Mapping[str, Tensor]) ->
     |E - T|^2 / (|T|^2 + `_LEAST_ENERGY` M) and of |G_E - G_T|^2 / (|G_T|^2 + `_LEAST_GRAM`), with G = F F^T / M. The
     constants keep images without texture from dominating; over many images |T|^2 is M.
     """
-    found = {}
+    pairs = {}
     for target in TARGETS:
         estimate, wanted = (values[target.projection.name].float().flatten(2) for values in (estimates, targets))
         energy = wanted.square().sum(1).mean(1) + _LEAST_ENERGY
         error = ((estimate - wanted).square().sum(1).mean(1) / energy).mean()
         gram, wanted_gram = (values @ values.transpose(1, 2) / values.shape[2] for values in (estimate, wanted))
         energy = wanted_gram.square().sum((1, 2)) + _LEAST_GRAM
-        found[target.projection.name] = error, ((gram - wanted_gram).square().sum((1, 2)) / energy).mean()
-    return found
+        pairs[target.projection.name] = error, ((gram - wanted_gram).square().sum((1, 2)) / energy).mean()
+    return pairs

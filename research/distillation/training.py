@@ -164,8 +164,8 @@ def run(settings: Settings) -> None:
         if step % _SAVE_EVERY == 0 or step == settings.steps:
             save()
             with torch.no_grad():
-                found = [_numbers(distances(student(images), teacher(images))) for images in pictures.held_out]
-            mean = {name: tuple(np.mean([losses[name] for losses in found], axis=0)) for name in found[0]}
+                rows = [_numbers(distances(student(images), teacher(images))) for images in pictures.held_out]
+            mean = {name: tuple(np.mean([losses[name] for losses in rows], axis=0)) for name in rows[0]}
             _record(settings.work / "curve.csv", step, mean)
             LOGGER.info("held out: %s", _readable(mean))
 

@@ -58,14 +58,14 @@ class Transfers:
         with torch.no_grad():
             wanted, kept = _gram_matrices(student(transfer.style)), student(transfer.content)[_CONTENT].float()
         for _ in range(_STEPS):
-            found = student(transfer.image)
+            features = student(transfer.image)
             style = torch.stack(
                 [
                     (gram - wanted[layer]).square().sum() / wanted[layer].square().sum()
-                    for layer, gram in _gram_matrices(found).items()
+                    for layer, gram in _gram_matrices(features).items()
                 ]
             ).mean()
-            content = (found[_CONTENT].float() - kept).square().sum() / kept.square().sum()
+            content = (features[_CONTENT].float() - kept).square().sum() / kept.square().sum()
             (transfer.image.grad,) = torch.autograd.grad(transfer.weight * style + content, transfer.image)
             transfer.optimizer.step()
             with torch.no_grad():

@@ -77,7 +77,7 @@ def transfer(
             with contextlib.closing(_records(run, request, bars)) as records:
                 for record in records:
                     if callable(progress):
-                        progress(Step.of(record, run))
+                        progress(Step.from_record(record, run))
             return _result(run, request)
 
 
@@ -121,7 +121,7 @@ def _steps(request: Request, force: bool, resume: bool) -> Generator[Step, None,
         contextlib.closing(_records(run, request)) as records,
     ):
         for record in records:
-            yield Step.of(record, run)
+            yield Step.from_record(record, run)
         return _result(run, request)
 
 

@@ -104,7 +104,7 @@ class Step:
     _display: Display = field(repr=False, compare=False)
 
     @classmethod
-    def of(cls, record: Record, run: PreparedRun) -> Step:
+    def from_record(cls, record: Record, run: PreparedRun) -> Step:
         """A copy of a record, whose own image is only valid until the next record is requested."""
         return cls(
             record.step,

@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
         first, second = (curves.read(path) for path in paths)
         if options.plot:
             read = dict(zip(("first", "second"), paths))
-            overwriting.check([options.plot], read, options.force, lambda path: marks.of(path) == marks.COMPARISON)
+            overwriting.check([options.plot], read, options.force, lambda path: marks.read(path) == marks.COMPARISON)
         names = (str(paths[0]), str(paths[1]))
         difference = curves.first_difference(first, second, options.rtol, options.atol, names)
         within = f"{options.rtol:g}" + (f" and, absolutely, {options.atol:g}" if options.atol else "")

@@ -26,8 +26,8 @@ def choices(annotation: Any) -> list[Any]:
 
 def section_of(annotation: Any) -> type[BaseModel] | None:
     """The section that an annotation such as ``Schedule | None`` allows, if any."""
-    found = (member for member in members(annotation) if isinstance(member, type) and issubclass(member, BaseModel))
-    return next(found, None)
+    sections = (member for member in members(annotation) if isinstance(member, type) and issubclass(member, BaseModel))
+    return next(sections, None)
 
 
 def keys_of(section: type[BaseModel]) -> dict[str, FieldInfo]:
@@ -37,8 +37,8 @@ def keys_of(section: type[BaseModel]) -> dict[str, FieldInfo]:
 
 def entry_of(annotation: Any) -> Any:
     """The annotation of the entries of a list or table that an annotation allows; None where it allows neither."""
-    found = (get_args(member)[-1] for member in members(annotation) if get_origin(member) in (list, dict))
-    return next(found, None)
+    entries = (get_args(member)[-1] for member in members(annotation) if get_origin(member) in (list, dict))
+    return next(entries, None)
 
 
 def annotation_at(section: type[BaseModel], path: Sequence[str]) -> Any:

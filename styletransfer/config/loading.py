@@ -11,8 +11,8 @@ from typing import Any
 import pydantic
 
 from models.spec import ModelSpec
-from styletransfer.config.problems import first_problem
 from styletransfer.config.schema import Config
+from styletransfer.config.validation_errors import first_message
 from styletransfer.config.yaml_text import read_yaml, write_yaml
 from styletransfer.pictures.formats import PNG_SIGNATURE
 from styletransfer.support.errors import UserError, nearest
@@ -161,7 +161,7 @@ def parse(values: Mapping[str, Any], where: str) -> Config:
     try:
         config = Config.model_validate(values)
     except pydantic.ValidationError as error:
-        raise UserError(f"{where}: {first_problem(error, values, Config)}") from None
+        raise UserError(f"{where}: {first_message(error, values, Config)}") from None
     check_layers(config.spec, {"content": config.content.layers, "style": config.style.layers}, where)
     return _resolved(config, where)
 
@@ -189,16 +189,16 @@ def paintings(images: Mapping[str, float] | None, where: str) -> dict[str, float
     UserError
         If a picture has two weights, or a folder no picture; the message opens with `where`.
     """
-    found: dict[Path, tuple[str, float]] = {}
+    weights: dict[Path, tuple[str, float]] = {}
     for given, weight in (images or {}).items():
         for name in _inside(given, f"{where}: style.images: "):
-            other, its_weight = found.setdefault(location(name), (name, weight))
+            other, its_weight = weights.setdefault(location(name), (name, weight))
             if its_weight != weight:
                 raise UserError(
                     f"{where}: style.images: {other} and {name} are one picture with two weights, {its_weight:g} and "
                     f"{weight:g}; expected one"
                 )
-    return dict(found.values()) or None
+    return dict(weights.values()) or None
 
 
 def _inside(name: str, where: str) -> list[str]:

@@ -18,8 +18,8 @@ from models.feedforward_spec import TransformerSpec
 from models.spec import ModelSpec
 from styletransfer.config.loading import check_layers, paintings
 from styletransfer.config.normalizations import NORMALIZATIONS
-from styletransfer.config.problems import first_problem
 from styletransfer.config.schema import TV, OptimizerSettings, Schedule, Style
+from styletransfer.config.validation_errors import first_message
 from styletransfer.config.values import (
     Count,
     Device,
@@ -196,7 +196,7 @@ def parse_training(values: Mapping[str, Any], where: str) -> StyleTraining:
     try:
         config = StyleTraining.model_validate(values)
     except pydantic.ValidationError as error:
-        raise UserError(f"{where}: {first_problem(error, values, StyleTraining)}") from None
+        raise UserError(f"{where}: {first_message(error, values, StyleTraining)}") from None
     spec = config.spec
     check_layers(spec, {"content": config.content.layers, "style": config.style.layers}, where)
     style = config.style.model_copy(

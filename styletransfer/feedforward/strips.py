@@ -53,11 +53,11 @@ def strips(rows: int, owned: int, halo: int) -> tuple[int, list[Strip]]:
     height = min(rows, owned + 2 * halo)
     if height == rows:
         return rows, [Strip(0, rows, 0)]
-    found = []
+    parts = []
     for begin in range(0, rows, owned):
         start = min(max(0, begin - halo), rows - height)
-        found.append(Strip(begin, min(begin + owned, rows), start))
-    return height, found
+        parts.append(Strip(begin, min(begin + owned, rows), start))
+    return height, parts
 
 
 def peak_memory(spec: TransformerSpec, height: int, width: int) -> int:

@@ -114,8 +114,8 @@ class Judge:
 
     def style_distances(self, picture: Picture, painting: Picture) -> dict[str, float]:
         """The style distances of a picture from a painting of any size, by style layer; 0 for the painting itself."""
-        found, wanted = self._summary(picture).grams, self._summary(painting).grams
-        return {layer: _relative(found[layer], wanted[layer]) for layer in self.style_layers}
+        grams, wanted = self._summary(picture).grams, self._summary(painting).grams
+        return {layer: _relative(grams[layer], wanted[layer]) for layer in self.style_layers}
 
     def style_distance(self, picture: Picture, painting: Picture) -> float:
         """The mean of :meth:`style_distances`."""

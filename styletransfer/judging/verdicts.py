@@ -151,8 +151,8 @@ def judge_cases(
         by = {network.name: judge(network, picture, photograph, painting) for network in judges}
         noise = flaws.chroma_noise(picture) / max(flaws.chroma_noise(painting), _LEAST_NOISE)
         # Resizing hides clipped values, so they are counted in the files.
-        found = Flaws(flaws.clipped(whole), flaws.clipped(images.read(case.style)), noise)
-        yield Verdict(case, by, found, steps, seconds)
+        seen = Flaws(flaws.clipped(whole), flaws.clipped(images.read(case.style)), noise)
+        yield Verdict(case, by, seen, steps, seconds)
 
 
 def plot(path: Path, judged: Sequence[Verdict]) -> None:
@@ -207,7 +207,7 @@ def check_output(
         targets[target] = source
     named = {name: Path(name) for case in wanted for name in (case.content, case.style, case.picture) if name}
     written = [*targets, *([plotted] if plotted else [])]
-    overwriting.check(written, {**weights, **named}, force, lambda path: marks.of(path) == marks.JUDGED)
+    overwriting.check(written, {**weights, **named}, force, lambda path: marks.read(path) == marks.JUDGED)
 
 
 def _target(folder: Path, case: Case) -> Path:

@@ -114,12 +114,12 @@ def peaks(activations: NDArray, field: ReceptiveField, count: int) -> list[tuple
     """
     left = np.array(activations)
     reach = math.ceil(field.size / field.stride)  # two values overlap when both indices differ by less
-    found: list[tuple[int, int]] = []
-    while len(found) < count and left.max() > 0:
+    places: list[tuple[int, int]] = []
+    while len(places) < count and left.max() > 0:
         row, column = divmod(int(left.argmax()), left.shape[1])
-        found.append((row, column))
+        places.append((row, column))
         left[max(0, row - reach + 1) : row + reach, max(0, column - reach + 1) : column + reach] = 0
-    return found
+    return places
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def strongest(
     field = spec.receptive_field(layer)
     parameters = parameters_for(spec.name, parameters, _SPACE)
     from_one = max(_FROM_ONE_PICTURE, math.ceil(count / len(files)))
-    found: list[Patch] = []
+    patches: list[Patch] = []
     for file in files:
         picture = images.read(file)
         height, width = images.fit(picture.shape[0], picture.shape[1], size)
@@ -177,13 +177,13 @@ def strongest(
         unit = Filter(spec, layer, channel, parameters, picture)
         for row, column in peaks(unit.activations, field, from_one):
             activation = float(unit.activations[row, column])
-            if len(found) == count and activation <= found[-1].activation:
+            if len(patches) == count and activation <= patches[-1].activation:
                 break
             window = Window.of_value(field, row, column)
             inside = window.clipped(height, width)
             patch = Patch(file.name, activation, window, inside.crop(picture), inside.crop(unit.gradient(row, column)))
-            found = sorted([*found, patch], key=lambda patch: -patch.activation)[:count]
-    return found
+            patches = sorted([*patches, patch], key=lambda patch: -patch.activation)[:count]
+    return patches
 
 
 def displayed(gradient: NDArray) -> Picture:
@@ -293,7 +293,7 @@ def visualize(
         if not file.is_file():
             raise UserError(f"picture {file}: no such file")
     read = {**{f"--pictures {file}": file for file in files}, "--weights": weights_file or spec.weights_path}
-    overwriting.check([output], read, force, lambda path: marks.of(path) == marks.FILTER)
+    overwriting.check([output], read, force, lambda path: marks.read(path) == marks.FILTER)
     patches = strongest(spec, layer, channel, weights.load(spec, weights_file), files, size, count)
     if not patches:
         raise UserError(f"nothing in the pictures activates channel {channel} of {model} {layer}")

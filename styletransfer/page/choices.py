@@ -72,7 +72,7 @@ def colors() -> list[str]:
     return choices(annotation_at(Config, ["color"]))
 
 
-def of(values: Mapping[str, Any]) -> Choices:
+def from_config(values: Mapping[str, Any]) -> Choices:
     """The choices that a config makes.
 
     Parameters
@@ -117,7 +117,7 @@ def to_config(chosen: Choices, folder: str, picture_edge: int | None = None) -> 
     UserError
         If something has not been chosen, is out of range, or is refused by the schema.
     """
-    before = of(chosen.base)
+    before = from_config(chosen.base)
     _check(chosen, before)
     values: dict[str, Any] = copy.deepcopy(dict(chosen.base))
 
@@ -183,7 +183,7 @@ def to_instant_config(content: str | None, painting: str, style: str, size: int,
     UserError
         As for :func:`to_config`.
     """
-    usual = of({})
+    usual = from_config({})
     chosen = dataclasses.replace(usual, content=content, styles={painting: 1.0}, size=size, color=color, start=style)
     values = to_config(chosen, folder).model_dump(mode="json", exclude={"provenance"})
     return configs.parse(configs.override(values, ["scales=1", "stop.max_iterations=0"]), "these settings")
@@ -206,13 +206,13 @@ def others(base: Mapping[str, Any]) -> list[str]:
     """The keys of a config that differ from the defaults and are not shown on the page, as ``key: value``."""
     shown = {"content.image", "style.images", "style.weight", "style.size", "size", "scales", "stop.max_iterations"}
     shown |= {"tv.weight", "color"}
-    found = []
+    kept = []
     for key, value in _flat(base):
         top = key.partition(".")[0]
         if key in shown or top in ("output", "provenance", "init") or _is_default(base, key, value):
             continue
-        found.append(f"{key}: {value}")
-    return found
+        kept.append(f"{key}: {value}")
+    return kept
 
 
 def _check(chosen: Choices, before: Choices) -> None:
@@ -237,12 +237,12 @@ def _count_of_scales(values: Mapping[str, Any]) -> int:
 
 def _value(values: Mapping[str, Any], key: str) -> Any:
     """The value of a dotted key, or its default."""
-    found: Any = values
+    value: Any = values
     for name in key.split("."):
-        found = found.get(name, _ABSENT) if isinstance(found, Mapping) else _ABSENT
-        if found is _ABSENT:
+        value = value.get(name, _ABSENT) if isinstance(value, Mapping) else _ABSENT
+        if value is _ABSENT:
             return _default(key)
-    return found
+    return value
 
 
 _ABSENT = object()
@@ -258,15 +258,15 @@ def _default(key: str) -> Any:
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
     """Dotted keys and values, as deep as the schema has sections."""
-    found: list[tuple[str, Any]] = []
+    pairs: list[tuple[str, Any]] = []
     for name, value in values.items():
         key = f"{prefix}{name}"
         annotation = annotation_at(Config, key.split("."))
         if isinstance(value, Mapping) and section_of(annotation) is not None:
-            found += _flat(value, f"{key}.")
+            pairs += _flat(value, f"{key}.")
         else:
-            found.append((key, value))
-    return found
+            pairs.append((key, value))
+    return pairs
 
 
 def _is_default(base: Mapping[str, Any], key: str, value: Any) -> bool:

@@ -150,15 +150,15 @@ class JobQueue:
                 return Status("stopping" if self._told else "running")
             if name in self._waiting:
                 return Status("waiting", place=self._waiting.index(name) + 1)
-            found = self._unusable.get(name)
+            state = self._unusable.get(name)
             job = self._jobs.get(name)
-        if found is None:
+        if state is None:
             try:
-                found = state_of(job or self._read(name))
+                state = state_of(job or self._read(name))
             except UserError:
                 return None
         names = {"unfinished": "stopped", "running": "running"}
-        return Status(names.get(found.name, found.name), reason=found.reason)
+        return Status(names.get(state.name, state.name), reason=state.reason)
 
     @property
     def current(self) -> str | None:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from styletransfer.page import choices, samples
 from styletransfer.page.choices import RANGES, Choices
-from styletransfer.page.studio import Studio, View
+from styletransfer.page.controller import PageController, View
 from styletransfer.page.uploads import MOST_BYTES
 from styletransfer.session.curves import Curve
 from styletransfer.support.errors import UserError
@@ -34,15 +34,17 @@ _SHOW_RESULT = """() => {
   const result = document.getElementById("result"), top = result.getBoundingClientRect().top;
   if (top < 0 || top > innerHeight / 2) result.scrollIntoView({behavior: "smooth"});
 }"""
+_NEVER = object()  # seen before
+Updates = dict[Any, Any]  # what changes of the page, by component
 _PRIVATE: Mapping[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
-def application(studio: Studio) -> fastapi.FastAPI:
+def application(controller: PageController) -> fastapi.FastAPI:
     """The page as a web application."""
-    blocks = _Page(studio).blocks
+    blocks = _Page(controller).blocks
     # What Gradio's own launch does: only files that a browser has sent, and those in the folders below, are taken.
     blocks.has_launched = True
-    allowed = [studio.queue.folder, *(path.parent for path in samples.paths(samples.PHOTOGRAPHS)), samples.FOLDER]
+    allowed = [controller.queue.folder, *(path.parent for path in samples.paths(samples.PHOTOGRAPHS)), samples.FOLDER]
     return gr.mount_gradio_app(
         fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None),
         blocks,
@@ -94,8 +96,8 @@ class _Page:
     that are offered, the config that the settings change, the run that is shown, and what of it has been sent already.
     """
 
-    def __init__(self, studio: Studio) -> None:
-        self.studio = studio
+    def __init__(self, controller: PageController) -> None:
+        self.controller = controller
         self.presets = samples.presets()
         self.photographs = samples.paths(samples.PHOTOGRAPHS)
         self.instant_styles = samples.instant_styles()
@@ -110,7 +112,7 @@ class _Page:
                     self._build_choices()
                 with gr.Column(scale=6, min_width=280, elem_id="result"):
                     self._build_result()
-            self.earlier = gr.HTML("<h2>Earlier pictures</h2>", visible=False)
+            self.earlier = gr.HTML("<h2>Earlier pictures</h2>", visible=False, elem_id="earlier")
             self.gallery = gr.Gallery(
                 show_label=False, columns=6, height="auto", object_fit="cover", allow_preview=False,
                 interactive=False, buttons=[], elem_id="gallery", visible=False,
@@ -121,7 +123,7 @@ class _Page:
 
     def _build_choices(self) -> None:
         def thumbnails(paths: list[Path]) -> list[tuple[str, str]]:
-            return [(str(self.studio.thumbnails.of(path)), path.stem) for path in paths]
+            return [(str(self.controller.thumbnails.small(path)), path.stem) for path in paths]
 
         options: dict[str, Any] = {
             "allow_preview": False, "interactive": False, "buttons": [], "object_fit": "cover", "height": "auto",
@@ -161,7 +163,7 @@ class _Page:
             columns=3, elem_id="presets", elem_classes="samples", **options,
         )  # fmt: skip
         with gr.Group():
-            usual = choices.of({})
+            usual = choices.from_config({})
 
             def slider(name: str, label: str, info: str) -> gr.Slider:
                 least, most, step = RANGES[name]
@@ -214,10 +216,7 @@ class _Page:
             *(self.content, self.styles, self.style_weight, self.stroke_size),
             *(self.size, self.steps, self.smoothness, self.color, self.start_from, self.base),
         ]
-        filled = [
-            *(self.photo, self.content, self.paintings, self.styles, self.offered, self.style_weight, self.stroke_size),
-            *(self.size, self.steps, self.smoothness, self.color, self.start_from, self.base, self.note),
-        ]
+        filled = [*settings, self.photo, self.paintings, self.offered, self.note]
         watched = [
             *(self.seen, self.status, self.picture, self.compared, self.curve, self.stop, self.go_on),
             *(self.save_picture, self.save_config, self.line, self.follow, self.earlier, self.gallery, self.opened),
@@ -242,7 +241,7 @@ class _Page:
             [self.offered, self.styles, self.paintings, self.arrived], **_PRIVATE,
         )  # fmt: skip
         self.paintings.select(
-            self._toggle_painting, [self.offered, self.styles], [self.styles, self.paintings], **_PRIVATE
+            self._toggle_painting, [self.offered, self.styles], [self.offered, self.styles, self.paintings], **_PRIVATE
         )
         self.preset_samples.select(
             self._select_preset, [self.content, self.styles, self.offered, self.size],
@@ -250,7 +249,7 @@ class _Page:
         )  # fmt: skip
 
         for button, function in ((self.start, self._start), (self.go_on, self._go_on)):
-            button.click(function, [self.name, *settings], [self.name, self.base, self.note], **_PRIVATE).success(
+            button.click(function, [self.name, *settings], self.name, **_PRIVATE).success(
                 self._watch, js=_SHOW_RESULT if button is self.start else None, **watching
             )
         self.instant.select(
@@ -266,59 +265,59 @@ class _Page:
     # What is chosen.
 
     @_reported
-    def _take_photo(self, payload: Any) -> tuple[Any, ...]:
+    def _take_photo(self, payload: Any) -> Updates:
         path = self._taken(payload, "photo")
-        if path is None:
-            return None, None
-        return gr.Image(value=path), path
+        return {self.photo: path and gr.Image(value=path), self.content: path}
 
-    def _take_painting(self, payload: Any) -> tuple[Any, ...]:
-        return None, self._taken(payload, "painting")
+    def _take_painting(self, payload: Any) -> Updates:
+        return {self.painting: None, self.arrived: self._taken(payload, "painting")}
 
     def _taken(self, payload: Any, kind: str) -> str | None:
         """An upload as a file of ours; None, with a message on the page, if it cannot be used."""
         sent = payload.get("path") if isinstance(payload, Mapping) else None
         try:
-            return str(self.studio.uploads.accept(Path(str(sent or "")), kind))
+            return str(self.controller.uploads.accept(Path(str(sent or "")), kind))
         except UserError as error:
             gr.Warning(html.escape(str(error)), duration=12, title="This picture cannot be used")
             return None
 
-    def _select_photo(self, event: gr.SelectData) -> tuple[Any, ...]:
+    def _select_photo(self, event: gr.SelectData) -> Updates:
         path = str(self.photographs[event.index])
-        return path, path, gr.Gallery(selected_index=None)
+        return {self.photo: path, self.content: path, self.photo_samples: gr.Gallery(selected_index=None)}
 
-    def _add_painting(self, arrived: str | None, offered: list[str], styles: dict[str, float]) -> tuple[Any, ...]:
+    def _add_painting(self, arrived: str | None, offered: list[str], styles: dict[str, float]) -> Updates:
         if arrived is not None:
             offered = list(dict.fromkeys([*offered, arrived]))
             styles = {**styles, arrived: 1.0}
-        return offered, styles, self._gallery_of_paintings(offered, styles), None
+        return {self.arrived: None, **self._chosen(offered, styles)}
 
-    def _toggle_painting(self, offered: list[str], styles: dict[str, float], event: gr.SelectData) -> tuple[Any, ...]:
+    def _toggle_painting(self, offered: list[str], styles: dict[str, float], event: gr.SelectData) -> Updates:
         name = offered[event.index]
         styles = {other: weight for other, weight in styles.items() if other != name}
         if not event.value["caption"].startswith(_CHOSEN):
             styles[name] = 1.0
-        return styles, self._gallery_of_paintings(offered, styles)
+        return self._chosen(offered, styles)
 
-    def _gallery_of_paintings(self, offered: list[str], styles: Mapping[str, float]) -> gr.Gallery:
-        return gr.Gallery(value=self._paintings(offered, styles), selected_index=None)
+    def _chosen(self, offered: list[str], styles: Mapping[str, float]) -> Updates:
+        """The paintings that are offered, and those of them that are chosen."""
+        gallery = gr.Gallery(value=self._paintings(offered, styles), selected_index=None)
+        return {self.offered: offered, self.styles: styles, self.paintings: gallery}
 
     def _paintings(self, offered: list[str], styles: Mapping[str, float]) -> list[tuple[str, str]]:
-        found = []
+        items = []
         for name in offered:
             mark = _CHOSEN if name in styles else ""
-            found.append((str(self.studio.thumbnails.of(Path(name))), mark + Path(name).stem))
-        return found
+            items.append((str(self.controller.thumbnails.small(Path(name))), mark + Path(name).stem))
+        return items
 
     def _select_preset(
         self, content: str | None, styles: dict[str, float], offered: list[str], size: float, event: gr.SelectData
-    ) -> tuple[Any, ...]:
+    ) -> Updates:
         preset = self.presets[event.index]
         if preset.unavailable:
             raise _shown(UserError(preset.unavailable))
         chosen = preset.applied(content, styles, int(size))
-        return gr.Gallery(selected_index=None), *self._filled(chosen, offered)
+        return {self.preset_samples: gr.Gallery(selected_index=None), **self._filled(chosen, offered)}
 
     def _start_from(self, start: str | None) -> gr.Radio:
         """The choice of where to start, hidden where there is only the photograph."""
@@ -328,131 +327,122 @@ class _Page:
             info="the photograph, or the photograph in a trained style", elem_id="start-from", visible=bool(names),
         )  # fmt: skip
 
-    def _filled(self, chosen: Choices, offered: list[str]) -> list[Any]:
+    def _filled(self, chosen: Choices, offered: list[str]) -> Updates:
         """The controls with these settings."""
         present = {name: weight for name, weight in chosen.styles.items() if Path(name).is_file()}
-        offered = list(dict.fromkeys([*offered, *present]))
-
-        def slider(name: str) -> gr.Slider:
-            least, most, _ = RANGES[name]
-            value = getattr(chosen, name)
-            return gr.Slider(value=value, minimum=min(least, value), maximum=max(most, value))
-
         photo = chosen.content if chosen.content and Path(chosen.content).is_file() else None
         others = choices.others(chosen.base)
         note = f"Also as in that run: {', '.join(others)}" if others else ""
-        return [
-            *(photo, photo, self._gallery_of_paintings(offered, present), present, offered),
-            *map(slider, ("style_weight", "stroke_size", "size", "steps", "smoothness")),
-            *(chosen.color, self._start_from(chosen.start), dict(chosen.base), html.escape(note)),
-        ]
+        updates = self._chosen(list(dict.fromkeys([*offered, *present])), present)
+        for name in ("style_weight", "stroke_size", "size", "steps", "smoothness"):
+            (least, most, _), value = RANGES[name], getattr(chosen, name)
+            updates[getattr(self, name)] = gr.Slider(value=value, minimum=min(least, value), maximum=max(most, value))
+        return {
+            **updates,
+            self.photo: photo,
+            self.content: photo,
+            self.color: chosen.color,
+            self.start_from: self._start_from(chosen.start),
+            self.base: dict(chosen.base),
+            self.note: html.escape(note),
+        }
 
     # What is done.
 
     @_reported
-    def _start(self, name: str | None, *settings: Any) -> tuple[Any, ...]:
-        return self._begun(self.studio.start(_choices(*settings)))
+    def _start(self, name: str | None, *settings: Any) -> str:
+        return self.controller.start(_choices(*settings))
 
     @_reported
-    def _go_on(self, name: str | None, *settings: Any) -> tuple[Any, ...]:
+    def _go_on(self, name: str | None, *settings: Any) -> str:
         if name is None:
             raise UserError("there is no picture to continue from")
-        return self._begun(self.studio.go_on(name, _choices(*settings)))
+        return self.controller.go_on(name, _choices(*settings))
 
     @_reported
     def _make_instant(
         self, content: str | None, offered: list[str], size: float, color: str | None, event: gr.SelectData
-    ) -> tuple[Any, ...]:
+    ) -> Updates:
         style = self.instant_styles[event.index]
-        name = self.studio.instant(content, style, int(size), color or "style")
+        name = self.controller.instant(content, style, int(size), color or "style")
         offered = list(dict.fromkeys([*offered, str(style.painting)]))
-        styles = {str(style.painting): 1.0}
-        return name, gr.Gallery(selected_index=None), offered, styles, self._gallery_of_paintings(offered, styles)
-
-    def _begun(self, name: str) -> tuple[Any, ...]:
-        return name, gr.skip(), gr.skip()
+        chosen = self._chosen(offered, {str(style.painting): 1.0})
+        return {self.name: name, self.instant: gr.Gallery(selected_index=None), **chosen}
 
     def _stop(self, name: str | None) -> None:
         if name is not None:
-            self.studio.stop(name)
+            self.controller.stop(name)
 
-    def _load(self) -> list[Any]:
-        name = self.studio.queue.latest
-        return [name, {}, *self._of_run(name)]
+    def _load(self) -> Updates:
+        name = self.controller.queue.latest
+        return {self.name: name, self.seen: {}, **self._of_run(name)}
 
-    def _follow(self) -> list[Any]:
-        name = self.studio.queue.current
-        return [name if name else gr.skip(), *self._of_run(name)]
+    def _follow(self) -> Updates:
+        name = self.controller.queue.current
+        return {self.name: name or gr.skip(), **self._of_run(name)}
 
     @_reported
-    def _open(self, opened: list[str], event: gr.SelectData) -> list[Any]:
+    def _open(self, opened: list[str], event: gr.SelectData) -> Updates:
         name = opened[event.index]
-        self.studio.choices_of(name)
-        return [name, gr.Gallery(selected_index=None), *self._of_run(name)]
+        self.controller.choices_of(name)
+        return {self.name: name, self.gallery: gr.Gallery(selected_index=None), **self._of_run(name)}
 
-    def _of_run(self, name: str | None) -> list[Any]:
-        """The controls with the settings of a run; as they are for None."""
-        if name is None:
-            return [gr.skip()] * 14
+    def _of_run(self, name: str | None) -> Updates:
+        """The controls with the settings of a run; none for None, or one that cannot be read."""
         try:
-            chosen = self.studio.choices_of(name)
+            chosen = self.controller.choices_of(name) if name else None
         except UserError:
-            return [gr.skip()] * 14
-        return self._filled(chosen, [str(path) for path in samples.paths(samples.PAINTINGS)])
+            chosen = None
+        return self._filled(chosen, [str(path) for path in samples.paths(samples.PAINTINGS)]) if chosen else {}
 
     # What is seen.
 
-    def _watch(self, name: str | None, seen: dict[str, Any]) -> list[Any]:
+    def _watch(self, name: str | None, seen: dict[str, Any]) -> Updates:
         """What has changed since the last look."""
-        view = self.studio.view(name)
-        runs = self.studio.gallery()
-        current = self.studio.queue.current
-        now: dict[str, Any] = {
-            "status": view.status,
-            "picture": _mark(view.picture),
-            "compared": view.compared and tuple(map(_mark, view.compared)),
-            "curve": (name, view.curve and len(view.curve.rows)),
-            "can_stop": view.can_stop,
-            "can_go_on": view.can_go_on,
-            "picture_download": view.downloads and str(view.downloads[0]),
-            "config_download": view.downloads and str(view.downloads[1]),
-            "line": self.studio.line(),
-            "follow": current is not None and current != name,
-            "gallery": [(run.name, run.changed) for run in runs],
+        view = self.controller.view(name)
+        runs = self.controller.gallery()
+        current = self.controller.queue.current
+        follow = current is not None and current != name
+        line = self.controller.line()
+        # By component, something that changes with what it shows, and the function that gives it.
+        shown: dict[Any, tuple[Any, Callable[[], Any]]] = {
+            self.status: (view.status, lambda: view.status),
+            self.picture: (_mark(view.picture), lambda: view.picture and str(view.picture)),
+            self.compared: (
+                view.compared and tuple(map(_mark, view.compared)),
+                lambda: view.compared and tuple(map(str, view.compared)),
+            ),
+            self.curve: ((name, view.curve and len(view.curve.rows)), lambda: _plot(view.curve)),
+            self.stop: (view.can_stop, lambda: gr.Button(interactive=view.can_stop)),
+            self.go_on: (view.can_go_on, lambda: gr.Button(interactive=view.can_go_on)),
+            self.line: (line, lambda: line),
+            self.follow: (follow, lambda: gr.Button(visible=follow)),
+            self.earlier: (bool(runs), lambda: gr.HTML(visible=bool(runs))),
+            self.gallery: (
+                [(run.name, run.changed) for run in runs],
+                lambda: gr.Gallery(value=self._thumbnails(runs), visible=bool(runs)),
+            ),
         }
-
-        def changed(key: str, value: Callable[[], Any]) -> Any:
-            return value() if key not in seen or seen[key] != now[key] else gr.skip()
-
-        def download(key: str) -> Callable[[], gr.DownloadButton]:
-            return lambda: gr.DownloadButton(value=now[key], interactive=now[key] is not None)
-
-        return [
-            now,
-            changed("status", lambda: view.status),
-            changed("picture", lambda: None if view.picture is None else str(view.picture)),
-            changed("compared", lambda: view.compared and tuple(map(str, view.compared))),
-            changed("curve", lambda: _plot(view.curve)),
-            changed("can_stop", lambda: gr.Button(interactive=view.can_stop)),
-            changed("can_go_on", lambda: gr.Button(interactive=view.can_go_on)),
-            changed("picture_download", download("picture_download")),
-            changed("config_download", download("config_download")),
-            changed("line", lambda: now["line"]),
-            changed("follow", lambda: gr.Button(visible=now["follow"])),
-            changed("gallery", lambda: gr.HTML(visible=bool(runs))),
-            changed("gallery", lambda: gr.Gallery(value=self._thumbnails(runs), visible=bool(runs))),
-            [run.name for run in runs],
-        ]
+        for button, path in zip((self.save_picture, self.save_config), view.downloads or (None, None)):
+            file = path and str(path)
+            shown[button] = file, functools.partial(gr.DownloadButton, value=file, interactive=file is not None)
+        now = {component.elem_id: mark for component, (mark, _) in shown.items()}
+        changed = {
+            component: show()
+            for component, (mark, show) in shown.items()
+            if seen.get(component.elem_id, _NEVER) != mark
+        }
+        return {self.seen: now, self.opened: [run.name for run in runs], **changed}
 
     def _estimate(self, *settings: Any) -> str:
-        return html.escape(self.studio.estimate(_choices(*settings)))
+        return html.escape(self.controller.estimate(_choices(*settings)))
 
     def _thumbnails(self, runs: list[Any]) -> list[tuple[str, str]]:
-        found = []
+        items = []
         for run in runs:
             mark = "" if run.finished else " (unfinished)"
-            found.append((str(self.studio.thumbnails.of(run.picture)), self.studio.title(run.name) + mark))
-        return found
+            items.append((str(self.controller.thumbnails.small(run.picture)), self.controller.title(run.name) + mark))
+        return items
 
 
 def _choices(

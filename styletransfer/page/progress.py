@@ -40,7 +40,7 @@ class Progress:
     seconds_left: float | None
 
 
-def of(folder: Path, config: Config) -> Progress:
+def read(folder: Path, config: Config) -> Progress:
     """How far the run in a folder is."""
     scales = scales_of(config)
     curve = curve_of(folder)

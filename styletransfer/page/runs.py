@@ -48,7 +48,7 @@ def newest(folder: Path) -> Path | None:
 
 def listed(output: Path) -> list[Run]:
     """The runs with a picture, the newest first; those of sweeps too, at most 60."""
-    found = []
+    runs = []
     for pattern in (f"*/{CONFIG}", f"*/*/{CONFIG}", f"*/*/*/{CONFIG}"):
         for config in output.glob(pattern):
             picture = newest(config.parent)
@@ -59,8 +59,8 @@ def listed(output: Path) -> list[Run]:
             except OSError:  # just removed
                 continue
             name = config.parent.relative_to(output).as_posix()
-            found.append(Run(name, picture, picture.parent == config.parent, changed))
-    return sorted(found, key=lambda run: run.changed, reverse=True)[:_MOST_LISTED]
+            runs.append(Run(name, picture, picture.parent == config.parent, changed))
+    return sorted(runs, key=lambda run: run.changed, reverse=True)[:_MOST_LISTED]
 
 
 def title(config: Config) -> str:

@@ -51,7 +51,7 @@ class Preset:
 
     def applied(self, content: str | None, styles: Mapping[str, float], size: int) -> Choices:
         """The choices with this preset, these pictures and this size."""
-        chosen = choices.of(self.values)
+        chosen = choices.from_config(self.values)
         return dataclasses.replace(
             chosen, content=content, styles=dict(styles), size=size, stroke_size=self.stroke_size
         )
@@ -80,12 +80,12 @@ def instant_styles() -> list[InstantStyle]:
     UserError
         If one is damaged.
     """
-    found = []
+    styles = []
     for name in style_file.names():
         record = style_file.read(style_file.FOLDER / f"{name}{style_file.SUFFIX}").record
         paintings = paths(tuple(f"input/{file}" for file in record["paintings"]))
-        found += [InstantStyle(name, painting) for painting in paintings[:1]]
-    return found
+        styles += [InstantStyle(name, painting) for painting in paintings[:1]]
+    return styles
 
 
 def paths(files: tuple[str, ...]) -> list[Path]:

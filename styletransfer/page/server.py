@@ -63,14 +63,14 @@ def serve(host: str, port: int, output: Path, python: str | None, browse: bool, 
         import uvicorn
 
         from styletransfer.page import layout
-        from styletransfer.page.studio import Studio
+        from styletransfer.page.controller import PageController
 
         copies, arrivals = Path(cache) / "copies", Path(cache) / "arrivals"
         for folder in (copies, arrivals):
             folder.mkdir()
         queue = JobQueue(output, variables, runner)
         with contextlib.closing(queue), contextlib.closing(listening):
-            app = Guard(layout.application(Studio(queue, copies, arrivals)), _names_of_this_machine(host))
+            app = Guard(layout.application(PageController(queue, copies, arrivals)), _names_of_this_machine(host))
             port = listening.getsockname()[1]
             url = f"http://{_as_written(host)}:{port}"
             for line in announcement(host, url):

@@ -28,7 +28,7 @@ class Thumbnails:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def of(self, picture: Path) -> Path:
+    def small(self, picture: Path) -> Path:
         """The thumbnail of a picture, in its proportions; a grey one if it is gone or cannot be read."""
         try:
             size = images.size(picture)

@@ -43,18 +43,18 @@ def listed(folder: Path, where: str = "", videos: bool = False) -> list[Path]:
         raise UserError(f"{where}{folder}: {error.strerror}") from None
     kinds = {path: _kind(path) for path in inside}
     wanted = ("picture", "video") if videos else ("picture",)
-    found = [path for path, kind in kinds.items() if kind in wanted]
+    files = [path for path, kind in kinds.items() if kind in wanted]
     skipped = [
         _counted(kind, [path for path in inside if kinds[path] == kind])
         for kind in ("result", "video", "unknown", "folder")
         if kind not in wanted and kind in kinds.values()
     ]
-    if not found:
+    if not files:
         why = f"; {', '.join(skipped)}" if skipped else ""
         raise UserError(f"{where}{folder}: no {' or '.join(wanted)} in this folder{why}")
     if skipped:
         LOGGER.info("%s: skipped %s", folder, ", ".join(skipped))
-    return found
+    return files
 
 
 def _kind(path: Path) -> str:
@@ -62,9 +62,9 @@ def _kind(path: Path) -> str:
         return "folder"
     if path.is_file():
         if path.suffix.lower() in VIDEO_SUFFIXES:
-            return "result" if marks.of(path) else "video"
+            return "result" if marks.read(path) else "video"
         if path.suffix.lower() in _suffixes() or _begins_like_a_picture(path):
-            return "result" if marks.of(path) else "picture"
+            return "result" if marks.read(path) else "picture"
     return "unknown"
 
 

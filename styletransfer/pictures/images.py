@@ -70,14 +70,14 @@ def from_pillow(image: Image.Image, name: str | os.PathLike[str] | None, backgro
     background : str
         The colour on which transparency is composited.
     """
-    found = _converted(image, name, background)
-    return np.asarray(found, dtype=np.float32) / 255 if isinstance(found, Image.Image) else found
+    converted = _converted(image, name, background)
+    return np.asarray(converted, dtype=np.float32) / 255 if isinstance(converted, Image.Image) else converted
 
 
 def to_rgb(image: Image.Image, name: str | os.PathLike[str] | None) -> Image.Image:
     """As :func:`from_pillow`, but an image of Pillow's, RGB with 8 bits, which for most takes less time and memory."""
-    found = _converted(image, name, "white")
-    return found if isinstance(found, Image.Image) else Image.fromarray(to_bytes(found))
+    converted = _converted(image, name, "white")
+    return converted if isinstance(converted, Image.Image) else Image.fromarray(to_bytes(converted))
 
 
 def _converted(image: Image.Image, name: str | os.PathLike[str] | None, background: str) -> Image.Image | Picture:

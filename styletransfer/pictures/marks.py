@@ -47,7 +47,7 @@ def png_texts(kind: str, others: Mapping[str, str] | None = None) -> PngInfo:
     return chunks
 
 
-def of(path: Path) -> str:
+def read(path: Path) -> str:
     """The kind of results to which a file belongs; empty if no command has made it, or it cannot be read."""
     if not path.is_file():  # a pipe might block
         return ""
@@ -55,8 +55,8 @@ def of(path: Path) -> str:
         said = _of_a_video(path) if path.suffix.lower() in VIDEO_SUFFIXES else _of_a_picture(path)
     except Exception:  # decoders may raise any exception on a damaged file
         return ""
-    found = re.search(r"styletransfer: ([a-z ]+[a-z])", said)
-    return found[1] if found else ""
+    match = re.search(r"styletransfer: ([a-z ]+[a-z])", said)
+    return match[1] if match else ""
 
 
 def _of_a_picture(path: Path) -> str:

@@ -34,13 +34,13 @@ def exif_of(path: str | os.PathLike[str]) -> bytes:
     try:
         with warnings.catch_warnings(), Image.open(path, formats=images.formats()) as image:
             warnings.simplefilter("ignore")
-            found = image.getexif()
+            tags = image.getexif()
             kept = Image.Exif()
             for tag in _KEPT:
-                if tag in found:
-                    kept[tag] = found[tag]
+                if tag in tags:
+                    kept[tag] = tags[tag]
             for folder, left_out in ((_IFD.Exif, _LEFT_OUT), (_IFD.GPSInfo, ())):
-                values = {tag: value for tag, value in found.get_ifd(folder).items() if tag not in left_out}
+                values = {tag: value for tag, value in tags.get_ifd(folder).items() if tag not in left_out}
                 if values:
                     kept[folder] = values
             exif = kept.tobytes() if len(kept) else b""

@@ -250,10 +250,10 @@ def ticks(coding: Coding) -> int:
 
 def _matrix_of_display(frame: av.VideoFrame) -> tuple[int, int, int, int]:
     """a, b, c, d of a frame's display matrix: the pixel (x, y) is shown at (a x + c y, b x + d y)."""
-    found: Any = frame.side_data.get("DISPLAYMATRIX")
-    if found is None:
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
         return 1, 0, 0, 1
-    a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(found), "=i4")[:5])
+    a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(matrix), "=i4")[:5])
     return a, b, c, d
 
 

@@ -179,7 +179,7 @@ def _pictures(parts: Sequence[Path], out: Any, coding: Coding, last: Callable[[i
 
 def _sounds(container: Any, source: Any, path: Path) -> dict[int, Any]:
     """The streams of sound to be written, by the index of that in the source; they have an encoder if one is needed."""
-    found = {}
+    outputs = {}
     for stream in source.streams.audio:
         name = stream.codec_context.name if stream.codec_context is not None else "of an unknown kind"
         if stream.codec_context is None:
@@ -196,8 +196,8 @@ def _sounds(container: Any, source: Any, path: Path) -> dict[int, Any]:
             out.codec_context.layout = layout.name if layout.name in _AAC_LAYOUTS else usual
             out.codec_context.bit_rate = 96_000 * layout.nb_channels
         out.metadata.update({key: text for key, text in stream.metadata.items() if key == "language"})
-        found[stream.index] = out
-    return found
+        outputs[stream.index] = out
+    return outputs
 
 
 def _kind(stream: Any) -> str:

@@ -38,12 +38,12 @@ def reason_of(error: BaseException) -> str:
 
 def closest(name: str, valid: Iterable[str]) -> str | None:
     """The valid name most similar to `name`, or None if none is similar."""
-    found = difflib.get_close_matches(name, list(valid), n=1)
-    return found[0] if found else None
+    matches = difflib.get_close_matches(name, list(valid), n=1)
+    return matches[0] if matches else None
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
     """``did you mean 'x'?`` or all valid names, for the end of a message."""
     valid = list(valid)
-    found = closest(name, valid)
-    return f"did you mean {found!r}?" if found else f"expected one of: {', '.join(valid)}"
+    match = closest(name, valid)
+    return f"did you mean {match!r}?" if match else f"expected one of: {', '.join(valid)}"

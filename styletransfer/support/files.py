@@ -62,12 +62,12 @@ def atomic_write(path: str | os.PathLike[str], keep_as: Path | None = None) -> I
 
 def _to_replace(path: Path) -> Path:
     """The file that a path stands for, through symbolic links, whether it exists or not."""
-    found = Path(os.path.realpath(path))
-    if found.is_symlink():
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-    if found.exists() and not (found.is_file() or found.is_dir()):
+    if target.exists() and not (target.is_file() or target.is_dir()):
         raise OSError(errno.EINVAL, "a pipe or a device, expected a file")
-    return found
+    return target
 
 
 def _unfinished(path: Path) -> Path:

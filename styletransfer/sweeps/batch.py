@@ -121,9 +121,9 @@ def collection(sweep: Sweep, cluster: Cluster, arguments: Sequence[str]) -> str:
 
 def jobs_in(text: str) -> list[str]:
     """The names of the jobs in a job file, in order of their task numbers; the inverse of :func:`array`."""
-    found = re.search(r"^jobs=\((.*?)^\)", text, re.MULTILINE | re.DOTALL)
+    match = re.search(r"^jobs=\((.*?)^\)", text, re.MULTILINE | re.DOTALL)
     try:
-        return shlex.split(found[1], comments=True) if found else []
+        return shlex.split(match[1], comments=True) if match else []
     except ValueError:  # an unclosed quote
         return []
 

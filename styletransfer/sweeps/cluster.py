@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
-from styletransfer.config.problems import first_problem
+from styletransfer.config.validation_errors import first_message
 from styletransfer.config.values import ByteSize, FileName, Switch, Whole
 from styletransfer.support.errors import UserError
 
@@ -145,4 +145,4 @@ class Cluster(BaseModel):
         try:
             return Cluster.model_validate(changed)
         except pydantic.ValidationError as error:
-            raise UserError(first_problem(error, changed, Cluster, ["cluster"])) from None
+            raise UserError(first_message(error, changed, Cluster, ["cluster"])) from None

@@ -126,8 +126,8 @@ def _margin(job: Job, keys: Iterable[str], cell: int) -> Image.Image | None:
             names += job.config.style.images or ()
         elif key.partition(".")[0] == "regions":
             names += [name for name in job.config.used_styles if name not in names]
-    found = [_thumbnail(configs.find_input(name), max(1, cell // len(names))) for name in names]
-    pictures = [picture for picture in found if picture]
+    thumbnails = [_thumbnail(configs.find_input(name), max(1, cell // len(names))) for name in names]
+    pictures = [picture for picture in thumbnails if picture]
     if not pictures:
         return None
     strip = Image.new("RGB", (sum(each.width for each in pictures), max(each.height for each in pictures)), "white")

@@ -105,11 +105,11 @@ class PictureJob(Job):
         return inputs.files_of(self.config)
 
     def checksums(self, checksum: Checksum) -> Mapping[str, str]:
-        found = {}
+        sums = {}
         for key, path in self.files().items():
             with contextlib.suppress(OSError):  # a run would report it
-                found[key] = checksum(path)
-        return found
+                sums[key] = checksum(path)
+        return sums
 
     def check_inputs(self) -> None:
         inputs.check(self.config)

@@ -38,15 +38,15 @@ def labels(overrides: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> list[
     Labels depend only on the values, not on their order: pictures of the same name are ``a/x`` and ``b/x``.
     """
     last = Counter(key.rpartition(".")[2] for key in keys)
-    found: dict[tuple[str, str], list[Any]] = {}
+    entries: dict[tuple[str, str], list[Any]] = {}
     for key, value in itertools.chain.from_iterable(job.items() for job in overrides):
-        same = found.setdefault((key, label(value)), [])
+        same = entries.setdefault((key, label(value)), [])
         if value not in same:
             same.append(value)
 
     def part(key: str, value: Any) -> str:
         short, text = key.rpartition(".")[2], label(value)
-        same = found[key, text]
+        same = entries[key, text]
         if len(same) > 1:
             longer = [_with_folder(other) for other in same]
             mine = _with_folder(value)
@@ -81,15 +81,15 @@ def unique(names: Iterable[str], values: Sequence[Any], reserved: Iterable[str] 
     """
     short = [_cut(name) for name in names]
     count = Counter(name.casefold() for name in [*short, *reserved])
-    taken, found = {name.casefold() for name in reserved}, []
+    taken, chosen = {name.casefold() for name in reserved}, []
     for name, value in zip(short, values):
         if count[name.casefold()] > 1:
             name = f"{name}-{_mark(value)}"
         tries = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))  # of equal values
         name = next(other for other in tries if other.casefold() not in taken)
         taken.add(name.casefold())
-        found.append(name)
-    return found
+        chosen.append(name)
+    return chosen
 
 
 def _cut(name: str) -> str:

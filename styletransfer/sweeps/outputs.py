@@ -42,7 +42,7 @@ def check(sweep: Sweep, inputs: Mapping[str, Path], force: bool) -> None:
 
 def _is_of_a_sweep(path: Path) -> bool:
     if path.name == CONTACT:
-        return marks.of(path) == marks.CONTACT or _is_of_a_sweep(path.with_name(RESULTS))
+        return marks.read(path) == marks.CONTACT or _is_of_a_sweep(path.with_name(RESULTS))
     try:
         content = path.read_bytes()
     except OSError:

@@ -22,12 +22,12 @@ def listed(given: Sequence[str]) -> list[str]:
     UserError
         If a folder cannot be read, or has no picture in it.
     """
-    found: dict[Path, str] = {}
+    named: dict[Path, str] = {}
     for name in given:
         path = configs.find_input(name)
         for picture in map(str, folders.listed(path, "--content: ")) if path.is_dir() else [name]:
-            found.setdefault(configs.location(picture), picture)
-    return list(found.values())
+            named.setdefault(configs.location(picture), picture)
+    return list(named.values())
 
 
 def sweep(values: Mapping[str, Any], photographs: Sequence[str], where: str, assignments: Sequence[str] = ()) -> Sweep:

@@ -37,7 +37,7 @@ def queue_of(sweep: Sweep) -> Queue:
     if not (sweep.folder / SLURM).is_dir() or not shutil.which("squeue"):
         return None
     folder = (sweep.folder / SLURM).resolve()
-    found: dict[str, State] = {}
+    states: dict[str, State] = {}
     listed: dict[Path, list[str]] = {}
     answer = _asked(["squeue", "--noheader", "--array", f"--user={os.getuid()}", "--format=%F|%K|%T|%r|%o"])
     for line in answer.splitlines():
@@ -50,9 +50,9 @@ def queue_of(sweep: Sweep) -> Queue:
         if int(number) < len(listed[path]):
             name = listed[path][int(number)]
             waits = state in ("PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT")
-            if name not in found or not waits:  # submitted twice by hand: prefer the running one
-                found[name] = State("queued", _reason(reason)) if waits else State("running")
-    return found
+            if name not in states or not waits:  # submitted twice by hand: prefer the running one
+                states[name] = State("queued", _reason(reason)) if waits else State("running")
+    return states
 
 
 def _reason(text: str) -> str:

@@ -177,12 +177,12 @@ def check_settings(sweep: Sweep) -> None:
 
 def jobs_to_restart(sweep: Sweep, queue: Queue = None) -> list[Job]:
     """The jobs that ``--force`` restarts: those that failed, and those whose settings or input files have changed."""
-    found, checksum = [], functools.cache(inputs.checksum)
+    jobs, checksum = [], functools.cache(inputs.checksum)
     for job in sweep.jobs:
         state = state_of(job, queue).name
         if state == "failed" or (state not in ("running", "queued") and (_change(job, checksum) or _is_strange(job))):
-            found.append(job)
-    return found
+            jobs.append(job)
+    return jobs
 
 
 def _is_strange(job: Job) -> bool:
@@ -232,5 +232,5 @@ def _change(job: Job, checksum: Checksum) -> str | None:
 
 def _replaced_input(job: Job, recorded: Mapping[str, str], checksum: Checksum) -> str | None:
     """The config key of an input file whose checksum is not the recorded one; absent files do not count."""
-    found = job.checksums(checksum)
-    return next((key for key, value in found.items() if key in recorded and value != recorded[key]), None)
+    sums = job.checksums(checksum)
+    return next((key for key, value in sums.items() if key in recorded and value != recorded[key]), None)

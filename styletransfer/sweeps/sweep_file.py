@@ -17,7 +17,7 @@ import pydantic
 from pydantic import BaseModel, ConfigDict, Field
 
 from styletransfer import config as configs
-from styletransfer.config.problems import first_problem
+from styletransfer.config.validation_errors import first_message
 from styletransfer.config.values import FileName, check_file_name
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps import names
@@ -72,10 +72,10 @@ class SweepFile(BaseModel):
 
 def _each_once(values: Sequence[Any]) -> list[Any]:
     """The values that differ in more than their notation: not ``1e1`` and ``10``, nor ``p.jpg`` and ``./p.jpg``."""
-    found: dict[Hashable, Any] = {}
+    values_by_key: dict[Hashable, Any] = {}
     for value in values:
-        found.setdefault(_meaning(value), value)
-    return list(found.values())
+        values_by_key.setdefault(_meaning(value), value)
+    return list(values_by_key.values())
 
 
 def _meaning(value: Any) -> Hashable:
@@ -101,7 +101,7 @@ def _read_file(path: str | Path) -> SweepFile:
     try:
         return SweepFile.model_validate(values)
     except pydantic.ValidationError as error:
-        raise UserError(f"sweep {path}: {first_problem(error, values, SweepFile)}") from None
+        raise UserError(f"sweep {path}: {first_message(error, values, SweepFile)}") from None
 
 
 @dataclass(frozen=True)

@@ -45,8 +45,8 @@ def load_read_outs(spec: ModelSpec, path: str | os.PathLike[str] | None = None) 
 
     Parameters and errors are those of :func:`load`.
     """
-    found = _load(spec, path, spec.read_out_parameters)
-    return {layer: (found[f"{layer}_read_out_weight"], found[f"{layer}_read_out_bias"]) for layer in spec.read_outs}
+    arrays = _load(spec, path, spec.read_out_parameters)
+    return {layer: (arrays[f"{layer}_read_out_weight"], arrays[f"{layer}_read_out_bias"]) for layer in spec.read_outs}
 
 
 def load_whole(spec: ModelSpec, path: str | os.PathLike[str] | None = None) -> Parameters:

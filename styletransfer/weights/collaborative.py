@@ -38,12 +38,12 @@ def convert(tensors: Mapping[str, NDArray], spec: ModelSpec) -> dict[str, NDArra
     unknown = sorted(set(tensors) - {*places.values(), *_CONV0})
     if unknown:
         raise ValueError(f"{unknown[0]} is not a parameter of {spec.name}")
-    found = {name: _checked(tensors, place, expected[name]) for name, place in places.items()}
+    arrays = {name: _checked(tensors, place, expected[name]) for name, place in places.items()}
     weight0, bias0 = (_checked(tensors, place, shape) for place, shape in _CONV0.items())
     first = ("conv1_1_weight", "conv1_1_bias")
     with np.errstate(all="ignore"):  # `check` rejects values that are not finite
-        found.update(zip(first, fold(weight0, bias0, found[first[0]], found[first[1]], spec.pixels)))
-    return found
+        arrays.update(zip(first, fold(weight0, bias0, arrays[first[0]], arrays[first[1]], spec.pixels)))
+    return arrays
 
 
 def fold(

@@ -175,9 +175,9 @@ def _download(source: Source, folder: str, say: Say) -> Path:
 def _read(source: Source, file: Path) -> weights.Parameters | bytes:
     """Verify a downloaded file and return its contents, converted; a wrong file is a UserError."""
     if source.checksum is not None:
-        found = _digits(file, source.checksum)
-        if found != source.checksum.digits:
-            raise UserError(f"wrong checksum: expected {source.checksum}, found {found}")
+        digits = _digits(file, source.checksum)
+        if digits != source.checksum.digits:
+            raise UserError(f"wrong checksum: expected {source.checksum}, found {digits}")
     if source.member is not None:
         with tempfile.TemporaryDirectory() as folder:
             return _read(source.unpacked, _unpack(file, source.member.path, folder))

@@ -56,11 +56,11 @@ def _read_members(file: Path | IO[bytes], parameter: Callable[[str], _Parameter 
     try:
         with zipfile.ZipFile(file) as archive:
             for member in archive.infolist():
-                if found := parameter(member.filename):
+                if wanted := parameter(member.filename):
                     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                         raise ValueError(f"{member.filename} uses an unsupported compression method")
                     with archive.open(member) as stream:
-                        stored[found[0]] = read_array(stream, *found)
+                        stored[wanted[0]] = read_array(stream, *wanted)
     except ZIP_DAMAGE as error:
         raise ValueError(f"it is damaged ({error or type(error).__name__})") from None
     return stored

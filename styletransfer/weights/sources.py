@@ -294,9 +294,9 @@ def _torchvision(spec: ModelSpec, file: str, size: int, digits: str) -> Source:
 def _read(spec: ModelSpec, form: str, path: Path) -> weights.Parameters:
     """Read weights in the given format only, so that a wrong file is detected even without a checksum."""
     parameters = weights.load(spec, path)
-    found = recognise.recognise(path)
-    if found != form:
-        raise UserError(f"weights {path}: the format is {found}, expected {form}")
+    actual = recognise.recognise(path)
+    if actual != form:
+        raise UserError(f"weights {path}: the format is {actual}, expected {form}")
     return parameters
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from styletransfer import config as configs
 from styletransfer.config import Config
-from styletransfer.page import choices, progress, runs, words
+from styletransfer.page import choices, progress, runs, status_html
 from styletransfer.page.choices import Choices
 from styletransfer.page.job_queue import JobQueue, Status
 from styletransfer.page.samples import InstantStyle
@@ -43,7 +43,7 @@ class View:
     can_stop, can_go_on : bool
     """
 
-    status: str = words.NOTHING
+    status: str = status_html.NOTHING
     picture: Path | None = None
     curve: Curve | None = None
     compared: tuple[Path, Path] | None = None
@@ -52,7 +52,7 @@ class View:
     can_go_on: bool = False
 
 
-class Studio:
+class PageController:
     """What the page does.
 
     Parameters
@@ -111,7 +111,7 @@ class Studio:
             As for :meth:`start`, or if the run has no picture yet, or is being made as it is.
         """
         state, config = self._state(name), self.queue.config(name)
-        before = choices.of(config.model_dump(mode="json"))
+        before = choices.from_config(config.model_dump(mode="json"))
         same = _without_steps(chosen) == _without_steps(before)
         if state.name == "stopped" and same:
             stop = config.stop
@@ -143,8 +143,8 @@ class Studio:
         UserError
             If they cannot be read.
         """
-        found = choices.of(self.queue.config(name).model_dump(mode="json"))
-        return found if found.steps else dataclasses.replace(found, steps=choices.of({}).steps)
+        chosen = choices.from_config(self.queue.config(name).model_dump(mode="json"))
+        return chosen if chosen.steps else dataclasses.replace(chosen, steps=choices.from_config({}).steps)
 
     def view(self, name: str | None) -> View:
         """What is to be seen of a run; of None, or one that is gone, that there is nothing."""
@@ -153,14 +153,14 @@ class Studio:
             return View()
         config = self.queue.config(name)
         folder = self.queue.folder / name
-        now = progress.of(folder, config)
+        now = progress.read(folder, config)
         at_work = state.name in _AT_WORK
         before = ""
         if state.name == "waiting":
             ahead = [*self.queue.waiting[: state.place - 1][-1:], self.queue.current]
             before = self.title(ahead[0]) if ahead[0] else ""
         return View(
-            words.status(runs.title(config), state, now, before),
+            status_html.status(runs.title(config), state, now, before),
             now.picture,
             now.curve,
             None if at_work else self._compared(config, now.picture),
@@ -172,7 +172,7 @@ class Studio:
     def line(self) -> str:
         """The runs in line, as HTML."""
         current = self.queue.current
-        return words.line(self.title(current) if current else "", map(self.title, self.queue.waiting))
+        return status_html.line(self.title(current) if current else "", map(self.title, self.queue.waiting))
 
     def title(self, name: str) -> str:
         """A run in a few words."""
@@ -192,7 +192,7 @@ class Studio:
             return ""
         try:
             config = choices.to_config(chosen, self._folder("estimate"))
-            return words.estimate(*progress.estimate(config, self._seconds_of_a_pixel(config)))
+            return status_html.estimate(*progress.estimate(config, self._seconds_of_a_pixel(config)))
         except UserError as error:
             return str(error)
 
@@ -201,9 +201,9 @@ class Studio:
         for earlier in self._configs():
             kinds = [(each.model, each.optimizer.name, each.precision) for each in (config, earlier)]
             if kinds[0] == kinds[1]:
-                found = progress.seconds_of_a_pixel(Path(earlier.output.folder), earlier)
-                if found is not None:
-                    return found
+                seconds = progress.seconds_of_a_pixel(Path(earlier.output.folder), earlier)
+                if seconds is not None:
+                    return seconds
         return None
 
     def _configs(self) -> Iterator[Config]:

@@ -87,12 +87,12 @@ def line(current: str, waiting: Iterable[str]) -> str:
 
 def estimate(memory: int | None, seconds: float | None) -> str:
     """What a run will take."""
-    found = []
+    parts = []
     if seconds is not None:
-        found.append(f"about {duration(seconds)}, as the last run with this network")
+        parts.append(f"about {duration(seconds)}, as the last run with this network")
     if memory is not None:
-        found.append(f"{format_size(memory)} of memory if it is not made in tiles")
-    return "; ".join(found)
+        parts.append(f"{format_size(memory)} of memory if it is not made in tiles")
+    return "; ".join(parts)
 
 
 NOTHING = (

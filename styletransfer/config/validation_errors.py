@@ -16,7 +16,7 @@ _LONGEST_VALUE = 60  # characters
 _FEW_DIGITS = 1e-12  # limits below it, and above its inverse, are written with an exponent
 
 
-def first_problem(
+def first_message(
     error: pydantic.ValidationError, values: Any, schema: type[BaseModel], section: Sequence[str] = ()
 ) -> str:
     """The message for the first error that pydantic found.
@@ -35,14 +35,14 @@ def first_problem(
     paths = [_path(values, problem["loc"]) for problem in problems]
     # Of the members of a union, the user meant the one whose error is deepest inside the value.
     path = max((other for other in paths if other[: len(paths[0])] == paths[0]), key=len)
-    found = [problem for problem, other in zip(problems, paths) if other == path]
-    problem = found[0]
+    errors_there = [problem for problem, other in zip(problems, paths) if other == path]
+    problem = errors_there[0]
     key = ".".join(name if name.isprintable() else repr(name) for name in (*section, *path))
     if problem["type"] == "extra_forbidden":
         return f"unknown key {key!r}; {_instead_of(path, schema)}"
     if problem["type"] == "missing" and isinstance(problem["loc"][-1], str):
         return f"{key}: {problem['loc'][-1]} is missing"
-    expected = ", or ".join(dict.fromkeys(map(_words, found)))
+    expected = ", or ".join(dict.fromkeys(map(_words, errors_there)))
     if problem["type"] == "value_error" and isinstance(problem["input"], Mapping):  # concerns the whole section
         return f"{key}: {expected}" if key else expected
     name = closest(str(problem["input"]), choices(annotation_at(schema, path)))
