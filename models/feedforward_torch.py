@@ -1,15 +1,17 @@
 """Feed-forward style networks as functions of PyTorch tensors: convolutions with instance normalization.
 
-Instance normalization is batch normalization of a batch of one image. Everything may be differentiated, with respect to
-the image and the parameters.
+Instance normalization is batch normalization of a batch of one image; upsampling and the convolution after it are a
+sub-pixel convolution, see `models/feedforward.py`. Everything may be differentiated, with respect to the image and the
+parameters.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from models.feedforward import EPSILON
+from models.feedforward import EPSILON, resize_matrix
 from models.feedforward_spec import Layer, TransformerSpec
 
 if TYPE_CHECKING:
@@ -53,11 +55,25 @@ def convolved(layer: Layer, values: Tensor, parameters: Mapping[str, Tensor]) ->
     """Apply the convolution of a layer, after its upsampling, in the dtype of `values`."""
     from torch.nn import functional
 
-    weight = parameters[f"{layer.name}_weight"].to(values.dtype)
-    bias = None if layer.normalized else parameters[f"{layer.name}_bias"].to(values.dtype)
+    weight, bias = parameters[f"{layer.name}_weight"], parameters.get(f"{layer.name}_bias")
     if layer.resize > 1:
-        values = functional.interpolate(values, scale_factor=layer.resize, mode="nearest")
-    return functional.conv2d(values, weight, bias, layer.stride, layer.padding)
+        side = 2 * layer.reach + 1
+        matrix = _resize_matrix(layer.kernel, layer.resize, weight.dtype, weight.device)
+        kernels = (weight.flatten(2) @ matrix).unflatten(2, (layer.phases, side, side))
+        weight = kernels.transpose(1, 2).flatten(0, 1)  # (filters x phases, channels, side, side)
+        bias = None if bias is None else bias.repeat_interleave(layer.phases)
+    bias = None if bias is None else bias.to(values.dtype)
+    padding = layer.padding if layer.resize == 1 else layer.reach
+    values = functional.conv2d(values, weight.to(values.dtype), bias, layer.stride, padding)
+    return functional.pixel_shuffle(values, layer.resize)
+
+
+@functools.cache
+def _resize_matrix(kernel: int, resize: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    import torch
+
+    with torch.inference_mode(False):  # or backward passes later in the process could not use it
+        return torch.from_numpy(resize_matrix(kernel, resize)).to(device, dtype)
 
 
 def activated(

@@ -93,3 +93,14 @@ def test_parameters_are_read_at_every_call(name: str) -> None:
     before = network(values)
     parameters["image_bias"] += 3
     assert relative_error(network(values), before) > 1e-3
+
+
+def test_gradients_are_there_after_inference() -> None:
+    feedforward_torch._resize_matrix.cache_clear()
+    values, parameters = torch.tensor(image(20, 20, "small")), tensors("small")
+    network = feedforward_torch.network(spec_of("small"), parameters)
+    with torch.inference_mode():
+        network(values)
+    parameters["up_weight"].requires_grad_()
+    network(values).sum().backward()
+    assert parameters["up_weight"].grad.norm() > 0
