@@ -90,7 +90,7 @@ def test_the_network_matches_the_published_one_except_for_padding(kind: str, tmp
     assert [layer for layer in found if layer.startswith("relu")] == [
         layer for layer in surrounded if not layer.endswith("read_out")
     ]
-    for layer, (weight, bias) in weights.load_read_outs(SPEC, file).items():
+    for layer, (weight, bias) in read_outs(file).items():
         read_out = np.einsum("ncyx,fc->nfyx", found[layer], weight[:, :, 0, 0]) + bias.reshape(1, -1, 1, 1)
         found[f"{layer}_read_out"] = np.maximum(read_out, 0)
     for layer, expected in surrounded.items():
@@ -100,6 +100,12 @@ def test_the_network_matches_the_published_one_except_for_padding(kind: str, tmp
         inside = (..., slice(border, -border), slice(border, -border))
         assert relative_error(found[layer][inside], reflected[layer][inside]) < 1e-5, layer
         assert relative_error(found[layer], reflected[layer]) > 0.01, layer
+
+
+def read_outs(file: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The weight and the bias of each read-out, by its layer."""
+    arrays = weights.load_whole(SPEC, file)
+    return {layer: (arrays[f"{layer}_read_out_weight"], arrays[f"{layer}_read_out_bias"]) for layer in SPEC.read_outs}
 
 
 @each_file
@@ -114,8 +120,7 @@ def test_fetched_weights_have_the_read_outs(kind: str, tmp_path: Path) -> None:
     for load in (weights.load, weights.load_whole):
         for name, array in load(SPEC, file).items():
             np.testing.assert_array_equal(load(SPEC, saved)[name], array)
-    read_outs = weights.load_read_outs(SPEC, saved)
-    assert {layer: (weight.shape, bias.shape) for layer, (weight, bias) in read_outs.items()} == {
+    assert {layer: (weight.shape, bias.shape) for layer, (weight, bias) in read_outs(saved).items()} == {
         "relu1_1": ((64, 16, 1, 1), (64,)),
         "relu2_1": ((128, 32, 1, 1), (128,)),
         "relu3_1": ((256, 64, 1, 1), (256,)),
@@ -129,8 +134,7 @@ def test_parameters_without_read_outs_are_accepted(tmp_path: Path) -> None:
     weights.save(file, weights.random(SPEC, 0))
     assert list(weights.load(SPEC, file)) == list(SPEC.parameters)
     with pytest.raises(UserError, match="relu1_1_read_out_weight of vgg19_16x is missing"):
-        weights.load_read_outs(SPEC, file)
-    assert weights.load_read_outs(models.load("vgg_slim").SPEC) == {}
+        weights.load_whole(SPEC, file)
 
 
 def without(name: str) -> Callable[[Arrays], Arrays]:
@@ -194,7 +198,7 @@ def test_the_read_outs_reconstruct_vgg19() -> None:
     """The first of its convolutions, on a photograph: pixels in another order or range would not."""
     (exact,) = (SHARED / "teacher" / "vgg19_blocks_1_to_3").glob("*.npz")
     picture = images.resize(images.read(SHARED / "images" / "IMG_4343.jpg"), 160, 240)
-    parameters, (weight, bias) = weights.load(SPEC, PUBLISHED), weights.load_read_outs(SPEC, PUBLISHED)["relu1_1"]
+    parameters, (weight, bias) = weights.load(SPEC, PUBLISHED), read_outs(PUBLISHED)["relu1_1"]
 
     def relu(image: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
         tensors = (torch.tensor(np.ascontiguousarray(values, dtype=np.float64)) for values in (image, kernel, bias))

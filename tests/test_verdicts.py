@@ -37,8 +37,9 @@ def test_a_verdict_has_the_distances_of_each_judge(tmp_path: Path) -> None:
     for judge in both:
         said = verdict.by[judge.name]
         assert said.style_layers == pytest.approx(judge.style_distances(picture, painting), rel=1e-4)
-        assert said.style == pytest.approx(judge.style_distance(picture, painting), rel=1e-4)
-        assert said.untouched == pytest.approx(judge.style_distance(photograph, painting), rel=1e-4)
+        assert said.untouched_layers == pytest.approx(judge.style_distances(photograph, painting), rel=1e-4)
+        assert said.style == pytest.approx(np.mean(list(said.style_layers.values())))
+        assert said.untouched == pytest.approx(np.mean(list(said.untouched_layers.values())))
         assert said.content == pytest.approx(judge.content_distance(picture, photograph), rel=1e-4)
 
 

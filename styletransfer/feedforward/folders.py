@@ -13,7 +13,7 @@ from pathlib import Path
 from styletransfer.feedforward.jobs import Job, is_video
 from styletransfer.pictures import images, marks
 from styletransfer.pictures.folders import listed
-from styletransfer.pictures.formats import VIDEO_RESULT
+from styletransfer.pictures.formats import JPEG, VIDEO_RESULT
 from styletransfer.pictures.images import Picture
 from styletransfer.support import overwriting
 from styletransfer.support.commands import is_out_of_memory
@@ -21,7 +21,7 @@ from styletransfer.support.errors import UserError, reason_of
 from styletransfer.support.files import DISK
 
 LOGGER = logging.getLogger(__name__)
-_WRITTEN_AS = (".jpg", ".jpeg", ".png")
+_WRITTEN_AS = (*JPEG, ".png")
 _AHEAD = 2  # pictures that are read before they are needed, and written behind
 
 

@@ -117,10 +117,6 @@ class Judge:
         grams, wanted = self._summary(picture).grams, self._summary(painting).grams
         return {layer: _relative(grams[layer], wanted[layer]) for layer in self.style_layers}
 
-    def style_distance(self, picture: Picture, painting: Picture) -> float:
-        """The mean of :meth:`style_distances`."""
-        return float(np.mean(list(self.style_distances(picture, painting).values())))
-
     def content_distance(self, picture: Picture, photograph: Picture) -> float:
         """The content distance of a picture from a photograph of the same size; 0 for the photograph itself.
 

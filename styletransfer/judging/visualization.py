@@ -25,6 +25,7 @@ from models.spec import ModelSpec, ReceptiveField
 from styletransfer import weights
 from styletransfer.network.executor import Heads, Network, parameters_for, tapped
 from styletransfer.pictures import folders, images, marks, pixels, plots
+from styletransfer.pictures.formats import JPEG
 from styletransfer.pictures.images import Picture
 from styletransfer.support import overwriting
 from styletransfer.support.commands import one_line
@@ -282,7 +283,7 @@ def visualize(
         if value < 1:
             raise UserError(f"{option} {value}: expected at least 1")
     output = output or Path("output", "visualize", f"{model}_{layer}_{channel}.png")
-    if output.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+    if output.suffix.lower() not in (".png", *JPEG):
         raise UserError(f"--output {output}: expected a name that ends in .png or .jpg")
     files = [
         inside

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from styletransfer.page.job_queue import Status
 from styletransfer.page.progress import Progress
 from styletransfer.support.byte_sizes import format_size
+from styletransfer.support.durations import format_duration
 
 _HEADS = {
     "waiting": "Waiting",
@@ -18,15 +19,6 @@ _HEADS = {
     "left": "Stopped",
     "failed": "Failed",
 }
-
-
-def duration(seconds: float) -> str:
-    """A time in words, in the unit that suits it."""
-    for unit, length in (("hours", 3600), ("minutes", 60)):
-        if seconds >= 1.5 * length:
-            return f"{seconds / length:.0f} {unit}"
-    count = max(1, round(seconds))
-    return f"{count} second{'s' * (count != 1)}"
 
 
 def status(title: str, state: Status, progress: Progress, before: str = "") -> str:
@@ -60,13 +52,13 @@ def _sentence(state: Status, progress: Progress, before: str) -> str:
         if progress.curve is None:
             return "loading the network and the pictures"
         left = progress.seconds_left
-        return steps if left is None else f"{steps}, about {duration(left)} left"
+        return steps if left is None else f"{steps}, about {format_duration(left)} left"
     if state.name == "stopping":
         return "finishing this step and saving the state"
     if state.name == "done":
         if progress.curve is not None and progress.step == 0:
             return "no steps were made; Go on makes them from here"
-        took = "" if progress.curve is None else f" in {duration(progress.curve.column('seconds')[-1])}"
+        took = "" if progress.curve is None else f" in {format_duration(progress.curve.column('seconds')[-1])}"
         return f"{progress.step} steps{took}"
     if state.name == "stopped":
         return f"at {steps}. Go on continues from there; with other settings, it starts again from this picture."
@@ -89,7 +81,7 @@ def estimate(memory: int | None, seconds: float | None) -> str:
     """What a run will take."""
     parts = []
     if seconds is not None:
-        parts.append(f"about {duration(seconds)}, as the last run with this network")
+        parts.append(f"about {format_duration(seconds)}, as the last run with this network")
     if memory is not None:
         parts.append(f"{format_size(memory)} of memory if it is not made in tiles")
     return "; ".join(parts)

@@ -2,6 +2,7 @@
 
 # Of pictures that can be written: by the suffixes of their files, with the longest side in pixels that they can have.
 FORMATS = {"png": 2**31 - 1, "jpg": 65_500, "webp": 16_383, "tiff": 2**31 - 1}
+JPEG, TIFF = (".jpg", ".jpeg"), (".tif", ".tiff")  # all suffixes of their files
 JPEG_QUALITY = 95
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 VIDEO_SUFFIXES = (".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi")

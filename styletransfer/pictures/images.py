@@ -20,7 +20,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from styletransfer.pictures import marks, profiles, tiff
-from styletransfer.pictures.formats import JPEG_QUALITY
+from styletransfer.pictures.formats import JPEG, JPEG_QUALITY
 from styletransfer.support.errors import UserError, reason_of
 from styletransfer.support.files import atomic_write
 
@@ -116,8 +116,13 @@ def size(path: str | os.PathLike[str]) -> tuple[int, int]:
     with opened(Path(path)) as image:
         if image.format in _ORIENTED_ON_LOAD:
             image.load()
-        turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-        return image.size if turned else (image.height, image.width)
+        return oriented_size(image)
+
+
+def oriented_size(image: Image.Image) -> tuple[int, int]:
+    """(height, width) of an image once its EXIF orientation has been applied."""
+    turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    return image.size if turned else (image.height, image.width)
 
 
 @contextlib.contextmanager
@@ -273,7 +278,7 @@ def write(
             _write_tiff(stream, picture, mark)
             return
         image = Image.fromarray(to_bytes(picture))
-        if kind in (".jpg", ".jpeg"):
+        if kind in JPEG:
             image.save(stream, format="JPEG", quality=quality, subsampling=0, **tags)
         elif kind == ".webp":
             image.save(stream, format="WEBP", quality=quality, **tags)

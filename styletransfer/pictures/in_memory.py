@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
+from PIL import Image
 
 from styletransfer.pictures import images
 from styletransfer.pictures.images import Picture
@@ -46,8 +46,7 @@ def size(picture: PictureInMemory, name: str) -> tuple[int, int]:
     """
     if isinstance(picture, Image.Image):
         _load(picture, name)
-        turned = picture.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-        return picture.size if turned else (picture.height, picture.width)
+        return images.oriented_size(picture)
     height, width, *_ = _checked(picture, name).shape
     return height, width
 

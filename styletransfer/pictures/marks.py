@@ -14,7 +14,7 @@ from typing import Any
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from styletransfer.pictures.formats import VIDEO_SUFFIXES
+from styletransfer.pictures.formats import JPEG, TIFF, VIDEO_SUFFIXES
 
 # Kinds of results.
 RESULT, STYLISED, PLOT, COMPARISON, CONTACT, FILTER, JUDGED = (
@@ -32,7 +32,7 @@ def tags(suffix: str, kind: str) -> dict[str, Any]:
     """The arguments with which Pillow writes a mark into JPEG, WebP and TIFF files; a PNG has it as a text."""
     if not kind:
         return {}
-    if suffix in (".jpg", ".jpeg"):
+    if suffix in JPEG:
         return {"comment": text(kind)}
     if suffix == ".webp":
         return {"xmp": f"<x:xmpmeta xmlns:x='adobe:ns:meta/'><!-- {text(kind)} --></x:xmpmeta>".encode()}
@@ -60,7 +60,7 @@ def read(path: Path) -> str:
 
 
 def _of_a_picture(path: Path) -> str:
-    if path.suffix.lower() in (".tif", ".tiff"):
+    if path.suffix.lower() in TIFF:
         import tifffile
 
         with tifffile.TiffFile(path) as file:

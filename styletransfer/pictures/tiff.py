@@ -69,7 +69,7 @@ def read(path: Path) -> Image.Image:
         if page.iccprofile:
             image.info["icc_profile"] = page.iccprofile
         exif = Image.Exif()
-        exif[ExifTags.Base.Orientation] = page.tags.valueof(274, default=1)
+        exif[ExifTags.Base.Orientation] = page.tags.valueof(ExifTags.Base.Orientation, default=1)
         image.info["exif"] = exif.tobytes()
     return image
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from models.runtime import load_mxnet
 from styletransfer.session import binding, inputs
 from styletransfer.session.resolve import RunPlan
+from styletransfer.support.durations import format_duration
 from styletransfer.weights import Parameters
 
 _TRIAL_EDGE = 192  # side of the pictures with which a step is timed, in pixels
@@ -31,7 +32,7 @@ def lines(plan: RunPlan, parameters: Parameters) -> Iterator[str]:
         yield f"memory: {max(peaks) / 1e9:.2g} GB at most, of {plan.memory / 1e9:.2g} GB that may be used"
     pixel = _seconds_of_a_pixel(plan, parameters)
     seconds = pixel * sum(scale.steps * scale.work for scale in plan.scales)
-    yield f"time: about {_duration(seconds)}, estimated from a small trial"
+    yield f"time: about {format_duration(seconds, 1)}, estimated from a small trial"
 
 
 def _seconds_of_a_pixel(plan: RunPlan, parameters: Parameters) -> float:
@@ -50,11 +51,3 @@ def _seconds_of_a_pixel(plan: RunPlan, parameters: Parameters) -> float:
         load_mxnet().nd.waitall()
         times.append(time.perf_counter() - started)
     return min(times) / (side * side)
-
-
-def _duration(seconds: float) -> str:
-    """A duration in a suitable unit."""
-    for unit, length in (("hours", 3600), ("minutes", 60)):
-        if seconds >= 1.5 * length:
-            return f"{seconds / length:.1f} {unit}"
-    return f"{seconds:.0f} seconds"

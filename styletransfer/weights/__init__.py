@@ -19,7 +19,6 @@ from styletransfer.support.files import atomic_write
 from styletransfer.weights import codebook, deep_compression, mxnet_params, recognise
 
 Parameters = dict[str, NDArray[np.float32]]
-ReadOuts = dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -38,15 +37,6 @@ def load(spec: ModelSpec, path: str | os.PathLike[str] | None = None) -> Paramet
         If the file is missing, damaged or for another network.
     """
     return _load(spec, path, spec.parameters)
-
-
-def load_read_outs(spec: ModelSpec, path: str | os.PathLike[str] | None = None) -> ReadOuts:
-    """Read the read-outs of a network: for each layer that has one a weight, (channels, width, 1, 1), and its bias.
-
-    Parameters and errors are those of :func:`load`.
-    """
-    arrays = _load(spec, path, spec.read_out_parameters)
-    return {layer: (arrays[f"{layer}_read_out_weight"], arrays[f"{layer}_read_out_bias"]) for layer in spec.read_outs}
 
 
 def load_whole(spec: ModelSpec, path: str | os.PathLike[str] | None = None) -> Parameters:
