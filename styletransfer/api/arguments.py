@@ -37,7 +37,6 @@ class Request:
 
     Attributes
     ----------
-    config : Config
     sources : PictureSources
         With the pictures in memory.
     recorded : bool
@@ -62,6 +61,8 @@ def understood(
 ) -> Request:
     """Check the arguments of a call; no picture is opened.
 
+    Raises UserError if a key is unknown, a value is not allowed, or a picture is missing; one line.
+
     Parameters
     ----------
     function : str
@@ -70,11 +71,6 @@ def understood(
         As :func:`~styletransfer.transfer` explains.
     keys : dict
         The config keys: ``optimizer__name`` or ``optimizer.name``, or a whole section.
-
-    Raises
-    ------
-    UserError
-        If a key is unknown, a value is not allowed, or a picture is missing; one line.
     """
     where = f"{function}()"
     held, read = _Held(where), dict[str, Path]()
@@ -120,10 +116,8 @@ def _values(config: ConfigLike | None, held: _Held) -> dict[str, Any]:
 def _path(name: str, where: str) -> list[str]:
     """The names of the sections and of the key of an argument.
 
-    Raises
-    ------
-    UserError
-        If it is almost a key, such as ``style_weight``; other unknown keys are found when the config is checked.
+    Raises UserError if it is almost a key, such as ``style_weight``; other unknown keys are found when the config is
+    checked.
     """
     path = name.replace(_SEPARATOR, ".").split(".")
     if path[0] not in keys_of(Config):

@@ -69,7 +69,6 @@ class Step:
 
     Attributes
     ----------
-    step : int
     max_step : int
         The last step if no scale ends early.
     scale : int

@@ -22,10 +22,7 @@ TABLES = {
 def run(options: argparse.Namespace, command: str) -> int:
     """Run the benchmarks selected by the options of `scripts/bench.py`.
 
-    Raises
-    ------
-    UserError
-        If the options are invalid.
+    Raises UserError if the options are invalid.
     """
     _check(options)
     print(f"`{command}` on {machine.describe()}:")

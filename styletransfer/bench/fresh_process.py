@@ -25,19 +25,13 @@ class Killed(StyleTransferError):
 def call(function: Callable[..., Any], *arguments: Any) -> Any:
     """Call a module-level function in a fresh process and return its result.
 
+    Raises UserError if the function raised it. Raises Killed if the process was killed by a signal. Raises a
+    StyleTransferError if it failed otherwise.
+
     Parameters
     ----------
     function : function at the top level of a module
     arguments : JSON values; the result is passed through JSON as well
-
-    Raises
-    ------
-    UserError
-        If the function raised it.
-    Killed
-        If the process was killed by a signal.
-    StyleTransferError
-        If it failed otherwise.
     """
     paths = [str(PROJECT_FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])]
     done = subprocess.run(

@@ -54,6 +54,9 @@ def measure(
 ) -> tuple[Curve, Curve]:
     """Run pastiche, and then ours to its lowest loss; the curves of ours and of pastiche.
 
+    Raises UserError if pastiche is not installed, or a picture or key cannot be used. Raises StyleTransferError if
+    the losses of the start differ.
+
     Parameters
     ----------
     size : int
@@ -66,13 +69,6 @@ def measure(
         ``--set``, for ours.
     folder : path, optional
         Where to write both pictures, as they are at the end.
-
-    Raises
-    ------
-    UserError
-        If pastiche is not installed, or a picture or key cannot be used.
-    StyleTransferError
-        If the losses of the start differ.
     """
     if importlib.util.find_spec("pastiche") is None:
         raise UserError("pastiche is not installed: run `pip install -r requirements-dev.txt`")

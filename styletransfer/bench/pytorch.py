@@ -98,7 +98,6 @@ class Objective:
 
     Parameters
     ----------
-    network : VGG
     content : array (1, 3, H, W)
     styles : sequence of (weight, array (1, 3, h, w))
         Weights sum to 1.

@@ -64,10 +64,7 @@ def first_below(points: Sequence[Point], threshold: float) -> Point | None:
 def best(points: Sequence[Point]) -> Point:
     """The first point of the lowest loss.
 
-    Raises
-    ------
-    StyleTransferError
-        If no loss is finite.
+    Raises StyleTransferError if no loss is finite.
     """
     finite = [point for point in points if math.isfinite(point.loss)]
     if not finite:
@@ -91,10 +88,7 @@ def cells(ours: Sequence[Point], theirs: Sequence[Point]) -> list[str]:
 def check_same(ours: float, theirs: float, what: str) -> None:
     """Check that two losses of one image are the same.
 
-    Raises
-    ------
-    StyleTransferError
-        If they differ by more than `TOLERANCE`.
+    Raises StyleTransferError if they differ by more than `TOLERANCE`.
     """
     if not math.isclose(ours, theirs, rel_tol=TOLERANCE):
         raise StyleTransferError(f"the objectives differ: for the {what}, {ours!r} in ours and {theirs!r} in theirs")
@@ -103,10 +97,7 @@ def check_same(ours: float, theirs: float, what: str) -> None:
 def config_for(model: str, size: int, content: str, style: str, assignments: Sequence[str]) -> Config:
     """The default preset for a network, a size and two pictures, with ``--set``.
 
-    Raises
-    ------
-    UserError
-        If a key or value is invalid.
+    Raises UserError if a key or value is invalid.
     """
     values = {"model": model, "size": size, "content": {"image": content}, "style": {"images": style}}
     return configs.parse(configs.override(values, assignments), "the command line")
@@ -115,20 +106,16 @@ def config_for(model: str, size: int, content: str, style: str, assignments: Seq
 def run(config: Config, evaluations: int, noise: float, every: int) -> tuple[Curve, Curve]:
     """Check that both have the same objective, and run one after the other; the curves of ours and of PyTorch.
 
+    Raises StyleTransferError if the totals of the two differ by more than `TOLERANCE`.
+
     Parameters
     ----------
-    config : Config
     evaluations : int
         Of PyTorch; its curve is empty without PyTorch.
     noise : float
         Standard deviation of the image PyTorch starts from, in values of `pixels`.
     every : int
         Our steps between images that are evaluated afterwards.
-
-    Raises
-    ------
-    StyleTransferError
-        If the totals of the two differ by more than `TOLERANCE`.
     """
     values = config.model_dump(mode="json", exclude={"provenance"})
     if not machine.has_pytorch():

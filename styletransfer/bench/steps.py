@@ -150,7 +150,6 @@ def compare(work: str, network: str, size: int, repeats: int, times: int, bfloat
     ----------
     work : str
         ``step_of`` or ``pass_of``.
-    network : str
     size : int
         Side of the square picture, pixels.
     repeats : int
@@ -186,19 +185,14 @@ def compare(work: str, network: str, size: int, repeats: int, times: int, bfloat
 def by_size(model: str, sizes: Sequence[int], tiles: Sequence[int], largest: int, times: int) -> Iterator[Row]:
     """Our step in float32, size by size, whole and with every smaller tile size: rows under :data:`SIZES`.
 
+    Raises UserError if a tile is too small for the network.
+
     Parameters
     ----------
-    model : str
-    sizes, tiles : pixels
     largest : int
         The largest size that is measured whole, in pixels.
     times : int
         Timed steps per measurement.
-
-    Raises
-    ------
-    UserError
-        If a tile is too small for the network.
     """
     spec = models.load(model).SPEC
     smallest = smallest_tile(spec, [*spec.content_layers, *spec.style_layers])

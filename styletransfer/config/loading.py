@@ -27,10 +27,7 @@ _HEAD_OF_PNG = 1_000_000  # bytes, among which a text that we wrote is
 def read_file(path: str | Path) -> dict[str, Any]:
     """Read the values of a config file, or of a PNG that has them in it, without checking them.
 
-    Raises
-    ------
-    UserError
-        If the file is missing, unreadable or too large, or is not a YAML mapping.
+    Raises UserError if the file is missing, unreadable or too large, or is not a YAML mapping.
     """
     try:
         with open(path, "rb", opener=_without_waiting) as stream:
@@ -73,10 +70,7 @@ def _without_waiting(path: str, flags: int) -> int:
 def find_input(name: str) -> Path:
     """Find a file that a config names: as given, or else in the project, so that its own configs run from anywhere.
 
-    Raises
-    ------
-    UserError
-        If it cannot be looked up, for example because its name is empty or too long.
+    Raises UserError if it cannot be looked up, for example because its name is empty or too long.
     """
     if not name:
         raise UserError("file '': expected a name")
@@ -99,10 +93,7 @@ def location(name: str) -> Path:
 def override(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
     """Set keys as ``--set`` does: `values` with assignments such as ``style.weight=500``, each value in YAML.
 
-    Raises
-    ------
-    UserError
-        If an assignment has no ``=``, or a key before its last dot is not a section.
+    Raises UserError if an assignment has no ``=``, or a key before its last dot is not a section.
     """
     result = dict(values)
     for assignment in assignments:
@@ -119,10 +110,8 @@ def override(values: Mapping[str, Any], assignments: Sequence[str]) -> dict[str,
 def put(values: Mapping[str, Any], path: Sequence[str], value: Any, where: str) -> dict[str, Any]:
     """Set one key, given as the names of its sections and its own name; entries of lists are numbered from 0.
 
-    Raises
-    ------
-    UserError
-        If one of the sections is not a section, or a list has no such entry; the message starts with `where`.
+    Raises UserError if one of the sections is not a section, or a list has no such entry; the message starts with
+    `where`.
     """
     first, *rest = path
     if not rest:
@@ -146,17 +135,14 @@ def _put_in_list(entries: list[Any], name: str, path: Sequence[str], value: Any,
 def parse(values: Mapping[str, Any], where: str) -> Config:
     """Check values and fill in the defaults, including those of the model.
 
+    Raises UserError if a key is unknown, a value is not allowed, or a layer does not exist in the model; one line.
+
     Parameters
     ----------
     values : mapping
         From a file, with overrides.
     where : str
         Their origin, with which error messages start.
-
-    Raises
-    ------
-    UserError
-        If a key is unknown, a value is not allowed, or a layer does not exist in the model; one line.
     """
     try:
         config = Config.model_validate(values)
@@ -169,10 +155,7 @@ def parse(values: Mapping[str, Any], where: str) -> Config:
 def check_layers(spec: ModelSpec, sections: Mapping[str, Mapping[str, float] | None], where: str) -> None:
     """See that the layers that the sections of a config name are those of the network.
 
-    Raises
-    ------
-    UserError
-        If one is not; the message opens with `where`.
+    Raises UserError if one is not; the message opens with `where`.
     """
     for section, layers in sections.items():
         for layer in layers or {}:
@@ -184,10 +167,7 @@ def check_layers(spec: ModelSpec, sections: Mapping[str, Mapping[str, float] | N
 def paintings(images: Mapping[str, float] | None, where: str) -> dict[str, float] | None:
     """Style pictures with their weights, each once, and those in a folder in its place.
 
-    Raises
-    ------
-    UserError
-        If a picture has two weights, or a folder no picture; the message opens with `where`.
+    Raises UserError if a picture has two weights, or a folder no picture; the message opens with `where`.
     """
     weights: dict[Path, tuple[str, float]] = {}
     for given, weight in (images or {}).items():

@@ -36,10 +36,7 @@ def _flush_to_zero(value: float) -> float:
 def check_file_name(name: str) -> str:
     """Return `name` if it is a valid file name.
 
-    Raises
-    ------
-    ValueError
-        If it is not.
+    Raises ValueError if it is not.
     """
     if not name or "\0" in name:
         raise ValueError("Input should be a file name")

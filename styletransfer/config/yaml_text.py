@@ -73,10 +73,7 @@ def _error(problem: str, place: Any) -> yaml.constructor.ConstructorError:
 def read_yaml(text: str, where: str) -> Any:
     """Parse YAML.
 
-    Raises
-    ------
-    UserError
-        If it is not valid; the message starts with `where`, a file or an option.
+    Raises UserError if it is not valid; the message starts with `where`, a file or an option.
     """
     try:
         return yaml.load(text, Loader=_Loader)

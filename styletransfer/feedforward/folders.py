@@ -28,6 +28,9 @@ _AHEAD = 2  # pictures that are read before they are needed, and written behind
 def plan(sources: Sequence[Path], output: Path | None, style: str, force: bool, resume: bool) -> list[Job]:
     """What is to be made: a file from a file, or a folder from a folder or several files.
 
+    Raises UserError if a source does not exist, a folder has no pictures or videos, or a result exists or is a
+    source.
+
     Parameters
     ----------
     sources : files, or one folder
@@ -42,11 +45,6 @@ def plan(sources: Sequence[Path], output: Path | None, style: str, force: bool, 
         Whether results that are there may be overwritten.
     resume : bool
         Whether they are left as they are, and unfinished videos are continued.
-
-    Raises
-    ------
-    UserError
-        If a source does not exist, a folder has no pictures or videos, or a result exists or is a source.
     """
     sources = list({path.absolute(): path for path in sources}.values())
     files, one = _files(sources), len(sources) == 1 and not sources[0].is_dir()
@@ -112,6 +110,8 @@ def make(
 ) -> list[str]:
     """Make all pictures; the next ones are read, and the last ones written, while the network computes.
 
+    Raises OSError if the disk is full, or has another fault that the other pictures would meet too.
+
     Parameters
     ----------
     jobs : sequence of Job
@@ -127,11 +127,6 @@ def make(
     -------
     list of str
         One line about every picture that could not be read, processed or written; the others are made.
-
-    Raises
-    ------
-    OSError
-        If the disk is full, or has another fault that the other pictures would meet too.
     """
 
     def read(job: Job) -> Picture:

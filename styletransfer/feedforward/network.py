@@ -46,7 +46,6 @@ class Transformer:
 
     Parameters
     ----------
-    spec : TransformerSpec
     parameters : dict of arrays
     height, width : int
         Of the extended image.

@@ -44,7 +44,6 @@ def strips(rows: int, owned: int, halo: int) -> tuple[int, list[Strip]]:
 
     Parameters
     ----------
-    rows : int
     owned : int
         Most rows that a strip owns.
     halo : int
@@ -77,9 +76,7 @@ def run(
 
     Parameters
     ----------
-    spec : TransformerSpec
     parameters : dict of arrays
-    image : array
     context : mxnet Context
     precision : str
         float32 or bfloat16.

@@ -41,7 +41,6 @@ class Style:
 
     Attributes
     ----------
-    spec : TransformerSpec
     parameters : dict of arrays
     record : dict
         What is known about it, JSON values: at least ``name``, ``paintings`` (sha256 by file name) and ``licence``.
@@ -60,10 +59,7 @@ def names() -> list[str]:
 def find(name: str) -> Path:
     """The file of a style that is given as the name of a bundled style or as a file.
 
-    Raises
-    ------
-    UserError
-        If there is neither.
+    Raises UserError if there is neither.
     """
     path = Path(os.path.expanduser(name))  # noqa: PTH111 - leaves the ~ of an unknown user unchanged
     if path.is_file():
@@ -89,10 +85,7 @@ def checksum(parameters: Mapping[str, NDArray[np.float32]]) -> str:
 def write(path: Path, style: Style) -> None:
     """Write a style file, whole or not at all.
 
-    Raises
-    ------
-    OSError
-        If it cannot be written.
+    Raises OSError if it cannot be written.
     """
     record = {
         "format": _FORMAT,
@@ -116,10 +109,7 @@ def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
 def read(path: Path) -> Style:
     """Read a style file.
 
-    Raises
-    ------
-    UserError
-        If it is absent, damaged, or no style file; one line.
+    Raises UserError if it is absent, damaged, or no style file; one line.
     """
     try:
         with path.open("rb") as stream:

@@ -33,7 +33,6 @@ class Stylizer:
 
     Parameters
     ----------
-    style : Style
     context : mxnet Context
     precision : str
         float32 or bfloat16.
@@ -49,10 +48,7 @@ class Stylizer:
     def __call__(self, picture: Picture) -> Picture:
         """The picture in the style, (H, W, 3), RGB, 0..1.
 
-        Raises
-        ------
-        UserError
-            If it needs more memory than may be used, even in strips.
+        Raises UserError if it needs more memory than may be used, even in strips.
         """
         spec = self._style.spec
         height, width = picture.shape[:2]

@@ -55,6 +55,9 @@ def make(
 ) -> list[str]:
     """Make all videos, one after the other; the next frames are decoded, and the last ones encoded, meanwhile.
 
+    Raises Interrupted if a video was stopped. Raises OSError if the disk is full, or has another fault that the
+    other videos would meet too.
+
     Parameters
     ----------
     jobs : sequence of Job
@@ -77,13 +80,6 @@ def make(
     list of str
         One line about every video that could not be read, processed or written, or has other settings; the others are
         made.
-
-    Raises
-    ------
-    Interrupted
-        If a video was stopped.
-    OSError
-        If the disk is full, or has another fault that the other videos would meet too.
     """
     problems: list[str] = []
     for job in jobs:

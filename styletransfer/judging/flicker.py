@@ -29,7 +29,6 @@ def pan(photograph: Picture, frames: int, noise: float, seed: int = 0) -> Iterat
         Their number; they are smaller than the photograph by as much as the camera moves.
     noise : float
         The standard deviation of the noise, in grey levels of 0..255.
-    seed : int
     """
     generator = np.random.default_rng(seed)
     steps = [(0, 0), *(STEPS[number % len(STEPS)] for number in range(frames - 1))]
@@ -51,7 +50,6 @@ def flicker(
     photograph : array (H, W, 3), RGB, 0..1
     stylise : callable
         From a frame to a picture of its size.
-    frames : int
     noise : float
         As for :func:`pan`.
 

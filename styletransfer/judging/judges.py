@@ -63,7 +63,6 @@ class Judge:
     name : str
         The displayed name.
     style_layers : sequence of str
-    content_layer : str
     names, symbol
         The tapped layers and one symbol with as many outputs, whose input is `data`.
     parameters : dict of arrays
@@ -96,10 +95,7 @@ class Judge:
     def features(self, picture: Picture) -> dict[str, NDArray[np.float32]]:
         """The features of all its layers, each (N, height, width).
 
-        Raises
-        ------
-        UserError
-            If the picture is too small.
+        Raises UserError if the picture is too small.
         """
         height, width = picture.shape[:2]
         if min(height, width) < self._smallest_side:
@@ -120,10 +116,7 @@ class Judge:
     def content_distance(self, picture: Picture, photograph: Picture) -> float:
         """The content distance of a picture from a photograph of the same size; 0 for the photograph itself.
 
-        Raises
-        ------
-        ValueError
-            If they differ in size.
+        Raises ValueError if they differ in size.
         """
         if picture.shape != photograph.shape:
             raise ValueError(f"the content distance of {picture.shape} from {photograph.shape} is undefined")
@@ -173,10 +166,7 @@ def _judge(name: str, spec: ModelSpec, style: Sequence[str], content: str, param
 def load_squeezenet(path: str | Path | None = None) -> Judge:
     """The SqueezeNet judge from a weights file (.net or .params), by default from the fetched weights.
 
-    Raises
-    ------
-    UserError
-        If the file does not exist or is unusable.
+    Raises UserError if the file does not exist or is unusable.
     """
     spec = model_squeezenet.SPEC
     if path and Path(path).suffix == ".net":
@@ -187,10 +177,7 @@ def load_squeezenet(path: str | Path | None = None) -> Judge:
 def load_vgg19(path: str | Path | None = None) -> Judge:
     """The VGG-19 judge from a weights file in any format, by default from the fetched weights.
 
-    Raises
-    ------
-    UserError
-        If the file does not exist or is unusable.
+    Raises UserError if the file does not exist or is unusable.
     """
     return vgg19(weights.load(model_vgg19.SPEC, path))
 
@@ -199,6 +186,8 @@ def load(
     squeezenet_path: str | Path | None = None, vgg19_path: str | Path | None = None
 ) -> tuple[list[Judge], list[str]]:
     """All judges whose weights are available, VGG-19 first.
+
+    Raises UserError if a file is unusable, or there is no judge.
 
     Parameters
     ----------
@@ -210,11 +199,6 @@ def load(
     list of Judge
     list of str
         For every judge without weights, a line that says how to get them.
-
-    Raises
-    ------
-    UserError
-        If a file is unusable, or there is no judge.
     """
     judges, left_out = [], []
     if vgg19_path or model_vgg19.SPEC.weights_path.exists():

@@ -102,10 +102,7 @@ class Verdict:
 def cases(contents: Sequence[str], styles: Sequence[str], pictures: Sequence[str] | None) -> list[Case]:
     """One case for each item of the longest list; a list of one item is used for all.
 
-    Raises
-    ------
-    UserError
-        If lists differ in length.
+    Raises UserError if lists differ in length.
     """
     lists: dict[str, Sequence[Any]] = {"--content": contents, "--style": styles, "--pictures": pictures or [None]}
     count = max(map(len, lists.values()))
@@ -131,10 +128,7 @@ def judge_cases(
 
     All are judged at the long edge `size`, the painting too, and written to `folder` if it is given.
 
-    Raises
-    ------
-    UserError
-        If a file cannot be used.
+    Raises UserError if a file cannot be used.
     """
     for case in wanted:
         photograph, painting = (_at_size(images.read(file), size) for file in (case.content, case.style))
@@ -184,6 +178,8 @@ def check_output(
 ) -> None:
     """Check that the pictures of :func:`judge_cases` and the plot can be written.
 
+    Raises UserError if two pictures have the same name, or a file would be overwritten.
+
     Parameters
     ----------
     wanted : sequence of Case
@@ -193,11 +189,6 @@ def check_output(
         The files that the judges read, by the options that name them.
     force : bool
         Whether files may be overwritten that were not written for a verdict.
-
-    Raises
-    ------
-    UserError
-        If two pictures have the same name, or a file would be overwritten.
     """
     targets: dict[Path, str] = {}
     for case in wanted if folder else ():

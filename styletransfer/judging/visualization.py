@@ -75,10 +75,8 @@ class Filter:
 
     Parameters
     ----------
-    spec : ModelSpec
     layer : str
         Any of the spec's taps.
-    channel : int
     parameters : dict of arrays
         For images in `rgb255`; see :func:`styletransfer.network.executor.parameters_for`.
     picture : (H, W, 3) array
@@ -145,6 +143,8 @@ def strongest(
 ) -> list[Patch]:
     """The patches of pictures that activate a filter most, at most `count`, strongest first.
 
+    Raises UserError if a picture cannot be read, or is too small for the layer.
+
     Parameters
     ----------
     spec, layer, channel
@@ -155,12 +155,6 @@ def strongest(
         Pictures. Each contributes at most two patches, or more if needed to reach `count` with few pictures.
     size : int
         The long edge, in pixels, to which the pictures are resized.
-    count : int
-
-    Raises
-    ------
-    UserError
-        If a picture cannot be read, or is too small for the layer.
     """
     field = spec.receptive_field(layer)
     parameters = parameters_for(spec.name, parameters, _SPACE)
@@ -250,6 +244,9 @@ def visualize(
 ) -> tuple[Path, list[Patch]]:
     """Write the sheet of a filter; returns its path and the patches on it.
 
+    Raises UserError if an argument is invalid, a file cannot be used, or nothing in the pictures activates the
+    filter. In that case nothing is written.
+
     Parameters
     ----------
     model, layer, channel
@@ -264,12 +261,6 @@ def visualize(
         By default the network's own weights.
     force : bool
         Whether `output` may be a file that this function has not written.
-
-    Raises
-    ------
-    UserError
-        If an argument is invalid, a file cannot be used, or nothing in the pictures activates the filter. In that case
-        nothing is written.
     """
     if model not in models.names():
         raise UserError(f"no network {model!r}; {nearest(model, models.names())}")

@@ -104,18 +104,14 @@ def from_config(values: Mapping[str, Any]) -> Choices:
 def to_config(chosen: Choices, folder: str, picture_edge: int | None = None) -> Config:
     """The config of a run.
 
+    Raises UserError if something has not been chosen, is out of range, or is refused by the schema.
+
     Parameters
     ----------
-    chosen : Choices
     folder : str
         Its output folder.
     picture_edge : int, optional
         The long edge in pixels of the picture that the run continues from, the file ``start.png`` in its folder.
-
-    Raises
-    ------
-    UserError
-        If something has not been chosen, is out of range, or is refused by the schema.
     """
     before = from_config(chosen.base)
     _check(chosen, before)
@@ -163,6 +159,8 @@ def to_config(chosen: Choices, folder: str, picture_edge: int | None = None) -> 
 def to_instant_config(content: str | None, painting: str, style: str, size: int, color: str, folder: str) -> Config:
     """The config of a run without steps: its result is the photograph in a trained style.
 
+    Raises UserError as for :func:`to_config`.
+
     Parameters
     ----------
     content : str, or None
@@ -177,11 +175,6 @@ def to_instant_config(content: str | None, painting: str, style: str, size: int,
         The key `color`.
     folder : str
         Its output folder.
-
-    Raises
-    ------
-    UserError
-        As for :func:`to_config`.
     """
     usual = from_config({})
     chosen = dataclasses.replace(usual, content=content, styles={painting: 1.0}, size=size, color=color, start=style)

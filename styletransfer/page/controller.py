@@ -35,12 +35,10 @@ class View:
         HTML.
     picture : Path, or None
         The newest.
-    curve : Curve, or None
     compared : pair of Path, or None
         The photograph and the picture, of the same size; None while the picture is being made.
     downloads : pair of Path, or None
         The picture and its config, under names of their own; None while the picture is being made.
-    can_stop, can_go_on : bool
     """
 
     status: str = status_html.NOTHING
@@ -57,7 +55,6 @@ class PageController:
 
     Parameters
     ----------
-    queue : JobQueue
     cache : Path
         An existing folder for thumbnails and copies; removed with the server.
     arrivals : Path
@@ -73,10 +70,7 @@ class PageController:
     def start(self, chosen: Choices) -> str:
         """Put a new run in line; its name.
 
-        Raises
-        ------
-        UserError
-            If something has not been chosen or cannot be used, or too many runs wait.
+        Raises UserError if something has not been chosen or cannot be used, or too many runs wait.
         """
         name = self._new_name(chosen)
         config = choices.to_config(chosen, self._folder(name))
@@ -87,10 +81,7 @@ class PageController:
     def instant(self, content: str | None, style: InstantStyle, size: int, color: str) -> str:
         """Put a run before all others in line that gives a photograph a trained style, without any step; its name.
 
-        Raises
-        ------
-        UserError
-            As for :meth:`start`.
+        Raises UserError as for :meth:`start`.
         """
         painting = str(style.painting)
         name = runs.new_name(self.queue.folder, content, [painting])
@@ -105,10 +96,7 @@ class PageController:
         One that was stopped continues from its state if nothing but the number of steps has been changed. Else a new
         run starts from its present picture, and it is stopped if it is still being made.
 
-        Raises
-        ------
-        UserError
-            As for :meth:`start`, or if the run has no picture yet, or is being made as it is.
+        Raises UserError as for :meth:`start`, or if the run has no picture yet, or is being made as it is.
         """
         state, config = self._state(name), self.queue.config(name)
         before = choices.from_config(config.model_dump(mode="json"))
@@ -138,10 +126,7 @@ class PageController:
     def choices_of(self, name: str) -> Choices:
         """The settings of a run, to make another; after one without steps, with the usual number of them.
 
-        Raises
-        ------
-        UserError
-            If they cannot be read.
+        Raises UserError if they cannot be read.
         """
         chosen = choices.from_config(self.queue.config(name).model_dump(mode="json"))
         return chosen if chosen.steps else dataclasses.replace(chosen, steps=choices.from_config({}).steps)

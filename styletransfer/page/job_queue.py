@@ -76,6 +76,8 @@ class JobQueue:
     def add(self, name: str, config: Config, start_from: Path | None = None, first: bool = False) -> None:
         """Put a run in line.
 
+        Raises UserError if too many wait.
+
         Parameters
         ----------
         name : str
@@ -86,11 +88,6 @@ class JobQueue:
             The folder of the run from whose newest picture it starts. It is looked for when the turn comes.
         first : bool
             Whether it goes before those that wait.
-
-        Raises
-        ------
-        UserError
-            If too many wait.
         """
         job = PictureJob(name, self.folder / name, {}, (), config)
         with self._change:
@@ -101,16 +98,12 @@ class JobQueue:
     def resume(self, name: str, config: Config) -> None:
         """Put a stopped run in line again; it continues from its last checkpoint.
 
+        Raises UserError if it waits or runs already, or too many wait.
+
         Parameters
         ----------
-        name : str
         config : Config
             That of the run, with another number of steps perhaps.
-
-        Raises
-        ------
-        UserError
-            If it waits or runs already, or too many wait.
         """
         with self._change:
             if name == self._current or name in self._waiting:
@@ -180,10 +173,7 @@ class JobQueue:
     def config(self, name: str) -> Config:
         """The config of a run.
 
-        Raises
-        ------
-        UserError
-            If there is none, or it cannot be read.
+        Raises UserError if there is none, or it cannot be read.
         """
         with self._change:
             job = self._jobs.get(name)

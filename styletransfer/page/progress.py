@@ -24,7 +24,6 @@ class Progress:
     ----------
     picture : Path, or None
         The newest.
-    curve : Curve, or None
     step : int
         The last one written.
     steps : int
@@ -106,7 +105,6 @@ def estimate(config: Config, seconds: float | None) -> tuple[int | None, float |
 
     Parameters
     ----------
-    config : Config
     seconds : float, or None
         The time of a step over the pixels of the image, from an earlier run.
     """

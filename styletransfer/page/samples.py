@@ -26,7 +26,6 @@ class Preset:
 
     Attributes
     ----------
-    name : str
     picture : Path
         What they make of a photograph and a painting of the project.
     values : dict
@@ -63,7 +62,6 @@ class InstantStyle:
 
     Attributes
     ----------
-    name : str
     painting : Path
         For which it was trained.
     """
@@ -75,10 +73,7 @@ class InstantStyle:
 def instant_styles() -> list[InstantStyle]:
     """The bundled styles whose paintings are there.
 
-    Raises
-    ------
-    UserError
-        If one is damaged.
+    Raises UserError if one is damaged.
     """
     styles = []
     for name in style_file.names():
@@ -96,10 +91,7 @@ def paths(files: tuple[str, ...]) -> list[Path]:
 def presets() -> list[Preset]:
     """All presets, in the order of their file.
 
-    Raises
-    ------
-    UserError
-        If the file is damaged.
+    Raises UserError if the file is damaged.
     """
     listed = configs.read_file(FOLDER / "presets.yaml")["presets"]
     return [

@@ -32,6 +32,8 @@ _SETTINGS = {  # of the libraries below us, read when they are imported
 def serve(host: str, port: int, output: Path, python: str | None, browse: bool, say: Callable[[str], None]) -> None:
     """Serve the page until a signal ends it; the run that is being made saves its state then.
 
+    Raises UserError if Gradio or MXNet is not installed, the folder cannot be written, or the port is taken.
+
     Parameters
     ----------
     host : str
@@ -46,11 +48,6 @@ def serve(host: str, port: int, output: Path, python: str | None, browse: bool, 
         Whether to open a browser.
     say : callable
         Receives lines about the server.
-
-    Raises
-    ------
-    UserError
-        If Gradio or MXNet is not installed, the folder cannot be written, or the port is taken.
     """
     _check_gradio()
     runner = python_of_runs(python)
@@ -105,10 +102,7 @@ def announcement(host: str, url: str) -> list[str]:
 def python_of_runs(asked: str | None) -> str | None:
     """The Python that makes the runs; None for the one that runs this.
 
-    Raises
-    ------
-    UserError
-        If there is none that has MXNet.
+    Raises UserError if there is none that has MXNet.
     """
     if asked is not None:
         if not Path(asked).is_file():

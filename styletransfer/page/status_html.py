@@ -28,8 +28,6 @@ def status(title: str, state: Status, progress: Progress, before: str = "") -> s
     ----------
     title : str
         Of the run.
-    state : Status
-    progress : Progress
     before : str, optional
         The title of the run that it waits for.
     """

@@ -40,12 +40,7 @@ class Thumbnails:
     def resized(self, picture: Path, height: int, width: int) -> Path:
         """A copy of a picture with that height and width in pixels.
 
-        Raises
-        ------
-        OSError
-            If it is gone, or the copy cannot be written.
-        UserError
-            If it cannot be read.
+        Raises OSError if it is gone, or the copy cannot be written. Raises UserError if it cannot be read.
         """
         facts = picture.stat()
         key = f"{picture.resolve()} {facts.st_mtime_ns} {facts.st_size} {width} {height}"

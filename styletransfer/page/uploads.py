@@ -40,6 +40,8 @@ class Uploads:
     def accept(self, file: Path, kind: str) -> Path:
         """Take an upload; the file that was sent is removed.
 
+        Raises UserError if it is too large, is not a picture, or is damaged.
+
         Parameters
         ----------
         file : Path
@@ -51,11 +53,6 @@ class Uploads:
         -------
         Path
             The picture as a JPEG file; the same upload always gives the same name.
-
-        Raises
-        ------
-        UserError
-            If it is too large, is not a picture, or is damaged.
         """
         if not (file.resolve().is_relative_to(self._arrivals.resolve()) and file.is_file()):
             raise UserError("the file has not arrived; send it again")

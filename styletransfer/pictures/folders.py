@@ -24,18 +24,14 @@ def listed(folder: Path, where: str = "", videos: bool = False) -> list[Path]:
     A picture is known by its suffix, or by its first bytes. What this program has made is skipped, so that the results
     of one command are not the photographs of the next; such files can be named.
 
+    Raises UserError if the folder cannot be read, or has none.
+
     Parameters
     ----------
-    folder : Path
     where : str
         What error messages begin with, such as ``--content: ``.
     videos : bool
         Whether videos are listed too.
-
-    Raises
-    ------
-    UserError
-        If the folder cannot be read, or has none.
     """
     try:
         inside = sorted(path for path in folder.iterdir() if not path.name.startswith("."))

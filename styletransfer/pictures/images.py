@@ -50,10 +50,7 @@ def read(path: str | os.PathLike[str]) -> Picture:
     applied. Colours are converted to sRGB with the file's colour profile; a broken one is ignored with a warning.
     Transparency is composited on white, which is logged.
 
-    Raises
-    ------
-    UserError
-        If the file does not exist, is not a picture, is damaged, or is too large (a decompression bomb).
+    Raises UserError if the file does not exist, is not a picture, is damaged, or is too large (a decompression bomb).
     """
     with opened(Path(path)) as image:
         return from_pillow(image, path)
@@ -96,10 +93,7 @@ def _converted(image: Image.Image, name: str | os.PathLike[str] | None, backgrou
 def read_mask(path: str | os.PathLike[str]) -> NDArray[np.float32]:
     """Read a picture file as a mask: grey values (H, W), 0..1; what is transparent is 0.
 
-    Raises
-    ------
-    UserError
-        As for :func:`read`.
+    Raises UserError as for :func:`read`.
     """
     with opened(Path(path)) as image:
         return from_pillow(image, path, background="black").mean(axis=2)
@@ -108,10 +102,7 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[np.float32]:
 def size(path: str | os.PathLike[str]) -> tuple[int, int]:
     """(height, width) of the picture that :func:`read` would return, usually from the file's header alone.
 
-    Raises
-    ------
-    UserError
-        As for :func:`read`; damage after the header may go undetected.
+    Raises UserError as for :func:`read`; damage after the header may go undetected.
     """
     with opened(Path(path)) as image:
         if image.format in _ORIENTED_ON_LOAD:
@@ -252,6 +243,8 @@ def write(
 ) -> None:
     """Write a picture atomically, tagged as sRGB, in the format given by the suffix of `path`.
 
+    Raises OSError if it cannot be written.
+
     Parameters
     ----------
     path : path
@@ -265,11 +258,6 @@ def write(
         Texts by keyword, for PNG.
     mark : str
         The kind of results that it is, of :mod:`styletransfer.pictures.marks`, to be noted in the file.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written.
     """
     kind = Path(path).suffix.lower()
     tags = {"icc_profile": profiles.srgb(), "exif": exif, **marks.tags(kind, mark)}

@@ -39,10 +39,7 @@ def is_name(name: str) -> bool:
 def size(picture: PictureInMemory, name: str) -> tuple[int, int]:
     """(height, width) of the picture that :func:`read` would return; `name` is for error messages.
 
-    Raises
-    ------
-    UserError
-        If it is damaged, or an array of the wrong shape or type.
+    Raises UserError if it is damaged, or an array of the wrong shape or type.
     """
     if isinstance(picture, Image.Image):
         _load(picture, name)
@@ -54,6 +51,8 @@ def size(picture: PictureInMemory, name: str) -> tuple[int, int]:
 def read(picture: PictureInMemory, name: str, background: str = "white") -> Picture:
     """Convert to (H, W, 3), RGB, 0..1, exactly as :func:`~styletransfer.pictures.images.read` does with a file.
 
+    Raises UserError if it is damaged, an array of the wrong shape or type, or has values outside its range.
+
     Parameters
     ----------
     picture : PIL image or array
@@ -63,11 +62,6 @@ def read(picture: PictureInMemory, name: str, background: str = "white") -> Pict
         For error messages.
     background : str
         On which transparency is composited: white or black.
-
-    Raises
-    ------
-    UserError
-        If it is damaged, an array of the wrong shape or type, or has values outside its range.
     """
     if not isinstance(picture, Image.Image):
         array = _checked(picture, name)

@@ -56,10 +56,7 @@ def exif_of(path: str | os.PathLike[str]) -> bytes:
 def png_text(content: bytes, key: str) -> str | None:
     """The text that a PNG has under a key, before its pixels; of the file only what comes before them is needed.
 
-    Raises
-    ------
-    ValueError
-        If it is damaged, or a text in it is too large: more than a megabyte, unpacked.
+    Raises ValueError if it is damaged, or a text in it is too large: more than a megabyte, unpacked.
     """
     try:
         text = PngImageFile(io.BytesIO(content)).info.get(key)

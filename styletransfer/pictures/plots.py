@@ -33,10 +33,7 @@ def figure(**options: Any) -> Any:
 def write(path: str | os.PathLike[str], drawn: Any, mark: str) -> None:
     """Write a figure as a PNG file, with a mark of :mod:`styletransfer.pictures.marks`.
 
-    Raises
-    ------
-    OSError
-        If it cannot be written.
+    Raises OSError if it cannot be written.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

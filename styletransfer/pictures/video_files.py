@@ -61,7 +61,6 @@ class Coding:
         The mean or nominal number of frames a second.
     aspect : Fraction
         Width of a pixel over its height.
-    colors : Colors
     """
 
     time_base: Fraction
@@ -73,22 +72,17 @@ class Coding:
 class Reader:
     """Reads the frames of a video file; a context manager.
 
+    Raises UserError if the file does not exist, is not a video, or no frame of it can be decoded; one line.
+
     Parameters
     ----------
-    path : Path
     long_edge : int, optional
         To which frames are reduced if theirs is longer.
 
     Attributes
     ----------
-    coding : Coding
     count : int, or None
         The number of frames by the file's header, which need not be right; None if that says nothing.
-
-    Raises
-    ------
-    UserError
-        If the file does not exist, is not a video, or no frame of it can be decoded; one line.
     """
 
     def __init__(self, path: Path, long_edge: int | None = None) -> None:
@@ -210,10 +204,7 @@ class Reader:
 def opened(path: Path) -> Any:
     """A video file as a container of PyAV, which is to be closed.
 
-    Raises
-    ------
-    UserError
-        If there is no such file, or it is not a video; one line.
+    Raises UserError if there is no such file, or it is not a video; one line.
     """
     try:
         if not path.is_file() and path.exists():
@@ -230,10 +221,7 @@ def opened(path: Path) -> Any:
 def picture_stream(container: Any, path: Path) -> Any:
     """The stream of a container that has the frames.
 
-    Raises
-    ------
-    UserError
-        If there is none, or its codec is not known; `path` is for the message.
+    Raises UserError if there is none, or its codec is not known; `path` is for the message.
     """
     stream = container.streams.best("video")
     if stream is None or stream.disposition & Disposition.attached_pic:

@@ -40,7 +40,6 @@ def planes(pixels: NDArray[np.uint8], colors: Colors) -> NDArray[np.uint8]:
     Parameters
     ----------
     pixels : array (H, W, 3), RGB, 0..255
-    colors : Colors
 
     Returns
     -------
@@ -59,17 +58,13 @@ def planes(pixels: NDArray[np.uint8], colors: Colors) -> NDArray[np.uint8]:
 def encode(stream: BinaryIO, frames: Iterable[tuple[NDArray[np.uint8], int]], coding: Coding) -> None:
     """Encode a part of a video, which :func:`join` joins with others.
 
+    Raises OSError if it cannot be written.
+
     Parameters
     ----------
     stream : binary file
     frames : iterable of (planes, time)
         The planes of each frame, and its time.
-    coding : Coding
-
-    Raises
-    ------
-    OSError
-        If it cannot be written.
     """
     with av.open(stream, "w", format="nut") as container:
         video: Any = None
@@ -101,21 +96,14 @@ def join(target: Path, parts: Sequence[Path], source: Path, coding: Coding) -> N
     logged. If it cannot be read or written, it is left out with a warning. Nothing is written to `target` until all is
     done.
 
+    Raises UserError if FFmpeg cannot write the video. Raises OSError if the file cannot be written.
+
     Parameters
     ----------
-    target : Path
     parts : sequence of Path
         Written by :func:`encode`.
     source : Path
         The video whose sound it gets.
-    coding : Coding
-
-    Raises
-    ------
-    UserError
-        If FFmpeg cannot write the video.
-    OSError
-        If the file cannot be written.
     """
     with atomic_write(target) as stream:
         try:

@@ -15,10 +15,7 @@ def parse_size(size: str) -> int:
 
     Case does not matter. A bare ``8G`` is rejected as ambiguous: programs differ in which of the two it means.
 
-    Raises
-    ------
-    ValueError
-        If the text is not a valid size above zero.
+    Raises ValueError if the text is not a valid size above zero.
     """
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([KMGT]I?B)", size.upper())
     count = int(float(match[1]) * _UNITS[match[2]]) if match else 0

@@ -24,17 +24,13 @@ def atomic_write(path: str | os.PathLike[str], keep_as: Path | None = None) -> I
 
     A symbolic link is written through, unless the previous file is kept.
 
+    Raises OSError if the folder is not writable, the disk is full, or `path` is a device or the like; it names
+    `path`. The temporary file is removed.
+
     Parameters
     ----------
-    path : path
     keep_as : Path, optional
         Where to keep the previous file, on the same file system.
-
-    Raises
-    ------
-    OSError
-        If the folder is not writable, the disk is full, or `path` is a device or the like; it names `path`. The
-        temporary file is removed.
     """
     named = path = Path(path)
     temporary = None

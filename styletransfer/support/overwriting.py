@@ -18,6 +18,8 @@ def check(
 ) -> None:
     """Check that a command may write its outputs, those of which exist.
 
+    Raises UserError if it may not; nothing has been written.
+
     Parameters
     ----------
     outputs : iterable of Path
@@ -30,11 +32,6 @@ def check(
         Whether the command has written a file itself.
     hint : str
         What to do where only `force` is missing.
-
-    Raises
-    ------
-    UserError
-        If it may not; nothing has been written.
     """
     read = {}
     for key, path in inputs.items():

@@ -32,20 +32,15 @@ _MOST = 16 * 10**9  # bytes to request at most if tiling can reduce the memory o
 def array(sweep: Sweep, cluster: Cluster, jobs: Sequence[Job], file: str) -> str:
     """The job file of an array.
 
+    Raises UserError if Slurm cannot use the folder of the sweep, a job needs a GPU or memory that it does not get, or
+    a line of `setup` is not valid bash.
+
     Parameters
     ----------
-    sweep : Sweep
-    cluster : Cluster
     jobs : sequence of Job
         Those of its jobs to run.
     file : str
         The name of the job file.
-
-    Raises
-    ------
-    UserError
-        If Slurm cannot use the folder of the sweep, a job needs a GPU or memory that it does not get, or a line of
-        `setup` is not valid bash.
     """
     folder = _folder(sweep)
     _check_memory(cluster, jobs)
@@ -94,8 +89,6 @@ def collection(sweep: Sweep, cluster: Cluster, arguments: Sequence[str]) -> str:
 
     Parameters
     ----------
-    sweep : Sweep
-    cluster : Cluster
     arguments : sequence of str
         With which ``submit.py`` makes the same sweep.
     """
@@ -193,10 +186,7 @@ def _where(cluster: Cluster) -> list[str]:
 def _folder(sweep: Sweep) -> Path:
     """The folder of the sweep, absolute.
 
-    Raises
-    ------
-    UserError
-        If its path, or another path in the job file, contains characters that Slurm does not support.
+    Raises UserError if its path, or another path in the job file, contains characters that Slurm does not support.
     """
     folder = sweep.folder.resolve()
     # Slurm prepends the folder to the names of its logs, and interprets % and \ in the result.
@@ -226,10 +216,7 @@ def _lines(options: Sequence[str]) -> str:
 def _setup(cluster: Cluster) -> str:
     """The user's setup lines, each with error handling; checked with bash, if it is installed.
 
-    Raises
-    ------
-    UserError
-        If a line is not valid bash.
+    Raises UserError if a line is not valid bash.
     """
     lines = [f"{line} || stop {shlex.quote(f'the setup failed: {line}')}" for line in cluster.setup]
     for line, whole in zip(cluster.setup, lines):

@@ -136,10 +136,7 @@ class Cluster(BaseModel):
     def changed(self, values: Mapping[str, Any]) -> Cluster:
         """A copy with the values from the command line that are not None.
 
-        Raises
-        ------
-        UserError
-            If one is not allowed.
+        Raises UserError if one is not allowed.
         """
         changed = {**self.model_dump(), **{key: value for key, value in values.items() if value is not None}}
         try:

@@ -31,7 +31,6 @@ class Job(abc.ABC):
     ----------
     name : str
         The name of its folder: readable, safe for file systems, unique in the sweep.
-    folder : Path
     overrides : dict
         By dotted key.
     labels : tuple of str

@@ -50,7 +50,6 @@ def start(job: Job, variables: Mapping[str, str], python: str | None = None) -> 
 
     Parameters
     ----------
-    job : Job
     variables : dict of str
         The environment.
     python : str, optional

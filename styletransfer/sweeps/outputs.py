@@ -17,18 +17,14 @@ _OF_A_JOB = ("job.yaml", "job.log", "job.status", "job.begun")
 def check(sweep: Sweep, inputs: Mapping[str, Path], force: bool) -> None:
     """Check that no file would be lost that is not of an earlier run of the sweep.
 
+    Raises UserError if one would be.
+
     Parameters
     ----------
-    sweep : Sweep
     inputs : dict of Path
         The files that are read besides those that the configs of the jobs name, by the options that name them.
     force : bool
         Whether files that are not of such a run may be overwritten.
-
-    Raises
-    ------
-    UserError
-        If one would be.
     """
     read = {**inputs, **{key: path for job in sweep.jobs for key, path in job.files().items()}}
     files = [sweep.folder / CONTACT, sweep.folder / RESULTS, sweep.folder / SLURM / COLLECT]

@@ -17,10 +17,7 @@ _KEY = "content.image"
 def listed(given: Sequence[str]) -> list[str]:
     """The photographs that are given, each once; a folder stands for the pictures in it, in the order of their names.
 
-    Raises
-    ------
-    UserError
-        If a folder cannot be read, or has no picture in it.
+    Raises UserError if a folder cannot be read, or has no picture in it.
     """
     named: dict[Path, str] = {}
     for name in given:
@@ -33,6 +30,8 @@ def listed(given: Sequence[str]) -> list[str]:
 def sweep(values: Mapping[str, Any], photographs: Sequence[str], where: str, assignments: Sequence[str] = ()) -> Sweep:
     """One job for each photograph, in a folder with its name, inside the output folder of the config.
 
+    Raises UserError if the config is invalid.
+
     Parameters
     ----------
     values : mapping
@@ -42,11 +41,6 @@ def sweep(values: Mapping[str, Any], photographs: Sequence[str], where: str, ass
         Where the config comes from; error messages open with it.
     assignments : sequence of str
         ``KEY=VALUE`` for all.
-
-    Raises
-    ------
-    UserError
-        If the config is invalid.
     """
     output = values.get("output")
     folder = str(output.get("folder", "")) if isinstance(output, Mapping) else ""

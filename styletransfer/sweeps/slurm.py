@@ -29,10 +29,7 @@ def queue_of(sweep: Sweep) -> Queue:
     An entry of the queue is a file and a task number, and the list in that file says which job that is. So no separate
     record can be lost, and jobs submitted by hand are found as well.
 
-    Raises
-    ------
-    UserError
-        If Slurm does not answer.
+    Raises UserError if Slurm does not answer.
     """
     if not (sweep.folder / SLURM).is_dir() or not shutil.which("squeue"):
         return None
@@ -78,10 +75,10 @@ def send(
 ) -> int:
     """Submit the remaining jobs of a sweep as one array, and the job that collects the results.
 
+    Raises UserError if the job file cannot be made, or Slurm rejects it.
+
     Parameters
     ----------
-    sweep : Sweep
-    cluster : Cluster
     arguments : sequence of str
         With which ``submit.py`` makes the same sweep.
     say : callable
@@ -93,11 +90,6 @@ def send(
     -------
     int
         The number of submitted jobs.
-
-    Raises
-    ------
-    UserError
-        If the job file cannot be made, or Slurm rejects it.
     """
     for program in ("sbatch", "squeue"):
         if not shutil.which(program):
@@ -162,10 +154,7 @@ def _locked(folder: Path) -> Iterator[None]:
 def _asked(command: Sequence[str], folder: Path | None = None) -> str:
     """The output of a Slurm command.
 
-    Raises
-    ------
-    UserError
-        If it fails, with the last line of its error message, or does not answer.
+    Raises UserError if it fails, with the last line of its error message, or does not answer.
     """
     try:
         done = subprocess.run(

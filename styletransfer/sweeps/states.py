@@ -133,7 +133,6 @@ def held(job: Job, patience: float = 0.0) -> Iterator[BinaryIO | None]:
 
     Parameters
     ----------
-    job : Job
     patience : float
         Seconds to wait; querying the state of a job locks it briefly.
 
@@ -162,11 +161,8 @@ def held(job: Job, patience: float = 0.0) -> Iterator[BinaryIO | None]:
 def check_settings(sweep: Sweep) -> None:
     """Reject existing pictures and checkpoints that were made with other settings or input files.
 
-    Raises
-    ------
-    UserError
-        If a picture or a checkpoint was made with other settings than its job has now, or from input files that have
-        been replaced since, or by an earlier version.
+    Raises UserError if a picture or a checkpoint was made with other settings than its job has now, or from input
+    files that have been replaced since, or by an earlier version.
     """
     checksum = functools.cache(inputs.checksum)  # jobs share files
     for job in sweep.jobs:
@@ -206,7 +202,6 @@ def _change(job: Job, checksum: Checksum) -> str | None:
 
     Parameters
     ----------
-    job : Job
     checksum : callable
         The sha256 of a file.
     """

@@ -92,10 +92,7 @@ def _meaning(value: Any) -> Hashable:
 def _read_file(path: str | Path) -> SweepFile:
     """Read a sweep file.
 
-    Raises
-    ------
-    UserError
-        If it does not exist, is not valid YAML, or does not match :class:`SweepFile`; one line.
+    Raises UserError if it does not exist, is not valid YAML, or does not match :class:`SweepFile`; one line.
     """
     values = configs.read_file(configs.find_input(str(path)))
     try:
@@ -134,6 +131,8 @@ class Sweep:
 def read_sweep(path: str | Path, assignments: Sequence[str] = (), output: str | None = None) -> Sweep:
     """The jobs of a sweep file, with validated configs.
 
+    Raises UserError if the file, or the config of one of its jobs (which is named), is invalid.
+
     Parameters
     ----------
     path : str or Path
@@ -141,11 +140,6 @@ def read_sweep(path: str | Path, assignments: Sequence[str] = (), output: str | 
         ``KEY=VALUE`` for all jobs; they override the file's `set`, and are overridden by what varies.
     output : str, optional
         Instead of the file's `output`.
-
-    Raises
-    ------
-    UserError
-        If the file, or the config of one of its jobs (which is named), is invalid.
     """
     return sweep_of(_read_file(path), Path(path).stem, f"sweep {path}", assignments, output)
 

@@ -21,6 +21,8 @@ KEYS = tuple(key for key in StyleTraining.model_fields if key not in Config.mode
 def read(files: Sequence[str], assignments: Sequence[str] = (), output: str | None = None) -> Sweep:
     """The jobs of a sweep file, or of the configs of one or more trainings.
 
+    Raises UserError if the files are neither, or one of them is invalid.
+
     Parameters
     ----------
     files : sequence of str
@@ -28,11 +30,6 @@ def read(files: Sequence[str], assignments: Sequence[str] = (), output: str | No
         ``KEY=VALUE`` for all jobs.
     output : str, optional
         The folder in which the jobs' folders are.
-
-    Raises
-    ------
-    UserError
-        If the files are neither, or one of them is invalid.
     """
     locations = [configs.location(file) for file in files]
     twice = next((file for file, place in zip(files, locations) if locations.count(place) > 1), None)
@@ -56,6 +53,8 @@ def sweep(files: Mapping[str, Mapping[str, Any]], assignments: Sequence[str] = (
     Its name is that of its folder, `output.folder`. All must be in one folder, which also gets the contact sheet, the
     table of results and the job files.
 
+    Raises UserError if a config is invalid, or the folders are not side by side.
+
     Parameters
     ----------
     files : dict of mappings
@@ -64,11 +63,6 @@ def sweep(files: Mapping[str, Mapping[str, Any]], assignments: Sequence[str] = (
         ``KEY=VALUE`` for all.
     output : str, optional
         A folder; every training then gets the one in it that is called like its style.
-
-    Raises
-    ------
-    UserError
-        If a config is invalid, or the folders are not side by side.
     """
     check_output(output)
     jobs: dict[Path, TrainingJob] = {}

@@ -25,16 +25,12 @@ Shapes = Mapping[str, tuple[int, ...]]
 def load(spec: ModelSpec, path: str | os.PathLike[str] | None = None) -> Parameters:
     """Read the parameters of a network, in its native pixel convention.
 
+    Raises UserError if the file is missing, damaged or for another network.
+
     Parameters
     ----------
-    spec : ModelSpec
     path : path, optional
         A file in a supported format; by default, the network's own weights.
-
-    Raises
-    ------
-    UserError
-        If the file is missing, damaged or for another network.
     """
     return _load(spec, path, spec.parameters)
 
@@ -55,10 +51,7 @@ def _load(spec: ModelSpec, path: str | os.PathLike[str] | None, wanted: Shapes) 
 def find(spec: ModelSpec, path: str | os.PathLike[str] | None = None) -> Path:
     """The file of the parameters of a network; parameters are those of :func:`load`.
 
-    Raises
-    ------
-    UserError
-        If there is none.
+    Raises UserError if there is none.
     """
     file = Path(path) if path is not None else spec.weights_path
     if not file.is_file():
@@ -83,10 +76,7 @@ def check(spec: ModelSpec, arrays: dict[str, NDArray], file: Path, wanted: Shape
 
     `wanted` gives the names and shapes to return; by default, those of the parameters of the network.
 
-    Raises
-    ------
-    UserError
-        If a parameter is missing, unknown, of the wrong shape or not finite.
+    Raises UserError if a parameter is missing, unknown, of the wrong shape or not finite.
     """
     known = {*spec.parameters, *spec.read_out_parameters}
     for name in arrays:
@@ -111,10 +101,7 @@ def check(spec: ModelSpec, arrays: dict[str, NDArray], file: Path, wanted: Shape
 def load_deep_compression(spec: ModelSpec, path: str | os.PathLike[str]) -> Parameters:
     """Read the Deep Compression file of SqueezeNet.
 
-    Raises
-    ------
-    UserError
-        If the file is missing or damaged.
+    Raises UserError if the file is missing or damaged.
     """
     file = Path(path)
     return check(spec, _read(file, lambda stream, size: deep_compression.read(stream, size, spec.parameters)), file)

@@ -31,10 +31,7 @@ def encode(arrays: Mapping[str, NDArray]) -> dict[str, NDArray]:
 def decode(stored: Mapping[str, NDArray]) -> dict[str, NDArray]:
     """The kernels of their codes and tables; other arrays as they are.
 
-    Raises
-    ------
-    ValueError
-        If codes have no table, or exceed it.
+    Raises ValueError if codes have no table, or exceed it.
     """
     arrays: dict[str, NDArray] = {}
     for key, array in stored.items():
@@ -51,10 +48,8 @@ def decode(stored: Mapping[str, NDArray]) -> dict[str, NDArray]:
 def look_up(name: str, codes: NDArray, table: NDArray) -> NDArray:
     """The values of the codes; check the shape of untrusted codes before, since values take more memory.
 
-    Raises
-    ------
-    ValueError
-        If the codes are not uint8, the table is not a list of floating-point numbers, or a code exceeds it.
+    Raises ValueError if the codes are not uint8, the table is not a list of floating-point numbers, or a code exceeds
+    it.
     """
     if codes.dtype != np.uint8 or table.ndim != 1 or table.dtype.kind != "f":
         raise ValueError(f"the codes or the table of {name} have an unknown type")

@@ -28,10 +28,7 @@ def is_encoder(names: Iterable[str]) -> bool:
 def convert(tensors: Mapping[str, NDArray], spec: ModelSpec) -> dict[str, NDArray]:
     """The convolutions and the read-outs, under the names and in the pixel convention of the SPEC.
 
-    Raises
-    ------
-    ValueError
-        If the weights are for another network.
+    Raises ValueError if the weights are for another network.
     """
     expected = {**spec.parameters, **spec.read_out_parameters}
     places = {name: _place(name) for name in expected}

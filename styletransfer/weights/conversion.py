@@ -17,10 +17,7 @@ from styletransfer.pictures.pixels import adapt_first_layer
 def stored_shape(spec: ModelSpec, name: str) -> tuple[int, ...]:
     """The shape in which a file stores a parameter of the SPEC: (height, width, channels, filters) or (filters,).
 
-    Raises
-    ------
-    ValueError
-        If the SPEC has no such parameter.
+    Raises ValueError if the SPEC has no such parameter.
     """
     if name not in spec.parameters:
         raise ValueError(f"{name} is not a parameter of {spec.name}")
@@ -42,17 +39,14 @@ def filters_first(stored: Mapping[str, NDArray]) -> dict[str, NDArray]:
 def adapt(arrays: Mapping[str, NDArray], spec: ModelSpec, native: str) -> dict[str, NDArray[np.float32]]:
     """The parameters as float32, with the first convolution adapted to the pixel convention of the SPEC.
 
+    Raises ValueError if the first convolution is missing.
+
     Parameters
     ----------
     arrays
         Parameters with the names and shapes of the SPEC; some may be missing.
     native
         The pixel convention they were trained for.
-
-    Raises
-    ------
-    ValueError
-        If the first convolution is missing.
     """
     single = {name: np.ascontiguousarray(array, dtype=np.float32) for name, array in arrays.items()}
     first = ("conv1_1_weight", "conv1_1_bias")

@@ -23,17 +23,14 @@ _SHARED_VALUES = 256
 def read(stream: BinaryIO, size: int, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray[np.float32]]:
     """Decode the file.
 
+    Raises ValueError if the file is truncated, has trailing bytes, or stores a weight beyond the end of its layer.
+
     Parameters
     ----------
     stream, size
         The open file and its length in bytes.
     shapes
         The parameters of SqueezeNet in the order of its layers, ``*_weight`` before ``*_bias``.
-
-    Raises
-    ------
-    ValueError
-        If the file is truncated, has trailing bytes, or stores a weight beyond the end of its layer.
     """
 
     def take(dtype: str, count: int) -> NDArray:

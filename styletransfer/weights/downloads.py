@@ -38,6 +38,9 @@ pooch.get_logger().setLevel("WARNING")  # progress is reported through `say`
 def fetch(name: str, table: Table, say: Say, source: str | None = None, force: bool = False) -> None:
     """Download the files listed under a name, verify and convert them, and put them in place.
 
+    Raises UserError if a name is unknown, no source works, a different file is in place, or the file cannot be
+    written.
+
     Parameters
     ----------
     name : str
@@ -50,11 +53,6 @@ def fetch(name: str, table: Table, say: Say, source: str | None = None, force: b
         The only source to use; by default all are tried in turn.
     force : bool
         Replace existing files.
-
-    Raises
-    ------
-    UserError
-        If a name is unknown, no source works, a different file is in place, or the file cannot be written.
     """
     for target in _find(name, table):
         chosen = _choose(target.sources, source)
@@ -65,10 +63,7 @@ def fetch(name: str, table: Table, say: Say, source: str | None = None, force: b
 def convert(name: str, table: Table, file: Path, say: Say, source: str | None = None, force: bool = False) -> None:
     """Verify and convert a file that was downloaded by other means, and put it in place.
 
-    Raises
-    ------
-    UserError
-        If no source of `name` publishes this file; otherwise as for :func:`fetch`.
+    Raises UserError if no source of `name` publishes this file; otherwise as for :func:`fetch`.
     """
     candidates = [(target, s) for target in _find(name, table) for s in _choose(target.sources, source)]
     if not file.is_file():

@@ -31,10 +31,7 @@ _DEEPEST, _MOST_DATASETS = 4, 8  # per layer; a group may contain itself
 def read(path: Path, spec: ModelSpec) -> dict[str, NDArray[np.float32]]:
     """Read the convolutions, in the pixel convention of the SPEC.
 
-    Raises
-    ------
-    ValueError
-        If the file is damaged, for another network, or in Theano's order, or if h5py is not installed.
+    Raises ValueError if the file is damaged, for another network, or in Theano's order, or if h5py is not installed.
     """
     try:
         import h5py

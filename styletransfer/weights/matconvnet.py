@@ -41,10 +41,7 @@ _SAME_COLOUR = 1e-3  # grey levels; single precision and rounding differ by less
 def read(path: Path, spec: ModelSpec) -> dict[str, NDArray[np.float32]]:
     """Read the convolutions, in the pixel convention of the SPEC.
 
-    Raises
-    ------
-    ValueError
-        If the file is damaged or for another network.
+    Raises ValueError if the file is damaged or for another network.
     """
     with path.open("rb") as source, tempfile.TemporaryFile() as converted:
         done = subprocess.run(

@@ -27,10 +27,7 @@ _PREFIXES = ("arg:", "aux:")
 def read(stream: BinaryIO, size: int) -> dict[str, NDArray]:
     """Read the arrays of a `.params` file of `size` bytes, by name; the prefixes ``arg:`` and ``aux:`` are removed.
 
-    Raises
-    ------
-    ValueError
-        If the file is truncated, has trailing bytes, or is not a `.params` file.
+    Raises ValueError if the file is truncated, has trailing bytes, or is not a `.params` file.
     """
 
     def take(layout: str) -> tuple[int, ...]:

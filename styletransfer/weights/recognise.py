@@ -49,12 +49,7 @@ _READERS: dict[str, Callable[[Path, ModelSpec], dict[str, NDArray]]] = {
 def recognise(path: Path) -> str:
     """The format of a file: ``mxnet``, ``keras``, ``matconvnet``, ``pytorch`` or ``npz``.
 
-    Raises
-    ------
-    ValueError
-        If the file is in none of these formats.
-    OSError
-        If the file cannot be read.
+    Raises ValueError if the file is in none of these formats. Raises OSError if the file cannot be read.
     """
     with path.open("rb") as stream:
         head = stream.read(1024)
@@ -93,11 +88,7 @@ def read_any(path: Path, spec: ModelSpec) -> dict[str, NDArray]:
 
     Names and shapes are not all compared with the SPEC here: `styletransfer.weights.check` does that.
 
-    Raises
-    ------
-    ValueError
-        If the file is in no known format, is damaged, or is for another network.
-    OSError
-        If the file cannot be read.
+    Raises ValueError if the file is in no known format, is damaged, or is for another network. Raises OSError if
+    the file cannot be read.
     """
     return _READERS[recognise(path)](path, spec)

@@ -28,10 +28,7 @@ _OXFORD = ((0.73429835, 0.09340367, 0.06775674, 0.8862966), (0.7301776, 0.064936
 def convert(tensors: Mapping[str, NDArray], spec: ModelSpec) -> dict[str, NDArray[np.float32]]:
     """The convolutions, under the names and in the pixel convention of the SPEC.
 
-    Raises
-    ------
-    ValueError
-        If the values are damaged, or this is another network.
+    Raises ValueError if the values are damaged, or this is another network.
     """
     places = _assign({name: tensor.shape for name, tensor in tensors.items()}, spec)
     arrays = {name: floats(name, tensors[place]) for name, place in places.items()}
