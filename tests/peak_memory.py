@@ -25,7 +25,8 @@ from styletransfer import weights
 from styletransfer.bench import machine
 from styletransfer.config import Config
 from styletransfer.pictures import images
-from styletransfer.session import memory, run
+from styletransfer.session import memory, session
+from styletransfer.session.picture import PictureTask
 
 _MB = 10**6
 
@@ -168,7 +169,7 @@ def main(arguments: Sequence[str]) -> None:
     """Measure the case given by the arguments in this process; without arguments, print the table of all cases."""
     if arguments:
         folder, case = arguments
-        run.run(_case(json.loads(case)).config(Path(folder)))
+        session.run(PictureTask(_case(json.loads(case)).config(Path(folder))))
         print(int(machine.peak_megabytes() * 2**20))
         return
     for case in CASES:

@@ -11,7 +11,8 @@ from helpers import random_picture
 
 from styletransfer import config as configs
 from styletransfer.pictures import images
-from styletransfer.session import curves, inputs
+from styletransfer.session import curves
+from styletransfer.session.picture import PictureTask
 from styletransfer.sweeps import sweep_file
 
 BASE = {"content": {"image": "photo.png"}, "style": {"images": "painting.png"}, "size": 40}
@@ -39,7 +40,7 @@ def finish(job, status=0, said="", total=0.5):
     job.folder.mkdir(parents=True, exist_ok=True)
     if status in (0, 3):
         images.write(job.folder / "image.png", random_picture(30, 40, seed=3))
-        checksums = {"inputs": inputs.checksums(inputs.files_of(job.config))}
+        checksums = {"inputs": PictureTask(job.config).checksums()}
         (job.folder / "config.yaml").write_text(configs.dump(job.config, checksums))
         (job.folder / "run.status").write_text("diverged\n" if status == 3 else "done\n")
         row = {"step": 2, "total": total, "content": 0.1, "style": 0.3, "tv": 0.1, "seconds": 1.5}

@@ -24,7 +24,7 @@ from scripts.nstyle import main
 from styletransfer import Diverged, Result, Step, Stopped, UserError, steps, transfer
 from styletransfer.pictures import images
 from styletransfer.session import binding, curves, picture_sizes, recorders
-from styletransfer.session.prepared import PreparedRun
+from styletransfer.session.session import Session
 from styletransfer.support import commands
 
 STEPS = 6
@@ -624,7 +624,7 @@ def test_a_lack_of_memory_is_one_line(monkeypatch, alive):
     def fail(self):
         raise MemoryError
 
-    monkeypatch.setattr(PreparedRun, "picture", fail)
+    monkeypatch.setattr(Session, "picture", fail)
     with pytest.raises(UserError, match=r"^out of memory; use a smaller size") as lack:
         made()
     assert lack and alive() == 0

@@ -102,9 +102,9 @@ def test_a_package_imports_only_packages_before_it(path):
 @pytest.mark.parametrize(
     "line",
     [
-        "import styletransfer.session.run",
+        "import styletransfer.session.session",
         "from styletransfer import session",
-        "from ..session import run",
+        "from ..session import session",
         "from .. import session",
     ],
 )

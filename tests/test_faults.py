@@ -511,7 +511,7 @@ sys.path.insert(0, {project!r})
 import skimage.restoration, skimage.transform, tqdm.contrib.logging
 from models.runtime import load_mxnet
 from scripts.nstyle import main
-from styletransfer.session import run
+from styletransfer.session import picture, session
 load_mxnet().nd.ones((3, 3)).asnumpy()
 held = int(pathlib.Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (held + {more}, held + {more}))

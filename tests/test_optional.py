@@ -145,7 +145,7 @@ def test_whatever_fails_beside_a_style_the_style_is_written(tmp_path, monkeypatc
         "output": {"folder": "out", "preview": "photos/0.png", "preview_size": 32, "save_every": 1},
     }
     Path("tiny.yaml").write_text(yaml.safe_dump(values))
-    monkeypatch.setattr(training._Output, "write_preview", fail)
+    monkeypatch.setattr(training.StyleTask, "picture", fail)
     monkeypatch.setattr(curves, "plot", fail)
     monkeypatch.setattr(recorders.ProgressRecorder, "close", fail)
     assert train_style.main(["--config", "tiny.yaml"]) == 0

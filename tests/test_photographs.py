@@ -16,7 +16,7 @@ from processes import NSTYLE
 from scripts.nstyle import main
 from styletransfer import weights
 from styletransfer.pictures import images
-from styletransfer.session import run
+from styletransfer.session import session
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps import photographs
 
@@ -98,7 +98,7 @@ def test_mistakes_are_one_line_and_nothing_is_made(studio, capsys, options, word
 )
 def test_paintings_are_given_one_by_one_or_as_a_folder(monkeypatch, options, paintings):
     seen = []
-    monkeypatch.setattr(run, "run", lambda config, *_, **__: seen.append(config.style.images))
+    monkeypatch.setattr(session, "run", lambda task, *_, **__: seen.append(task.config.style.images))
     assert main(["--content", "photos/b.png", *options]) == 0
     assert seen == [dict.fromkeys(paintings, 1.0)]
 

@@ -7,13 +7,13 @@ import yaml
 from shrunk import shrunk
 
 from styletransfer import config as configs
-from styletransfer.session import inputs
+from styletransfer.session.picture import PictureTask
 from styletransfer.session.provenance import checksums_in, provenance_of
 
 
 def test_the_checksums_of_all_inputs_are_read_back_from_a_saved_config():
     config = shrunk("starry", ["init={kind: image, image: input/night.jpg}"])
-    checksums = inputs.checksums(inputs.files_of(config))
+    checksums = PictureTask(config).checksums()
     styles = {f"style.images {name}" for name in config.style.images}
     assert set(checksums) == {"content.image", "init.image", "weights", *styles}
     saved = yaml.safe_load(configs.dump(config, provenance_of(config, checksums)))

@@ -25,6 +25,7 @@ from styletransfer.pictures import images
 from styletransfer.session import curves, forecast, inputs, memory, style_start
 from styletransfer.session.pyramid import Pyramid
 from styletransfer.session.resolve import peak_memory, resolve
+from styletransfer.session.task import checksum
 from styletransfer.support.errors import UserError
 
 NETWORKS = ("small", "residual")
@@ -152,7 +153,7 @@ def test_the_config_of_a_picture_makes_it_again(tmp_path):
     assert main(command(tmp_path / "a", START)) == 0
     saved = yaml.safe_load((tmp_path / "a/config.yaml").read_text())
     assert saved["init"]["name"] == "small.npz"
-    assert saved["provenance"]["inputs"]["init.name"] == inputs.checksum(style_file.find("small.npz"))
+    assert saved["provenance"]["inputs"]["init.name"] == checksum(style_file.find("small.npz"))
     assert main(["--config", str(tmp_path / "a/image.png"), "--output", str(tmp_path / "b")]) == 0
     assert_same_run(tmp_path / "a", tmp_path / "b")
 

@@ -12,7 +12,7 @@ from sweeping import finish, studio, sweep_of  # noqa: F401
 from styletransfer import config as configs
 from styletransfer import weights
 from styletransfer.pictures import images
-from styletransfer.session import inputs
+from styletransfer.session import task
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps import command, local, reports
 from styletransfer.sweeps.states import State, check_settings, forget, jobs_to_restart, state_of
@@ -215,8 +215,8 @@ def test_every_input_is_read_once(monkeypatch):
     sweep = sweep_of(vary={"seed": [1, 2, 3]})
     for job in sweep.jobs:
         finish(job)
-    read, checksum = [], inputs.checksum
-    monkeypatch.setattr(inputs, "checksum", lambda path: read.append(path.name) or checksum(path))
+    read, checksum = [], task.checksum
+    monkeypatch.setattr(task, "checksum", lambda path: read.append(path.name) or checksum(path))
     check_settings(sweep)
     assert sorted(read) == ["painting.png", "photo.png", "vgg_slim.params"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
+from threading import Event
 from typing import Any
 
 from models.runtime import InvalidSetting
@@ -12,9 +13,10 @@ from styletransfer.api.arguments import ConfigLike, Output, PictureLike, Request
 from styletransfer.api.results import Diverged, Result, Step, Stopped, to_pillow
 from styletransfer.optimization.loop import Record
 from styletransfer.session import interrupts, recorders
-from styletransfer.session.prepared import PreparedRun, prepared
+from styletransfer.session.picture import PictureTask
 from styletransfer.session.recorders import Recorder
-from styletransfer.session.recording import Recording
+from styletransfer.session.recording import Recording, Unrecorded
+from styletransfer.session.session import Session, opened
 from styletransfer.support import commands, errors
 from styletransfer.support.errors import StyleTransferError, UserError
 
@@ -72,13 +74,15 @@ def transfer(
     """
     with _plain_errors():
         request = understood("transfer", content, style, config, output, keys)
-        with _prepared(request, force, resume) as run:
-            bars = [recorders.progress(run.steps, run.done, redirect_log=False)] if progress is True else []
-            with contextlib.closing(_records(run, request, bars)) as records:
+        with _opened(request, force, resume) as session:
+            bars = []
+            if progress is True:
+                bars.append(recorders.progress(session.task.steps, session.done, redirect_log=False))
+            with contextlib.closing(_records(session, request, bars)) as records:
                 for record in records:
                     if callable(progress):
-                        progress(Step.from_record(record, run))
-            return _result(run, request)
+                        progress(Step.from_record(record, session))
+            return _result(session, request)
 
 
 def steps(
@@ -117,34 +121,34 @@ def steps(
 def _steps(request: Request, force: bool, resume: bool) -> Generator[Step, None, Result]:
     with (
         _plain_errors(),
-        _prepared(request, force, resume) as run,
-        contextlib.closing(_records(run, request)) as records,
+        _opened(request, force, resume) as session,
+        contextlib.closing(_records(session, request)) as records,
     ):
         for record in records:
-            yield Step.from_record(record, run)
-        return _result(run, request)
+            yield Step.from_record(record, session)
+        return _result(session, request)
 
 
-def _prepared(request: Request, force: bool, resume: bool) -> contextlib.AbstractContextManager[PreparedRun]:
+def _opened(request: Request, force: bool, resume: bool) -> contextlib.AbstractContextManager[Session]:
     if not request.recorded and (force or resume):
         raise UserError(f"{'force' if force else 'resume'}=True: name the folder too: output=...")
-    recording = Recording(request.config, force, resume, request.read) if request.recorded else None
-    return prepared(request.config, request.sources, recording)
+    task = PictureTask(request.config, request.sources)
+    return opened(Recording(task, force, resume, request.read) if request.recorded else Unrecorded(task))
 
 
-def _records(run: PreparedRun, request: Request, more: Sequence[Recorder] = ()) -> Generator[Record, None, None]:
-    """The records of a run; exceptions contain the result, and their tracebacks do not keep its memory."""
+def _records(session: Session, request: Request, more: Sequence[Recorder] = ()) -> Generator[Record, None, None]:
+    """The records of a session; exceptions contain the result, and their tracebacks do not keep its memory."""
     ended: Diverged | Stopped | None = None
-    stopped: list[int] = []
-    with contextlib.closing(run.records(more, stopped)) as records:
+    stopped = Event()
+    with contextlib.closing(session.records(more, stopped)) as records:
         while ended is None:
             try:
-                with interrupts.collected(interrupts.keyboard(), stopped):
+                with interrupts.setting(stopped, interrupts.keyboard()):
                     record = next(records, None)
             except errors.Diverged as error:
-                ended = Diverged(str(error), _result(run, request))
+                ended = Diverged(str(error), _result(session, request))
             except errors.Interrupted as error:
-                ended = Stopped(_in_python(error), _result(run, request))
+                ended = Stopped(_in_python(error), _result(session, request))
             else:
                 if record is None:
                     return
@@ -152,8 +156,8 @@ def _records(run: PreparedRun, request: Request, more: Sequence[Recorder] = ()) 
     raise ended
 
 
-def _result(run: PreparedRun, request: Request) -> Result:
-    return Result(to_pillow(run.picture()), run.losses.by_column(), request.config, run.folder)
+def _result(session: Session, request: Request) -> Result:
+    return Result(to_pillow(session.picture()), session.losses.by_column(), request.config, session.folder)
 
 
 @contextlib.contextmanager

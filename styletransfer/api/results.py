@@ -16,8 +16,8 @@ from styletransfer.losses.objective import Losses
 from styletransfer.optimization.loop import Record
 from styletransfer.pictures import images
 from styletransfer.pictures.images import Picture
-from styletransfer.session.display import Display
-from styletransfer.session.prepared import PreparedRun
+from styletransfer.session.session import Session
+from styletransfer.session.task import Display
 from styletransfer.support import errors
 
 
@@ -103,11 +103,11 @@ class Step:
     _display: Display = field(repr=False, compare=False)
 
     @classmethod
-    def from_record(cls, record: Record, run: PreparedRun) -> Step:
+    def from_record(cls, record: Record, session: Session) -> Step:
         """A copy of a record, whose own image is only valid until the next record is requested."""
         return cls(
             record.step,
-            run.steps,
+            session.task.steps,
             record.scale,
             record.losses,
             record.relative_change,
@@ -117,7 +117,7 @@ class Step:
             record.rollback,
             record.diverged,
             record.image.asnumpy(),
-            run.display,
+            session.task.display,
         )
 
     @functools.cached_property

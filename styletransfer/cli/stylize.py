@@ -69,6 +69,8 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("styletransfer").setLevel(logging.INFO)
 
+    from threading import Event
+
     from styletransfer.support import commands, overwriting
 
     def stylize() -> int:
@@ -106,8 +108,8 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
         if films:
             from styletransfer.feedforward import videos
 
-            stopped: list[int] = []
-            with interrupts.collected(interrupts.COMMAND, stopped):
+            stopped = Event()
+            with interrupts.setting(stopped):
                 problems += videos.make(films, stylise, options.size, settings, options.resume, stopped, done)
         if problems and len(jobs) == 1:
             raise UserError(problems[0])

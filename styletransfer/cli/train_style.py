@@ -41,10 +41,11 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
         where = options.config + (" with --set" if options.assignments else "")
         settings = config.parse_training(config.override(values, options.assignments), where)
 
-        from styletransfer.training import training
+        from styletransfer.session import session
+        from styletransfer.training.training import StyleTask
 
         read = {"--config": config.find_input(options.config)}
-        print(training.run(settings, options.force, options.resume, read))
+        print(session.run(StyleTask(settings), options.force, options.resume, read))
         return 0
 
     return commands.guarded(train)

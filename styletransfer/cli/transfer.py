@@ -145,9 +145,10 @@ def main(arguments: list[str] | None = None, program: str | None = None, more: s
                 print(line, flush=True)
             return 0
 
-        from styletransfer.session import run
+        from styletransfer.session import session
+        from styletransfer.session.picture import PictureTask
 
-        print(run.run(settings, options.force, options.resume, read))
+        print(session.run(PictureTask(settings), options.force, options.resume, read))
         return 0
 
     return commands.guarded(transfer)

@@ -23,9 +23,10 @@ import io
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def make(
     long_edge: int | None,
     settings: Mapping[str, Any],
     resume: bool,
-    stopped: Collection[int],
+    stopped: Event,
     done: Callable[[Job], None],
 ) -> list[str]:
     """Make all videos, one after the other; the next frames are decoded, and the last ones encoded, meanwhile.
@@ -70,7 +71,7 @@ def make(
         What must be the same when a video is resumed, by the names of the options.
     resume : bool
         Whether to continue unfinished videos. If not, their parts are removed.
-    stopped : collection
+    stopped : Event
         Once it is not empty, the video ends after the current frame.
     done : callable
         Called with every job whose result has been written.
@@ -95,7 +96,7 @@ def _make(
     long_edge: int | None,
     settings: Mapping[str, Any],
     resume: bool,
-    stopped: Collection[int],
+    stopped: Event,
 ) -> None:
     with Reader(job.source, long_edge) as video:
         settings = {**settings, "video": hashed(job.source, hashlib.sha256()), "encoder": video_writing.ENCODED_BY}
@@ -134,7 +135,7 @@ def _make_frames(
     video: Reader,
     parts: _Parts,
     stylise: Callable[[Picture], Picture],
-    stopped: Collection[int],
+    stopped: Event,
     shown: UntilItFails,
 ) -> None:
     def write(index: int, picture: Picture, time: int) -> None:
@@ -146,7 +147,7 @@ def _make_frames(
         ahead: deque[Future[Frame | None]] = deque(decoding.submit(next, frames, None) for _ in range(_AHEAD))
         writing: deque[Future[None]] = deque()
         try:
-            while not stopped and (frame := ahead.popleft().result()) is not None:
+            while not stopped.is_set() and (frame := ahead.popleft().result()) is not None:
                 ahead.append(decoding.submit(next, frames, None))
                 result = stylise(frame.pixels.astype(np.float32) / 255)
                 writing.append(encoding.submit(write, done, result, frame.time))
@@ -161,7 +162,7 @@ def _make_frames(
             raise
         finally:
             decoding.shutdown(wait=True, cancel_futures=True)
-    if stopped:
+    if stopped.is_set():
         raise Interrupted(f"interrupted after {done} frames, which are kept: run again with --resume")
 
 

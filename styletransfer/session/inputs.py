@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from styletransfer.session.picture_sources import FILES, PictureSources
 from styletransfer.session.regions import RegionMasks
 from styletransfer.session.resolve import RunPlan
 from styletransfer.support.errors import UserError
-from styletransfer.support.files import hashed
 
 
 @dataclass(frozen=True)
@@ -158,17 +156,7 @@ def _pictures_of(config: Config) -> dict[str, str]:
     return {key: name for key, name in names.items() if name is not None}
 
 
-def checksums(files: Mapping[str, Path]) -> dict[str, str]:
-    """The sha256 of every file, by the same keys."""
-    return {key: checksum(path) for key, path in files.items()}
-
-
 def checksums_in_memory(config: Config, sources: PictureSources) -> dict[str, str]:
     """The sha256 of every picture in memory, by the config key that names it."""
     held = sources.in_memory
     return {key: in_memory.checksum(held[name]) for key, name in _pictures_of(config).items() if name in held}
-
-
-def checksum(path: Path) -> str:
-    """The sha256 of a file."""
-    return hashed(path, hashlib.sha256())

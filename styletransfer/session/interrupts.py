@@ -1,4 +1,4 @@
-"""Signals that ask a run to end: it ends after the current step, when its state is consistent."""
+"""Signals that ask a session to end: it ends after the current step, when its state is consistent."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import signal
 import threading
 from collections.abc import Collection, Iterator
+from threading import Event
 from typing import Any
 
 LOGGER = logging.getLogger(__name__)
@@ -14,12 +15,12 @@ COMMAND = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR2)  # the signals that th
 
 
 @contextlib.contextmanager
-def collected(numbers: Collection[int], received: list[int]) -> Iterator[None]:
-    """Append the first signal that asks the run to end to a list; a second one has its previous effect."""
+def setting(stopped: Event, numbers: Collection[int] = COMMAND) -> Iterator[None]:
+    """Set an event at the first signal that asks to end; a second one has its previous effect."""
     before: dict[int, Any] = {}
 
     def receive(number: int, frame: Any) -> None:
-        received.append(number)
+        stopped.set()
         for other, handler in before.items():
             signal.signal(other, handler)
         LOGGER.info("stopping as soon as possible; a second signal ends the run at once")

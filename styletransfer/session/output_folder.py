@@ -17,8 +17,7 @@ from styletransfer.support.errors import UserError
 from styletransfer.support.files import atomic_write, remove, remove_unfinished
 
 # The result, of which a folder holds one at most.
-_PICTURES = {kind: f"image.{kind}" for kind in FORMATS}
-PICTURES = tuple(_PICTURES.values())
+PICTURES = tuple(f"image.{kind}" for kind in FORMATS)
 CONFIG = "config.yaml"
 STATUS = "run.status"  # one word, so that job files in bash can read it too:
 UNFINISHED, DONE, DIVERGED = "unfinished", "done", "diverged"
@@ -28,11 +27,6 @@ _STATES = (checkpoints.NAME, checkpoints.PREVIOUS)
 _FILES = (*_LAST, *_STATES, "curve.csv", CONFIG, STATUS)  # in order of removal: no checkpoint remains without its curve
 _RESULTS = (*_FILES, f"{STEPS}/[0-9]*.jpg")
 _LOCK = ".lock"
-
-
-def picture_of(folder: Path, kind: str) -> Path:
-    """The file of the result in a folder, if its format is `kind`."""
-    return folder / _PICTURES[kind]
 
 
 def finished_picture(folder: Path) -> Path | None:

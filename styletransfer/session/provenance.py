@@ -21,7 +21,7 @@ def provenance_of(config: Config | StyleTraining, checksums: Mapping[str, str]) 
     ----------
     config : Config or StyleTraining
     checksums : dict of str
-        The sha256 of every input file, from :func:`~styletransfer.session.inputs.checksums`.
+        The sha256 of every input file, from :meth:`~styletransfer.session.task.Task.checksums`.
     """
     return {
         "python": platform.python_version(),

@@ -16,7 +16,7 @@ from styletransfer.optimization.loop import Record
 from styletransfer.pictures import images, marks
 from styletransfer.session import curves, output_folder
 from styletransfer.session.curves import Column
-from styletransfer.session.display import Display
+from styletransfer.session.task import Display
 from styletransfer.support.errors import UserError
 from styletransfer.support.optional import UntilItFails, optional
 

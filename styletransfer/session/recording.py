@@ -1,92 +1,72 @@
-"""The recording of a run in its output folder, and the state of an earlier run there."""
+"""The recording of a task in its output folder, and the state of an earlier run there; or none."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from styletransfer import config as configs
-from styletransfer.config import Config
-from styletransfer.losses.objective import GroupedLayer
-from styletransfer.pictures import images, in_memory, marks
-from styletransfer.pictures.images import Picture
-from styletransfer.pictures.metadata import exif_of
 from styletransfer.session import checkpoints, output_folder
-from styletransfer.session.display import Display
-from styletransfer.session.picture_sources import found
 from styletransfer.session.provenance import provenance_of
-from styletransfer.session.recorders import CurveRecorder, PictureRecorder
+from styletransfer.session.recorders import CurveRecorder, LossRecorder, PictureRecorder, Recorder
 from styletransfer.session.resume_state import ResumeState
+from styletransfer.session.task import Task
 from styletransfer.support.errors import reason_of
-from styletransfer.support.files import atomic_write
+from styletransfer.support.files import atomic_write, remove
 from styletransfer.support.optional import optional
 
 LOGGER = logging.getLogger(__name__)
 
 
-class Recording:
-    """The output folder of a run, from its check and lock to the finished picture.
+class Unrecorded:
+    """Keeps the losses of a task in memory, and writes nothing.
 
     The methods are called in the order in which they are defined.
 
-    Parameters
-    ----------
-    config : Config
-    force : bool
-        Whether a finished output folder may be overwritten.
-    resume : bool
-        Whether to resume from the checkpoint in the folder.
-    read : dict of Path
-        Files that are read besides those that the config names, by the options that name them.
-
     Attributes
     ----------
-    folder : Path
-    resume : bool
+    task : Task
+    folder : Path, or None
+        The output folder.
+    into, resumable : str
+        What messages say about the folder, and about the state saved in it.
     """
 
-    def __init__(
-        self, config: Config, force: bool = False, resume: bool = False, read: Mapping[str, Path] | None = None
-    ) -> None:
-        self.folder = Path(config.output.folder).expanduser()
-        self.resume = resume
-        self._config, self._force, self._read = config, force, read or {}
-        self._checksums: Mapping[str, str] = {}
-        self._taken = contextlib.ExitStack()
-        self._curve: CurveRecorder | None = None
-        self._exif = b""
+    folder: Path | None = None
+    into = resumable = ""
 
-    def check(self, files: Mapping[str, Path]) -> None:
-        """Check whether the run may use the folder; `files` are its input files.
+    def __init__(self, task: Task) -> None:
+        self.task = task
+
+    def check(self) -> None:
+        """Check whether the task may use the folder.
 
         Raises
         ------
         UserError
             If it may not.
         """
-        output_folder.check_inputs(self.folder, {**files, **self._read})
-        output_folder.check(self.folder, self._force, self.resume)
 
-    def earlier(self, checksums: Mapping[str, str]) -> ResumeState | None:
+    def earlier(self) -> ResumeState | None:
         """The state that is resumed, or None; if there is one, the folder is locked.
-
-        Parameters
-        ----------
-        checksums : dict of str
-            The sha256 of every input of the run.
 
         Raises
         ------
         UserError
             If there is no state, or it is that of another run.
         """
-        self._checksums = checksums
-        if not self.resume:
-            return None
-        self._take()
-        return ResumeState.from_arrays(checkpoints.read(self.folder, checkpoints.comparable(self._config), checksums))
+        return None
+
+    def losses(self, state: ResumeState | None) -> LossRecorder:
+        """The recorder of the losses, with those up to a state."""
+        return LossRecorder(self.task.layers)
+
+    def pictures(self) -> list[Recorder]:
+        """The recorder of intermediate pictures, if they are recorded."""
+        return []
 
     def begin(self) -> None:
         """Lock the folder of a new run, and remove the results of an earlier run.
@@ -96,59 +76,124 @@ class Recording:
         UserError
             If it cannot be written.
         """
-        if not self.resume:
-            self._take()
-        output_folder.clear(self.folder, keep=self.resume)
-        photograph = self._config.content.image
-        if self._config.output.keep_metadata and photograph is not None and not in_memory.is_name(photograph):
-            self._exif = exif_of(found(photograph))
-
-    def _take(self) -> None:
-        self._taken.enter_context(output_folder.taken(self.folder, self._force, self.resume))
-
-    def curve(self, layers: Sequence[GroupedLayer]) -> CurveRecorder:
-        """The recorder of the losses."""
-        self._curve = CurveRecorder(self.folder, layers, self._config.output.save_every)
-        return self._curve
-
-    def pictures(self, every: int, display: Display) -> PictureRecorder:
-        """The recorder of intermediate pictures, one every `every` steps."""
-        return PictureRecorder(self.folder / output_folder.STEPS, every, display)
-
-    def save(self, state: ResumeState) -> None:
-        """Save the state of the run, and the curve so far."""
-        if self._curve:
-            self._curve.flush()
-        checkpoints.save(self.folder, state.arrays(), checkpoints.comparable(self._config), self._checksums)
 
     def write_config(self) -> None:
         """Write the config with its provenance."""
-        provenance = provenance_of(self._config, self._checksums)
-        with atomic_write(self.folder / output_folder.CONFIG) as stream:
-            stream.write(configs.dump(self._config, provenance).encode())
-        output_folder.write_status(self.folder, output_folder.UNFINISHED)
 
-    def finish(self, picture: Picture, diverged: bool = False) -> None:
-        """Write how the run ended, and then the picture."""
-        output_folder.write_status(self.folder, output_folder.DIVERGED if diverged else output_folder.DONE)
-        output = self._config.output
-        path, texts = self.picture_path, dict[str, str]()
-        with optional(path, "the config is not written into it"):
-            provenance = provenance_of(self._config, self._checksums)
-            texts[configs.PNG_KEY] = configs.dump_for_picture(self._config, provenance)
-        try:
-            images.write(path, picture, output.quality, self._exif, texts, marks.RESULT)
-        except Exception as error:
-            if isinstance(error, OSError) and error.errno:  # the disk
-                raise
-            LOGGER.warning("%s: its metadata is left out: %s", path, reason_of(error))
-            images.write(path, picture, output.quality)
+    def save(self) -> None:
+        """Save the state, the curve and the task's own files."""
 
-    @property
-    def picture_path(self) -> Path:
-        """The file of the result."""
-        return output_folder.picture_of(self.folder, self._config.output.format)
+    def rescue(self) -> None:
+        """Save what there is after an error, about which more is not to be said than about the error itself."""
+
+    def finish(self, diverged: bool = False) -> None:
+        """Write the result, how the session ended, and then the picture."""
+
+    def save_at_end(self) -> None:
+        """Save the state of a finished run, if that is possible."""
 
     def close(self) -> None:
         """Unlock the folder."""
+
+
+class Recording(Unrecorded):
+    """The output folder of a task, from its check and lock to the finished picture.
+
+    Parameters
+    ----------
+    task : Task
+    force : bool
+        Whether a finished output folder may be overwritten.
+    resume : bool
+        Whether to resume from the checkpoint in the folder.
+    read : dict of Path
+        Files that are read besides those that the config names, by the options that name them.
+    """
+
+    folder: Path
+    resumable = ", state saved: run again with --resume"
+
+    def __init__(
+        self, task: Task, force: bool = False, resume: bool = False, read: Mapping[str, Path] | None = None
+    ) -> None:
+        super().__init__(task)
+        self.folder = Path(task.config.output.folder).expanduser()
+        self.into = f", into {self.folder}"
+        self._force, self._resume, self._read = force, resume, read or {}
+        self._taken = contextlib.ExitStack()
+
+    def check(self) -> None:
+        task = self.task
+        output_folder.check_inputs(self.folder, {**task.files(), **self._read}, task.outputs)
+        output_folder.check(self.folder, self._force, self._resume, task.outputs)
+
+    def earlier(self) -> ResumeState | None:
+        self._checksums = self.task.checksums()
+        if not self._resume:
+            return None
+        self._take()
+        return ResumeState.from_arrays(checkpoints.read(self.folder, self.task.resumed_settings, self._checksums))
+
+    def losses(self, state: ResumeState | None) -> LossRecorder:
+        self._curve = CurveRecorder(self.folder, self.task.layers, self.task.config.output.save_every)
+        if state:
+            self._curve.resume(state.step)
+        return self._curve
+
+    def pictures(self) -> list[Recorder]:
+        every = self.task.config.output.save_every
+        return [PictureRecorder(self.folder / output_folder.STEPS, every, self.task.display)]
+
+    def begin(self) -> None:
+        if not self._resume:
+            self._take()
+            for name in self.task.outputs:
+                remove(self.folder / name)
+        output_folder.clear(self.folder, keep=self._resume)
+
+    def _take(self) -> None:
+        self._taken.enter_context(output_folder.taken(self.folder, self._force, self._resume))
+
+    def _provenance(self) -> dict[str, Any]:
+        return provenance_of(self.task.config, self._checksums)
+
+    def write_config(self) -> None:
+        with atomic_write(self.folder / output_folder.CONFIG) as stream:
+            stream.write(configs.dump(self.task.config, self._provenance()).encode())
+        output_folder.write_status(self.folder, output_folder.UNFINISHED)
+
+    def save(self) -> None:
+        self._save(self.task.state())
+
+    def _save(self, state: ResumeState) -> None:
+        self._curve.flush()
+        checkpoints.save(self.folder, state.arrays(), self.task.resumed_settings, self._checksums)
+        self.task.write(self.folder, self._checksums)
+
+    def rescue(self) -> None:
+        state = self.task.kept_state
+        if state is None:
+            return
+        try:
+            self._save(state)
+        except Exception as error:
+            LOGGER.warning("the state of step %d could not be saved: %s", state.step, reason_of(error))
+        else:
+            LOGGER.info("state of step %d saved: run again with --resume", state.step)
+
+    def finish(self, diverged: bool = False) -> None:
+        self.task.write(self.folder, self._checksums)
+        output_folder.write_status(self.folder, output_folder.DIVERGED if diverged else output_folder.DONE)
+        self.task.write_picture(self.folder / self.task.picture_name, self._provenance)
+
+    def save_at_end(self) -> None:
+        with optional(self.folder / checkpoints.NAME):
+            self.save()
+
+    @property
+    def result(self) -> Path:
+        """The file of the result."""
+        return self.folder / (*self.task.outputs, self.task.picture_name)[0]
+
+    def close(self) -> None:
         self._taken.close()

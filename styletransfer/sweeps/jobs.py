@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import abc
-import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from styletransfer import config as configs
 from styletransfer.config import Config, StyleTraining
-from styletransfer.session import checkpoints, inputs
-from styletransfer.session.resolve import peak_memory
+from styletransfer.session.picture import PictureTask
+from styletransfer.session.task import Checksum, Task
 from styletransfer.support.byte_sizes import format_size
 from styletransfer.support.errors import UserError
 from styletransfer.support.project import PROJECT_FOLDER
-from styletransfer.training import memory as training_memory
-from styletransfer.training import training
-
-Checksum = Callable[[Path], str]  # the sha256 of a file
+from styletransfer.training.training import StyleTask
 
 
 @dataclass(frozen=True)
@@ -53,26 +49,37 @@ class Job(abc.ABC):
     def parse(values: Mapping[str, Any], where: str) -> Config | StyleTraining:
         """The config of such a job; parameters and errors are those of :func:`styletransfer.config.parse`."""
 
-    @staticmethod
+    @property
     @abc.abstractmethod
-    def settings(config: Any, done: bool) -> dict[str, Any]:
+    def task(self) -> Task:
+        """What the job makes."""
+
+    def settings(self, config: Any, done: bool) -> dict[str, Any]:
         """What must be the same for a result to be that of a config, or else for a checkpoint to be resumed."""
+        task = type(self.task)(config)
+        return task.finished_settings if done else task.resumed_settings
 
-    @abc.abstractmethod
     def files(self) -> Mapping[str, Path]:
-        """Its input files, by the config keys that name them."""
+        """Its input files, by the config keys that name them; none if one of them cannot be looked for."""
+        try:
+            return self.task.files()
+        except UserError:  # the job will report it
+            return {}
 
-    @abc.abstractmethod
     def checksums(self, checksum: Checksum) -> Mapping[str, str]:
-        """The sha256 of its input files, by the config keys that name them; without those that cannot be read."""
+        """The sha256 of what the result depends on, by config key; without what cannot be read."""
+        try:
+            return self.task.checksums(checksum)
+        except (UserError, OSError):  # the job will report it
+            return {}
 
-    @abc.abstractmethod
     def peak_memory(self, smallest: bool = False) -> int | None:
         """The bytes that it needs, or would need with the smallest tiles; None if that is unknown."""
+        return self.task.peak_memory(smallest)
 
-    @abc.abstractmethod
     def check_inputs(self) -> None:
         """See that its input files can be used, with a UserError if one cannot."""
+        self.task.check()
 
     @property
     def allowed_memory(self) -> str | None:
@@ -96,25 +103,9 @@ class PictureJob(Job):
     program = PROJECT_FOLDER / "scripts" / "nstyle.py"
     parse = staticmethod(configs.parse)
 
-    @staticmethod
-    def settings(config: Config, done: bool) -> dict[str, Any]:
-        return configs.settings_of_picture(config) if done else checkpoints.comparable(config)
-
-    def files(self) -> Mapping[str, Path]:
-        return inputs.files_of(self.config)
-
-    def checksums(self, checksum: Checksum) -> Mapping[str, str]:
-        sums = {}
-        for key, path in self.files().items():
-            with contextlib.suppress(OSError):  # a run would report it
-                sums[key] = checksum(path)
-        return sums
-
-    def check_inputs(self) -> None:
-        inputs.check(self.config)
-
-    def peak_memory(self, smallest: bool = False) -> int | None:
-        return peak_memory(self.config, smallest)
+    @property
+    def task(self) -> PictureTask:
+        return PictureTask(self.config)
 
     @property
     def allowed_memory(self) -> str | None:
@@ -136,23 +127,6 @@ class TrainingJob(Job):
     program = PROJECT_FOLDER / "scripts" / "train_style.py"
     parse = staticmethod(configs.parse_training)
 
-    @staticmethod
-    def settings(config: StyleTraining, done: bool) -> dict[str, Any]:
-        return training.settings(config) if done else training.comparable(config)
-
-    def files(self) -> Mapping[str, Path]:
-        named = {f"style.images {name}": name for name in (self.config.style.images or {})}
-        named |= {"output.preview": self.config.output.preview, "weights": self.config.weights or ""}
-        return {key: configs.find_input(name) for key, name in named.items() if name}
-
-    def checksums(self, checksum: Checksum) -> Mapping[str, str]:
-        try:
-            return training.checksums(self.config)
-        except (UserError, OSError):  # a training would report it
-            return {}
-
-    def check_inputs(self) -> None:
-        training.check_inputs(self.config)
-
-    def peak_memory(self, smallest: bool = False) -> int | None:
-        return training_memory.peak(self.config)
+    @property
+    def task(self) -> StyleTask:
+        return StyleTask(self.config)

@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from styletransfer import config as configs
-from styletransfer.session import checkpoints, inputs, output_folder
+from styletransfer.session import checkpoints, output_folder, task
 from styletransfer.session.output_folder import CONFIG, finished_picture
 from styletransfer.session.provenance import checksums_in
+from styletransfer.session.task import Checksum
 from styletransfer.support.errors import Diverged, Interrupted, UserError
 from styletransfer.sweeps.command import resumes
-from styletransfer.sweeps.jobs import Checksum, Job
+from styletransfer.sweeps.jobs import Job
 from styletransfer.sweeps.sweep_file import Sweep
 
 # Exit statuses of jobs that have not failed: without a picture, they can be resumed.
@@ -164,7 +165,7 @@ def check_settings(sweep: Sweep) -> None:
     Raises UserError if a picture or a checkpoint was made with other settings than its job has now, or from input
     files that have been replaced since, or by an earlier version.
     """
-    checksum = functools.cache(inputs.checksum)  # jobs share files
+    checksum = functools.cache(task.checksum)  # jobs share files
     for job in sweep.jobs:
         change = _change(job, checksum)
         if change:
@@ -173,7 +174,7 @@ def check_settings(sweep: Sweep) -> None:
 
 def jobs_to_restart(sweep: Sweep, queue: Queue = None) -> list[Job]:
     """The jobs that ``--force`` restarts: those that failed, and those whose settings or input files have changed."""
-    jobs, checksum = [], functools.cache(inputs.checksum)
+    jobs, checksum = [], functools.cache(task.checksum)
     for job in sweep.jobs:
         state = state_of(job, queue).name
         if state == "failed" or (state not in ("running", "queued") and (_change(job, checksum) or _is_strange(job))):
