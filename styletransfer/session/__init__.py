@@ -1,1 +1,1 @@
-"""A run from a config to its output folder."""
+"""One session: a task, a picture or a style in training, from its config to its output folder."""

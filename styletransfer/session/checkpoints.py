@@ -16,18 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from styletransfer.config import Config
 from styletransfer.support.errors import UserError
 from styletransfer.support.files import atomic_write
 
 LOGGER = logging.getLogger(__name__)
 NAME, PREVIOUS = "checkpoint.npz", "checkpoint.previous.npz"
 _NEEDED = {"step", "image", "generator", "precision", "guard.tries", "optimizer.shortening"}
-
-
-def comparable(config: Config) -> dict[str, Any]:
-    """The settings that may not change when a run is resumed: all except when it stops and what it writes."""
-    return config.model_dump(mode="json", exclude={"provenance", "output", "stop", "memory"})
 
 
 def exists(folder: Path) -> bool:

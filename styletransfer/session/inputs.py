@@ -11,9 +11,11 @@ from typing import Any
 
 from styletransfer import weights
 from styletransfer.config import Config, find_input
+from styletransfer.feedforward.stylize import Stylizer
+from styletransfer.network.device import context_of
 from styletransfer.pictures import colors, images, in_memory
 from styletransfer.pictures.images import Picture
-from styletransfer.session import memory, picture_sizes, regions, style_start
+from styletransfer.session import memory, regions, style_start
 from styletransfer.session.picture_sources import FILES, PictureSources
 from styletransfer.session.regions import RegionMasks
 from styletransfer.session.resolve import RunPlan
@@ -104,7 +106,7 @@ def _stylised(plan: RunPlan, photograph: Picture) -> list[Picture]:
     assert plan.trained_style is not None
     peaks = [scale.memory for scale in plan.scales]
     allowed = None if None in peaks else memory.for_pictures(max(filter(None, peaks)))
-    stylised = style_start.stylised(plan.trained_style, photograph, plan.config.device, plan.precision, allowed)
+    stylised = Stylizer(plan.trained_style, context_of(plan.config.device), plan.precision, allowed)(photograph)
     return [images.resize(stylised, scale.height, scale.width) for scale in plan.scales]
 
 
@@ -117,21 +119,6 @@ def load_parameters(plan: RunPlan) -> weights.Parameters:
         If they are missing or unusable.
     """
     return weights.load(plan.config.spec, find_input(plan.config.weights) if plan.config.weights else None)
-
-
-def check(config: Config) -> None:
-    """See that the files of a run are there and can be used, as far as their headers tell; MXNet is not needed.
-
-    Raises
-    ------
-    UserError
-        If one of them cannot.
-    """
-    picture_sizes.read_sizes(config)
-    if config.init.image is not None:
-        FILES.size(config.init.image)
-    style_start.file_of(config.init)
-    weights.find(config.spec, find_input(config.weights) if config.weights else None)
 
 
 def files_of(config: Config, sources: PictureSources = FILES) -> dict[str, Path]:

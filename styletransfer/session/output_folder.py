@@ -52,10 +52,17 @@ def check(folder: Path, force: bool, resume: bool, more: Sequence[str] = ()) -> 
     UserError
         If it is a file, cannot be read, or contains results that would be lost.
     """
-    try:
+    with _one_line(folder, "read"):
         _check(folder, force, resume, more)
+
+
+@contextlib.contextmanager
+def _one_line(folder: Path, what: str) -> Iterator[None]:
+    """Give errors of the system that one line, with what the folder cannot be."""
+    try:
+        yield
     except OSError as error:
-        raise UserError(f"output.folder: {folder} cannot be read: {error.strerror or error}") from None
+        raise UserError(f"output.folder: {folder} cannot be {what}: {error.strerror or error}") from None
 
 
 def _check(folder: Path, force: bool, resume: bool, more: Sequence[str]) -> None:
@@ -190,11 +197,9 @@ def taken(folder: Path, force: bool, resume: bool) -> Iterator[None]:
     UserError
         If it is not writable, may not be used, or is in use by another run.
     """
-    try:
+    with _one_line(folder, "written"):
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = _lock(folder)
-    except OSError as error:
-        raise UserError(f"output.folder: {folder} cannot be written: {error.strerror or error}") from None
     try:
         check(folder, force, resume)
         yield
@@ -244,16 +249,10 @@ def clear(folder: Path, keep: bool) -> None:
     UserError
         If it cannot be removed.
     """
-    try:
-        _clear(folder, keep)
-    except OSError as error:
-        raise UserError(f"output.folder: {folder} cannot be written: {error.strerror or error}") from None
-
-
-def _clear(folder: Path, keep: bool) -> None:
-    for place in (folder, folder / STEPS):
-        remove_unfinished(place)
-    write_status(folder, UNFINISHED)
-    for pattern in _LAST if keep else _RESULTS:
-        for path in folder.glob(pattern):
-            remove(path)
+    with _one_line(folder, "written"):
+        for place in (folder, folder / STEPS):
+            remove_unfinished(place)
+        write_status(folder, UNFINISHED)
+        for pattern in _LAST if keep else _RESULTS:
+            for path in folder.glob(pattern):
+                remove(path)

@@ -10,11 +10,11 @@ from typing import Any
 from models.runtime import Array
 from styletransfer import config as configs
 from styletransfer import weights
-from styletransfer.config import Config
+from styletransfer.config import Config, find_input
 from styletransfer.optimization.loop import Record
 from styletransfer.pictures import images, in_memory, marks
 from styletransfer.pictures.metadata import exif_of
-from styletransfer.session import checkpoints, inputs, picture_sizes
+from styletransfer.session import inputs, picture_sizes, style_start
 from styletransfer.session.display import Display
 from styletransfer.session.inputs import Pictures
 from styletransfer.session.picture_sources import FILES, PictureSources, found
@@ -39,6 +39,7 @@ class PictureTask(Task):
     """
 
     config: Config
+    extended_by = ("stop", "memory")
     plan: RunPlan
 
     def __init__(self, config: Config, sources: PictureSources = FILES) -> None:
@@ -50,10 +51,6 @@ class PictureTask(Task):
         self._exif = b""
 
     @property
-    def resumed_settings(self) -> dict[str, Any]:
-        return checkpoints.comparable(self.config)
-
-    @property
     def finished_settings(self) -> dict[str, Any]:
         return configs.settings_of_picture(self.config)
 
@@ -63,14 +60,16 @@ class PictureTask(Task):
     def checksums(self, checksum: Checksum = checksum) -> dict[str, str]:
         return super().checksums(checksum) | inputs.checksums_in_memory(self.config, self._sources)
 
-    def check(self) -> None:
-        inputs.check(self.config)
-
     def peak_memory(self, smallest: bool = False) -> int | None:
         return peak_memory(self.config, smallest)
 
     def inspect(self) -> None:
-        self._sizes = picture_sizes.read_sizes(self.config, self._sources)
+        config = self.config
+        self._sizes = picture_sizes.read_sizes(config, self._sources)
+        if config.init.image is not None:
+            self._sources.size(config.init.image)
+        style_start.file_of(config.init)
+        weights.find(config.spec, find_input(config.weights) if config.weights else None)
 
     def resolve(self, state: ResumeState | None) -> None:
         self.plan = resolve(self.config, self._sizes, state)

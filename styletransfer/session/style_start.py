@@ -7,9 +7,6 @@ from pathlib import Path
 from styletransfer.config import Init, find_input
 from styletransfer.feedforward import style_file
 from styletransfer.feedforward.style_file import Style
-from styletransfer.feedforward.stylize import Stylizer
-from styletransfer.network.device import context_of
-from styletransfer.pictures.images import Picture
 from styletransfer.support.errors import UserError
 
 
@@ -44,20 +41,3 @@ def read(settings: Init) -> Style | None:
         return style_file.read(path)
     except UserError as error:
         raise UserError(f"init.name: {error}") from None
-
-
-def stylised(style: Style, photograph: Picture, device: str, precision: str, memory: int | None) -> Picture:
-    """The photograph in the style, (H, W, 3), RGB, 0..1; what the network needs is released.
-
-    Parameters
-    ----------
-    style : Style
-    photograph : array (H, W, 3), RGB, 0..1
-    device : str
-    precision : str
-        float32 or bfloat16.
-    memory : int, or None
-        The bytes that may be used, at least those of :func:`~styletransfer.feedforward.stylize.least_memory`; None: no
-        limit.
-    """
-    return Stylizer(style, context_of(device), precision, memory)(photograph)

@@ -40,6 +40,8 @@ class Task(abc.ABC):
     config : Config or StyleTraining
     outputs : tuple of str
         The names of the files that it writes besides those of every session.
+    extended_by : tuple of str
+        The keys, besides those of `output`, that may change when it is resumed.
     resuming : str
         How the log says that it goes on.
     layers : sequence of (group, layer)
@@ -50,6 +52,7 @@ class Task(abc.ABC):
     """
 
     outputs: tuple[str, ...] = ()
+    extended_by: tuple[str, ...] = ()
     resuming = "resuming"
     layers: Sequence[GroupedLayer]
     steps: int
@@ -59,9 +62,12 @@ class Task(abc.ABC):
         self.config = config
 
     @property
-    @abc.abstractmethod
     def resumed_settings(self) -> dict[str, Any]:
         """What may not change when it is resumed: all but when it stops and what it writes."""
+        settings: dict[str, Any] = self.config.model_dump(
+            mode="json", exclude={"provenance", "output", *self.extended_by}
+        )
+        return settings
 
     @property
     @abc.abstractmethod
@@ -87,27 +93,17 @@ class Task(abc.ABC):
         return found
 
     @abc.abstractmethod
-    def check(self) -> None:
-        """See that the files are there and can be used.
-
-        Raises
-        ------
-        UserError
-            If one of them cannot.
-        """
-
-    @abc.abstractmethod
     def peak_memory(self, smallest: bool = False) -> int | None:
         """The bytes that it needs, or would need with the smallest tiles; None if that is unknown."""
 
     @abc.abstractmethod
     def inspect(self) -> None:
-        """Look at the inputs, as far as that needs little memory.
+        """See that the inputs are there and can be used, as far as that needs little memory.
 
         Raises
         ------
         UserError
-            If they cannot be used; so do the next two.
+            If they cannot; so do the next two.
         """
 
     @abc.abstractmethod

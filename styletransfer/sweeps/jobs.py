@@ -79,7 +79,7 @@ class Job(abc.ABC):
 
     def check_inputs(self) -> None:
         """See that its input files can be used, with a UserError if one cannot."""
-        self.task.check()
+        self.task.inspect()
 
     @property
     def allowed_memory(self) -> str | None:

@@ -1,5 +1,5 @@
 """Training of feed-forward networks, each for one style.
 
 - ``photographs``: random crops; ``network``: the network with its gradients; ``objective``: losses of a batch
-- ``training``: one training, from a config to an output folder with a style file
+- ``training``: the task that a session runs, from a config to a style file
 """

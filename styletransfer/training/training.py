@@ -54,6 +54,7 @@ class StyleTask(Task):
 
     config: StyleTraining
     outputs = (STYLE,)
+    extended_by = ("steps", "name", "licence")
     resuming = "going on"
 
     def __init__(self, config: StyleTraining) -> None:
@@ -65,10 +66,6 @@ class StyleTask(Task):
         self._crops: photographs.Crops | None = None
         self._kept: ResumeState | None = None
         self._step = 0
-
-    @property
-    def resumed_settings(self) -> dict[str, Any]:
-        return self.config.model_dump(mode="json", exclude={"provenance", "output", "steps", "name", "licence"})
 
     @property
     def finished_settings(self) -> dict[str, Any]:
@@ -85,26 +82,20 @@ class StyleTask(Task):
             named["start"] = style_file.find(self.config.start)
         return {**named, "weights": self._weights}
 
-    def _photographs(self) -> list[Path]:
-        return photographs.files_of(self.config.photographs.sources)
-
     def files(self) -> dict[str, Path]:
-        crops = {f"photographs.sources: {path}": path for path in self._photographs()}
+        crops = {f"photographs.sources: {path}": path for path in photographs.files_of(self.config.photographs.sources)}
         return {**self._deciding_files(), "output.preview": find_input(self.config.output.preview), **crops}
 
     def checksums(self, checksum: Checksum = checksum) -> dict[str, str]:
         found = {key: checksum(path) for key, path in self._deciding_files().items()}
-        return {**found, "photographs.sources": photographs.checksum(self._photographs())}
-
-    def check(self) -> None:
-        self.inspect()
-        self._photographs()
+        files = photographs.files_of(self.config.photographs.sources)
+        return {**found, "photographs.sources": photographs.checksum(files)}
 
     def peak_memory(self, smallest: bool = False) -> int | None:
         return memory.peak(self.config)
 
     def inspect(self) -> None:
-        config = self.config
+        config, self._files = self.config, photographs.files_of(self.config.photographs.sources)
         for name in config.style.images or {}:
             if not find_input(name).is_file():
                 raise UserError(f"style.images: picture {name}: no such file")
@@ -137,9 +128,7 @@ class StyleTask(Task):
         """Bind the objective too, which reads the first photographs."""
         mx, config, spec, precision = load_mxnet(), self.config, self.spec, self._precision
         context, side, tv = context_of(config.device), config.photographs.crop, None
-        files = self._photographs()
-        self._number_of_photographs = len(files)
-        self._crops = photographs.Crops(files, side, config.photographs.batch, config.seed, spec.pixels)
+        self._crops = photographs.Crops(self._files, side, config.photographs.batch, config.seed, spec.pixels)
         parameters = parameters_for(config.model, self._parameters, spec.pixels)
         pooling = config.pooling or config.spec.pooling
         backbone = Backbone(config.model, pooling, parameters, context, None, precision)
@@ -232,7 +221,7 @@ class StyleTask(Task):
             "licence": config.licence,
             "steps": self._step,
             "loss network": {"name": config.model, "file": self._weights.name, "sha256": checksums["weights"]},
-            "photographs": {"number": self._number_of_photographs, "sha256": checksums["photographs.sources"]},
+            "photographs": {"number": len(self._files), "sha256": checksums["photographs.sources"]},
             **({"start": checksums["start"]} if config.start else {}),
             "training": config.model_dump(mode="json", exclude={"provenance", "output", "name", "licence"}),
         }
