@@ -23,6 +23,7 @@ from styletransfer.feedforward import style_file, stylize
 from styletransfer.feedforward.stylize import Stylizer
 from styletransfer.pictures import images
 from styletransfer.session import curves, forecast, inputs, memory, style_start
+from styletransfer.session.picture import PictureTask
 from styletransfer.session.pyramid import Pyramid
 from styletransfer.session.resolve import peak_memory, resolve
 from styletransfer.session.task import checksum
@@ -128,7 +129,7 @@ def test_a_photograph_in_memory():
 def test_a_bundled_style_is_found_by_its_name(bundled):
     plan = planned("init={kind: style, name: night}")
     assert plan.trained_style.record["name"] == "random"
-    files = inputs.files_of(configs.parse(configs.override(TINY_RUN, ["init={kind: style, name: night}"]), "test"))
+    files = PictureTask(configs.parse(configs.override(TINY_RUN, ["init={kind: style, name: night}"]), "test")).files()
     assert files["init.name"] == bundled / "night.npz"
 
 

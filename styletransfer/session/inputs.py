@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from styletransfer import weights
-from styletransfer.config import Config, find_input
+from styletransfer.config import find_input
 from styletransfer.feedforward.stylize import Stylizer
 from styletransfer.network.device import context_of
-from styletransfer.pictures import colors, images, in_memory
+from styletransfer.pictures import colors, images
 from styletransfer.pictures.images import Picture
-from styletransfer.session import memory, regions, style_start
+from styletransfer.session import memory, regions
 from styletransfer.session.picture_sources import FILES, PictureSources
 from styletransfer.session.regions import RegionMasks
 from styletransfer.session.resolve import RunPlan
-from styletransfer.support.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -119,31 +116,3 @@ def load_parameters(plan: RunPlan) -> weights.Parameters:
         If they are missing or unusable.
     """
     return weights.load(plan.config.spec, find_input(plan.config.weights) if plan.config.weights else None)
-
-
-def files_of(config: Config, sources: PictureSources = FILES) -> dict[str, Path]:
-    """Every input file of a run, by the config key that names it; missing files are omitted."""
-    names = {key: name for key, name in _pictures_of(config).items() if name not in sources.in_memory}
-    names["weights"] = config.weights or str(config.spec.weights_path)
-    files = {key: path for key, name in names.items() if (path := find_input(name)).is_file()}
-    with contextlib.suppress(UserError):
-        style = style_start.file_of(config.init)
-        files |= {} if style is None else {"init.name": style}
-    return files
-
-
-def _pictures_of(config: Config) -> dict[str, str]:
-    """The names of the pictures, by key."""
-    names = {
-        "content.image": config.content.image,
-        **{f"style.images {name}": name for name in (config.style.images or {})},
-        "init.image": config.init.image,
-        **regions.files_of(config),
-    }
-    return {key: name for key, name in names.items() if name is not None}
-
-
-def checksums_in_memory(config: Config, sources: PictureSources) -> dict[str, str]:
-    """The sha256 of every picture in memory, by the config key that names it."""
-    held = sources.in_memory
-    return {key: in_memory.checksum(held[name]) for key, name in _pictures_of(config).items() if name in held}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from styletransfer.config import Config, find_input
 from styletransfer.optimization.loop import Record
 from styletransfer.pictures import images, in_memory, marks
 from styletransfer.pictures.metadata import exif_of
-from styletransfer.session import inputs, picture_sizes, style_start
+from styletransfer.session import inputs, picture_sizes, regions, style_start
 from styletransfer.session.display import Display
 from styletransfer.session.inputs import Pictures
 from styletransfer.session.picture_sources import FILES, PictureSources, found
@@ -22,7 +23,7 @@ from styletransfer.session.pyramid import Pyramid
 from styletransfer.session.resolve import RunPlan, peak_memory, resolve
 from styletransfer.session.resume_state import ResumeState
 from styletransfer.session.task import Checksum, Task, checksum
-from styletransfer.support.errors import reason_of
+from styletransfer.support.errors import UserError, reason_of
 from styletransfer.support.optional import optional
 
 LOGGER = logging.getLogger(__name__)
@@ -55,10 +56,30 @@ class PictureTask(Task):
         return configs.settings_of_picture(self.config)
 
     def files(self) -> dict[str, Path]:
-        return inputs.files_of(self.config, self._sources)
+        names = {key: name for key, name in self._pictures_named().items() if name not in self._sources.in_memory}
+        names["weights"] = self.config.weights or str(self.config.spec.weights_path)
+        files = {key: path for key, name in names.items() if (path := find_input(name)).is_file()}
+        with contextlib.suppress(UserError):
+            style = style_start.file_of(self.config.init)
+            files |= {} if style is None else {"init.name": style}
+        return files
+
+    def _pictures_named(self) -> dict[str, str]:
+        """The names of the pictures, by config key."""
+        config = self.config
+        names = {
+            "content.image": config.content.image,
+            **{f"style.images {name}": name for name in (config.style.images or {})},
+            "init.image": config.init.image,
+            **regions.files_of(config.regions or ()),
+        }
+        return {key: name for key, name in names.items() if name is not None}
 
     def checksums(self, checksum: Checksum = checksum) -> dict[str, str]:
-        return super().checksums(checksum) | inputs.checksums_in_memory(self.config, self._sources)
+        names, held = self._pictures_named(), self._sources.in_memory
+        return super().checksums(checksum) | {
+            key: in_memory.checksum(held[name]) for key, name in names.items() if name in held
+        }
 
     def peak_memory(self, smallest: bool = False) -> int | None:
         return peak_memory(self.config, smallest)

@@ -98,17 +98,12 @@ def _at_scale(
     check_size(config.spec, content_layers + style_layers, height, width, asked)
     resized = []
     for name, style in styles.items():
-        size = _style_size(config, style, height, width, share)
+        size = (height, width)
+        if config.style.size != "match":
+            size = images.fit(*style, max(1, round((config.style.size or config.size) * share)))
         check_size(config.spec, style_layers, *size, f"style picture {name}")
         resized.append(size)
     return Scale(height, width, tuple(resized))
-
-
-def _style_size(config: Config, style: tuple[int, int], height: int, width: int, share: float) -> tuple[int, int]:
-    """The size of a style picture for an image of `height` x `width`, whose long edge is `share` that of the result."""
-    if config.style.size == "match":
-        return height, width
-    return images.fit(*style, max(1, round((config.style.size or config.size) * share)))
 
 
 def check_size(spec: ModelSpec, layers: list[str], height: int, width: int, what: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from styletransfer.config import Config
+from styletransfer.config import Region
 from styletransfer.pictures import images
 from styletransfer.session.picture_sources import FILES, PictureSources
 from styletransfer.session.resolve import RunPlan
@@ -40,10 +40,10 @@ class RegionMasks:
     weight: float
 
 
-def files_of(config: Config) -> dict[str, str | None]:
-    """Every file that the regions of a config name, by its key."""
+def files_of(regions: Sequence[Region]) -> dict[str, str | None]:
+    """Every file that regions name, by its config key."""
     files: dict[str, str | None] = {}
-    for number, region in enumerate(config.regions or ()):
+    for number, region in enumerate(regions):
         key = f"regions.{number}"
         files[f"{key}.content"] = region.content
         for name, style in region.style.items():

@@ -110,12 +110,13 @@ def resolve(config: Config, sizes: Sequence[Scale] | None = None, begun: ResumeS
     scales = _workloads(config, sizes, precision, style)
     if begun is None:
         # The largest scale first, so that it is the one reported if it does not fit.
-        scales = [_with_tile_of(config, scale, limit) for scale in reversed(scales)][::-1]
+        scales = [_tiled(scale, config.tile, limit) for scale in reversed(scales)][::-1]
     else:
         scales = [dataclasses.replace(scale, tile=tile) for scale, tile in zip(scales, begun.tiles)]
     if limit is not None:
         scales = [dataclasses.replace(scale, memory=memory.predict(scale)) for scale in scales]
-        _hold_to(limit, config, max(scales, key=lambda scale: scale.memory or 0), begun=begun is not None)
+        largest = max(scales, key=lambda scale: scale.memory or 0)
+        _check_memory(largest, limit, config.memory, "" if begun else str(config.tile))
     return RunPlan(config, precision, style, limit, tuple(scales))
 
 
@@ -139,7 +140,7 @@ def peak_memory(config: Config, smallest: bool = False) -> int | None:
         if smallest:
             scales = [dataclasses.replace(scale, tile=smallest_tile(scale.spec, scale.layers)) for scale in scales]
         else:
-            scales = [_with_tile_of(config, scale, limit) for scale in scales]
+            scales = [_tiled(scale, config.tile, limit) for scale in scales]
     except UserError:
         return None
     return max(map(memory.predict, scales))
@@ -206,37 +207,45 @@ def _workloads(config: Config, sizes: Sequence[Scale], precision: str, style: St
     ]
 
 
-def _with_tile_of(config: Config, scale: Workload, limit: int | None) -> Workload:
-    """The same with the configured tile or, if tiles are automatic, with the largest that fits within `limit` bytes."""
-    if isinstance(config.tile, int):
+def _tiled(scale: Workload, asked: str | int, limit: int | None) -> Workload:
+    """The same with the tile asked for or, if tiles are automatic, with the largest that fits within `limit` bytes."""
+    if isinstance(asked, int):
         smallest = smallest_tile(scale.spec, scale.layers)
-        if config.tile < smallest:
-            raise UserError(f"tile: {config.tile} pixels are too few for {config.model}: expected at least {smallest}")
-        return dataclasses.replace(scale, tile=config.tile)
-    if config.tile == "auto" and limit is not None:
+        if asked < smallest:
+            raise UserError(f"tile: {asked} pixels are too few for {scale.spec.name}: expected at least {smallest}")
+        return dataclasses.replace(scale, tile=asked)
+    if asked == "auto" and limit is not None:
         return dataclasses.replace(scale, tile=memory.largest_tile(scale, limit))
     return scale
 
 
-def _hold_to(limit: int, config: Config, scale: Workload, begun: bool) -> None:
-    """Report a run that needs more than `limit` bytes: a warning, or an error if the config sets the limit.
+def _check_memory(scale: Workload, limit: int, asked: str | None, tile: str) -> None:
+    """Report a scale that needs more than `limit` bytes: a warning, or an error if the config sets the limit.
 
-    This is possible only if the user has set the tile or switched tiles off, or if the run keeps the tile it has begun
-    with.
+    This is possible only if the user has set the tile or switched tiles off, or if a run is resumed that keeps the tile
+    with which it began.
+
+    Parameters
+    ----------
+    scale : Workload
+    limit : int
+    asked : str, or None
+        The limit as the config sets it.
+    tile : str
+        As the config sets it; empty for a resumed run.
     """
     needed = memory.predict(scale)
     if needed <= limit:
         return
-    tile = f"--resume: tile: {scale.tile or 'off'}, as when it was started" if begun else f"tile: {config.tile}"
+    where = f"tile: {tile}" if tile else f"--resume: tile: {scale.tile or 'off'}, as when it was started"
     what = (
-        f"{tile}: {scale.width} x {scale.height} pixels with {scale.spec.name} and {scale.optimizer.name} need "
+        f"{where}: {scale.width} x {scale.height} pixels with {scale.spec.name} and {scale.optimizer.name} need "
         f"{math.ceil(needed / 1e6):,} MB of memory, and {int(limit / 1e6):,} MB"
     )
-    if config.memory is None:
-        less = "" if begun else "; tile: auto, or a smaller size, would need less"
-        LOGGER.warning("%s are free%s", what, less)
+    if asked is None:
+        LOGGER.warning("%s are free%s", what, "; tile: auto, or a smaller size, would need less" if tile else "")
         return
-    if begun:
-        raise UserError(f"{what} may be used; expected more memory than {config.memory}, or --force to start over")
+    if not tile:
+        raise UserError(f"{what} may be used; expected more memory than {asked}, or --force to start over")
     memory.largest_tile(scale, limit)  # raises an error with a suitable size, if no tile would fit
-    raise UserError(f"{what} may be used; expected tile: auto, a smaller size, or more memory than {config.memory}")
+    raise UserError(f"{what} may be used; expected tile: auto, a smaller size, or more memory than {asked}")
