@@ -7,7 +7,7 @@ import logging
 import math
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -68,8 +68,8 @@ class CurveRecorder(LossRecorder):
         if self._every and record.step % self._every == 0:
             self.flush()
 
-    def resume(self, step: int) -> Mapping[Column, float]:
-        """Load the rows up to `step` of the curve in the folder; returns the last one."""
+    def resume(self, step: int) -> None:
+        """Load the rows up to `step` of the curve in the folder."""
         path = self._folder / "curve.csv"
         if not path.exists():
             raise UserError(f"--resume: {path} is missing; start over with --force")
@@ -83,7 +83,6 @@ class CurveRecorder(LossRecorder):
                 self.rows.append(values)
         if not self.rows or self.rows[-1]["step"] != step:
             raise UserError(f"--resume: {path} does not reach step {step}")
-        return self.rows[-1]
 
     def flush(self) -> None:
         """Write the rows so far."""

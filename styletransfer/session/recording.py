@@ -42,21 +42,12 @@ class Unrecorded:
         self.task = task
 
     def check(self) -> None:
-        """Check whether the task may use the folder.
-
-        Raises
-        ------
-        UserError
-            If it may not.
-        """
+        """Check whether the task may use the folder; a UserError says why not."""
 
     def earlier(self) -> ResumeState | None:
-        """The state that is resumed, or None; if there is one, the folder is locked.
+        """The state that is resumed, from the folder, which is locked then; None for a new run.
 
-        Raises
-        ------
-        UserError
-            If there is no state, or it is that of another run.
+        A UserError says that there is no state, or that it is that of another run.
         """
         return None
 
@@ -69,13 +60,7 @@ class Unrecorded:
         return []
 
     def begin(self) -> None:
-        """Lock the folder of a new run, and remove the results of an earlier run.
-
-        Raises
-        ------
-        UserError
-            If it cannot be written.
-        """
+        """Lock the folder of a new run, and remove the results of an earlier run; a UserError says that it cannot."""
 
     def write_config(self) -> None:
         """Write the config with its provenance."""

@@ -225,7 +225,8 @@ class StyleTask(Task):
             **({"start": checksums["start"]} if config.start else {}),
             "training": config.model_dump(mode="json", exclude={"provenance", "output", "name", "licence"}),
         }
-        style_file.write(folder / STYLE, Style(self.spec, parameters_of(self.spec, self._values.asnumpy()), record))
+        values = self._values.asnumpy() if self._kept is None else self._kept.image  # not those of a step that failed
+        style_file.write(folder / STYLE, Style(self.spec, parameters_of(self.spec, values), record))
 
     def picture(self, image: NDArray) -> Picture:
         """The preview photograph in the style of parameters of the network, a vector."""
