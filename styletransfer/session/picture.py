@@ -18,7 +18,7 @@ from styletransfer.pictures.metadata import exif_of
 from styletransfer.session import inputs, picture_sizes, regions, style_start
 from styletransfer.session.display import Display
 from styletransfer.session.inputs import Pictures
-from styletransfer.session.picture_sources import FILES, PictureSources, found
+from styletransfer.session.picture_sources import FILES, PictureSources, picture_file
 from styletransfer.session.pyramid import Pyramid
 from styletransfer.session.resolve import RunPlan, peak_memory, resolve
 from styletransfer.session.resume_state import ResumeState
@@ -103,7 +103,7 @@ class PictureTask(Task):
         self.display = Display(self.plan, self._pictures)
         photograph = self.config.content.image
         if self.config.output.keep_metadata and photograph is not None and not in_memory.is_name(photograph):
-            self._exif = exif_of(found(photograph))
+            self._exif = exif_of(picture_file(photograph))
 
     def lines(self) -> list[str]:
         return [self.config.spec.title, *(scale.line() for scale in self.plan.scales)]

@@ -39,7 +39,7 @@ class PictureSources:
         """
         if name in self.in_memory:
             return in_memory.size(self.in_memory[name], name)
-        return images.size(found(name))
+        return images.size(picture_file(name))
 
     def read(self, name: str) -> Picture:
         """A picture (H, W, 3), RGB, 0..1.
@@ -51,7 +51,7 @@ class PictureSources:
         """
         if name in self.in_memory:
             return in_memory.read(self.in_memory[name], name)
-        return images.read(found(name))
+        return images.read(picture_file(name))
 
     def read_mask(self, name: str) -> NDArray[np.floating]:
         """A picture as a mask: grey values (H, W), 0..1; what is transparent is 0.
@@ -63,13 +63,13 @@ class PictureSources:
         """
         if name in self.in_memory:
             return in_memory.read(self.in_memory[name], name, background="black").mean(axis=2)
-        return images.read_mask(found(name))
+        return images.read_mask(picture_file(name))
 
 
 FILES = PictureSources()  # all pictures are files
 
 
-def found(name: str) -> Path:
+def picture_file(name: str) -> Path:
     """The file of a picture.
 
     Raises

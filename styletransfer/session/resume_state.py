@@ -68,20 +68,20 @@ class ResumeState:
 
 def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, NDArray]:
     """Nested dictionaries of arrays and numbers as arrays, by dotted name."""
-    found: dict[str, NDArray] = {}
+    arrays: dict[str, NDArray] = {}
     for name, value in values.items():
         name = prefix + name
-        found |= flattened(value, f"{name}.") if isinstance(value, Mapping) else {name: np.asarray(value)}
-    return found
+        arrays |= flattened(value, f"{name}.") if isinstance(value, Mapping) else {name: np.asarray(value)}
+    return arrays
 
 
 def nested(arrays: Mapping[str, NDArray]) -> dict[str, Any]:
     """The inverse of :func:`flattened`."""
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, value in arrays.items():
         *parents, last = name.split(".")
-        place = found
+        place = values
         for parent in parents:
             place = place.setdefault(parent, {})
         place[last] = value
-    return found
+    return values

@@ -86,11 +86,11 @@ class Task(abc.ABC):
 
     def checksums(self, checksum: Checksum = checksum) -> dict[str, str]:
         """The sha256 of all that the result depends on, by config key; without files that cannot be read."""
-        found = {}
+        sums = {}
         for key, path in self.files().items():
             with contextlib.suppress(OSError):  # reading it will tell
-                found[key] = checksum(path)
-        return found
+                sums[key] = checksum(path)
+        return sums
 
     @abc.abstractmethod
     def peak_memory(self, smallest: bool = False) -> int | None:

@@ -87,9 +87,9 @@ class StyleTask(Task):
         return {**self._deciding_files(), "output.preview": find_input(self.config.output.preview), **crops}
 
     def checksums(self, checksum: Checksum = checksum) -> dict[str, str]:
-        found = {key: checksum(path) for key, path in self._deciding_files().items()}
+        sums = {key: checksum(path) for key, path in self._deciding_files().items()}
         files = photographs.files_of(self.config.photographs.sources)
-        return {**found, "photographs.sources": photographs.checksum(files)}
+        return {**sums, "photographs.sources": photographs.checksum(files)}
 
     def peak_memory(self, smallest: bool = False) -> int | None:
         return memory.peak(self.config)
@@ -115,14 +115,14 @@ class StyleTask(Task):
 
     def _style_pictures(self) -> list[tuple[float, Picture]]:
         """The style pictures at the size at which they are learned, with weights that sum to 1."""
-        config, found = self.config, []
+        config, pictures = self.config, []
         shares = config.style.images or {}
         for name, share in shares.items():
             picture = _resized(images.read(find_input(name)), config.style.size)
             height, width = picture.shape[:2]
             check_size(config.spec, list(config.used_style_layers), height, width, f"style.images: picture {name}")
-            found.append((share / sum(shares.values()), picture))
-        return found
+            pictures.append((share / sum(shares.values()), picture))
+        return pictures
 
     def read(self, state: ResumeState | None) -> None:
         """Bind the objective too, which reads the first photographs."""
