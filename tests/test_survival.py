@@ -479,7 +479,7 @@ def test_a_resumed_run_keeps_its_precision(whole, halfway, tmp_path, monkeypatch
 def test_a_precision_that_this_processor_does_not_support_is_rejected(tmp_path, monkeypatch, capsys):
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:  # as if it were supported, without computing with it
-        patch.setattr(resolve, "precision_of", lambda config: "bfloat16")
+        patch.setattr(resolve, "precision_of", lambda *_: "bfloat16")
         patch.setattr(binding, "Backbone", lambda *arguments: network.Backbone(*arguments[:-1], "float32"))
         assert main(command(folder, "stop.max_iterations=2")) == 0
     monkeypatch.setattr(runtime, "has_bfloat16", lambda: False)
