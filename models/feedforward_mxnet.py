@@ -3,15 +3,11 @@
 Two things are computed in other ways than they are written down, for speed, with the same result:
 
 - Instance normalization is MXNet's batch normalization of a batch of one image, which oneDNN computes in any memory
-  layout, and in bfloat16.
+  layout.
 - Upsampling and the convolution after it are a sub-pixel convolution; see `models/feedforward.py`.
 """
 
 from __future__ import annotations
-
-from typing import Any
-
-import numpy as np
 
 from models.feedforward import EPSILON
 from models.feedforward_spec import Layer, TransformerSpec
@@ -20,26 +16,21 @@ from models.runtime import Symbol, load_mxnet
 BLOCK = 16  # channels, of which a register of AVX-512 holds a value each
 
 
-def build(spec: TransformerSpec, dtype: Any = None) -> Symbol:
+def build(spec: TransformerSpec) -> Symbol:
     """The network from the variable ``data``, an extended image (1, 3, H, W), to an image of the same shape.
 
     The arguments are the parameters of the SPEC and those of :func:`models.feedforward.constants`; all are float32. The
     auxiliary states, which the operator needs, are not used.
 
-    Parameters
-    ----------
-    spec : TransformerSpec
-    dtype : MXNet dtype, optional
-        In which everything but the image and the parameters is computed; default: float32.
     """
     mx = load_mxnet()
-    values = cast(mx.sym.Variable("data") * (1 / spec.input_scale), dtype)
+    values = mx.sym.Variable("data") * (1 / spec.input_scale)
     outputs: dict[str, Symbol] = {}
     for layer in spec.layers:
-        values = convolved(layer, values, dtype)
+        values = convolved(layer, values)
         values = activated(layer, values, outputs.get(layer.adds or ""))
         outputs[layer.name] = values
-    return image_of(spec, cast(values, dtype and np.float32))
+    return image_of(spec, values)
 
 
 def image_of(spec: TransformerSpec, values: Symbol) -> Symbol:
@@ -48,13 +39,13 @@ def image_of(spec: TransformerSpec, values: Symbol) -> Symbol:
     return mx.sym.Activation(values * (spec.output_scale / spec.bound), act_type="tanh") * spec.bound
 
 
-def convolved(layer: Layer, values: Symbol, dtype: Any) -> Symbol:
+def convolved(layer: Layer, values: Symbol) -> Symbol:
     """The convolution of a layer, after its upsampling."""
     mx = load_mxnet()
     weight = mx.sym.Variable(f"{layer.name}_weight")
     bias = None if layer.normalized else mx.sym.Variable(f"{layer.name}_bias")
     if layer.resize == 1:
-        return _convolution(values, weight, bias, layer.channels, layer.kernel, layer.stride, dtype)
+        return _convolution(values, weight, bias, layer.channels, layer.kernel, layer.stride)
     side = 2 * layer.reach + 1
     phases = mx.sym.dot(
         mx.sym.Reshape(weight, shape=(0, 0, -1)), mx.sym.Variable(f"{layer.name}_resize")
@@ -63,12 +54,12 @@ def convolved(layer: Layer, values: Symbol, dtype: Any) -> Symbol:
     phases = mx.sym.Reshape(mx.sym.transpose(phases, axes=(2, 0, 1, 3)), shape=(-3, 0, side, side))
     if bias is not None:
         bias = mx.sym.tile(bias, reps=(layer.phases,))
-    values = _convolution(values, phases, bias, layer.channels * layer.phases, side, 1, dtype)
-    return cast(_arranged(cast(values, dtype and np.float32), layer.resize), dtype)
+    values = _convolution(values, phases, bias, layer.channels * layer.phases, side, 1)
+    return _arranged(values, layer.resize)
 
 
 def _convolution(
-    values: Symbol, weight: Symbol, bias: Symbol | None, channels: int, kernel: int, stride: int, dtype: Any
+    values: Symbol, weight: Symbol, bias: Symbol | None, channels: int, kernel: int, stride: int
 ) -> Symbol:
     """A convolution padded with zeros; for oneDNN, which computes others several times as slowly, with 16 n filters."""
     mx = load_mxnet()
@@ -78,8 +69,8 @@ def _convolution(
         bias = None if bias is None else mx.sym.concat(bias, mx.sym.zeros((missing,)), dim=0)
     outputs = mx.sym.Convolution(
         values,
-        cast(weight, dtype),
-        **({"no_bias": True} if bias is None else {"bias": cast(bias, dtype)}),
+        weight,
+        **({"no_bias": True} if bias is None else {"bias": bias}),
         kernel=(kernel, kernel),
         stride=(stride, stride),
         pad=((kernel - 1) // 2,) * 2,
@@ -91,7 +82,7 @@ def _convolution(
 def _arranged(values: Symbol, resize: int) -> Symbol:
     """Arrange the phases of positions, (1, phases x channels, H, W), as an image (1, channels, resize H, resize W).
 
-    As MXNet's ``depth_to_space``, which is three times as slow, and like this not there in bfloat16.
+    As MXNet's ``depth_to_space``, which is three times as slow.
     """
     mx = load_mxnet()
     values = mx.sym.Reshape(values, shape=(0, -4, resize, -1, -2))
@@ -122,8 +113,3 @@ def activated(layer: Layer, values: Symbol, added: Symbol | None, given: bool = 
     if layer.relu:
         values = mx.sym.Activation(values, act_type="relu")
     return values if added is None else values + added
-
-
-def cast(symbol: Symbol, dtype: Any) -> Symbol:
-    """A symbol in another dtype; None: as it is."""
-    return symbol if dtype is None else load_mxnet().sym.amp_cast(symbol, dtype=dtype)

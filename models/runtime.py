@@ -17,13 +17,12 @@ import ctypes
 import functools
 import importlib
 import os
-import platform
-import re
 import signal
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from models.threads import InvalidSetting, threads
 
 _CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
 _SIGACTION_BYTES = 256  # more than a struct sigaction has
@@ -34,10 +33,6 @@ Array = Any  # mxnet.nd.NDArray
 Symbol = Any  # mxnet.sym.Symbol
 Context = Any  # mxnet.Context
 Executor = Any  # mxnet.executor.Executor
-
-
-class InvalidSetting(Exception):
-    """An environment variable has a value with which MXNet must not be imported; one line says which, and why."""
 
 
 @functools.cache
@@ -80,23 +75,6 @@ def check_environment() -> None:
         )
 
 
-def threads() -> int:
-    """The number of threads that compute: the first in ``OMP_NUM_THREADS``, or else that of the usable cores.
-
-    Raises
-    ------
-    InvalidSetting
-        If the variable does not begin with a number of threads.
-    """
-    asked = os.environ.get("OMP_NUM_THREADS", "").strip()
-    if not asked:
-        return usable_cores()
-    first = asked.partition(",")[0].strip()
-    if not re.fullmatch(r"0*[1-9][0-9]{0,3}", first):
-        raise InvalidSetting(f"OMP_NUM_THREADS: {asked!r} is not a number of threads; expected one such as 2")
-    return int(first)
-
-
 @contextlib.contextmanager
 def _handlers_of_crashes_kept() -> Iterator[None]:
     """Restore the handlers of the signals of a crash, by default the system's, which end the process at once.
@@ -119,59 +97,3 @@ def release_memory() -> None:
     load_mxnet().nd.waitall()  # pending operations hold arrays
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def usable_cores() -> int:
-    """Physical cores this process may use: its affinity, without hyper-thread siblings, within the cgroup's quota."""
-    allowed = os.sched_getaffinity(0)
-    cores = {_thread_siblings(cpu) for cpu in allowed}
-    quota = _cgroup_quota()
-    return max(1, min(len(cores), quota) if quota else len(cores))
-
-
-def _thread_siblings(cpu: int) -> str:
-    path = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology/thread_siblings_list")
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return str(cpu)
-
-
-def _cgroup_quota() -> int | None:
-    """Whole cores that the cgroup grants, or None if it sets no limit."""
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-        return None if quota == "max" else max(1, int(quota) // int(period))
-    except (OSError, ValueError):
-        pass
-    try:
-        folder = Path("/sys/fs/cgroup/cpu")
-        microseconds = int((folder / "cpu.cfs_quota_us").read_text())
-        period_us = int((folder / "cpu.cfs_period_us").read_text())
-        return max(1, microseconds // period_us) if microseconds > 0 else None
-    except (OSError, ValueError):
-        return None
-
-
-def has_bfloat16() -> bool:
-    """Whether MXNet's kernels can compute in bfloat16 on this processor, fast or not."""
-    return _has("avx512f", "avx512bw", "avx512vl", "avx512dq")
-
-
-def is_faster_in_bfloat16() -> bool:
-    """Whether MXNet's convolutions are faster in bfloat16 than in float32 here, and known to be sound.
-
-    They are with the AVX-512 bfloat16 instructions of AMD processors, whose throughput is twice that of float32. On
-    Intel processors these instructions have the throughput of float32, and MXNet's AMX kernels corrupt memory.
-    """
-    return _has("avx512_bf16", "AuthenticAMD")
-
-
-def _has(*wanted: str) -> bool:
-    if platform.machine() != "x86_64":
-        return False
-    try:
-        flags = Path("/proc/cpuinfo").read_text().split()
-    except OSError:
-        return False
-    return set(wanted) <= set(flags)

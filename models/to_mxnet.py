@@ -53,11 +53,6 @@ def groups(
     return tuple(mx.sym.Group([found[name] for name in names]) if names else None for names in (style, content))
 
 
-def has_bfloat16(spec: ModelSpec, pooling: str) -> bool:
-    """Whether MXNet can compute a network in bfloat16; its sum pooling, which some averages need, it cannot."""
-    return pooling == "max" or not any(node.op == "pool" and node.ceil for node in spec.nodes)
-
-
 def _symbol(node: Node, inputs: Sequence[Symbol], pooling: str) -> Symbol:
     mx = load_mxnet()
     window = {"kernel": (node.kernel,) * 2, "stride": (node.stride,) * 2, "pad": (node.pad,) * 2}

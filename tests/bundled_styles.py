@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime import load_mxnet
 from styletransfer.config import find_input
+from styletransfer.engines import choose
 from styletransfer.feedforward.style_file import Style
 from styletransfer.feedforward.stylize import Stylizer
 from styletransfer.pictures import images
@@ -20,4 +20,4 @@ PHOTOGRAPH, SIZE = "input/coffee.jpg", (80, 120)
 def stylised(style: Style) -> NDArray[np.uint8]:
     """That picture, (80, 120, 3), in float32 rounded to grey levels."""
     photograph = images.resize(images.read(find_input(PHOTOGRAPH)), *SIZE)
-    return images.to_bytes(Stylizer(style, load_mxnet().cpu(), "float32")(photograph))
+    return images.to_bytes(Stylizer(style, choose(precision="float32").load(), "float32")(photograph))

@@ -3,30 +3,58 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
+import pytest
 from numpy.typing import ArrayLike, NDArray
 from true_vgg19 import true_vgg19
 
 import models
-from models import vgg
-from models.runtime import Array, load_mxnet
+from models import runtime, vgg
 from styletransfer import weights
+from styletransfer.engines import Array, Network, Scalar, choose, installed
 from styletransfer.losses.objective import Evaluation, Losses
 from styletransfer.pictures import images
 
-mx = load_mxnet()
+# The engine that `auto` stands for here; the environment variable STYLETRANSFER_ENGINE sets it.
+ENGINE = choose(precision="float32").load()
 
 # For comparisons of two computations: max pooling picks one of several values that may be nearly equal, so rounding can
 # route a gradient to another pixel.
 STABLE_POOLING = "avg"
 
 
-def to_mx(values: ArrayLike) -> Array:
-    """A float32 array of MXNet."""
-    return mx.nd.array(np.asarray(values, dtype=np.float32))
+needs_bfloat16 = pytest.mark.skipif("bfloat16" not in ENGINE.precisions(), reason=f"{ENGINE.name} has no bfloat16 here")
+
+
+def mxnet() -> ModuleType:
+    """MXNet, for the tests of what is its own; they are skipped where it is not installed."""
+    if not installed("mxnet"):
+        pytest.skip("MXNet is not installed")
+    return runtime.load_mxnet()
+
+
+def to_array(values: ArrayLike) -> Array:
+    """A float32 array of the engine."""
+    return ENGINE.array(np.asarray(values, dtype=np.float32))
+
+
+def to_numpy(array: Array) -> NDArray[np.float32]:
+    """A copy of an array of the engine."""
+    return ENGINE.numpy(array)
+
+
+def number(scalar: Scalar) -> float:
+    """A scalar of the engine as a number."""
+    return ENGINE.numbers([scalar])[0]
+
+
+def norm(array: Array) -> float:
+    """The Euclidean norm."""
+    return number(ENGINE.norm(array))
 
 
 def relative_error(found: ArrayLike, expected: ArrayLike) -> float:
@@ -65,6 +93,30 @@ def random_parameters(model: str) -> weights.Parameters:
     return parameters
 
 
+def network_of(
+    model: str,
+    parameters: weights.Parameters | None = None,
+    pooling: str | None = None,
+    precision: str = "float32",
+) -> Network:
+    """A network of the engine, by default with random weights and its own pooling."""
+    spec = models.load(model).SPEC
+    return ENGINE.network(spec, parameters or random_parameters(model), pooling or spec.pooling, precision)
+
+
+def features_of(
+    network: Network,
+    layers: Sequence[str],
+    values: ArrayLike,
+    after: str | None = None,
+    trainable: bool = False,
+) -> dict[str, NDArray[np.float32]]:
+    """The features of an image, or what follows from those of the layer `after`, (1, channels, height, width) each."""
+    bound = network.bind(layers, np.shape(values)[1:], after, trainable)
+    bound.forward(to_array(values))
+    return {layer: to_numpy(bound.features(layer)) for layer in layers}
+
+
 def available_parameters(model: str) -> weights.Parameters:
     """VGG-19's own weights, and random ones of other networks."""
     return true_vgg19() if model == "vgg19" else random_parameters(model)
@@ -88,10 +140,15 @@ class Quadratic:
     def __call__(self, image: Array) -> Evaluation:
         distance = image - self.centre
         losses = Losses(
-            {("content", "quadratic"): 0.5 * self.curvature * float((distance * distance).sum().asscalar())},
-            0.5 * (self.tv or 0.0) * float((image * image).sum().asscalar()),
+            {("content", "quadratic"): 0.5 * self.curvature * norm(distance) ** 2},
+            0.5 * (self.tv or 0.0) * norm(image) ** 2,
         )
-        return Evaluation(losses, distance * self.curvature, None if self.tv is None else image * self.tv)
+        return evaluation_of(losses, distance * self.curvature, None if self.tv is None else image * self.tv)
+
+
+def evaluation_of(losses: Losses, gradient: Array, tv_gradient: Array | None = None) -> Evaluation:
+    """An evaluation of an objective that is made up."""
+    return Evaluation(losses, gradient, norm(gradient), tv_gradient)
 
 
 class BreaksAt:
@@ -114,10 +171,10 @@ class BreaksAt:
     def __call__(self, image: Array) -> Evaluation:
         assert self.objective is not None
         good = self.objective(image)
-        if self.seen.setdefault(image.asnumpy().tobytes(), len(self.seen)) not in self.numbers:
+        if self.seen.setdefault(to_numpy(image).tobytes(), len(self.seen)) not in self.numbers:
             return good
         losses = good.losses if self.loss is None else Losses({("content", "quadratic"): self.loss}, 0.0)
-        return Evaluation(losses, good.gradient if self.gradient is None else good.gradient * self.gradient, None)
+        return evaluation_of(losses, good.gradient if self.gradient is None else good.gradient * self.gradient)
 
 
 def fill_studio(folder: Path) -> None:

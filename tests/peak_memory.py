@@ -27,6 +27,7 @@ from styletransfer.config import Config
 from styletransfer.pictures import images
 from styletransfer.session import memory, session
 from styletransfer.session.picture import PictureTask
+from styletransfer.session.resolve import choice_of
 
 _MB = 10**6
 
@@ -79,7 +80,7 @@ class Case:
             styles=self.styles,
             optimizer=config.optimizer,
             tv=config.tv.kind,
-            precision=config.precision,
+            factors=choice_of(config).memory_factors,
             tile=self.tile,
             regions=self.regions,
         )

@@ -11,7 +11,7 @@ from processes import NSTYLE, PROJECT, output_of, python
 FOLDERS = ("scripts", "styletransfer", "models")
 # The packages of the library in order: each may import itself and those before it.
 PACKAGES = (
-    *("support", "pictures", "config", "weights", "network"),
+    *("support", "pictures", "config", "weights", "engines"),
     *(
         "losses",
         "optimization",
@@ -29,16 +29,15 @@ PACKAGES = (
 FILES = sorted(path for folder in FOLDERS for path in (PROJECT / folder).rglob("*.py"))
 every_file = pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(PROJECT)) for path in FILES])
 
-WITHOUT_MXNET = """
+_WITHOUT = """
 import sys
+from importlib.machinery import PathFinder
 
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == "mxnet":
-            raise ModuleNotFoundError("No module named 'mxnet'", name="mxnet")
-
-sys.meta_path.insert(0, Refuse())
+find = PathFinder.find_spec
+PathFinder.find_spec = lambda name, *rest: None if name in {names!r} else find(name, *rest)
 """
+WITHOUT_MXNET = _WITHOUT.format(names=["mxnet"])
+WITHOUT_ENGINES = _WITHOUT.format(names=["mxnet", "torch"])
 
 
 def imported(path, code=None):
@@ -110,7 +109,7 @@ def test_a_package_imports_only_packages_before_it(path):
 )
 def test_an_import_of_a_later_package_is_detected(line):
     path = PROJECT / "styletransfer" / "losses" / "example.py"
-    assert later_packages("losses", imported(path, f"from styletransfer import network, losses\n{line}")) == {"session"}
+    assert later_packages("losses", imported(path, f"from styletransfer import engines, losses\n{line}")) == {"session"}
 
 
 def test_contributing_lists_the_packages_in_this_order():
@@ -125,18 +124,19 @@ def test_only_one_module_imports_mxnet(path):
 
 
 @every_file
-def test_torch_is_imported_in_few_places(path):
-    """In the converters, the engine, and comparisons with PyTorch; when they are used, not when they are imported."""
+def test_a_framework_is_known_in_its_folder_and_its_converters_only(path):
+    place = path.relative_to(PROJECT)
+    engines = PROJECT / "styletransfer" / "engines"
+    if "models.runtime.load_mxnet" in imported(path):
+        assert path.parent == engines / "mxnet" or (place.parts[0] == "models" and path.stem.endswith("mxnet"))
     if "torch" in packages(path):
-        name = path.relative_to(PROJECT).as_posix()
-        assert name in ("models/to_torch.py", "models/feedforward_torch.py") or name.startswith(
-            ("styletransfer/engines/torch/", "styletransfer/bench/", "styletransfer/studies/benchmarks/")
-        )
-
-
-def test_importing_the_converters_does_not_import_torch():
-    code = "import sys\nfrom models import to_torch, to_mxnet, model_vgg19\nprint('torch' in sys.modules)"
-    assert output_of(code) == "False"
+        there = path.parent in (engines / "torch", PROJECT / "styletransfer" / "bench")
+        assert there or (place.parts[0] == "models" and path.stem.endswith("torch"))
+    others = {"styletransfer.engines.mxnet", "styletransfer.engines.torch"} - {
+        f"styletransfer.engines.{path.parent.name}"
+    }
+    for name in imported(path):
+        assert not name.startswith(tuple(others)) or path == engines / "choice.py"
 
 
 @every_file

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from helpers import BreaksAt, Quadratic, random_parameters, to_mx
+from helpers import ENGINE, BreaksAt, Quadratic, random_parameters, to_array, to_numpy
 
 from styletransfer import config as configs
 from styletransfer.config import OptimizerSettings
@@ -30,14 +30,14 @@ both = pytest.mark.parametrize("name", KINDS)
 
 
 def started(name, average):
-    image = to_mx(START)
-    return image, create(KINDS[name].model_copy(update={"average": average}), image, "rgb255")
+    image = to_array(START)
+    return image, create(KINDS[name].model_copy(update={"average": average}), ENGINE, image, "rgb255")
 
 
 def iterates(name, count):
     """The images of a run without averaging, that at the start included."""
     image, optimizer = started(name, 0.0)
-    return [record.image.asnumpy() for record in optimize(image, OBJECTIVE, optimizer, StoppingRule(count))]
+    return [record.values() for record in optimize(ENGINE, image, OBJECTIVE, optimizer, StoppingRule(count))]
 
 
 def weighted(images_so_far, decay):
@@ -50,7 +50,7 @@ def weighted(images_so_far, decay):
 @pytest.mark.parametrize("decay", [0.5, 0.9, 0.99])
 def test_it_is_the_bias_corrected_average_of_all_images(name, decay):
     image, optimizer = started(name, decay)
-    found = [record.image.asnumpy() for record in optimize(image, OBJECTIVE, optimizer, StoppingRule(30))]
+    found = [record.values() for record in optimize(ENGINE, image, OBJECTIVE, optimizer, StoppingRule(30))]
     plain = iterates(name, 30)
     for step in (0, 1, 2, 7, 30):
         np.testing.assert_allclose(found[step], weighted(plain[: step + 1], decay), rtol=1e-5, atol=1e-5)
@@ -59,7 +59,7 @@ def test_it_is_the_bias_corrected_average_of_all_images(name, decay):
 def test_it_is_that_of_style_transfer_pytorch():
     """Its class EMA keeps the sum that is not corrected, from 0, and divides where it is read."""
     image, optimizer = started("adam", 0.9)
-    found = [record.image.asnumpy() for record in optimize(image, OBJECTIVE, optimizer, StoppingRule(12))][-1]
+    found = [record.values() for record in optimize(ENGINE, image, OBJECTIVE, optimizer, StoppingRule(12))][-1]
     value, remaining = np.zeros_like(START), 1.0
     for each in iterates("adam", 12):
         remaining *= 0.9
@@ -70,26 +70,26 @@ def test_it_is_that_of_style_transfer_pytorch():
 @both
 def test_the_optimizer_does_not_see_it(name):
     image, optimizer = started(name, 0.9)
-    losses = [record.losses.total for record in optimize(image, OBJECTIVE, optimizer, StoppingRule(12))]
+    losses = [record.losses.total for record in optimize(ENGINE, image, OBJECTIVE, optimizer, StoppingRule(12))]
     other, plain = started(name, 0.0)
-    assert losses == [record.losses.total for record in optimize(other, OBJECTIVE, plain, StoppingRule(12))]
-    np.testing.assert_array_equal(image.asnumpy(), other.asnumpy())
+    assert losses == [record.losses.total for record in optimize(ENGINE, other, OBJECTIVE, plain, StoppingRule(12))]
+    np.testing.assert_array_equal(to_numpy(image), to_numpy(other))
 
 
 @both
 def test_a_state_goes_on_exactly(name):
     image, optimizer = started(name, 0.9)
-    for _ in optimize(image, OBJECTIVE, optimizer, StoppingRule(7)):
+    for _ in optimize(ENGINE, image, OBJECTIVE, optimizer, StoppingRule(7)):
         pass
-    values, state = image.asnumpy(), optimizer.state()
-    for _ in optimize(image, OBJECTIVE, optimizer, StoppingRule(15), after=7):
+    values, state = to_numpy(image), optimizer.state()
+    for _ in optimize(ENGINE, image, OBJECTIVE, optimizer, StoppingRule(15), after=7):
         pass
-    again, restored = to_mx(values), started(name, 0.9)[1]
+    again, restored = to_array(values), started(name, 0.9)[1]
     restored.restore(state)
-    for _ in optimize(again, OBJECTIVE, restored, StoppingRule(15), after=7):
+    for _ in optimize(ENGINE, again, OBJECTIVE, restored, StoppingRule(15), after=7):
         pass
-    np.testing.assert_array_equal(restored.result(again).asnumpy(), optimizer.result(image).asnumpy())
-    np.testing.assert_array_equal(again.asnumpy(), image.asnumpy())
+    np.testing.assert_array_equal(to_numpy(restored.result(again)), to_numpy(optimizer.result(image)))
+    np.testing.assert_array_equal(to_numpy(again), to_numpy(image))
 
 
 @both
@@ -97,10 +97,10 @@ def test_a_state_goes_on_exactly(name):
 def test_a_step_that_is_rolled_back_does_not_count(name, loss):
     image, optimizer = started(name, 0.9)
     broken = BreaksAt(OBJECTIVE, [13], loss=loss, gradient=math.nan)
-    *_, last = optimize(image, broken, optimizer, StoppingRule(13))
+    *_, last = optimize(ENGINE, image, broken, optimizer, StoppingRule(13))
     assert last.rollback
     np.testing.assert_allclose(
-        optimizer.result(image).asnumpy(), weighted(iterates(name, 10), 0.9), rtol=1e-5, atol=1e-5
+        to_numpy(optimizer.result(image)), weighted(iterates(name, 10), 0.9), rtol=1e-5, atol=1e-5
     )
 
 
@@ -108,11 +108,16 @@ def test_where_the_run_diverges_it_is_the_best():
     image, optimizer = started("sgd", 0.9)
     with pytest.raises(Diverged):
         for _ in optimize(
-            image, BreaksAt(OBJECTIVE, range(11, 10_000), math.nan), optimizer, StoppingRule(99), guard=Guard()
+            ENGINE,
+            image,
+            BreaksAt(OBJECTIVE, range(11, 10_000), math.nan),
+            optimizer,
+            StoppingRule(99),
+            guard=Guard(ENGINE),
         ):
             pass
     np.testing.assert_allclose(
-        optimizer.result(image).asnumpy(), weighted(iterates("sgd", 10), 0.9), rtol=1e-5, atol=1e-5
+        to_numpy(optimizer.result(image)), weighted(iterates("sgd", 10), 0.9), rtol=1e-5, atol=1e-5
     )
 
 
@@ -163,13 +168,13 @@ def pyramid_of(steps):
 
 def test_the_next_scale_starts_from_it():
     """A new average begins with it, as that of style-transfer-pytorch does."""
-    found = {record.step: record.image.asnumpy() for record in pyramid_of([4, 0]).records()}
+    found = {record.step: record.values() for record in pyramid_of([4, 0]).records()}
     pyramid = pyramid_of([4, 0])
     for _ in pyramid.records():
         pass
     assert found[4].shape == (1, 3, 24, 24)
-    np.testing.assert_array_equal(pyramid.image.asnumpy(), images.enlarged(found[4], 48, 48))
-    np.testing.assert_array_equal(pyramid.state().image, pyramid.image.asnumpy())
+    np.testing.assert_array_equal(to_numpy(pyramid.image), images.enlarged(found[4], 48, 48))
+    np.testing.assert_array_equal(pyramid.state().image, to_numpy(pyramid.image))
 
 
 def test_the_checkpoint_has_the_image_itself_and_the_average():
@@ -178,5 +183,5 @@ def test_the_checkpoint_has_the_image_itself_and_the_average():
         pass
     state = pyramid.state()
     assert (state.image != state.optimizer["average"]).any()
-    np.testing.assert_array_equal(state.optimizer["average"], pyramid.image.asnumpy())
+    np.testing.assert_array_equal(state.optimizer["average"], to_numpy(pyramid.image))
     assert state.optimizer["averaged"] == 6

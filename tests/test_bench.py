@@ -9,14 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import relative_error
+from helpers import needs_bfloat16, relative_error
 from numpy.typing import NDArray
 from processes import PROJECT, python
 from true_vgg19 import true_vgg19
 
 import models
-from models import runtime
+from models.threads import threads
+from styletransfer import engines
 from styletransfer.bench import command, fresh_process, machine, peer, race, steps
+from styletransfer.engines import installed, load
 from styletransfer.pictures import images
 from styletransfer.support.errors import StyleTransferError, UserError
 
@@ -24,7 +26,8 @@ BENCH = PROJECT / "scripts" / "bench.py"
 PICTURES = ("input/coffee.jpg", "input/night.jpg")
 
 needs_pytorch = pytest.mark.skipif(not machine.has_pytorch(), reason="PyTorch is not installed")
-needs_bfloat16 = pytest.mark.skipif(not runtime.has_bfloat16(), reason="MXNet cannot compute in bfloat16 here")
+OURS = [name for name, stack in steps.STACKS.items() if stack.engine and installed(stack.engine)]
+EXACT = [name for name in OURS if steps.STACKS[name].precision == "float32"]
 
 
 def points(*losses: float) -> race.Curve:
@@ -40,7 +43,7 @@ def values_of(model: str, size: int, *assignments: str) -> dict:
 
 def test_the_machine_is_described_in_one_line() -> None:
     line = machine.describe()
-    assert "MXNet 1.9.1" in line and f"{runtime.threads()} threads" in line and "\n" not in line
+    assert ("MXNet 1.9.1" in line) == installed("mxnet") and f"{threads()} threads" in line and "\n" not in line
 
 
 def test_bfloat16_is_measured_if_faster_or_forced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,8 +53,8 @@ def test_bfloat16_is_measured_if_faster_or_forced(monkeypatch: pytest.MonkeyPatc
         (False, True, True, True),
         (False, False, True, False),
     ):
-        monkeypatch.setattr(runtime, "is_faster_in_bfloat16", lambda faster=faster: faster)
-        monkeypatch.setattr(runtime, "has_bfloat16", lambda able=able: able)
+        monkeypatch.setattr(machine, "is_fast_in_bfloat16", lambda faster=faster: faster)
+        monkeypatch.setattr(machine, "has_pytorch", lambda able=able: able)
         assert machine.measures_bfloat16(forced) == expected
 
 
@@ -74,60 +77,70 @@ def test_errors_in_a_fresh_process_are_reported() -> None:
 
 
 def gradient_of(name: str) -> NDArray:
-    gradient = steps.step_of("vgg_slim", 40, name)()
-    return gradient.numpy() if name.startswith("torch") else gradient.asnumpy() / gradient.size
+    gradient, engine = steps.step_of("vgg_slim", 40, name)(), steps.STACKS[name].engine
+    return gradient.numpy() if engine is None else load(engine).numpy(gradient) / math.prod(gradient.shape)
 
 
 @needs_pytorch
+@pytest.mark.parametrize("ours", EXACT)
 @pytest.mark.parametrize("name", ["torch", "torch-last"])
-def test_the_steps_compared_have_the_same_gradient(name: str) -> None:
+def test_the_steps_compared_have_the_same_gradient(name: str, ours: str) -> None:
     assert np.isfinite(gradient_of(name)).all()
-    assert relative_error(gradient_of("ours"), gradient_of(name)) < 1e-3
+    assert relative_error(gradient_of(ours), gradient_of(name)) < 1e-3
 
 
-@needs_bfloat16
-@pytest.mark.parametrize("name", ["ours-bfloat16", pytest.param("torch-bfloat16", marks=needs_pytorch)])
+@needs_pytorch
+@pytest.mark.parametrize("name", ["ours-torch-bfloat16", "torch-bfloat16"])
 def test_in_bfloat16_the_gradient_is_nearly_the_same(name: str) -> None:
-    assert relative_error(gradient_of(name), gradient_of("ours")) < 0.3
+    assert relative_error(gradient_of(name), gradient_of("torch")) < 0.3
 
 
-def test_a_tiled_step_has_the_gradient_of_the_whole() -> None:
-    whole, tiled = (steps.step_of("vgg_slim", 256, "ours", tile)().asnumpy() for tile in (None, 224))
+@pytest.mark.parametrize("ours", EXACT)
+def test_a_tiled_step_has_the_gradient_of_the_whole(ours: str) -> None:
+    engine = load(steps.STACKS[ours].engine)
+    whole, tiled = (engine.numpy(steps.step_of("vgg_slim", 256, ours, tile)()) for tile in (None, 224))
     assert relative_error(tiled, whole) < 1e-3
 
 
 @needs_pytorch
 @pytest.mark.parametrize("network", models.transformer_names())
-@pytest.mark.parametrize("name", ["torch", "torch-last"])
+@pytest.mark.parametrize("name", EXACT)
 def test_the_passes_compared_give_the_same_image(name: str, network: str) -> None:
-    ours, theirs = (steps.pass_of(network, 46, stack)() for stack in ("ours", name))
+    ours, theirs, last = (steps.pass_of(network, 46, stack)() for stack in (name, "torch", "torch-last"))
+    assert relative_error(ours, last) < 1e-4
     assert ours.shape == theirs.shape == (1, 3, 46, 46) and ours.dtype == theirs.dtype == np.float32
     assert ours.std() > 1 and relative_error(ours, theirs) < 1e-4
 
 
-@needs_bfloat16
+@needs_pytorch
 @pytest.mark.parametrize("network", models.transformer_names())
-@pytest.mark.parametrize("name", ["ours-bfloat16", pytest.param("torch-bfloat16", marks=needs_pytorch)])
+@pytest.mark.parametrize("name", ["ours-torch-bfloat16", "torch-bfloat16"])
 def test_in_bfloat16_the_image_is_nearly_the_same(name: str, network: str) -> None:
-    inexact, expected = (steps.pass_of(network, 46, stack)() for stack in (name, "ours"))
+    inexact, expected = (steps.pass_of(network, 46, stack)() for stack in (name, "torch"))
     assert 0 < relative_error(inexact, expected) < 0.1
 
 
 def test_ratios_are_medians_within_a_round_and_without_pytorch_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    measured = {"ours": [(1, 60), (3, 60), (2, 66)], "torch": [(2, 40), (4, 30), (2, 33)], "torch-last": [(1, 40)] * 3}
+    measured = {
+        "mxnet": [(1, 60), (3, 60), (2, 66)],
+        "ours-torch": [(4, 20), (4, 30), (4, 33)],
+        "torch": [(2, 40), (4, 30), (2, 33)],
+        "torch-last": [(1, 40)] * 3,
+    }
     turns = {name: iter(values) for name, values in measured.items()}
     monkeypatch.setattr(fresh_process, "call", lambda function, *arguments: next(turns[arguments[-1]]))
-    monkeypatch.setattr(machine, "has_pytorch", lambda: True)
+    monkeypatch.setattr(engines, "installed", lambda name: True)
     rows = steps.compare("step_of", "vgg_slim", 48, 3, 1, False)
-    assert rows[0] == ["vgg_slim", "48 x 48", "ours, float32", "0.75", "-", "2.00", "2.000", "60"]
+    assert rows[0] == ["vgg_slim", "48 x 48", "ours, MXNet, float32", "0.75", "-", "2.00", "2.000", "60"]
     assert [row[2:4] for row in rows[1:]] == [
+        ["ours, PyTorch, float32", "2.00"],
         ["PyTorch, float32, channels first", "1.00"],
         ["PyTorch, float32, channels last", "0.50"],
     ]
-    turns["ours"] = iter([(0.002, 50)])
-    monkeypatch.setattr(machine, "has_pytorch", lambda: False)
+    turns["mxnet"] = iter([(0.002, 50)])
+    monkeypatch.setattr(engines, "installed", lambda name: name == "mxnet")
     assert steps.compare("pass_of", "small", 48, 1, 1, False) == [
-        ["small", "48 x 48", "ours, float32", "-", "-", "-", "2.0", "50"]
+        ["small", "48 x 48", "ours, MXNet, float32", "-", "-", "-", "2.0", "50"]
     ]
 
 
@@ -207,7 +220,7 @@ def test_in_bfloat16_the_loss_is_evaluated_separately_in_float32() -> None:
 
 
 def test_without_pytorch_ours_runs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "has_pytorch", lambda: False)
+    monkeypatch.setattr(race.engines, "installed", lambda name: False)
     config = race.config_for("vgg_slim", 32, *PICTURES, ["scales=1", "stop.max_iterations=2", "precision=float32"])
     ours, theirs = race.run(config, 300, 0.001, 5)
     assert theirs == () and len(ours) == 3
@@ -269,7 +282,7 @@ def test_the_command_prints_all_tables_in_markdown() -> None:
     head, *tables = done.stdout.split("\n\n")
     assert head.startswith("`python scripts/bench.py --models") and machine.describe() in head
     kinds = [kind for kind in command.TABLES if kind != "peer"]
-    stacks = 5 if machine.measures_bfloat16(False) else 3
+    stacks = len(EXACT) + (4 if machine.measures_bfloat16(False) else 2)
     for kind, rows, table in zip(kinds, (stacks, 1, 1, stacks), tables, strict=True):
         headings, _, *lines = [line.strip("| ").split(" | ") for line in table.splitlines()]
         assert tuple(headings) == tuple(command.TABLES[kind]) and len(lines) == rows

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import mx, random_picture, relative_error, to_mx
+from helpers import features_of, network_of, random_picture, relative_error
 
 import models
 from styletransfer import weights
-from styletransfer.network.executor import Network, tapped
 from styletransfer.pictures import images, pixels
 from styletransfer.support.errors import UserError
 from styletransfer.weights import collaborative, recognise, sources
@@ -81,11 +80,8 @@ def test_the_folded_convolution_equals_the_first_two(kind: str, tmp_path: Path) 
 def test_the_network_matches_the_published_one_except_for_padding(kind: str, tmp_path: Path) -> None:
     file, arrays = file_and_arrays(kind, tmp_path)
     picture = random_picture(70, 90, seed=3)
-    names, symbol = tapped(SPEC.name, SPEC.layer_names, [], SPEC.pooling)
-    network = Network(names, symbol, weights.load(SPEC, file), (3, 70, 90), mx.cpu(), trainable=False)
-    network.image[:] = to_mx(pixels.from_picture(picture, SPEC.pixels))
-    network.forward()
-    found = {layer: features.asnumpy() for layer, features in network.features.items()}
+    network = network_of(SPEC.name, weights.load(SPEC, file))
+    found = features_of(network, SPEC.layer_names, pixels.from_picture(picture, SPEC.pixels))
     surrounded = see(arrays, picture, MEAN / 255)
     assert [layer for layer in found if layer.startswith("relu")] == [
         layer for layer in surrounded if not layer.endswith("read_out")

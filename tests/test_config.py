@@ -95,7 +95,7 @@ def test_a_photograph_and_a_painting_are_enough():
     config = parsed()
     assert config.content.image == "photo.jpg" and config.style.images == {"painting.jpg": 1.0}
     assert config.model == "vgg_slim" and config.pixels == "rgb255" and config.normalization == "balanced"
-    assert config.device == "cpu" and config.seed == 0
+    assert config.engine == config.device == config.precision == "auto" and config.seed == 0
     assert config.output.folder == "output/mine"
 
 
@@ -131,6 +131,7 @@ def test_values_set_by_the_user_are_kept():
         "stop": {"max_iterations": 7, "relative_change": 0.005},
         "output": {"folder": "here", "save_every": 3, "checkpoint_every": 4, "denoise": 0.02},
         "seed": 5,
+        "engine": "torch",
         "device": "gpu:1",
     }
     found = parsed(values).model_dump(exclude_unset=True)
@@ -357,9 +358,12 @@ def test_a_list_of_layers_is_not_empty(section):
     )
 
 
-@pytest.mark.parametrize("device", ["gpu", "GPU:0", "gpu:", "gpu:-1", "gpu:100", "cpu:0", "gpu:٣", "", "cpu\n"])
-def test_a_device_is_cpu_or_a_numbered_gpu(device):
-    assert rejected({**MINIMAL, "device": device}) == f"device: {device!r}: Input should be cpu or gpu:0, gpu:1, ..."
+@pytest.mark.parametrize(
+    "device", ["gpu", "GPU:0", "gpu:", "gpu:-1", "gpu:100", "cpu:0", "gpu:٣", "", "cpu\n", "cuda", "mps:0"]
+)
+def test_a_device_is_cpu_or_a_gpu(device):
+    expected = "Input should be auto, cpu, gpu:0, gpu:1, ..., cuda:0, ..., or mps"
+    assert rejected({**MINIMAL, "device": device}) == f"device: {device!r}: {expected}"
 
 
 @pytest.mark.parametrize(
@@ -708,7 +712,7 @@ def valid_configs(draw):
     }
     values = draw(values_of({"properties": sections}))
     values["model"] = draw(st.sampled_from(["vgg16", "vgg19", "vgg_slim"]))
-    values["device"] = draw(st.sampled_from(["cpu", "gpu:0", "gpu:17"]))
+    values["device"] = draw(st.sampled_from(["auto", "cpu", "gpu:0", "gpu:17", "cuda:3", "mps"]))
     for section in ("content", "style"):
         values[section] = {"weight": draw(st.floats(0, 1e30)), **values.get(section, {}), "layers": draw(LAYERS)}
     values["content"]["image"] = draw(FILE_NAMES | AWKWARD_NAMES)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pytest
-from helpers import mx, random_parameters, relative_error, to_mx
+from helpers import mxnet, random_parameters, relative_error
 from numpy.typing import NDArray
 
 import models
@@ -41,14 +41,15 @@ def in_mxnet(
     spec: ModelSpec, values: NDArray, layers: Sequence[str], pooling: str | None = None, after: str | None = None
 ) -> tuple[Arrays, NDArray]:
     """The features, and the gradient of half their sum of squares with respect to the input."""
+    mx = mxnet()
     symbols = to_mxnet.symbols(spec, layers, pooling, after)
     assert list(symbols) == list(layers)
     symbol = mx.sym.Group(list(symbols.values()))
-    arguments = {name: to_mx(array) for name, array in random_parameters(spec.name).items()}
+    arguments = {name: mx.nd.array(array) for name, array in random_parameters(spec.name).items()}
     gradient = mx.nd.zeros(values.shape)
     executor = symbol.bind(
         mx.cpu(),
-        {**{name: arguments[name] for name in symbol.list_arguments() if name != "data"}, "data": to_mx(values)},
+        {**{name: arguments[name] for name in symbol.list_arguments() if name != "data"}, "data": mx.nd.array(values)},
         args_grad={"data": gradient},
         grad_req={name: "write" if name == "data" else "null" for name in symbol.list_arguments()},
     )

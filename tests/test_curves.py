@@ -54,7 +54,7 @@ def test_the_columns_of_a_curve():
 
 
 def test_a_row_has_every_column_and_consistent_sums():
-    record = Record(7, 1, LOSSES, 0.01, 2.5, 0.125, 3.5, image=None)
+    record = Record(7, 1, LOSSES, 0.01, 2.5, 0.125, 3.5, image=None, engine=None)
     row = curves.row_of(record)
     assert tuple(row) == curves.columns_for(list(LOSSES.layers))
     assert row["total"] == row["content"] + row["style"] + row["tv"]
@@ -69,7 +69,7 @@ def test_progress_names_no_change_where_there_was_none(caplog):
     progress = ProgressRecorder(3)
     with caplog.at_level("INFO"):
         for step, change in ((0, math.nan), (3, 0.01)):
-            progress.record(Record(step, 0, LOSSES, change, 2.5, 0.125, 3.5, image=None))
+            progress.record(Record(step, 0, LOSSES, change, 2.5, 0.125, 3.5, image=None, engine=None))
     progress.close()
     losses = "total 1.4, content 0.1, style 0.9, tv 0.4"
     assert caplog.messages == [f"step 0 of 3: {losses}, 3.5 s", f"step 3 of 3: {losses}, relative change 0.01, 3.5 s"]

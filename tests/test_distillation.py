@@ -8,13 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import random_picture, relative_error
+from helpers import features_of, network_of, random_picture, relative_error
 from PIL import Image
 
 from models import model_vgg19, model_vgg_slim
-from models.runtime import load_mxnet
 from styletransfer import weights
-from styletransfer.network.executor import Network, tapped
 from styletransfer.pictures import images, pixels
 
 torch = pytest.importorskip("torch")
@@ -39,12 +37,8 @@ IMAGE = entered(random_picture(SIDE, SIDE, 5))
 
 
 def seen(spec, layers, parameters) -> dict[str, np.ndarray]:
-    """The features of layers of a network in MXNet, of `IMAGE`."""
-    names, symbol = tapped(spec.name, layers, [], spec.pooling)
-    network = Network(names, symbol, parameters, (3, SIDE, SIDE), load_mxnet().cpu(), trainable=False)
-    network.image[:] = IMAGE
-    network.forward()
-    return {layer: values.asnumpy() for layer, values in network.features.items()}
+    """The features of layers of a network of the engine, of `IMAGE`."""
+    return features_of(network_of(spec.name, parameters), layers, IMAGE)
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import math
 
 import numpy as np
 import pytest
-from helpers import BreaksAt, Quadratic, to_mx
+from helpers import ENGINE, BreaksAt, Quadratic, evaluation_of, to_array, to_numpy
 
 from styletransfer.config import OptimizerSettings
-from styletransfer.losses.objective import Evaluation, Losses
+from styletransfer.losses.objective import Losses
 from styletransfer.optimization.divergence_guard import EXPLOSION, MAX_ROLLBACKS, Guard
 from styletransfer.optimization.loop import StoppingRule, optimize
 from styletransfer.optimization.optimizers import SGD, create
@@ -35,11 +35,11 @@ class Valley:
     """Half the sum of squares, some of which count far more than others: L-BFGS needs many steps."""
 
     def __init__(self):
-        self.curvatures = to_mx(np.geomspace(0.01, 1.0, START.size).reshape(START.shape))
+        self.curvatures = to_array(np.geomspace(0.01, 1.0, START.size).reshape(START.shape))
 
     def __call__(self, image):
         gradient = self.curvatures * image
-        return Evaluation(
+        return evaluation_of(
             Losses({("content", "valley"): 0.5 * float((gradient * image).sum().asscalar())}, 0.0), gradient, None
         )
 
@@ -52,16 +52,16 @@ def suited(name):
 def started(name_or_settings=PLAIN):
     """A starting image and an optimiser for it."""
     chosen = OPTIMIZERS[name_or_settings] if isinstance(name_or_settings, str) else name_or_settings
-    image = to_mx(START)
-    return image, create(chosen, image, "rgb255")
+    image = to_array(START)
+    return image, create(chosen, ENGINE, image, "rgb255")
 
 
 def course(image, optimizer, objective, steps, **going_on):
     """The records, each with a copy of everything needed to resume after it."""
-    guard = going_on.pop("guard", None) or Guard()
+    guard = going_on.pop("guard", None) or Guard(ENGINE)
     return [
-        (record, (record.image.asnumpy(), optimizer.state(), guard.state()))
-        for record in optimize(image, objective, optimizer, StoppingRule(steps), guard=guard, **going_on)
+        (record, (record.values(), optimizer.state(), guard.state()))
+        for record in optimize(ENGINE, image, objective, optimizer, StoppingRule(steps), guard=guard, **going_on)
     ]
 
 
@@ -122,12 +122,12 @@ def test_lbfgs_ends_if_every_trial_is_non_finite():
     made = course(*started("lbfgs"), BreaksAt(Valley(), range(24, 10_000), math.nan), 100)
     totals = [record.losses.total for record, _ in made]
     assert 20 < len(made) < 30 and min(totals) == totals[-1]
-    np.testing.assert_array_equal(made[-1][0].image.asnumpy(), made[-1][1][0])
+    np.testing.assert_array_equal(to_numpy(made[-1][0].image), made[-1][1][0])
 
 
 def test_the_guard_does_not_keep_the_history_of_lbfgs():
     image, optimizer = started("lbfgs")
-    guard = Guard()
+    guard = Guard(ENGINE)
     course(image, optimizer, Valley(), 10, guard=guard)
     assert flattened(guard.state()).keys() == {"tries", "start_total", "step", "total", "image", "optimizer.shortening"}
     assert guard.state()["step"] == 10
@@ -147,7 +147,7 @@ def test_resuming_after_any_step_gives_the_same_run(name, done):
     other, restored = started(name)
     other[:] = kept
     restored.restore(state)
-    rest = course(other, restored, objective, 40, guard=Guard(guard), after=done)
+    rest = course(other, restored, objective, 40, guard=Guard(ENGINE, guard), after=done)
     assert told(record for record, _ in rest) == told(records[done + 1 :])
 
 
@@ -166,22 +166,23 @@ def test_giving_up_leaves_the_best_image(name):
     records = []
     with pytest.raises(Diverged, match=rf"{MAX_ROLLBACKS} rollbacks .*; try a smaller {optimizer.step_key}$"):
         for record in optimize(
+            ENGINE,
             image,
             BreaksAt(suited(name), range(24, 10_000), math.nan),
             optimizer,
             StoppingRule(10_000),
         ):
             bad = record.rollback or record.diverged
-            records.append((record.step, record.losses.total, record.image.asnumpy(), bad))
+            records.append((record.step, record.losses.total, record.values(), bad))
     assert sum(bool(bad) for *_, bad in records) == MAX_ROLLBACKS + 1 and records[-1][3] is True
     seen = [(total, step) for step, total, _, bad in records if step % 10 == 0 and not bad]
-    np.testing.assert_array_equal(image.asnumpy(), records[min(seen)[1]][2])
+    np.testing.assert_array_equal(to_numpy(image), records[min(seen)[1]][2])
 
 
 def watched(total=1.0):
     """A guard at the start of a scale."""
     image, optimizer = started()
-    guard = Guard()
+    guard = Guard(ENGINE)
     guard.start(0, total, 1.0, image, optimizer)
     return guard, image, optimizer
 
@@ -211,7 +212,7 @@ def test_only_a_better_state_is_kept():
         image[:] = value
         guard.keep_best(step, total, image, optimizer)
     assert "back to step 20" in guard.roll_back(31, "it broke", image, optimizer)
-    np.testing.assert_array_equal(image.asnumpy(), 3)
+    np.testing.assert_array_equal(to_numpy(image), 3)
 
 
 def test_the_kept_state_is_a_copy_of_the_image():
@@ -242,8 +243,8 @@ def test_a_state_can_be_saved_by_numpy(tmp_path):
     guard.roll_back(3, "it broke", image, optimizer)
     np.savez(tmp_path / "guard.npz", **flattened(guard.state()))
     with np.load(tmp_path / "guard.npz", allow_pickle=False) as saved:
-        again = Guard(nested({name: saved[name] for name in saved.files}))
+        again = Guard(ENGINE, nested({name: saved[name] for name in saved.files}))
     assert {name: value.tolist() for name, value in flattened(again.state()).items()} == {
         name: value.tolist() for name, value in flattened(guard.state()).items()
     }
-    assert Guard().state().keys() == {"tries", "start_total"}
+    assert Guard(ENGINE).state().keys() == {"tries", "start_total"}

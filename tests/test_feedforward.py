@@ -8,21 +8,21 @@ import numpy as np
 import pytest
 import torch
 from feedforward_helpers import random_style, random_transformer
-from helpers import mx, random_picture, relative_error, to_mx
+from helpers import ENGINE, mxnet, needs_bfloat16, random_picture, relative_error, to_array, to_numpy
 from hypothesis import given
 from hypothesis import strategies as some
 from processes import output_of
 from torch.nn import functional
 
 import models
-from models import feedforward, runtime
+from models import feedforward
 from styletransfer.bench import pytorch
 from styletransfer.feedforward import strips
-from styletransfer.feedforward.network import Transformer, extended, inner
+from styletransfer.feedforward.extension import extended, inner
 from styletransfer.feedforward.stylize import Stylizer, finished, least_memory, whole_memory
 from styletransfer.pictures import colors, pixels
 from styletransfer.support.errors import UserError
-from styletransfer.training.network import TrainableTransformer, parameters_of, vector_of
+from styletransfer.training.network import TrainableTransformer, parameters_of
 
 every_network = pytest.mark.parametrize("name", models.transformer_names())
 
@@ -38,7 +38,7 @@ def in_pytorch(name: str) -> pytorch.Transformer:
 def stylised(name: str, values: np.ndarray, precision: str = "float32") -> np.ndarray:
     spec = models.load_transformer(name).SPEC
     given_image = extended(values, spec)
-    network = Transformer(spec, random_transformer(name), *given_image.shape[2:], mx.cpu(), precision)
+    network = ENGINE.stylizer(spec, random_transformer(name), *given_image.shape[2:], precision)
     rows, columns = inner(spec, *values.shape[2:])
     return network(given_image)[:, :, rows, columns]
 
@@ -52,6 +52,7 @@ def test_the_names_are_those_of_the_modules() -> None:
 
 @every_network
 def test_the_parameters_of_the_spec_are_the_arguments_of_the_symbol(name: str) -> None:
+    mxnet()
     module = models.load_transformer(name)
     symbol, constants = module.get_symbol(), feedforward.constants(module.SPEC)
     assert set(symbol.list_arguments()) == {*module.SPEC.parameters, *constants, "data"}
@@ -80,19 +81,19 @@ def test_gradients_match_pytorch(name: str) -> None:
     (output * torch.tensor(head)).sum().backward()
 
     spec = models.load_transformer(name).SPEC
-    network = TrainableTransformer(spec, 45, 52, mx.cpu(), "float32")
-    network.set_parameters(vector_of({key: to_mx(array) for key, array in random_transformer(name).items()}))
+    network = TrainableTransformer(ENGINE, spec, 45, 52, "float32")
+    network.set_parameters(ENGINE.flat(map(to_array, random_transformer(name).values())))
     for _ in range(2):  # gradients add up
         found = network.forward(values)
-        assert relative_error(found.asnumpy(), output.detach().numpy()) < 2e-5
-        network.backward(to_mx(head))
-    gradients = parameters_of(spec, network.gradient.asnumpy())
+        assert relative_error(to_numpy(found), output.detach().numpy()) < 2e-5
+        network.backward(to_array(head))
+    gradients = parameters_of(spec, to_numpy(network.gradient))
     for key, tensor in reference.parameters.items():
         assert tensor.grad is not None
         assert relative_error(gradients[key], 2 * tensor.grad.numpy()) < 2e-4, key
 
 
-@pytest.mark.skipif(not runtime.has_bfloat16(), reason="needs AVX-512")
+@needs_bfloat16
 @every_network
 def test_bfloat16_is_close_to_float32(name: str) -> None:
     values = image(44, 52)
@@ -125,34 +126,32 @@ def test_strips_own_every_row_once_and_see_their_halo(rows: int, owned: int, hal
 
 
 @every_network
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("bfloat16", marks=needs_bfloat16)])
 def test_strips_give_what_the_whole_gives(name: str, precision: str) -> None:
-    if precision == "bfloat16" and not runtime.has_bfloat16():
-        pytest.skip("needs AVX-512")
     spec, values = models.load_transformer(name).SPEC, extended(image(150, 30), models.load_transformer(name).SPEC)
     parameters = random_transformer(name)
-    whole = Transformer(spec, parameters, *values.shape[2:], mx.cpu(), precision)(values)
-    found = strips.run(spec, parameters, values, mx.cpu(), precision, window_memory=1)
+    whole = ENGINE.stylizer(spec, parameters, *values.shape[2:], precision)(values)
+    found = strips.run(spec, parameters, values, ENGINE, precision, window_memory=1)
     # Statistics are summed up in another order; in bfloat16 that may switch how a value is rounded.
     assert relative_error(found, whole) < {"float32": 2e-5, "bfloat16": 2e-2}[precision]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 31), (33, 4), (17, 18)])
 def test_pictures_of_any_size_keep_it(size: tuple[int, int]) -> None:
-    picture = Stylizer(random_style(), mx.cpu(), "float32")(random_picture(*size, seed=0))
+    picture = Stylizer(random_style(), ENGINE, "float32")(random_picture(*size, seed=0))
     assert picture.shape == (*size, 3)
     assert picture.min() >= 0 and picture.max() <= 1
 
 
 def test_a_picture_that_does_not_fit_is_made_in_strips(monkeypatch: pytest.MonkeyPatch) -> None:
     picture = random_picture(160, 40, seed=0)
-    whole = Stylizer(random_style(), mx.cpu(), "float32")(picture)
+    whole = Stylizer(random_style(), ENGINE, "float32")(picture)
     monkeypatch.setattr("styletransfer.feedforward.stylize.whole_memory", lambda *_: 10**12)
     monkeypatch.setattr("styletransfer.feedforward.stylize._FEWEST", 1000)
-    limited = Stylizer(random_style(), mx.cpu(), "float32", 10**7)(picture)
+    limited = Stylizer(random_style(), ENGINE, "float32", 10**7)(picture)
     np.testing.assert_allclose(limited, whole, atol=1e-4)
     with pytest.raises(UserError, match=r"picture of 40 x 160 pixels needs .* expected a smaller --size"):
-        Stylizer(random_style(), mx.cpu(), "float32", 10**5)(picture)
+        Stylizer(random_style(), ENGINE, "float32", 10**5)(picture)
 
 
 @pytest.mark.parametrize(("name", "in_strips"), [("small", False), ("small", True), ("residual", False)])
@@ -168,16 +167,16 @@ GROWTH = """
 import os
 import numpy as np
 from feedforward_helpers import random_style
-from models.runtime import load_mxnet
 from styletransfer.feedforward import stylize
 from styletransfer.bench.machine import peak_megabytes
+from styletransfer.engines import choose
 
 style, size = random_style(os.environ["NETWORK"]), (700, 900)
 memory = None
 if os.environ["IN_STRIPS"] == "1":
     memory = stylize.least_memory(style.spec, *size)
     stylize.whole_memory = lambda *_: memory + 1
-stylizer = stylize.Stylizer(style, load_mxnet().cpu(), "float32", memory)
+stylizer = stylize.Stylizer(style, choose(precision="float32").load(), "float32", memory)
 picture = np.full((*size, 3), 0.5, np.float32)
 stylizer(picture[:64, :64])
 before = peak_megabytes()
@@ -187,7 +186,7 @@ print(peak_megabytes() - before)
 
 
 def test_a_network_that_stays_bound_gives_the_same_again() -> None:
-    stylizer = Stylizer(random_style(), mx.cpu(), "float32")
+    stylizer = Stylizer(random_style(), ENGINE, "float32")
     pictures = [random_picture(20, 30, seed=seed) for seed in range(3)] + [random_picture(30, 20, seed=0)]
     first = [stylizer(picture) for picture in pictures]
     for picture, expected in zip(pictures, first):

@@ -5,19 +5,25 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from feedforward_helpers import random_transformer
-from helpers import mx, random_picture, relative_error, to_mx
+from helpers import mxnet, random_picture, relative_error
 
 import models
 from models.feedforward_spec import TransformerSpec
-from styletransfer.feedforward.network import Transformer, extended
+from styletransfer.engines import Engine, load
+from styletransfer.feedforward.extension import extended
 from styletransfer.pictures import pixels
-from styletransfer.training.network import TrainableTransformer, parameters_of, vector_of
+from styletransfer.training.network import TrainableTransformer, parameters_of
 
 torch = pytest.importorskip("torch")
 from models import feedforward_torch
 
 every_network = pytest.mark.parametrize("name", models.transformer_names())
 Tensors = dict[str, "torch.Tensor"]
+
+
+def mxnet_engine() -> Engine:
+    mxnet()
+    return load("mxnet")
 
 
 def spec_of(name: str) -> TransformerSpec:
@@ -36,7 +42,8 @@ def tensors(name: str, dtype: torch.dtype = torch.float32) -> Tensors:
 @pytest.mark.parametrize(("height", "width"), [(45, 50), (44, 64), (1, 33)])
 def test_the_whole_network_is_the_same(name: str, height: int, width: int) -> None:
     values = image(height, width, name)
-    expected = Transformer(spec_of(name), random_transformer(name), *values.shape[2:], mx.cpu(), "float32")(values)
+    theirs = mxnet_engine().stylizer(spec_of(name), random_transformer(name), *values.shape[2:], "float32")
+    expected = theirs(values)
     found = feedforward_torch.network(spec_of(name), tensors(name))(torch.tensor(values))
     assert found.dtype == torch.float32
     assert relative_error(found.numpy(), expected) < 1e-5
@@ -48,11 +55,12 @@ def test_gradients_are_the_same(name: str) -> None:
     spec, parameters = spec_of(name), tensors(name, torch.float64)
     values = pixels.from_picture(random_picture(45, 52, seed=3), "rgb255")
     head = np.random.default_rng(1).normal(0, 1, values.shape).astype(np.float32)
-    network = TrainableTransformer(spec, 45, 52, mx.cpu(), "float32")
-    network.set_parameters(vector_of({key: to_mx(array) for key, array in random_transformer(name).items()}))
+    engine = mxnet_engine()
+    network = TrainableTransformer(engine, spec, 45, 52, "float32")
+    network.set_parameters(engine.flat(map(engine.array, random_transformer(name).values())))
     network.forward(values)
-    network.backward(to_mx(head))
-    expected = parameters_of(spec, network.gradient.asnumpy())
+    network.backward(engine.array(head))
+    expected = parameters_of(spec, engine.numpy(network.gradient))
     for parameter in parameters.values():
         parameter.requires_grad_()
     found = feedforward_torch.network(spec, parameters)(torch.tensor(image(45, 52, name)).double())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import mx, relative_error
+from helpers import ENGINE, relative_error, to_numpy
 from hypothesis import given
 from hypothesis import strategies as st
 from reference import guides
@@ -72,10 +72,10 @@ def test_a_single_pixel_is_not_lost_in_any_layer(case, data):
 
 def test_roots_are_roots_and_positions_are_sums():
     masks = [drawn(21, 30, seed) for seed in (1, 2)]
-    guidance = Guidance.of_masks(masks, VGG, ["relu1_1", "pool3"], mx.cpu())
+    guidance = Guidance.of_masks(masks, VGG, ["relu1_1", "pool3"], ENGINE)
     assert guidance.regions == 2
     for layer, maps in guidance.maps.items():
         expected = np.stack([at_layer(mask, VGG, layer) for mask in masks])
-        assert relative_error(maps.asnumpy()[:, 0], expected) < 1e-6
-        assert relative_error(guidance.roots[layer].asnumpy() ** 2, expected) < 1e-6
-        np.testing.assert_allclose(guidance.positions(layer), expected.sum(axis=(1, 2)), rtol=1e-6)
+        assert relative_error(to_numpy(maps)[:, 0], expected) < 1e-6
+        assert relative_error(to_numpy(guidance.roots[layer]) ** 2, expected) < 1e-6
+        np.testing.assert_allclose(guidance.positions[layer], expected.sum(axis=(1, 2)), rtol=1e-6)

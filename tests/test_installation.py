@@ -7,10 +7,12 @@ import subprocess
 import sys
 import sysconfig
 import venv
+from email import message_from_bytes
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
+from packaging.requirements import Requirement
 from PIL import Image
 from processes import PROJECT
 
@@ -43,7 +45,7 @@ def run(*command, folder=None):
 def wheel(tmp_path_factory):
     """A wheel built from links to the project's files, so that the build leaves nothing in the project."""
     folder = tmp_path_factory.mktemp("source")
-    requirements = ("requirements.txt", "requirements-page.txt")
+    requirements = ("requirements.txt", "requirements-page.txt", "requirements-torch.txt")
     for name in ("pyproject.toml", "setup.py", *requirements, "README.md", "LICENSE", LIBRARY, *BESIDE):
         (folder / name).symlink_to(PROJECT / name)
     options = ("--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--wheel-dir", folder / "wheels")
@@ -82,14 +84,63 @@ def test_the_wheel_contains_exactly_the_files_of_the_project(wheel):
     assert found == expected
 
 
+def requirements(name):
+    """The requirements in a file, without those of other files that it names."""
+    lines = [line.partition("#")[0].strip() for line in (PROJECT / name).read_text().splitlines()]
+    return [Requirement(line) for line in lines if line and not line.startswith("-r ")]
+
+
 def test_its_dependencies_are_those_of_the_requirements(wheel):
-    lines = (PROJECT / "requirements.txt").read_text().splitlines()
     with ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
-        told = archive.read(name).decode().splitlines()
-    asked = [line.removeprefix("Requires-Dist: ") for line in told if line.startswith("Requires-Dist: ")]
-    asked = [line for line in asked if 'extra == "page"' not in line]
-    assert asked == [line.partition("#")[0].strip() for line in lines if not line.startswith("#")]
+        told = message_from_bytes(archive.read(name))
+    assert told["Requires-Python"] == ">=3.10"
+    asked = [Requirement(line) for line in told.get_all("Requires-Dist")]
+    always = [each for each in asked if "extra ==" not in str(each)]
+    assert always == requirements("requirements.txt")
+    (torch,) = (each for each in asked if 'extra == "torch"' in str(each))
+    assert torch.specifier == requirements("requirements-torch.txt")[0].specifier
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13", "3.14", "3.15"])
+@pytest.mark.parametrize(
+    ("system", "machine"), [("linux", "x86_64"), ("linux", "aarch64"), ("darwin", "arm64"), ("darwin", "x86_64")]
+)
+def test_every_machine_gets_one_engine_and_one_version_of_each_package(python, system, machine):
+    here = {"python_version": python, "sys_platform": system, "platform_machine": machine}
+    needed = [each for each in requirements("requirements.txt") if each.marker is None or each.marker.evaluate(here)]
+    versions = {each.name: str(each.specifier).removeprefix("==") for each in needed}
+    assert len(versions) == len(needed)
+    has_mxnet = (system, machine) == ("linux", "x86_64") and python in ("3.10", "3.11", "3.12")
+    assert set(versions) & {"mxnet", "setuptools", "torch"} == ({"mxnet", "setuptools"} if has_mxnet else {"torch"})
+    assert versions["numpy"].startswith("1.26." if has_mxnet else "2.")
+    assert set(versions) >= {"scikit-image", "scipy", "pillow", "av"}
+
+
+def test_pytorch_has_one_version():
+    (torch,) = requirements("requirements-torch.txt")
+    assert torch.specifier in [each.specifier for each in requirements("requirements.txt") if each.name == "torch"]
+
+
+@pytest.mark.parametrize("target", ["test-torch", "starry ENGINE=torch"])
+def test_the_makefile_finds_a_python_and_adds_pytorch(tmp_path, target):
+    """In a dry run that creates the environments."""
+    folders = (f"VENV={tmp_path / 'mxnet'}", f"VENV_TORCH={tmp_path / 'torch'}")
+    commands = run("make", "--dry-run", *target.split(), *folders, folder=PROJECT)
+    assert " -m venv " in commands and "requirements-torch.txt" in commands
+    assert ("engine=torch" in commands) == target.startswith("starry")
+
+
+def test_the_makefile_says_which_python_is_needed(tmp_path):
+    done = subprocess.run(
+        ["make", "starry", f"VENV={tmp_path / 'new'}", "PYTHON3="],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2 and "error: Python 3.10 or later with venv is needed" in done.stderr
+    assert not (tmp_path / "new").exists()
 
 
 def test_help_names_the_command(nstyle, tmp_path):

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 import pytest
-from helpers import BreaksAt, Quadratic, to_mx
+from helpers import ENGINE, BreaksAt, Quadratic, to_array, to_numpy
 
 from styletransfer.config import OptimizerSettings, Schedule
 from styletransfer.optimization.divergence_guard import MAX_ROLLBACKS
@@ -23,9 +23,11 @@ SETTINGS = OptimizerSettings(learning_rate=0.2, momentum=0.0, schedule=Schedule(
 
 def run(stop, objective=OBJECTIVE, settings=SETTINGS):
     """All records of a run and copies of the image at each."""
-    image = to_mx(START)
-    records = [(record, record.image.asnumpy()) for record in optimize(image, objective, SGD(settings, image), stop)]
-    np.testing.assert_array_equal(records[-1][1], image.asnumpy())
+    image = to_array(START)
+    records = [
+        (record, record.values()) for record in optimize(ENGINE, image, objective, SGD(settings, ENGINE, image), stop)
+    ]
+    np.testing.assert_array_equal(records[-1][1], to_numpy(image))
     return [record for record, _ in records], [copy for _, copy in records]
 
 
@@ -78,8 +80,8 @@ def test_the_relative_change_is_that_of_the_images():
     for record, (before, after) in zip(records[1:], itertools.pairwise(images)):
         change = np.linalg.norm(after.astype(np.float64) - before) / np.linalg.norm(after.astype(np.float64))
         assert record.relative_change == pytest.approx(change, rel=1e-4)
-    assert relative_change(to_mx([3.0, 4.0]), to_mx([3.0, 3.0])) == pytest.approx(0.2)
-    assert relative_change(to_mx([0.0, 0.0]), to_mx([1.0, 0.0])) == math.inf
+    assert relative_change(ENGINE, to_array([3.0, 4.0]), to_array([3.0, 3.0])) == pytest.approx(0.2)
+    assert relative_change(ENGINE, to_array([0.0, 0.0]), to_array([1.0, 0.0])) == math.inf
 
 
 @pytest.mark.parametrize("limit", [0, 1, 3])
@@ -113,23 +115,30 @@ def test_resuming_after_a_step_gives_the_same_run(done):
     objective, stop = Quadratic(1.5, centre=3.0, tv=0.1), StoppingRule(max_iterations=6)
     expected, images = run(stop, objective, settings)
 
-    image = to_mx(START)
-    optimizer = SGD(settings, image)
-    for record in optimize(image, objective, optimizer, stop):
+    image = to_array(START)
+    optimizer = SGD(settings, ENGINE, image)
+    for record in optimize(ENGINE, image, objective, optimizer, stop):
         if record.step == done:
-            state, middle = optimizer.state(), image.asnumpy()
-    image = to_mx(middle)
-    optimizer = SGD(settings, image)
+            state, middle = optimizer.state(), to_numpy(image)
+    image = to_array(middle)
+    optimizer = SGD(settings, ENGINE, image)
     optimizer.restore(state)
-    found = list(optimize(image, objective, optimizer, stop, after=done))
+    found = list(optimize(ENGINE, image, objective, optimizer, stop, after=done))
     assert list(map(comparable, found)) == list(map(comparable, expected[done + 1 :]))
-    np.testing.assert_array_equal(image.asnumpy(), images[-1])
+    np.testing.assert_array_equal(to_numpy(image), images[-1])
 
 
 def test_elapsed_time_accumulates_and_the_scale_is_recorded():
-    image = to_mx(START)
+    image = to_array(START)
     (record,) = optimize(
-        image, OBJECTIVE, SGD(SETTINGS, image), StoppingRule(max_iterations=1), scale=2, after=0, elapsed=100.0
+        ENGINE,
+        image,
+        OBJECTIVE,
+        SGD(SETTINGS, ENGINE, image),
+        StoppingRule(max_iterations=1),
+        scale=2,
+        after=0,
+        elapsed=100.0,
     )
     assert record.scale == 2
     assert 100 <= record.seconds < 160
@@ -142,13 +151,15 @@ NOT_FINITE = pytest.mark.parametrize(
 
 @NOT_FINITE
 def test_a_non_finite_start_has_diverged(broken):
-    image = to_mx(START)
-    records = optimize(image, BreaksAt(OBJECTIVE, [0], **broken), SGD(SETTINGS, image), StoppingRule(max_iterations=5))
+    image = to_array(START)
+    records = optimize(
+        ENGINE, image, BreaksAt(OBJECTIVE, [0], **broken), SGD(SETTINGS, ENGINE, image), StoppingRule(max_iterations=5)
+    )
     first = next(records)
     assert first.step == 0 and first.diverged
     with pytest.raises(Diverged, match=r"^step 0: .* not finite, before any update"):
         next(records)
-    np.testing.assert_array_equal(image.asnumpy(), START.astype(np.float32))
+    np.testing.assert_array_equal(to_numpy(image), START.astype(np.float32))
 
 
 @NOT_FINITE
@@ -180,13 +191,15 @@ def test_the_last_step_may_be_rolled_back():
 
 
 def test_far_too_large_steps_diverge_and_leave_the_best_image():
-    image = to_mx(START)
+    image = to_array(START)
     settings = SETTINGS.model_copy(update={"learning_rate": 1000.0, "schedule": None})
     records = []
     with pytest.raises(Diverged, match=r"5 rollbacks .* did not help; try a smaller optimizer\.learning_rate"):
-        for record in optimize(image, OBJECTIVE, SGD(settings, image), StoppingRule(max_iterations=2000)):
+        for record in optimize(
+            ENGINE, image, OBJECTIVE, SGD(settings, ENGINE, image), StoppingRule(max_iterations=2000)
+        ):
             records.append(record)
-    np.testing.assert_array_equal(image.asnumpy(), START.astype(np.float32))
+    np.testing.assert_array_equal(to_numpy(image), START.astype(np.float32))
     assert [record.step for record in records] == list(range(len(records)))
     *_, before, last = records
     assert last.diverged and last.losses.total > 100 * records[0].losses.total

@@ -4,49 +4,53 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import finite_differences, mx, relative_error, to_mx
+from helpers import ENGINE, finite_differences, mxnet, needs_bfloat16, number, relative_error, to_array, to_numpy
 from hypothesis import given
 from hypothesis import strategies as st
 from reference.tensorflow_normal import normal
 
-from models import runtime
 from styletransfer.config.normalizations import NORMALIZATIONS, LayerFacts
-from styletransfer.losses import symbols
-from styletransfer.network.executor import gram_tap
-from styletransfer.network.precision import BFLOAT16, FLOAT32, cast
+from styletransfer.engines import Bound, Head
 
 shapes = st.tuples(st.integers(1, 7), st.integers(1, 9), st.integers(1, 9))  # channels, height, width
 seeds = st.integers(0, 2**32 - 1)
-needs_bfloat16 = pytest.mark.skipif(not runtime.has_bfloat16(), reason="this processor has no AVX-512")
+LAYER = "features"
 
 
 def drawn(shape, seed, scale=1.0):
     return np.random.default_rng(seed).normal(0.0, scale, shape).astype(np.float32)
 
 
-def gram_of(features):
-    """The library's Gram matrix of features (N, h, w)."""
-    symbol = symbols.gram(mx.sym.Variable("features"), len(features))
-    return symbol.bind(mx.cpu(), {"features": to_mx(features[None])}).forward()[0].asnumpy()
+def seeing(features, by_gram=False, precision="float32") -> Bound:
+    """A bound network whose only layer is its window itself, after a forward pass of features (N, h, w)."""
+    if ENGINE.name == "mxnet":
+        from styletransfer.engines.mxnet.network import MXNetBound
+
+        symbols = {LAYER: mxnet().sym.identity(mxnet().sym.Variable("data"))}
+        bound = MXNetBound(ENGINE, symbols, {}, features.shape, ENGINE.context, True, [LAYER] if by_gram else [])
+    else:
+        from styletransfer.engines.torch.network import DTYPES, TorchBound
+
+        bound = TorchBound(ENGINE, lambda image: {LAYER: image.clone()}, DTYPES[precision], True)
+    bound.forward(to_array(features[None]))
+    return bound
 
 
-def loss_and_gradient(group, features, target, head=1.0):
-    """The library's raw content or style loss of features (N, h, w), and `head` times its gradient."""
-    value = mx.sym.Variable("features")
-    if group == "style":
-        value = symbols.gram(value, len(features))
-    symbol = symbols.squared_distance(value, mx.sym.Variable("target"))
-    array = to_mx(features[None])
-    gradient = mx.nd.zeros(array.shape)
-    executor = symbol.bind(
-        mx.cpu(),
-        {"features": array, "target": to_mx(target)},
-        args_grad={"features": gradient},
-        grad_req={"features": "write", "target": "null"},
-    )
-    (loss,) = executor.forward(is_train=True)
-    executor.backward([to_mx([head])])
-    return loss.asnumpy(), gradient.asnumpy()[0]
+def gram_of(features, mask=None):
+    """The raw Gram matrix of features (N, h, w)."""
+    return to_numpy(seeing(features).gram(LAYER, None if mask is None else to_array(mask)))
+
+
+def loss_and_gradient(group, features, target, factor=1.0, by_gram=True):
+    """The raw content or style loss of features (N, h, w), and `factor` times its gradient."""
+    bound, target = seeing(features, by_gram and group == "style"), to_array(target)
+    if group == "content":
+        loss, head = bound.squared_distance(LAYER, target), Head(target=target, coefficient=factor)
+    else:
+        difference = bound.gram(LAYER) - target
+        loss, head = ENGINE.dot(difference, difference), Head(gram=difference * (2 * factor))
+    loss = number(loss)
+    return loss, to_numpy(bound.backward({LAYER: head}))[0]
 
 
 def flat(features):
@@ -75,7 +79,7 @@ def test_losses_of_the_published_examples(group, published):
     targets, features = ((4 * normal(48, 1, operation) + 1).reshape(16, 3).T.reshape(3, 4, 4) for operation in (3, 9))
     loss, _ = loss_and_gradient(group, features, gram_of(targets) if group == "style" else targets[None])
     coefficient = getattr(NORMALIZATIONS["coursera"], group)(LayerFacts(3, 16, 16, 1.0))
-    assert coefficient * loss[0] == pytest.approx(published, rel=1e-6)
+    assert coefficient * loss == pytest.approx(published, rel=1e-6)
 
 
 @given(shapes, seeds)
@@ -89,30 +93,28 @@ def test_a_gram_matrix_is_the_product_of_features_with_their_transpose(shape, se
 @given(shapes, seeds)
 def test_a_masked_gram_matrix_is_that_of_the_unmasked_positions(shape, seed):
     features, mask = drawn(shape, seed), np.random.default_rng(seed).integers(0, 2, shape[1:])
-    symbol = symbols.masked_gram(mx.sym.Variable("features"), mx.sym.Variable("mask"), len(features))
-    arguments = {"features": to_mx(features[None]), "mask": to_mx(mask[None, :, :, None])}
-    found = symbol.bind(mx.cpu(), arguments).forward()[0].asnumpy()
     counted = features[:, mask == 1].astype(np.float64)
-    np.testing.assert_allclose(found, counted @ counted.T, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(gram_of(features, mask), counted @ counted.T, rtol=1e-5, atol=1e-5)
 
 
 @needs_bfloat16
 def test_a_gram_in_bfloat16_is_rounded_once():
-    features = cast(to_mx(drawn((1, 7, 60, 50), 1) + 1), BFLOAT16)
-    symbol = symbols.gram(mx.sym.Variable("features"), 7)
-    found = cast(symbol.bind(mx.cpu(), {"features": features}).forward()[0], FLOAT32).asnumpy()
-    exact = flat(cast(features, FLOAT32).asnumpy()[0])
-    np.testing.assert_allclose(found, exact @ exact.T, rtol=2**-8)
+    bound = seeing(drawn((7, 60, 50), 1) + 1, precision="bfloat16")
+    exact = flat(to_numpy(bound.features(LAYER))[0])
+    np.testing.assert_allclose(to_numpy(bound.gram(LAYER)), exact @ exact.T, rtol=2**-8)
 
 
 @given(shapes, seeds)
-def test_a_gram_tap_copies_features_and_propagates_the_gradient_of_their_gram_matrix(shape, seed):
+def test_a_gram_tap_of_mxnet_copies_features_and_propagates_the_gradient_of_their_gram_matrix(shape, seed):
+    mx = mxnet()
+    from styletransfer.engines.mxnet.network import gram_tap
+
     features, gradient = drawn(shape, seed), symmetric(shape[0], seed + 1)
     channels = len(features)
-    symbol = gram_tap(*(mx.sym.Variable(name) for name in ("features", "kernel", "bias")), channels)
+    symbol = gram_tap(mx.sym.Variable("features"), "kernel", "bias", channels)
     arguments = {
-        "features": to_mx(features[None]),
-        "kernel": to_mx(np.eye(channels)[:, :, None, None]),
+        "features": mx.nd.array(features[None]),
+        "kernel": mx.nd.array(np.eye(channels)[:, :, None, None]),
         "bias": mx.nd.zeros(channels),
     }
     found = mx.nd.zeros((1, *shape))
@@ -120,10 +122,40 @@ def test_a_gram_tap_copies_features_and_propagates_the_gradient_of_their_gram_ma
     executor = symbol.bind(mx.cpu(), arguments, args_grad={"features": found}, grad_req=requests)
     (copy,) = executor.forward(is_train=True)
     np.testing.assert_array_equal(copy.asnumpy(), features[None])
-    arguments["kernel"][:] = to_mx(2 * gradient[:, :, None, None])
+    arguments["kernel"][:] = 2 * gradient[:, :, None, None]
     executor.backward([copy])
     expected = 2 * gradient.astype(np.float64) @ flat(features)
     assert relative_error(flat(found.asnumpy()[0]), expected) < 1e-6
+
+
+@given(shapes, seeds, st.booleans())
+def test_the_parts_of_a_head_add_up(shape, seed, guided):
+    """A target, Gram matrices, of regions or not, and a gradient from above."""
+    features, target, above = (drawn(shape, seed + number) for number in range(3))
+    grams = np.stack([symmetric(shape[0], seed + number) for number in (3, 4)])
+    maps = np.random.default_rng(seed).random((2, 1, *shape[1:]), np.float32)
+    exact = flat(features)
+    expected = 2 * 0.7 * (exact - flat(target)) + flat(above)
+    if guided:
+        expected += sum(2 * gram.astype(np.float64) @ exact * guide.reshape(-1) for gram, guide in zip(grams, maps))
+    else:
+        expected += 2 * grams[0].astype(np.float64) @ exact
+    head = Head(
+        to_array(target[None]),
+        0.7,
+        to_array(grams if guided else grams[0]),
+        to_array(maps) if guided else None,
+        to_array(above[None]),
+    )
+    found = flat(to_numpy(seeing(features).backward({LAYER: head}))[0])
+    assert relative_error(found, expected) < 1e-5
+
+
+def test_a_distance_can_be_that_of_a_part():
+    features, target = drawn((3, 6, 8), 1), drawn((3, 2, 5), 2)
+    bound, part = seeing(features), (slice(1, 3), slice(2, 7))
+    expected = np.sum((features[:, 1:3, 2:7].astype(np.float64) - target) ** 2)
+    assert number(bound.squared_distance(LAYER, to_array(target[None]), part)) == pytest.approx(expected, rel=1e-6)
 
 
 @given(shapes, seeds)
@@ -131,18 +163,16 @@ def test_content_loss_and_gradient_match_closed_forms(shape, seed):
     features, target = drawn(shape, seed), drawn(shape, seed + 1)
     loss, gradient = loss_and_gradient("content", features, target[None])
     distance = features.astype(np.float64) - target
-    assert loss.shape == (1,)
-    assert relative_error(loss, [np.sum(distance**2)]) < 1e-6
+    assert relative_error(loss, np.sum(distance**2)) < 1e-6
     assert relative_error(gradient, 2 * distance) < 1e-6
 
 
-@given(shapes, seeds)
-def test_style_loss_and_gradient_match_closed_forms(shape, seed):
+@given(shapes, seeds, st.booleans())
+def test_style_loss_and_gradient_match_closed_forms(shape, seed, by_gram):
     features, target = drawn(shape, seed), symmetric(shape[0], seed + 1)
-    loss, gradient = loss_and_gradient("style", features, target)
+    loss, gradient = loss_and_gradient("style", features, target, by_gram=by_gram)
     distance = flat(features) @ flat(features).T - target
-    assert loss.shape == (1,)
-    assert relative_error(loss, [np.sum(distance**2)]) < 1e-5
+    assert relative_error(loss, np.sum(distance**2)) < 1e-5
     assert relative_error(flat(gradient), 4 * distance @ flat(features)) < 1e-5
 
 
@@ -150,7 +180,7 @@ def test_style_loss_and_gradient_match_closed_forms(shape, seed):
 def test_gradients_match_finite_differences(group):
     features = drawn((3, 2, 4), 1)
     target = drawn((1, 3, 2, 4), 2) if group == "content" else symmetric(3, 3)
-    expected = finite_differences(lambda x: float(loss_and_gradient(group, x, target)[0][0]), features, 0.02)
+    expected = finite_differences(lambda x: loss_and_gradient(group, x, target)[0], features, 0.02)
     assert relative_error(loss_and_gradient(group, features, target)[1], expected) < 2e-3
 
 
@@ -159,7 +189,7 @@ def test_a_head_gradient_scales_the_gradient(group):
     features = drawn((3, 4, 5), 4)
     target = drawn((1, 3, 4, 5), 5) if group == "content" else symmetric(3, 6)
     _, plain = loss_and_gradient(group, features, target)
-    _, scaled = loss_and_gradient(group, features, target, head=-2.5)
+    _, scaled = loss_and_gradient(group, features, target, factor=-2.5)
     np.testing.assert_allclose(scaled, -2.5 * plain, rtol=1e-5)
 
 

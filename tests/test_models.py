@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import mx, random_parameters, random_picture, relative_error, to_mx
+from helpers import features_of, mxnet, network_of, random_parameters, random_picture, relative_error
 
 import models
-from styletransfer.network.executor import Network, tapped
 from styletransfer.pictures import pixels
 
 SIDES = (1, 2, 3, 4, 8, 15, 16, 17, 31, 32, 33, 57, 64, 101, 227)
@@ -20,16 +19,14 @@ def spec_of(name):
 
 
 def symbols(name, style_layers, content_layers, pooling=None):
+    mxnet()
     return models.load(name).get_symbol(style_layers, content_layers, pooling)
 
 
-def features_of(name, layers, pooling, height=47, width=61):
+def seen(name, layers, pooling):
     """The features of a picture in a network with random weights, by layer."""
-    names, symbol = tapped(name, layers, [], pooling)
-    network = Network(names, symbol, random_parameters(name), (3, height, width), mx.cpu(), trainable=False)
-    network.image[:] = to_mx(pixels.from_picture(random_picture(height, width, seed=1), spec_of(name).pixels))
-    network.forward()
-    return {layer: features.asnumpy() for layer, features in network.features.items()}
+    image = pixels.from_picture(random_picture(47, 61, seed=1), spec_of(name).pixels)
+    return features_of(network_of(name, pooling=pooling), layers, image)
 
 
 def test_the_names_are_those_of_the_modules():
@@ -100,18 +97,16 @@ def test_layers_after_the_deepest_tap_are_not_built(name):
 @every_model
 def test_a_network_can_be_split_at_each_of_its_cuts(name):
     spec = spec_of(name)
-    whole = features_of(name, spec.layer_names, "avg")
+    whole = seen(name, spec.layer_names, "avg")
+    network = network_of(name, pooling="avg")
     assert spec.cuts
     for cut in spec.cuts:
         rest = spec.after(cut)
-        names, symbol = tapped(name, rest.layer_names, [], "avg", cut)
-        network = Network(names, symbol, random_parameters(name), whole[cut].shape[1:], mx.cpu(), trainable=False)
-        network.image[:] = to_mx(whole[cut])
-        network.forward()
+        found = features_of(network, rest.layer_names, whole[cut], after=cut)
         for layer in rest.layer_names:
-            assert relative_error(network.features[layer].asnumpy(), whole[layer]) < 1e-6, (cut, layer)
+            assert relative_error(found[layer], whole[layer]) < 1e-6, (cut, layer)
         with pytest.raises(KeyError, match=cut):
-            tapped(name, [cut], [], "avg", cut)
+            network.bind([cut], whole[cut].shape[1:], after=cut)
 
 
 @every_model
@@ -141,7 +136,7 @@ def test_an_image_too_small_for_a_layer_is_an_error(name):
     spec = spec_of(name)
     deepest = spec.layer_names[-1]
     symbol = symbols(name, [deepest], [])[0]
-    with pytest.raises(mx.MXNetError):
+    with pytest.raises(mxnet().MXNetError):
         symbol.infer_shape(data=(1, 3, spec.smallest_side(deepest) - 1, 64))
 
 
@@ -174,7 +169,7 @@ def test_pooling_affects_only_layers_after_the_first_pooling(name):
     layers = spec_of(name).layer_names
     first_pooling = next(layer for layer in layers if layer.startswith("pool"))
     before = layers[layers.index(first_pooling) - 1]
-    average, maximum = (features_of(name, [before, first_pooling], pooling) for pooling in ("avg", "max"))
+    average, maximum = (seen(name, [before, first_pooling], pooling) for pooling in ("avg", "max"))
     np.testing.assert_array_equal(average[before], maximum[before])
     assert np.all(average[first_pooling] <= maximum[first_pooling] + 1e-4)
     assert relative_error(average[first_pooling], maximum[first_pooling]) > 0.05
@@ -191,9 +186,9 @@ def test_the_default_pooling_is_that_of_the_spec(name):
 @every_model
 def test_layers_tapped_together_equal_layers_tapped_alone(name):
     layers = spec_of(name).layer_names[:6]
-    together = features_of(name, layers, "avg")
+    together = seen(name, layers, "avg")
     for layer in layers:
-        np.testing.assert_array_equal(features_of(name, [layer], "avg")[layer], together[layer])
+        np.testing.assert_array_equal(seen(name, [layer], "avg")[layer], together[layer])
         assert together[layer].min() >= 0 or layer.startswith("proj")  # all others come after a ReLU
 
 
@@ -202,7 +197,7 @@ def test_squeezenet_matches_the_paper():
     from reference.torch_squeezenet import see
 
     layers = spec_of("squeezenet").layer_names
-    found = features_of("squeezenet", layers, "max")
+    found = seen("squeezenet", layers, "max")
     image = pixels.from_picture(random_picture(47, 61, seed=1), "caffe").astype(np.float64)
     expected = see(random_parameters("squeezenet"), torch.as_tensor(image))
     assert set(expected) == {*layers, "classes"}

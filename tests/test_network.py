@@ -1,4 +1,4 @@
-"""The network's executor in bfloat16: close to float32, and as good for optimisation."""
+"""Networks of the engine: gradients by Gram matrices; in bfloat16 close to float32, and as good for optimisation."""
 
 from __future__ import annotations
 
@@ -6,39 +6,39 @@ import dataclasses
 
 import numpy as np
 import pytest
-from helpers import STABLE_POOLING, mx, random_parameters, relative_error, to_mx
+from helpers import (
+    ENGINE,
+    STABLE_POOLING,
+    needs_bfloat16,
+    network_of,
+    random_parameters,
+    relative_error,
+    to_array,
+    to_numpy,
+)
 from shrunk import shrunk
 
 import models
-from models import runtime, to_mxnet
-from styletransfer.network.executor import Heads, Network, tapped
-from styletransfer.network.precision import DTYPES, FLOAT32, cast
+from styletransfer.engines import Head
 from styletransfer.session import binding, inputs
 from styletransfer.session.pyramid import Pyramid
-from styletransfer.session.resolve import precision_of, resolve
-from styletransfer.support.errors import UserError
-
-needs_bfloat16 = pytest.mark.skipif(not runtime.has_bfloat16(), reason="this processor has no AVX-512")
+from styletransfer.session.resolve import resolve
 
 
 @needs_bfloat16
 @pytest.mark.parametrize("model", models.names())
 def test_bfloat16_features_and_gradient_are_close_to_float32(model):
     spec = models.load(model).SPEC
-    pooling = STABLE_POOLING if to_mxnet.has_bfloat16(spec, STABLE_POOLING) else spec.pooling
-    names, symbol = tapped(model, spec.style_layers, spec.content_layers, pooling)
-    image = to_mx(np.random.default_rng(2).normal(0, 60, (1, 3, 65, 79)))
+    layers = tuple(dict.fromkeys([*spec.style_layers, *spec.content_layers]))
+    image = to_array(np.random.default_rng(2).normal(0, 60, (1, 3, 65, 79)))
     features, gradients = [], []
     for precision in ("float32", "bfloat16"):
-        network = Network(names, symbol, random_parameters(model), (3, 65, 79), mx.cpu(), True, precision)
-        network.image[:] = image
-        network.forward()
-        assert {np.dtype(value.dtype) for value in network.features.values()} == {DTYPES[precision]}
-        exact = {layer: cast(value, FLOAT32) for layer, value in network.features.items()}
-        features.append({layer: value.asnumpy() for layer, value in exact.items()})
-        network.backward(Heads(exact, {}))
-        gradients.append(network.gradient.asnumpy())
-    for layer in names:
+        bound = network_of(model, random_parameters(model), STABLE_POOLING, precision).bind(layers, (3, 65, 79))
+        bound.forward(image)
+        seen = {layer: ENGINE.copy(bound.features(layer)) for layer in layers}
+        features.append({layer: to_numpy(values) for layer, values in seen.items()})
+        gradients.append(to_numpy(bound.backward({layer: Head(given=values) for layer, values in seen.items()})))
+    for layer in layers:
         assert 0 < relative_error(features[1][layer], features[0][layer]) < 0.03, layer
     assert relative_error(gradients[1], gradients[0]) < 0.1
 
@@ -48,40 +48,44 @@ def test_bfloat16_features_and_gradient_are_close_to_float32(model):
 def test_gram_gradients_equal_feature_gradients_and_are_added(model, precision):
     spec = models.load(model).SPEC
     style, content = list(spec.style_layers), list(spec.content_layers)
-    names, symbol = tapped(model, style, content, spec.pooling)
+    layers = tuple(dict.fromkeys([*style, *content]))
     generator = np.random.default_rng(3)
-    image = to_mx(generator.normal(0, 60, (1, 3, 65, 79)))
+    image = to_array(generator.normal(0, 60, (1, 3, 65, 79)))
+    network = network_of(model, precision=precision)
 
-    def gradient(by_features, by_grams, heads):
-        network = Network(
-            names, symbol, random_parameters(model), (3, 65, 79), mx.cpu(), True, precision, by_features, by_grams
-        )
-        network.image[:] = image
-        network.forward()
-        network.backward(heads({layer: cast(value, FLOAT32) for layer, value in network.features.items()}))
-        return network.gradient.asnumpy()
+    def gradient(by_gram, heads):
+        bound = network.bind(layers, (3, 65, 79), by_gram=by_gram)
+        bound.forward(image)
+        return to_numpy(bound.backward(heads({layer: ENGINE.copy(bound.features(layer)) for layer in layers})))
 
     both = style[1]  # gets a gradient of both kinds
     of_grams = {}
     for layer in style:
         channels, *_ = spec.output_shape(layer, 65, 79)
         square = generator.normal(0, 1 / channels, (channels, channels))
-        of_grams[layer] = to_mx(square + square.T)
+        of_grams[layer] = square + square.T
 
     def as_features(features):
-        heads = {layer: features[layer] for layer in [*content, both]}
+        heads = {layer: to_numpy(features[layer]) for layer in [*content, both]}
         for layer, gram in of_grams.items():
-            value = features[layer]
-            head = 2 * mx.nd.dot(gram, value.reshape((value.shape[1], -1))).reshape(value.shape)
+            values = to_numpy(features[layer])
+            head = np.einsum("cd,ndyx->ncyx", 2 * gram, values)
             heads[layer] = heads[layer] + head if layer in heads else head
-        return Heads(heads, {})
+        return {layer: Head(given=to_array(head)) for layer, head in heads.items()}
 
     def as_grams(features):
-        return Heads({layer: features[layer] for layer in [*content, both]}, of_grams)
+        return {
+            layer: Head(
+                gram=to_array(of_grams[layer]) if layer in of_grams else None,
+                given=features[layer] if layer in [*content, both] else None,
+            )
+            for layer in layers
+        }
 
-    expected = gradient(None, (), as_features)
-    found = gradient([*content, both], style, as_grams)
-    assert relative_error(found, expected) < {"float32": 1e-5, "bfloat16": 0.02}[precision]
+    expected = gradient((), as_features)
+    for by_gram in ((), set(style) - {both, *content}):
+        found = gradient(by_gram, as_grams)
+        assert relative_error(found, expected) < {"float32": 1e-5, "bfloat16": 0.02}[precision], by_gram
 
 
 SGD = "optimizer={name: sgd, learning_rate: 0.3, clip_norm: 2000, bounds: none}"
@@ -105,7 +109,7 @@ def losses_after(steps, precision):
     pyramid = Pyramid(plan, [pictures], parameters)
     for _ in pyramid.records():
         pass
-    exact = dataclasses.replace(plan, precision="float32")
+    exact = dataclasses.replace(plan, choice=dataclasses.replace(plan.choice, precision="float32"))
     judged = binding.bind(exact, exact.scales[0], pictures, parameters)
     return judged.objective(pyramid.image).losses.total
 
@@ -115,26 +119,3 @@ def test_bfloat16_descends_as_float32_does():
     exact = losses_after(100, "float32")
     assert exact < 0.1 * losses_after(0, "float32")
     assert losses_after(100, "bfloat16") == pytest.approx(exact, rel=0.03)
-
-
-def test_auto_is_bfloat16_if_it_is_faster(monkeypatch):
-    config = shrunk("starry", ["precision=auto"])
-    for faster in (True, False):
-        monkeypatch.setattr(runtime, "is_faster_in_bfloat16", lambda faster=faster: faster)
-        assert precision_of(config) == ("bfloat16" if faster else "float32")
-    assert precision_of(config.model_copy(update={"device": "gpu:0"})) == "float32"
-
-
-def test_bfloat16_is_rejected_if_unsupported(monkeypatch):
-    monkeypatch.setattr(runtime, "has_bfloat16", lambda: False)
-    with pytest.raises(UserError, match="AVX-512"):
-        precision_of(shrunk("starry", ["precision=bfloat16"]))
-
-
-def test_pooling_without_bfloat16_is_computed_in_float32(monkeypatch):
-    monkeypatch.setattr(runtime, "is_faster_in_bfloat16", lambda: True)
-    monkeypatch.setattr(runtime, "has_bfloat16", lambda: True)
-    assert precision_of(shrunk("starry", ["model=squeezenet", "precision=auto"])) == "bfloat16"
-    assert precision_of(shrunk("starry", ["model=squeezenet", "pooling=avg", "precision=auto"])) == "float32"
-    with pytest.raises(UserError, match="not available for squeezenet with pooling: avg"):
-        precision_of(shrunk("starry", ["model=squeezenet", "pooling=avg", "precision=bfloat16"]))

@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 
 import numpy as np
 import pytest
-from helpers import STABLE_POOLING, architecture, mx, random_parameters, random_picture, relative_error, to_mx
+from helpers import (
+    ENGINE,
+    STABLE_POOLING,
+    architecture,
+    features_of,
+    network_of,
+    random_parameters,
+    random_picture,
+    relative_error,
+    to_array,
+    to_numpy,
+)
 from reference import formulas, guides, numpy_vgg
 
 import models
 from models.vgg import CONTENT_LAYERS, STYLE_LAYERS
 from styletransfer import config, weights
 from styletransfer.losses.objective import Losses
-from styletransfer.network.executor import Network, parameters_for, tapped
 from styletransfer.pictures import pixels
 from styletransfer.session.binding import bind
 from styletransfer.session.inputs import Pictures
 from styletransfer.session.picture_sizes import Scale
 from styletransfer.session.regions import RegionMasks
 from styletransfer.session.resolve import resolve
+from styletransfer.weights import parameters_for
 
 SIZE = (29, 38)  # halving gives odd sides
 
@@ -145,9 +157,9 @@ def mask_of(size, seed):
     return None if seed is None else np.random.default_rng(seed).random(size) ** 2
 
 
-def network_of(case):
+def reference_network(case):
     """The arguments of the reference networks, except the image."""
-    parameters = parameters_for(case.model, random_parameters(case.model), case.pixels)
+    parameters = parameters_for(models.load(case.model).SPEC, random_parameters(case.model), case.pixels)
     blocks, projections = architecture(case.model)
     return blocks, parameters, case.pooling, projections
 
@@ -177,12 +189,12 @@ def problem_of(case):
 
 
 def reference_losses(case, image):
-    network = network_of(case)
+    network = reference_network(case)
     return formulas.weighted_losses(problem_of(case), image, lambda picture: numpy_vgg.see(*network, picture))
 
 
 def image_of(run):
-    return run.image.asnumpy()[0].astype(np.float64)
+    return to_numpy(run.image)[0].astype(np.float64)
 
 
 @every_normalization
@@ -207,12 +219,12 @@ def test_the_gradient_matches_the_reference(name, normalization):
     case = dataclasses.replace(CASES[name], normalization=normalization)
     run = prepared(case)
     found = run.objective(run.image)
-    expected, expected_tv = torch_vgg.gradients(problem_of(case), network_of(case), image_of(run))
-    assert relative_error(found.gradient.asnumpy()[0], expected) < 3e-4
+    expected, expected_tv = torch_vgg.gradients(problem_of(case), reference_network(case), image_of(run))
+    assert relative_error(to_numpy(found.gradient)[0], expected) < 3e-4
     if case.tv[0] == "none":
         assert found.tv_gradient is None
     else:
-        assert relative_error(found.tv_gradient.asnumpy()[0], expected_tv) < 1e-5
+        assert relative_error(to_numpy(found.tv_gradient)[0], expected_tv) < 1e-5
 
 
 @every_normalization
@@ -222,15 +234,15 @@ def test_the_gradient_matches_finite_differences(pooling, normalization):
     run = prepared(case)
     found = run.objective(run.image)
     # A relative normalization multiplies the gradient by the number of values in the image.
-    factor = run.image.size if normalization == "balanced" else 1.0
-    gradient = (found.gradient + found.tv_gradient).asnumpy().astype(np.float64) / factor
+    factor = math.prod(run.image.shape) if normalization == "balanced" else 1.0
+    gradient = to_numpy(found.gradient + found.tv_gradient).astype(np.float64) / factor
     generator = np.random.default_rng(8)
     image = image_of(run)[None]
     for _ in range(3):
         noise = generator.normal(size=image.shape)
         direction = noise / np.linalg.norm(noise) + gradient / np.linalg.norm(gradient)
         step = 0.2 if pooling == "avg" else 0.05  # a maximum is not smooth
-        there, back = (run.objective(to_mx(image + sign * step * direction)).losses.total for sign in (1, -1))
+        there, back = (run.objective(to_array(image + sign * step * direction)).losses.total for sign in (1, -1))
         assert (there - back) / (2 * step) == pytest.approx(np.sum(gradient * direction), rel=2e-3)
 
 
@@ -238,7 +250,7 @@ def test_the_gradient_matches_finite_differences(pooling, normalization):
 def test_at_the_content_picture_the_content_loss_is_zero(normalization):
     run = prepared(Case(normalization=normalization, style=(0.0, STYLE_LAYERS)))
     start = run.objective(run.image).losses.total
-    evaluation = run.objective(to_mx(pixels.from_picture(picture_of(SIZE, 1), "rgb255")))
+    evaluation = run.objective(to_array(pixels.from_picture(picture_of(SIZE, 1), "rgb255")))
     assert evaluation.losses.total < 1e-9 * start
 
 
@@ -246,21 +258,21 @@ def test_at_the_content_picture_the_content_loss_is_zero(normalization):
 def test_at_the_style_picture_the_style_loss_is_zero(normalization):
     run = prepared(Case(normalization=normalization, content=(0.0, CONTENT_LAYERS)))
     start = run.objective(run.image).losses.total
-    evaluation = run.objective(to_mx(pixels.from_picture(picture_of(SIZE, 10), "rgb255")))
+    evaluation = run.objective(to_array(pixels.from_picture(picture_of(SIZE, 10), "rgb255")))
     assert evaluation.losses.total < 1e-9 * start
 
 
 def test_under_balanced_the_tv_of_the_content_picture_is_its_weight():
     for kind in ("laplacian", "squared"):
         run = prepared(Case(tv=(kind, 0.3)))
-        content = to_mx(pixels.from_picture(picture_of(SIZE, 1), "rgb255"))
+        content = to_array(pixels.from_picture(picture_of(SIZE, 1), "rgb255"))
         assert run.objective(content).losses.tv == pytest.approx(0.3, rel=1e-6)
 
 
 def test_without_a_content_picture_the_tv_of_the_first_style_is_its_weight():
     case = Case(content=(0.0, CONTENT_LAYERS), tv=("squared", 0.3))
     run = prepared(case, with_content=False)
-    style = to_mx(pixels.from_picture(picture_of(SIZE, 10), "rgb255"))
+    style = to_array(pixels.from_picture(picture_of(SIZE, 10), "rgb255"))
     assert run.objective(style).losses.tv == pytest.approx(0.3, rel=1e-6)
 
 
@@ -269,7 +281,7 @@ def test_under_balanced_the_losses_of_an_image_without_features_are_the_weights(
     without_biases = weights.random(models.load("vgg_slim").SPEC, seed=0)
     case = Case(content=(2.0, {"relu2_2": 3.0, "pool3": 0.5}), style=(30.0, UNEVEN_STYLE))
     run = prepared(case, without_biases)
-    losses = run.objective(mx.nd.zeros(run.image.shape)).losses
+    losses = run.objective(ENGINE.zeros(run.image.shape)).losses
     assert losses.content == pytest.approx(2.0, rel=1e-6)
     assert losses.style == pytest.approx(30.0, rel=1e-6)
     assert losses.layers["content", "relu2_2"] == pytest.approx(2.0 * 3.0 / 3.5, rel=1e-6)
@@ -285,39 +297,33 @@ def test_weights_scale_losses_and_gradients(normalization):
     first, second = (run.objective(run.image) for run in map(prepared, (one, seven)))
     assert second.losses.style == pytest.approx(7 * first.losses.style, rel=1e-6)
     assert second.losses.tv == pytest.approx(3 * first.losses.tv, rel=1e-6)
-    assert relative_error(second.gradient.asnumpy(), 7 * first.gradient.asnumpy()) < 1e-5
-    assert relative_error(second.tv_gradient.asnumpy(), 3 * first.tv_gradient.asnumpy()) < 1e-6
+    assert relative_error(to_numpy(second.gradient), 7 * to_numpy(first.gradient)) < 1e-5
+    assert relative_error(to_numpy(second.tv_gradient), 3 * to_numpy(first.tv_gradient)) < 1e-6
 
 
 def test_an_evaluation_depends_only_on_its_image():
     case = Case(tv=("laplacian", 0.3))
     run = prepared(case)
-    other = to_mx(np.random.default_rng(9).normal(0, 40, run.image.shape))
+    other = to_array(np.random.default_rng(9).normal(0, 40, run.image.shape))
     expected = run.objective(run.image)
-    losses, gradient, tv_gradient = expected.losses, expected.gradient.asnumpy(), expected.tv_gradient.asnumpy()
-    image = run.image.asnumpy()
+    losses, gradient, tv_gradient = expected.losses, to_numpy(expected.gradient), to_numpy(expected.tv_gradient)
+    image = to_numpy(run.image)
     run.objective(other)
     again = run.objective(run.image)
     assert again.losses == losses
-    np.testing.assert_array_equal(again.gradient.asnumpy(), gradient)
-    np.testing.assert_array_equal(again.tv_gradient.asnumpy(), tv_gradient)
-    np.testing.assert_array_equal(run.image.asnumpy(), image)
+    np.testing.assert_array_equal(to_numpy(again.gradient), gradient)
+    np.testing.assert_array_equal(to_numpy(again.tv_gradient), tv_gradient)
+    np.testing.assert_array_equal(to_numpy(run.image), image)
 
 
 @pytest.mark.parametrize("pooling", ["avg", "max"])
 @pytest.mark.parametrize("model", models.names())
 def test_a_forward_only_network_has_the_features_of_a_trainable_one(model, pooling):
     layers = models.load(model).SPEC.layer_names
-    names, symbol = tapped(model, layers, [], pooling)
-    image = to_mx(np.random.default_rng(2).normal(0, 60, (1, 3, 33, 47)))
-    seen = []
-    for trainable in (False, True):
-        network = Network(names, symbol, random_parameters(model), (3, 33, 47), mx.cpu(), trainable)
-        network.image[:] = image
-        network.forward()
-        seen.append({layer: features.asnumpy() for layer, features in network.features.items()})
-    for layer in names:
-        assert relative_error(seen[0][layer], seen[1][layer]) < 1e-5, layer
+    network, image = network_of(model, pooling=pooling), np.random.default_rng(2).normal(0, 60, (1, 3, 33, 47))
+    without, with_gradients = (features_of(network, layers, image, trainable=trainable) for trainable in (False, True))
+    for layer in layers:
+        assert relative_error(without[layer], with_gradients[layer]) < 1e-5, layer
 
 
 def test_the_sums_of_losses_are_the_sums_of_their_layers():

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import mx, random_parameters, random_picture, relative_error, to_mx
+from helpers import features_of, network_of, random_parameters, random_picture, relative_error
 from reference.numpy_vgg import convolution
 
 import models
-from styletransfer.network.executor import Network, parameters_for, tapped
 from styletransfer.pictures import pixels
+from styletransfer.weights import parameters_for
 
 SPACES = tuple(pixels.SPACES)
 TRUE_SPACES = tuple(space for space in SPACES if space != "rgb256")  # conversion back is the inverse
@@ -105,15 +105,10 @@ def test_nothing_is_adapted_to_the_native_space(native):
     np.testing.assert_array_equal(adapted_bias, bias)
 
 
-def features_of(model, space, picture, layer):
+def seen(model, space, picture, layer):
     """The features of a picture (H, W, 3) in `space`, in a network with random weights."""
-    height, width = picture.shape[:2]
-    parameters = parameters_for(model, random_parameters(model), space)
-    names, symbol = tapped(model, [layer], [], "avg")
-    network = Network(names, symbol, parameters, (3, height, width), mx.cpu(), trainable=False)
-    network.image[:] = to_mx(pixels.from_picture(picture, space))
-    network.forward()
-    return network.features[layer].asnumpy()
+    parameters = parameters_for(models.load(model).SPEC, random_parameters(model), space)
+    return features_of(network_of(model, parameters, "avg"), [layer], pixels.from_picture(picture, space))[layer]
 
 
 @pytest.mark.parametrize("space", SPACES)
@@ -121,8 +116,8 @@ def features_of(model, space, picture, layer):
 def test_features_are_the_same_in_every_space(model, layer, space):
     picture = random_picture(31, 39, seed=6)
     native = models.load(model).SPEC.pixels
-    expected = features_of(model, native, as_shown(picture, space), layer)
-    found = features_of(model, space, picture, layer)
+    expected = seen(model, native, as_shown(picture, space), layer)
+    found = seen(model, space, picture, layer)
     if model == "vgg_slim":  # its zero padding is the mean colour of the space: away from the border only
         found, expected = found[:, :, 2:-2, 2:-2], expected[:, :, 2:-2, 2:-2]
     assert relative_error(found, expected) < 2e-6
@@ -130,7 +125,7 @@ def test_features_are_the_same_in_every_space(model, layer, space):
 
 def test_only_the_first_layer_is_adapted():
     parameters = random_parameters("vgg_slim")
-    adapted = parameters_for("vgg_slim", parameters, "torchvision")
+    adapted = parameters_for(models.load("vgg_slim").SPEC, parameters, "torchvision")
     assert list(adapted) == list(parameters)
     changed = [name for name in parameters if not np.array_equal(parameters[name], adapted[name])]
     assert changed == ["conv1_1_weight", "conv1_1_bias"]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 
 import pytest
-from helpers import STABLE_POOLING
+from helpers import ENGINE, STABLE_POOLING
 from processes import NSTYLE, python
 from shrunk import shrunk
 
+from styletransfer.engines import Choice
 from styletransfer.pictures import images
 from styletransfer.session import forecast, inputs, memory
+from styletransfer.session import resolve as resolving
 from styletransfer.session.picture_sizes import read_sizes
 from styletransfer.session.pyramid import Pyramid
 from styletransfer.session.resolve import peak_memory, resolve
@@ -84,7 +86,8 @@ def test_a_configured_tile_gives_a_warning_if_the_limit_is_the_free_memory(monke
     assert warning.endswith(" MB of memory, and 300 MB are free; tile: auto, or a smaller size, would need less")
 
 
-def test_on_a_gpu_nothing_is_estimated_or_chosen():
+def test_on_a_gpu_nothing_is_estimated_or_chosen(monkeypatch):
+    monkeypatch.setattr(resolving, "choose", lambda engine, device, precision: Choice("torch", device, precision, ""))
     (found,) = scales_of("size=900", "device=gpu:0", "memory=300MB")
     assert found.tile is None and found.memory is None and "memory" not in found.line()
 
@@ -102,6 +105,7 @@ def test_the_estimate_is_that_of_the_memory_module():
         styles=sizes.styles,
         optimizer=settings.optimizer,
         tv="none",
+        factors=resolve(settings, [sizes]).choice.memory_factors,
     )
     assert scale.memory == memory.predict(run)
 
@@ -158,7 +162,7 @@ def test_a_tiled_run_equals_an_untiled_one():
     curves = []
     for tile in (None, 200):
         settings = shrunk("starry", ["size=260", "stop.max_iterations=3", f"pooling={STABLE_POOLING}", SGD])
-        plan = resolve(settings, begun=ResumeState("float32", (tile,)))
+        plan = resolve(settings, begun=ResumeState(ENGINE.name, "float32", (tile,)))
         pyramid = Pyramid(plan, inputs.read_pictures(plan), inputs.load_parameters(plan))
         curves.append([record.losses.total for record in pyramid.records()])
         assert int(pyramid.state().tiles[0] or 0) == (tile or 0)
@@ -167,7 +171,7 @@ def test_a_tiled_run_equals_an_untiled_one():
 
 def test_a_state_keeps_the_tiles_of_its_run():
     settings = shrunk("starry", ["size=260", "stop.max_iterations=2"])
-    plan = resolve(settings, begun=ResumeState("float32", (200,)))
+    plan = resolve(settings, begun=ResumeState(ENGINE.name, "float32", (200,)))
     pictures, parameters = inputs.read_pictures(plan), inputs.load_parameters(plan)
     first = Pyramid(plan, pictures, parameters)
     next(first.records())
@@ -180,7 +184,7 @@ def test_the_tiles_of_a_resumed_run_are_kept_even_if_they_do_not_fit(monkeypatch
     settings = shrunk("starry", ["size=900", "optimizer={name: sgd}", "scales=2"])
 
     def begun_with(tiles, settings=settings):
-        return resolve(settings, begun=ResumeState("float32", tiles)).scales
+        return resolve(settings, begun=ResumeState(ENGINE.name, "float32", tiles)).scales
 
     found = begun_with((None, 300))
     assert [scale.tile for scale in found] == [None, 300]

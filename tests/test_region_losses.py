@@ -6,10 +6,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-from helpers import mx, random_parameters, random_picture, relative_error, to_mx
+from helpers import needs_bfloat16, network_of, random_parameters, random_picture, relative_error, to_array, to_numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_network import needs_bfloat16
 from test_objective import BLENDED, SIZE, SKY_AND_GROUND, THREE, Case, Region, image_of, prepared, reference_losses
 
 import models
@@ -18,8 +17,7 @@ from styletransfer.config.normalizations import NORMALIZATIONS
 from styletransfer.losses.objective import LossWeights, Objective
 from styletransfer.losses.targets import Painting, find_targets
 from styletransfer.losses.targets import Region as BoundRegion
-from styletransfer.network.executor import Backbone
-from styletransfer.network.tiling import smallest_tile
+from styletransfer.losses.tiling import smallest_tile
 from styletransfer.pictures import pixels
 
 every_normalization = pytest.mark.parametrize("normalization", NORMALIZATIONS)
@@ -29,7 +27,7 @@ STYLE_ALONE = Case(content=(0.0, CONTENT_LAYERS))
 def evaluated(case):
     run = prepared(case)
     found = run.objective(run.image)
-    return found.losses, found.gradient.asnumpy()
+    return found.losses, to_numpy(found.gradient)
 
 
 @every_normalization
@@ -73,12 +71,11 @@ def test_regions_of_one_painting_cost_no_less_than_the_whole():
 
 def test_at_the_painting_masked_as_the_image_is_the_style_loss_is_zero():
     case = dataclasses.replace(STYLE_ALONE, regions=THREE, styles=((1.0, SIZE),) * 3)
-    backbone = Backbone("vgg_slim", "avg", random_parameters("vgg_slim"), mx.cpu())
-    picture = to_mx(pixels.from_picture(random_picture(*SIZE, 10), "rgb255"))
+    picture = to_array(pixels.from_picture(random_picture(*SIZE, 10), "rgb255"))
     soft = np.random.default_rng(5).random(SIZE)
     regions = [BoundRegion(mask, [Painting(1.0, picture, mask)]) for mask in (soft, 1 - soft)]
-    objective = objective_of(backbone, regions, list(case.style[1]), [], *SIZE)
-    start = objective(to_mx(np.random.default_rng(6).normal(0, 50, (1, 3, *SIZE)))).losses.style
+    objective = objective_of(network_of("vgg_slim", pooling="avg"), None, regions, list(case.style[1]), [], *SIZE)
+    start = objective(to_array(np.random.default_rng(6).normal(0, 50, (1, 3, *SIZE)))).losses.style
     assert objective(picture).losses.style < 1e-9 * start
 
 
@@ -109,20 +106,20 @@ def test_a_region_moves_no_pixel_that_it_does_not_see():
 def test_the_gradient_of_regions_is_that_of_finite_differences(normalization):
     run = prepared(Case(normalization=normalization, styles=BLENDED, regions=THREE))
     found = run.objective(run.image)
-    gradient = found.gradient.asnumpy().astype(np.float64) / found.gain
+    gradient = to_numpy(found.gradient).astype(np.float64) / found.gain
     generator = np.random.default_rng(8)
     image = image_of(run)[None]
     for _ in range(3):
         noise = generator.normal(size=image.shape)
         direction = noise / np.linalg.norm(noise) + gradient / np.linalg.norm(gradient)
-        there, back = (run.objective(to_mx(image + step * direction)).losses.total for step in (0.2, -0.2))
+        there, back = (run.objective(to_array(image + step * direction)).losses.total for step in (0.2, -0.2))
         assert (there - back) / 0.4 == pytest.approx(np.sum(gradient * direction), rel=2e-3)
 
 
-def objective_of(backbone, regions, style_layers, content_layers, height, width, content=None):
-    targets = find_targets(backbone, content, [], content_layers, style_layers, height, width, regions)
+def objective_of(network, tile, regions, style_layers, content_layers, height, width, content=None):
+    targets = find_targets(network, tile, content, [], content_layers, style_layers, height, width, regions)
     weights = LossWeights(2.0, dict.fromkeys(content_layers, 1.0), 3.0, dict.fromkeys(style_layers, 1.0), 0.0)
-    return Objective(backbone, targets, NORMALIZATIONS["balanced"], weights, None, 1.0, height, width)
+    return Objective(network, tile, targets, NORMALIZATIONS["balanced"], weights, None, 1.0, height, width)
 
 
 @st.composite
@@ -149,7 +146,7 @@ def test_tiled_regions_equal_untiled_ones(case):
         for name, values in positive.items()
     }
     content, painting, image = (
-        to_mx(pixels.from_picture(random_picture(*sides, seed % 1000 + lift), "rgb255") + 130 * (lift + 1))
+        to_array(pixels.from_picture(random_picture(*sides, seed % 1000 + lift), "rgb255") + 130 * (lift + 1))
         for lift, sides in enumerate((size, style_size, size))
     )
     masks = generator.random((number, *size)) ** 4
@@ -163,10 +160,9 @@ def test_tiled_regions_equal_untiled_ones(case):
     ]
     found = []
     for side in (None, tile):
-        backbone = Backbone(model, "avg", parameters, mx.cpu(), side)
-        objective = objective_of(backbone, regions, styles, contents, *size, content)
+        objective = objective_of(network_of(model, parameters, "avg"), side, regions, styles, contents, *size, content)
         evaluation = objective(image)
-        found.append((evaluation.losses.layers, evaluation.gradient.asnumpy()))
+        found.append((evaluation.losses.layers, to_numpy(evaluation.gradient)))
     (losses, gradient), (tiled_losses, tiled_gradient) = found
     assert tiled_losses == pytest.approx(losses, rel=1e-5)
     assert relative_error(tiled_gradient, gradient) < 1e-5
@@ -176,16 +172,16 @@ def test_tiled_regions_equal_untiled_ones(case):
 @pytest.mark.parametrize("tile", [None, 110])
 def test_in_bfloat16_losses_and_gradient_are_close(tile):
     size, found = (150, 130), []
-    picture, image = (to_mx(pixels.from_picture(random_picture(*size, seed), "rgb255")) for seed in (1, 2))
+    picture, image = (to_array(pixels.from_picture(random_picture(*size, seed), "rgb255")) for seed in (1, 2))
     ramp = np.broadcast_to(np.linspace(0, 1, size[1]), size)
     regions = [
         BoundRegion(ramp, [Painting(1.0, picture, 1 - ramp)]),
         BoundRegion(1 - ramp, [Painting(1.0, image * 0.5)]),
     ]
     for precision in ("float32", "bfloat16"):
-        backbone = Backbone("vgg_slim", "avg", random_parameters("vgg_slim"), mx.cpu(), tile, precision)
+        network = network_of("vgg_slim", pooling="avg", precision=precision)
         layers = [layer for layer in STYLE_LAYERS if layer != "relu5_1"]
-        evaluation = objective_of(backbone, regions, layers, ["relu2_2"], *size, picture)(image)
-        found.append((evaluation.losses.layers, evaluation.gradient.asnumpy()))
+        evaluation = objective_of(network, tile, regions, layers, ["relu2_2"], *size, picture)(image)
+        found.append((evaluation.losses.layers, to_numpy(evaluation.gradient)))
     assert found[1][0] == pytest.approx(found[0][0], rel=0.03)
     assert relative_error(found[1][1], found[0][1]) < 0.1

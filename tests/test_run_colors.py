@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import TINY_RUN, fill_studio, random_parameters
+from helpers import TINY_RUN, fill_studio, random_parameters, to_numpy
 from PIL import Image
 from skimage.color import rgb2yiq
 from test_colors import covariance, mean
@@ -48,7 +48,7 @@ def result_of(plan, parameters=None):
         pass
     last = plan.scales[-1]
     photograph = images.resize(images.read("photo.png"), last.height, last.width)
-    image = pyramid.image.asnumpy()
+    image = to_numpy(pyramid.image)
     return Display(plan, pictures).picture(image), image, photograph
 
 

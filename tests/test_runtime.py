@@ -9,38 +9,16 @@ import sys
 
 import numpy as np
 import pytest
-from helpers import mx, to_mx
+from helpers import mxnet
 from processes import NSTYLE, PROJECT, output_of, python
 from reference.numpy_vgg import convolution
 
 from models import runtime
+from models.threads import InvalidSetting
 from styletransfer.api import calls
 from styletransfer.support import commands
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps import local
-
-
-def test_usable_cores_follow_the_affinity():
-    one = min(os.sched_getaffinity(0))
-    code = f"import os; os.sched_setaffinity(0, [{one}]); from models import runtime; print(runtime.usable_cores())"
-    assert output_of(code) == "1"
-    assert 1 <= runtime.usable_cores() <= len(os.sched_getaffinity(0))
-
-
-def test_usable_cores_are_physical_ones(monkeypatch):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3})
-    monkeypatch.setattr(runtime, "_cgroup_quota", lambda: None)
-    monkeypatch.setattr(runtime, "_thread_siblings", lambda cpu: {0: "0,2", 1: "1,3", 2: "0,2", 3: "1,3"}[cpu])
-    assert runtime.usable_cores() == 2
-
-
-@pytest.mark.parametrize(("quota", "cores"), [(None, 4), (1, 1), (3, 3), (9, 4)])
-def test_usable_cores_stay_within_the_quota(monkeypatch, quota, cores):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1, 2, 3})
-    monkeypatch.setattr(runtime, "_cgroup_quota", lambda: quota)
-    monkeypatch.setattr(runtime, "_thread_siblings", str)
-    assert runtime.usable_cores() == cores
-
 
 SETTINGS = ("OMP_NUM_THREADS", "MXNET_SUBGRAPH_BACKEND", "MXNET_SUBGRAPH_VERBOSE")
 
@@ -49,12 +27,12 @@ def settings_at_the_import(**environment):
     """The environment seen by MXNet at import; other settings are unset before."""
     code = f"""
 import os, sys
-from models import runtime
+from models import runtime, threads
 
 class Look:
     def find_spec(self, name, path=None, target=None):
         if name == "mxnet":
-            print(*[os.environ[name] for name in {SETTINGS}], runtime.usable_cores())
+            print(*[os.environ[name] for name in {SETTINGS}], threads.usable_cores())
             sys.exit()
 
 for name in set({SETTINGS}) - set({list(environment)}):
@@ -75,41 +53,15 @@ def test_user_settings_are_respected():
 
 
 def test_the_names_removed_from_numpy_exist():
+    mxnet()
     assert (np.bool, np.int, np.float, np.object) == (bool, int, float, object)
 
 
 def test_it_is_imported_once():
-    assert runtime.load_mxnet() is mx
-
-
-@pytest.mark.parametrize(
-    ("flags", "faster"),
-    [
-        ("GenuineIntel avx512f", False),
-        ("GenuineIntel avx512f avx512_bf16", False),
-        ("GenuineIntel avx512f avx512_bf16 amx_tile amx_bf16", False),
-        ("AuthenticAMD avx512f", False),
-        ("AuthenticAMD avx512f avx512_bf16", True),
-    ],
-)
-def test_bfloat16_is_faster_with_avx512_on_amd(monkeypatch, flags, faster):
-    monkeypatch.setattr(runtime, "_has", lambda *wanted: set(wanted) <= set(flags.split()))
-    assert runtime.is_faster_in_bfloat16() == faster
+    assert mxnet() is runtime.load_mxnet() is sys.modules["mxnet"]
 
 
 # Environment variables that would end or corrupt the process.
-
-
-@pytest.mark.parametrize(("asked", "threads"), [("3", 3), ("2,1", 2), (" 2 , 1 ", 2), ("04", 4), ("2,abc", 2)])
-def test_the_first_number_of_threads_is_used(monkeypatch, asked, threads):
-    monkeypatch.setenv("OMP_NUM_THREADS", asked)
-    assert runtime.threads() == threads
-
-
-@pytest.mark.parametrize("asked", ["", "  "])
-def test_without_a_number_of_threads_it_is_that_of_the_usable_cores(monkeypatch, asked):
-    monkeypatch.setenv("OMP_NUM_THREADS", asked)
-    assert runtime.threads() == runtime.usable_cores()
 
 
 def test_mxnet_is_given_one_number_of_threads():
@@ -128,11 +80,11 @@ def test_a_value_that_would_end_or_corrupt_the_process_is_one_line(monkeypatch, 
     assert commands.guarded(runtime.check_environment) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {name}: ") and value in line and "; expected " in line
-    with pytest.raises(runtime.InvalidSetting):
+    with pytest.raises(InvalidSetting):
         runtime.load_mxnet.__wrapped__()
     with pytest.raises(UserError, match=f"^{name}: "), calls._plain_errors():
         runtime.check_environment()
-    with pytest.raises(runtime.InvalidSetting):
+    with pytest.raises(InvalidSetting):
         local.environment(2)
 
 
@@ -167,6 +119,7 @@ ctypes.string_at(0)
 @pytest.mark.parametrize("options", [(), ("-X", "faulthandler")])
 def test_a_crash_ends_the_process_at_once_with_the_status_of_its_signal(options):
     """MXNet's own handler would print a second traceback and call `exit`, which may hang."""
+    mxnet()
     command = [sys.executable, *options, "-c", CRASH]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=PROJECT, stdout=pipe, stderr=pipe, text=True) as process:
@@ -196,6 +149,7 @@ VALUES = {
 
 def tapped_graph():
     """conv -> relu -> conv -> relu with the first convolution and the last ReLU as outputs."""
+    mx = mxnet()
     first = mx.sym.Convolution(mx.sym.Variable("data"), num_filter=4, kernel=(3, 3), pad=(1, 1), name="first")
     hidden = mx.sym.Activation(first, act_type="relu")
     second = mx.sym.Convolution(hidden, num_filter=5, kernel=(3, 3), pad=(1, 1), name="second")
@@ -203,9 +157,10 @@ def tapped_graph():
 
 
 def outputs(train):
-    executor = tapped_graph().simple_bind(mx.cpu(), grad_req="write" if train else "null", data=VALUES["data"].shape)
+    grad_req = "write" if train else "null"
+    executor = tapped_graph().simple_bind(mxnet().cpu(), grad_req=grad_req, data=VALUES["data"].shape)
     for name, values in VALUES.items():
-        executor.arg_dict[name][:] = to_mx(values)
+        executor.arg_dict[name][:] = values
     return [output.asnumpy() for output in executor.forward(is_train=train)]
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import mx, relative_error, to_mx
+from helpers import ENGINE, relative_error, to_array, to_numpy
 
 import models
 from models import feedforward
 from styletransfer.config.training import Stability
-from styletransfer.training.network import TrainableTransformer, vector_of
+from styletransfer.training.network import TrainableTransformer
 from styletransfer.training.stability import StabilityLoss, common, moved
 
 SIDE = 32
@@ -33,9 +33,9 @@ def test_what_is_in_sight_before_and_after_is_the_same(rows: int, columns: int) 
 
 def network() -> TrainableTransformer:
     spec = models.load_transformer("small").SPEC
-    bound = TrainableTransformer(spec, SIDE, SIDE, mx.cpu(), "float32")
+    bound = TrainableTransformer(ENGINE, spec, SIDE, SIDE, "float32")
     initial = feedforward.initial_parameters(spec, np.random.default_rng(0))
-    bound.set_parameters(vector_of({name: to_mx(initial[name]) for name in spec.parameters}))
+    bound.set_parameters(ENGINE.flat(to_array(initial[name]) for name in spec.parameters))
     return bound
 
 
@@ -44,24 +44,25 @@ def crop() -> np.ndarray:
 
 
 def test_without_motion_and_noise_there_is_no_loss() -> None:
-    loss = StabilityLoss(network(), Stability(weight=7, shift=0, noise=0), seed=0)
+    loss = StabilityLoss(ENGINE, network(), Stability(weight=7, shift=0, noise=0), seed=0)
     value, gradient = loss(crop(), network().forward(crop()), 0, 0)
-    assert value == 0 and not gradient.asnumpy().any() and not loss.network.gradient.asnumpy().any()
+    assert value == 0 and not to_numpy(gradient).any() and not to_numpy(loss.network.gradient).any()
 
 
 def test_the_loss_is_the_mean_squared_difference() -> None:
     """Of the result of a noisy crop, beside one that is 0."""
-    one = StabilityLoss(network(), Stability(weight=7, shift=0, noise=9), seed=0)
-    result = network().forward(crop()).asnumpy()
-    value, gradient = one(crop(), to_mx(np.zeros_like(result)), 4, 2)
+    one = StabilityLoss(ENGINE, network(), Stability(weight=7, shift=0, noise=9), seed=0)
+    result = to_numpy(network().forward(crop()))
+    value, gradient = one(crop(), to_array(np.zeros_like(result)), 4, 2)
     noise = np.random.default_rng([0, 4, 2])
     noise.integers(0, 0, 2, endpoint=True)
-    noisy = network().forward(crop() + noise.normal(0, 9, crop().shape).astype(np.float32)).asnumpy()
+    noisy = to_numpy(network().forward(crop() + noise.normal(0, 9, crop().shape).astype(np.float32)))
     assert value == pytest.approx(7 * np.mean((noisy / 255) ** 2), rel=1e-5)
-    assert relative_error(gradient.asnumpy(), -2 * 7 * noisy / 255**2 / noisy.size) < 1e-5
+    assert relative_error(to_numpy(gradient), -2 * 7 * noisy / 255**2 / noisy.size) < 1e-5
 
 
 def test_every_crop_moves_in_its_own_way_and_again_in_the_same() -> None:
-    loss, result = StabilityLoss(network(), Stability(weight=1, shift=8, noise=3), seed=0), network().forward(crop())
+    loss = StabilityLoss(ENGINE, network(), Stability(weight=1, shift=8, noise=3), seed=0)
+    result = network().forward(crop())
     values = [loss(crop(), result, *numbers)[0] for numbers in ((0, 0), (0, 1), (1, 0), (0, 0))]
     assert values[0] == values[3] and len(set(values)) == 3 and min(values) > 0

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 
 import numpy as np
 import pytest
 import yaml
 from feedforward_helpers import random_style
-from helpers import TINY_RUN, fill_studio, random_picture
+from helpers import ENGINE, TINY_RUN, fill_studio, random_picture, to_numpy
 from PIL import Image
 from processes import output_of
 from skimage.color import rgb2yiq
-from test_architecture import WITHOUT_MXNET
+from test_architecture import WITHOUT_ENGINES
 from test_run import assert_same_run
 
-from models.runtime import load_mxnet
 from scripts.nstyle import main
 from styletransfer import config as configs
 from styletransfer import transfer
+from styletransfer.engines import Choice, choose
 from styletransfer.feedforward import style_file, stylize
 from styletransfer.feedforward.stylize import Stylizer
 from styletransfer.pictures import images
@@ -65,7 +66,7 @@ def expected(network, height, width, memory=None):
     """The photograph in a style, made without a run."""
     photograph = images.resize(images.read("photo.png"), height, width)
     style = style_file.read(style_file.find(f"{network}.npz"))
-    return Stylizer(style, load_mxnet().cpu(), "float32", memory)(photograph)
+    return Stylizer(style, ENGINE, "float32", memory)(photograph)
 
 
 def command(folder, *changes):
@@ -95,7 +96,7 @@ def test_the_optimisation_starts_there_at_the_first_scale():
     assert max(start.shape) == 40
     np.testing.assert_array_equal(first.start, start)
     np.testing.assert_array_equal(last.start, images.resize(start, *last.content.shape[:2]))
-    image = Pyramid(plan, [first, last], inputs.load_parameters(plan)).image.asnumpy()[0].transpose(1, 2, 0)
+    image = to_numpy(Pyramid(plan, [first, last], inputs.load_parameters(plan)).image)[0].transpose(1, 2, 0)
     np.testing.assert_allclose(image, 255 * start - [123.68, 116.779, 103.939], atol=1e-3)
 
 
@@ -159,7 +160,7 @@ def test_the_config_of_a_picture_makes_it_again(tmp_path):
     assert_same_run(tmp_path / "a", tmp_path / "b")
 
 
-def test_the_style_is_read_without_mxnet(folder):
+def test_the_style_is_read_without_an_engine(folder):
     """The page's environment has none."""
     values = {
         **TINY_RUN,
@@ -173,7 +174,7 @@ def test_the_style_is_read_without_mxnet(folder):
         f"parsed = config.parse({values!r}, 'test')\n"
         "print(style_start.read(parsed.init).spec.name, peak_memory(parsed) > 0)"
     )
-    assert output_of(WITHOUT_MXNET + code) == "small True"
+    assert output_of(WITHOUT_ENGINES + code) == "small True"
 
 
 # Resuming.
@@ -210,14 +211,15 @@ def test_the_estimate_has_room_for_the_style():
         plan = planned(f"init={{kind: style, name: {network}.npz}}", "size=900", "optimizer.name=lbfgs")
         (scale,) = plan.scales
         least = stylize.least_memory(plan.trained_style.spec, scale.height, scale.width)
-        assert memory.for_pictures(scale.memory) >= least
+        assert memory.for_pictures(scale.memory, plan.choice.memory_factors) >= least
 
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_within_a_limit_the_picture_is_made_in_strips(network, monkeypatch):
     """The limit is one that the run in tiles just meets."""
     monkeypatch.setattr(stylize, "_FEWEST", 1000)
-    monkeypatch.setattr(memory, "_FIXED", 0)
+    factors = dataclasses.replace(choose(precision="float32").memory_factors, fixed=0)
+    monkeypatch.setattr(Choice, "memory_factors", factors)
     start = f"init={{kind: style, name: {network}.npz}}"
     settings = (start, "size=400", "style.size=64", "style.layers={relu1_1: 1}", "content.layers={relu1_1: 1}")
     least = peak_memory(configs.parse(configs.override(TINY_RUN, settings), "test"), smallest=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from feedforward_helpers import random_style
-from helpers import mx, random_picture
+from helpers import ENGINE, random_picture
 
 from scripts.stylize import main
 from styletransfer.feedforward import style_file
@@ -37,7 +37,7 @@ def command(*arguments: str) -> int:
 
 def expected(name: str, **options: float) -> np.ndarray:
     picture = images.read(name)
-    return images.to_bytes(finished(picture, Stylizer(random_style(), mx.cpu(), "float32")(picture), **options))
+    return images.to_bytes(finished(picture, Stylizer(random_style(), ENGINE, "float32")(picture), **options))
 
 
 def found(name: str) -> np.ndarray:

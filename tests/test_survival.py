@@ -15,16 +15,15 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from helpers import random_parameters, random_picture
+from helpers import ENGINE, random_parameters, random_picture
 from processes import NSTYLE, PROJECT, output_of
 
-from models import runtime
 from scripts.nstyle import main
 from styletransfer import weights
 from styletransfer.config import OptimizerSettings
-from styletransfer.network import executor as network
+from styletransfer.engines import Choice, choice
 from styletransfer.pictures import images
-from styletransfer.session import binding, checkpoints, curves, memory, output_folder, resolve
+from styletransfer.session import checkpoints, curves, memory, output_folder, resolve
 from styletransfer.support.errors import UserError
 
 STEPS = 26
@@ -234,7 +233,7 @@ from styletransfer.session import checkpoints
 from styletransfer.support import files
 
 def state(step):
-    others = {name: np.array(0) for name in ("precision", "guard.tries", "optimizer.shortening")}
+    others = {name: np.array(0) for name in ("engine", "precision", "guard.tries", "optimizer.shortening")}
     return {"step": np.array(step), "image": np.full((1, 3, 4, 4), step), "generator": np.array("{}"), **others}
 
 def killed_at(number):
@@ -385,7 +384,9 @@ def test_if_the_newest_checkpoint_is_damaged_the_previous_one_is_used(
 
 def state(step):
     """The smallest state that a checkpoint may have."""
-    others = dict.fromkeys(("image", "generator", "precision", "guard.tries", "optimizer.shortening"), np.array(0))
+    others = dict.fromkeys(
+        ("image", "generator", "engine", "precision", "guard.tries", "optimizer.shortening"), np.array(0)
+    )
     return {"step": np.array(step), **others}
 
 
@@ -468,27 +469,34 @@ def test_a_replaced_input_is_rejected_by_name(studio, halfway, tmp_path, monkeyp
 # On another machine.
 
 
-def test_a_resumed_run_keeps_its_precision(whole, halfway, tmp_path, monkeypatch):
+def test_a_resumed_run_keeps_its_engine_and_precision(whole, halfway, tmp_path, monkeypatch):
     folder, expected = halfway(tmp_path / "run"), whole(*OWN_FILES)
-    otherwise = not runtime.is_faster_in_bfloat16()
-    monkeypatch.setattr(runtime, "is_faster_in_bfloat16", lambda: otherwise)
+    otherwise = not choice.is_fast_in_bfloat16()
+    monkeypatch.setattr(choice, "is_fast_in_bfloat16", lambda: otherwise)
+    (other,) = {*choice.NAMES} - {ENGINE.name}
+    monkeypatch.setenv(choice.VARIABLE, other)
     assert main(command(folder, "--resume", *OWN_FILES)) == 0
     assert_same_run(folder, expected)
 
 
-def test_a_precision_that_this_processor_does_not_support_is_rejected(tmp_path, monkeypatch, capsys):
+def test_an_engine_or_precision_that_is_not_available_here_is_rejected(tmp_path, monkeypatch, capsys):
     folder = tmp_path / "run"
-    with monkeypatch.context() as patch:  # as if it were supported, without computing with it
-        patch.setattr(resolve, "precision_of", lambda *_: "bfloat16")
-        patch.setattr(binding, "Backbone", lambda *arguments: network.Backbone(*arguments[:-1], "float32"))
+    with monkeypatch.context() as patch:  # as if it were available
+        patch.setattr(resolve, "choose", lambda *asked: Choice(ENGINE.name, "cpu", "bfloat16", "as asked"))
         assert main(command(folder, "stop.max_iterations=2")) == 0
-    monkeypatch.setattr(runtime, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(type(ENGINE), "precisions", lambda engine: ("float32",))
+    began = f"error: --resume: the run was started with {ENGINE.name} in bfloat16, which is not available here "
+    end = "; resume it where it was started, or start over with --force"
     capsys.readouterr()
     assert main(command(folder, "--resume", "--force")) == 2
     assert said(capsys) == (
-        "error: --resume: the run was started in bfloat16, which this processor does not support; resume it where it "
-        "was started, or start over with --force"
+        f"{began}(precision: bfloat16 is not available with engine: {ENGINE.name} on cpu; expected auto or "
+        f"float32){end}"
     )
+    monkeypatch.setattr(choice, "installed", lambda name: False)
+    assert main(command(folder, "--resume", "--force")) == 2
+    line = said(capsys)
+    assert line.startswith(f"{began}(engine: {ENGINE.name} is not installed; ") and line.endswith(end)
     assert (folder / "image.png").exists()
 
 

@@ -6,7 +6,16 @@ import dataclasses
 
 import numpy as np
 import pytest
-from helpers import STABLE_POOLING, mx, random_parameters, random_picture, relative_error
+from helpers import (
+    ENGINE,
+    STABLE_POOLING,
+    network_of,
+    random_parameters,
+    random_picture,
+    relative_error,
+    to_array,
+    to_numpy,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,8 +23,7 @@ import models
 from styletransfer.config.normalizations import NORMALIZATIONS
 from styletransfer.losses.objective import LossWeights, NetworkLosses, Objective
 from styletransfer.losses.targets import Targets, find_targets
-from styletransfer.network.executor import Backbone
-from styletransfer.network.tiling import Span, cover, segments, smallest_tile
+from styletransfer.losses.tiling import Span, cover, segments, smallest_tile
 from styletransfer.pictures import pixels
 
 every_model = pytest.mark.parametrize("model", models.names())
@@ -169,22 +177,22 @@ def parameters_of(case):
 
 def evaluation(case, tile, seed):
     """Targets, raw losses and gradient."""
-    parameters = parameters_of(case)
-    backbone = Backbone(case.model, case.pooling, parameters, mx.cpu(), tile)
+    network = network_of(case.model, parameters_of(case), case.pooling)
     lift = 130 if case.smooth else 0  # makes all values positive, and pictures differ by more than their noise
     content, style, image = (
-        mx.nd.array(pixels.from_picture(random_picture(*size, seed + number), "rgb255") + lift * (number + 1))
+        to_array(pixels.from_picture(random_picture(*size, seed + number), "rgb255") + lift * (number + 1))
         for number, size in enumerate(
             ((case.height, case.width), (case.width, case.height + 9), (case.height, case.width))
         )
     )
     targets = find_targets(
-        backbone, content, [(1.0, style)], case.content_layers, case.style_layers, case.height, case.width
+        network, tile, content, [(1.0, style)], case.content_layers, case.style_layers, case.height, case.width
     )
     weights = LossWeights(2.0, dict.fromkeys(case.content_layers, 1.0), 3.0, dict.fromkeys(case.style_layers, 1.0), 0.0)
-    objective = Objective(backbone, targets, NORMALIZATIONS["balanced"], weights, None, 1.0, case.height, case.width)
+    normalization = NORMALIZATIONS["balanced"]
+    objective = Objective(network, tile, targets, normalization, weights, None, 1.0, case.height, case.width)
     found = objective(image)
-    return targets, found.losses.layers, found.gradient.asnumpy()
+    return targets, found.losses.layers, to_numpy(found.gradient)
 
 
 def compare(case):
@@ -208,7 +216,7 @@ def compare_one(case, seed):
     untiled, tiled = evaluation(case, None, seed), evaluation(case, case.tile, seed)
     for group in ("content", "style"):
         for layer, target in getattr(untiled[0], group).items():
-            assert relative_error(getattr(tiled[0], group)[layer].asnumpy(), target.asnumpy()) < 1e-5, (group, layer)
+            assert relative_error(to_numpy(getattr(tiled[0], group)[layer]), to_numpy(target)) < 1e-5, (group, layer)
     assert tiled[1] == pytest.approx(untiled[1], rel=1e-5)
     return relative_error(tiled[2], untiled[2])
 
@@ -251,15 +259,20 @@ def test_content_alone_and_style_alone_are_tiled():
 
 def test_a_second_evaluation_is_independent_of_the_first():
     case = Case("vgg_slim", STABLE_POOLING, 150, 170, 110, ("relu1_1", "relu3_1"), ("relu2_2",), False)
-    backbone = Backbone(case.model, case.pooling, random_parameters(case.model), mx.cpu(), case.tile)
     targets = Targets(
-        {"relu2_2": mx.nd.zeros((1, 48, 75, 85))},
-        {"relu1_1": mx.nd.zeros((16, 16)), "relu3_1": mx.nd.zeros((64, 64))},
+        {"relu2_2": ENGINE.zeros((1, 48, 75, 85))},
+        {"relu1_1": ENGINE.zeros((16, 16)), "relu3_1": ENGINE.zeros((64, 64))},
     )
     coefficients = {("content", "relu2_2"): 1e-3, ("style", "relu1_1"): 1e-9, ("style", "relu3_1"): 1e-9}
-    losses = NetworkLosses(backbone, targets, coefficients, 150, 170)
-    image = mx.nd.array(pixels.from_picture(random_picture(150, 170, 0), "rgb255"))
-    first, gradient = losses(image), losses.gradient.asnumpy()
-    losses(image * 0.5)
-    assert losses(image) == first
-    np.testing.assert_array_equal(losses.gradient.asnumpy(), gradient)
+    losses = NetworkLosses(network_of(case.model, pooling=case.pooling), case.tile, targets, coefficients, 150, 170)
+    image = to_array(pixels.from_picture(random_picture(150, 170, 0), "rgb255"))
+
+    def evaluated(image):
+        raw, gradient = losses(image)
+        return {layer: ENGINE.numbers(values) for layer, values in raw.items()}, to_numpy(gradient)
+
+    first, gradient = evaluated(image)
+    evaluated(image * 0.5)
+    again, gradient_again = evaluated(image)
+    assert again == first
+    np.testing.assert_array_equal(gradient_again, gradient)

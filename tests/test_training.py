@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from feedforward_helpers import random_style
-from helpers import mx, random_picture, relative_error, to_mx
+from helpers import ENGINE, network_of, random_picture, relative_error, to_array, to_numpy
 
 import models
 from models import feedforward
@@ -24,14 +24,13 @@ from styletransfer.feedforward import style_file
 from styletransfer.feedforward.stylize import Stylizer
 from styletransfer.losses.objective import LossWeights
 from styletransfer.losses.total_variation import Laplacian
-from styletransfer.network.executor import Backbone
 from styletransfer.pictures import images, pixels
 from styletransfer.session import curves
 from styletransfer.session.recorders import CurveRecorder
 from styletransfer.support.errors import UserError
 from styletransfer.support.project import PROJECT_FOLDER
 from styletransfer.training import photographs
-from styletransfer.training.network import TrainableTransformer, vector_of
+from styletransfer.training.network import TrainableTransformer
 from styletransfer.training.objective import BatchObjective
 from styletransfer.training.photographs import Crops
 from styletransfer.training.stability import StabilityLoss
@@ -73,29 +72,28 @@ def crops(count: int = 2, seed: int = 0) -> Crops:
 
 
 def network() -> TrainableTransformer:
-    return TrainableTransformer(models.load_transformer("small").SPEC, CROP, CROP, mx.cpu(), "float32")
+    return TrainableTransformer(ENGINE, models.load_transformer("small").SPEC, CROP, CROP, "float32")
 
 
 def objective(source_of_crops: Crops, stability: Stability | None = None) -> BatchObjective:
     spec = models.load("vgg_slim").SPEC
-    source = Backbone("vgg_slim", "avg", weights.load(spec), mx.cpu())
-    style = to_mx(pixels.from_picture(images.read("painting.png"), "rgb255"))
+    style = to_array(pixels.from_picture(images.read("painting.png"), "rgb255"))
     return BatchObjective(
         network(),
-        source,
+        network_of("vgg_slim", weights.load(spec), "avg"),
         [(1.0, style)],
         NORMALIZATIONS["balanced"],
         LossWeights(1.0, spec.content_layers, 5.0, spec.style_layers, 0.05),
-        Laplacian((1, 3, CROP, CROP), mx.cpu()),
+        Laplacian(ENGINE),
         source_of_crops,
-        stability=None if stability is None else StabilityLoss(network(), stability, seed=5),
+        stability=None if stability is None else StabilityLoss(ENGINE, network(), stability, seed=5),
     )
 
 
 def initial_vector(seed: int = 0) -> Any:
     spec = models.load_transformer("small").SPEC
     initial = feedforward.initial_parameters(spec, np.random.default_rng(seed))
-    return vector_of({name: to_mx(initial[name]) for name in spec.parameters})
+    return ENGINE.flat(to_array(initial[name]) for name in spec.parameters)
 
 
 def test_batches_are_those_of_their_number(place: Path) -> None:
@@ -140,12 +138,12 @@ def test_the_gradient_is_that_of_the_losses(place: Path, stability: Stability | 
     assert evaluation.tv_gradient is None
     if stability is not None:  # it counts
         assert evaluation.losses.layers["stability", "output"] > 0.2 * evaluation.losses.total
-    gradient = evaluation.gradient.asnumpy().astype(np.float64)
+    gradient = to_numpy(evaluation.gradient).astype(np.float64)
     for _ in range(3):
         direction = generator.standard_normal(gradient.shape) + 2 * gradient / np.abs(gradient).mean()
         direction /= np.linalg.norm(direction)
         step = 2e-3
-        ahead, behind = (evaluated(vector + sign * step * to_mx(direction)).losses.total for sign in (1, -1))
+        ahead, behind = (evaluated(vector + sign * step * to_array(direction)).losses.total for sign in (1, -1))
         assert (ahead - behind) / (2 * step) == pytest.approx(gradient @ direction, rel=0.03)
 
 
@@ -154,13 +152,13 @@ def test_the_losses_of_a_batch_are_the_mean_of_its_crops(place: Path, stability:
     source_of_crops = crops()
     asked, vector = objective(source_of_crops, stability), initial_vector()
     together = asked(vector)
-    gradient = together.gradient.asnumpy()
+    gradient = to_numpy(together.gradient)
     both = source_of_crops.batch(0)
     alone = []
     for crop in both[:, None]:
         source_of_crops.batch = lambda number, crop=crop: crop  # type: ignore[method-assign]
         evaluation = asked(vector)
-        alone.append((evaluation.losses, evaluation.gradient.asnumpy()))
+        alone.append((evaluation.losses, to_numpy(evaluation.gradient)))
     assert together.losses.total == pytest.approx(np.mean([losses.total for losses, _ in alone]), rel=1e-5)
     assert relative_error(gradient, np.mean([each for _, each in alone], axis=0)) < 1e-5
 
@@ -190,7 +188,7 @@ def test_the_results_of_a_training(place: Path, capsys: pytest.CaptureFixture) -
     assert list(style.record["paintings"]) == ["painting.png"] and len(style.record["paintings"]["painting.png"]) == 64
     assert style.record["photographs"]["number"] == 3
     preview = images.resize(images.read("photos/0.jpg"), *images.fit(50, 70, 40))
-    expected = Stylizer(style, mx.cpu(), "float32")(preview)
+    expected = Stylizer(style, ENGINE, "float32")(preview)
     np.testing.assert_array_equal(images.to_bytes(images.read("out/image.png")), images.to_bytes(expected))
     again = configs.parse_training(configs.read_file("out/config.yaml"), "again")
     assert again.steps == 6 and again.style.layers

@@ -13,7 +13,7 @@ import av
 import numpy as np
 import pytest
 from feedforward_helpers import random_style
-from helpers import mx, random_picture
+from helpers import ENGINE, random_picture
 from processes import PROJECT, python
 
 from scripts.stylize import main
@@ -143,7 +143,7 @@ def test_every_frame_is_stylised_and_the_sound_kept(studio: Path) -> None:
     found, source = shown(studio / "whole.mp4"), list(video_files.Reader(studio / "clip.mp4").frames())
     assert [time for time, _ in found] == [Fraction(index, 25) for index in range(FRAMES)]
     assert packets(studio / "whole.mp4") == packets(studio / "clip.mp4")
-    stylizer = Stylizer(random_style(), mx.cpu(), "float32")
+    stylizer = Stylizer(random_style(), ENGINE, "float32")
     for index in (0, 30, FRAMES - 1):
         expected = images.to_bytes(stylizer(source[index].pixels / 255)).astype(float)
         luma = np.array([0.299, 0.587, 0.114])

@@ -8,20 +8,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import random_parameters, random_picture, relative_error
+from helpers import ENGINE, network_of, random_parameters, random_picture, relative_error, to_array, to_numpy
 from numpy.typing import NDArray
 from processes import PROJECT, python
 
 import models
-from models.runtime import load_mxnet
 from models.spec import ReceptiveField
 from styletransfer import weights
 from styletransfer.judging import visualization
 from styletransfer.judging.visualization import Filter, Window, displayed, peaks, strongest
-from styletransfer.network.executor import Network, parameters_for, tapped
 from styletransfer.pictures import images, pixels
+from styletransfer.weights import parameters_for
 
-mx = load_mxnet()
 SCRIPT = PROJECT / "scripts" / "visualize.py"
 SIZES = {"vgg_slim": (171, 186), "squeezenet": (190, 205)}
 FAINT = 3e-6  # what rounding may change, relative to the largest activation
@@ -31,13 +29,11 @@ both_models = pytest.mark.parametrize("model", sorted(SIZES))
 def features_of(model: str, layers: tuple[str, ...], height: int, width: int) -> Callable[[NDArray], dict]:
     """A function from pictures of one size to the features of layers, each (channels, h, w)."""
     spec = models.load(model).SPEC
-    names, symbol = tapped(model, layers, [], spec.pooling)
-    network = Network(names, symbol, random_parameters(model), (3, height, width), mx.cpu(), trainable=False)
+    bound = network_of(model).bind(layers, (3, height, width), trainable=False)
 
     def features(picture: NDArray) -> dict[str, NDArray]:
-        network.image[:] = pixels.from_picture(picture, spec.pixels)
-        network.forward()
-        return {name: value.asnumpy()[0] for name, value in network.features.items()}
+        bound.forward(to_array(pixels.from_picture(picture, spec.pixels)))
+        return {layer: to_numpy(bound.features(layer))[0] for layer in layers}
 
     return features
 
@@ -171,8 +167,8 @@ def test_few_pictures_contribute_more_patches_each(files):
 def test_the_gradient_matches_finite_differences(model, layer):
     spec = models.load(model).SPEC
     picture = np.clip(random_picture(40, 48, 0), 0.1, 0.9)
-    parameters = parameters_for(model, random_parameters(model), "rgb255")
-    unit = Filter(spec, layer, 5, parameters, picture)
+    parameters = parameters_for(spec, random_parameters(model), "rgb255")
+    unit = Filter(ENGINE, spec, layer, 5, parameters, picture)
     features = features_of(model, (layer,), 40, 48)
     for row, column in peaks(unit.activations, spec.receptive_field(layer), 3)[1:]:
         gradient = unit.gradient(row, column)

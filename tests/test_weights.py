@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers import features_of, mxnet, network_of
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -19,7 +20,6 @@ from test_weight_formats import WRITERS, some_weights
 
 import models
 from models.graph import IMAGE, Node
-from models.runtime import load_mxnet
 from models.spec import ModelSpec
 from styletransfer import weights
 from styletransfer.optimization.loop import StoppingRule, optimize
@@ -93,7 +93,7 @@ def assert_same(found: dict[str, NDArray], expected: dict[str, NDArray]) -> None
 @pytest.mark.parametrize("dtype", ["float32", "float16", "float64", "int32"])
 @pytest.mark.parametrize("prefix", ["arg:", "aux:", ""])
 def test_reads_files_of_mxnet(tmp_path: Path, dtype: str, prefix: str) -> None:
-    mx = load_mxnet()
+    mx = mxnet()
     arrays = {name: (array * 100).astype(dtype) for name, array in example().items()}
     file = tmp_path / "w.params"
     mx.nd.save(str(file), {prefix + name: mx.nd.array(array, dtype=dtype) for name, array in arrays.items()})
@@ -102,17 +102,18 @@ def test_reads_files_of_mxnet(tmp_path: Path, dtype: str, prefix: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_mxnet_reads_our_files(tmp_path: Path, dtype: str) -> None:
+    mx = mxnet()
     arrays = example(dtype)
     file = tmp_path / "w.params"
     weights.save(file, arrays)
-    loaded = {name: array.asnumpy() for name, array in load_mxnet().nd.load(str(file)).items()}
+    loaded = {name: array.asnumpy() for name, array in mx.nd.load(str(file)).items()}
     assert_same(loaded, {"arg:" + name: array for name, array in arrays.items()})
     assert [path.name for path in tmp_path.iterdir()] == ["w.params"]
 
 
 @pytest.mark.parametrize("generation", [0, 1, 2, 3])
 def test_reads_all_generations_of_the_format(tmp_path: Path, generation: int) -> None:
-    mx = load_mxnet()
+    mx = mxnet()
     arrays = example()
     contents = by_hand({"arg:" + name: array for name, array in arrays.items()}, generation)
     file = tmp_path / "w.params"
@@ -156,6 +157,7 @@ def losses(file: Path) -> NDArray:
     plan = resolve(config)
     prepared = binding.bind(plan, plan.scales[0], inputs.read_pictures(plan)[0], inputs.load_parameters(plan))
     records = optimize(
+        prepared.engine,
         prepared.image,
         prepared.objective,
         prepared.optimizer,
@@ -539,7 +541,6 @@ def test_the_published_squeezenet_recognises(picture: str, label: int) -> None:
     """An Egyptian cat, an espresso, a tripod."""
     from skimage import data
 
-    network = models.load("squeezenet")
     values = np.asarray(getattr(data, picture)(), dtype=np.float64) / 255
     if values.ndim == 2:
         values = np.repeat(values[..., None], 3, axis=2)
@@ -547,11 +548,8 @@ def test_the_published_squeezenet_recognises(picture: str, label: int) -> None:
     top, left = ((length - side) // 2 for length in values.shape[:2])
     square = images.resize(values[top : top + side, left : left + side], 227, 227)
 
-    symbol, _ = network.get_symbol(["classes"], [])
-    executor = symbol.simple_bind(load_mxnet().cpu(), grad_req="null", data=(1, 3, 227, 227))
-    for name, array in weights.load_deep_compression(network.SPEC, SQUEEZENET).items():
-        executor.arg_dict[name][:] = array
-    executor.arg_dict["data"][:] = pixels.from_picture(square, "caffe")
-    scores = executor.forward(is_train=False)[0].asnumpy()
+    parameters = weights.load_deep_compression(models.load("squeezenet").SPEC, SQUEEZENET)
+    network = network_of("squeezenet", parameters)
+    scores = features_of(network, ["classes"], pixels.from_picture(square, "caffe"))["classes"]
     assert scores.shape == (1, 1000)
     assert int(scores.argmax()) == label

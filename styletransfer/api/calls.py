@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from threading import Event
 from typing import Any
 
-from models.runtime import InvalidSetting
+from models.threads import InvalidSetting
 from styletransfer.api.arguments import ConfigLike, Output, PictureLike, Request, Styles, understood
 from styletransfer.api.results import Diverged, Result, Step, Stopped, to_pillow
 from styletransfer.optimization.loop import Record

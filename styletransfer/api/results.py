@@ -116,7 +116,7 @@ class Step:
             record.seconds,
             record.rollback,
             record.diverged,
-            record.image.asnumpy(),
+            record.values(),
             session.task.display,
         )
 

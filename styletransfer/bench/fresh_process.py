@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from models.runtime import threads
+from models.threads import threads
 from styletransfer.support.errors import StyleTransferError, UserError
 from styletransfer.support.project import PROJECT_FOLDER
 

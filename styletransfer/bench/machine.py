@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import platform
+import resource
+import sys
 from importlib import metadata
 from pathlib import Path
 
-from models import runtime
+from models.threads import threads
+from styletransfer.engines.choice import is_fast_in_bfloat16
 
 
 def describe() -> str:
@@ -17,8 +21,8 @@ def describe() -> str:
     return ", ".join(
         [
             _processor(),
-            f"{runtime.threads()} threads",
-            *(["AVX-512 bfloat16"] if runtime.is_faster_in_bfloat16() else []),
+            f"{threads()} threads",
+            *(["AMX"] if is_fast_in_bfloat16() else []),
             f"{gigabytes:.0f} GB",
             f"Python {platform.python_version()}",
             *(f"{title} {metadata.version(name)}" for title, name in _libraries()),
@@ -27,14 +31,17 @@ def describe() -> str:
 
 
 def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
+    with contextlib.suppress(OSError):  # not on macOS
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
     return platform.machine()
 
 
 def _libraries() -> list[tuple[str, str]]:
-    return [("MXNet", "mxnet"), *([("PyTorch", "torch")] if has_pytorch() else [])]
+    return [
+        (title, name) for title, name in (("MXNet", "mxnet"), ("PyTorch", "torch")) if importlib.util.find_spec(name)
+    ]
 
 
 def has_pytorch() -> bool:
@@ -43,16 +50,16 @@ def has_pytorch() -> bool:
 
 
 def measures_bfloat16(forced: bool) -> bool:
-    """Whether to measure bfloat16: if it is faster, or if it is `forced` and MXNet supports it here."""
-    return runtime.is_faster_in_bfloat16() or (forced and runtime.has_bfloat16())
+    """Whether to measure bfloat16: if PyTorch is here, and this processor is fast in it or it is `forced`."""
+    return has_pytorch() and (forced or is_fast_in_bfloat16())
 
 
 def peak_megabytes() -> float:
     """The peak resident memory of this process in MiB (2^20 bytes).
 
-    Not ``ru_maxrss``, which a process inherits from its parent.
+    On Linux not ``ru_maxrss``, which a process inherits from its parent there.
     """
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-    raise OSError("/proc/self/status has no VmHWM")
+    if sys.platform != "linux":
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # in bytes on macOS
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmHWM:"))

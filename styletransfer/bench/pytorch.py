@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime import threads
+from models.threads import threads
 
 _LAPLACIAN = ((0, -1, 0), (-1, 4, -1), (0, -1, 0))
 

@@ -23,12 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime import load_mxnet
 from styletransfer import config as configs
-from styletransfer import weights
-from styletransfer.bench import fresh_process, machine, pytorch, steps
+from styletransfer import engines, weights
+from styletransfer.bench import fresh_process, pytorch, steps
 from styletransfer.config import Config
-from styletransfer.network.executor import parameters_for
 from styletransfer.pictures import images, pixels
 from styletransfer.session import binding, inputs
 from styletransfer.session.display import Display
@@ -118,7 +116,7 @@ def run(config: Config, evaluations: int, noise: float, every: int) -> tuple[Cur
         Our steps between images that are evaluated afterwards.
     """
     values = config.model_dump(mode="json", exclude={"provenance"})
-    if not machine.has_pytorch():
+    if not engines.installed("torch"):
         return curve(our_curve, values, None, every), ()
     for what, (ours, theirs) in fresh_process.call(totals_at_starts, values, noise).items():
         check_same(ours, theirs, what)
@@ -166,16 +164,16 @@ def _totals(
     plan: RunPlan, pictures: Pictures, parameters: weights.Parameters, arrays: Sequence[NDArray]
 ) -> list[float]:
     """Our float32 totals of images of any size, resized to that of the pictures."""
-    array = load_mxnet().nd.array
-    plain = dataclasses.replace(plan, precision="float32")
+    plain = dataclasses.replace(plan, choice=dataclasses.replace(plan.choice, precision="float32"))
     objective = binding.bind(plain, plan.scales[-1], pictures, parameters).objective
+    array = plain.choice.load().array
     size = plan.scales[-1].height, plan.scales[-1].width
     return [objective(array(images.enlarged(image, *size))).losses.total for image in arrays]
 
 
 def _in_pytorch(plan: RunPlan, pictures: Pictures, parameters: weights.Parameters) -> pytorch.Objective:
     """The objective of a run for the pictures of one of its scales; another one where it is not implemented."""
-    adapted, balance = parameters_for(plan.config.spec.name, parameters, plan.config.pixels), plan.loss_weights
+    adapted, balance = weights.parameters_for(plan.config.spec, parameters, plan.config.pixels), plan.loss_weights
     layers = {**balance.content_layers, **balance.style_layers}
     return pytorch.Objective(
         steps.vgg(plan.config.spec.name, adapted, plan.pooling, layers, steps.STACKS["torch"]),
@@ -232,9 +230,9 @@ def our_curve(
     The result is written to the file `picture`, if given.
     """
     plan, scales, parameters = _read(values)
-    load_mxnet()
+    plan.choice.load()
     importlib.import_module("scipy.optimize")
-    float32 = plan.precision == "float32"
+    float32 = plan.choice.precision == "float32"
     last_of_scale = set(itertools.accumulate(scale.steps for scale in plan.scales))
     points: list[tuple[int, float, float]] = []
     kept: list[tuple[int, float, NDArray]] = []
@@ -248,10 +246,10 @@ def our_curve(
             if threshold is not None and record.losses.total <= threshold:
                 break
         elif record.step % every == 0 or record.step in last_of_scale:
-            kept.append((record.step, now - started - excluded, record.image.asnumpy()))
+            kept.append((record.step, now - started - excluded, record.values()))
         excluded += time.perf_counter() - now
     if picture is not None:
-        images.write(picture, Display(plan, scales).picture(record.image.asnumpy()))
+        images.write(picture, Display(plan, scales).picture(record.values()))
     del pyramid, record  # their memory is needed
     if kept:
         totals = _totals(plan, scales[-1], parameters, [image for _, _, image in kept])

@@ -18,9 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 import models
-from models import feedforward, runtime
+from models import feedforward
+from styletransfer import engines, weights
 from styletransfer.bench import fresh_process, machine, pytorch
-from styletransfer.network.tiling import smallest_tile
+from styletransfer.losses.tiling import smallest_tile
 from styletransfer.support.errors import UserError
 
 Row = list[str]
@@ -39,17 +40,18 @@ class Stack:
     """A library with a precision and a memory layout."""
 
     title: str
-    is_ours: bool
+    engine: str | None  # None: bare PyTorch
     precision: str
     channels_last: bool = False
 
 
 STACKS: Mapping[str, Stack] = {
-    "ours": Stack("ours, float32", True, "float32"),
-    "ours-bfloat16": Stack("ours, bfloat16", True, "bfloat16"),
-    "torch": Stack("PyTorch, float32, channels first", False, "float32"),
-    "torch-last": Stack("PyTorch, float32, channels last", False, "float32", channels_last=True),
-    "torch-bfloat16": Stack("PyTorch, bfloat16, channels last", False, "bfloat16", channels_last=True),
+    "mxnet": Stack("ours, MXNet, float32", "mxnet", "float32"),
+    "ours-torch": Stack("ours, PyTorch, float32", "torch", "float32"),
+    "ours-torch-bfloat16": Stack("ours, PyTorch, bfloat16", "torch", "bfloat16"),
+    "torch": Stack("PyTorch, float32, channels first", None, "float32"),
+    "torch-last": Stack("PyTorch, float32, channels last", None, "float32", channels_last=True),
+    "torch-bfloat16": Stack("PyTorch, bfloat16, channels last", None, "bfloat16", channels_last=True),
 }
 _BASE, _BASE_BFLOAT16 = "torch", "torch-bfloat16"  # the default of PyTorch programs, and its best in bfloat16
 
@@ -60,10 +62,8 @@ def step_of(
     """A step of the named stack. The gradient of ours is multiplied by the number of values."""
     stack, spec, generator = STACKS[name], models.load(model).SPEC, np.random.default_rng(0)
     content, style, image = (60 * generator.standard_normal((1, 3, size, size), np.float32) for _ in range(3))
-    from styletransfer import weights
-
     parameters, layers = weights.random(spec, 0), (spec.content_layers, spec.style_layers)
-    if not stack.is_ours:
+    if stack.engine is None:
         network = vgg(model, parameters, spec.pooling, {**layers[0], **layers[1]}, stack)
         theirs = pytorch.Objective(network, content, [(1.0, style)], *layers, (1.0, 1.0, 0.0))
         start = pytorch.load_torch().from_numpy(image).requires_grad_(True)
@@ -78,20 +78,19 @@ def step_of(
     from styletransfer.config.normalizations import NORMALIZATIONS
     from styletransfer.losses.objective import LossWeights, Objective
     from styletransfer.losses.targets import find_targets
-    from styletransfer.network.executor import Backbone
 
-    mx = runtime.load_mxnet()
-    backbone = Backbone(model, spec.pooling, parameters, mx.cpu(), tile, stack.precision)
-    pictures = mx.nd.array(content), [(1.0, mx.nd.array(style))]
-    targets = find_targets(backbone, *pictures, list(spec.content_layers), list(spec.style_layers), size, size)
+    engine = engines.load(stack.engine)
+    bound_network = engine.network(spec, parameters, spec.pooling, stack.precision)
+    pictures = engine.array(content), [(1.0, engine.array(style))]
+    targets = find_targets(
+        bound_network, tile, *pictures, list(spec.content_layers), list(spec.style_layers), size, size
+    )
     balance = LossWeights(1.0, layers[0], 1.0, layers[1], 0.0)
-    ours = Objective(backbone, targets, NORMALIZATIONS["balanced"], balance, None, 1.0, size, size)
-    bound = mx.nd.array(image)
+    ours = Objective(bound_network, tile, targets, NORMALIZATIONS["balanced"], balance, None, 1.0, size, size)
+    bound = engine.array(image)
 
     def our_step() -> Any:
-        gradient = ours(bound).gradient
-        gradient.wait_to_read()
-        return gradient
+        return ours(bound).gradient  # its norm has been read
 
     return our_step
 
@@ -110,11 +109,11 @@ def pass_of(network: str, size: int, name: str) -> Callable[[], NDArray[np.float
     spec = models.load_transformer(network).SPEC
     parameters = feedforward.initial_parameters(spec, generator)
     image = generator.uniform(-120, 130, (1, 3, size, size)).astype(np.float32)
-    if stack.is_ours:
-        from styletransfer.feedforward.network import Transformer, extended, inner
+    if stack.engine is not None:
+        from styletransfer.feedforward.extension import extended, inner
 
         sides = spec.extended(size), spec.extended(size)
-        ours = Transformer(spec, parameters, *sides, runtime.load_mxnet().cpu(), stack.precision)
+        ours = engines.load(stack.engine).stylizer(spec, parameters, *sides, stack.precision)
         rows, columns = inner(spec, size, size)
         return lambda: ours(extended(image, spec))[:, :, rows, columns]
 
@@ -162,7 +161,7 @@ def compare(work: str, network: str, size: int, repeats: int, times: int, bfloat
     names = [
         name
         for name, stack in STACKS.items()
-        if (stack.is_ours or machine.has_pytorch()) and (stack.precision == "float32" or bfloat16)
+        if engines.installed(stack.engine or "torch") and (stack.precision == "float32" or bfloat16)
     ]
     rounds = [
         {name: fresh_process.call(timed, work, times, network, size, name) for name in names} for _ in range(repeats)
@@ -198,9 +197,10 @@ def by_size(model: str, sizes: Sequence[int], tiles: Sequence[int], largest: int
     smallest = smallest_tile(spec, [*spec.content_layers, *spec.style_layers])
     if tiles and min(tiles) < smallest:
         raise UserError(f"--tiles: {min(tiles)} pixels are too few for {model}; expected at least {smallest}")
+    ours = next(name for name, stack in STACKS.items() if stack.engine and engines.installed(stack.engine))
     reference = None
     if REFERENCE in sizes and largest >= REFERENCE:
-        reference = fresh_process.call(timed, "step_of", times, model, REFERENCE, "ours")
+        reference = fresh_process.call(timed, "step_of", times, model, REFERENCE, ours)
     for size in sorted(set(sizes)):
         for tile in [None, *(tile for tile in sorted(set(tiles)) if tile < size)]:
             place = [model, f"{size} x {size}", "whole" if tile is None else str(tile)]
@@ -208,7 +208,7 @@ def by_size(model: str, sizes: Sequence[int], tiles: Sequence[int], largest: int
                 yield [*place, f"not tried: above {largest}", *"----"]
                 continue
             try:
-                seconds, megabytes = fresh_process.call(timed, "step_of", times, model, size, "ours", tile)
+                seconds, megabytes = fresh_process.call(timed, "step_of", times, model, size, ours, tile)
             except fresh_process.Killed:
                 yield [*place, "killed by the system", *"----"]
                 largest = size if tile is None else largest

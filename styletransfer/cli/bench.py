@@ -32,7 +32,7 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
     )
     steps.add_argument("--repeats", type=_COUNT, default=3, help="processes per stack; the stacks take turns")
     steps.add_argument("--steps", type=_COUNT, default=3, help="timed steps per process, after a warm-up step")
-    steps.add_argument("--bfloat16", action="store_true", help="measure bfloat16 even if it is not faster here")
+    steps.add_argument("--bfloat16", action="store_true", help="measure bfloat16 on any processor")
 
     quality = parser.add_argument_group("quality")
     quality.add_argument("--size", type=_SIDE, default=512, help="long edge of the result in pixels")

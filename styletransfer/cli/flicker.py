@@ -41,18 +41,18 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
 
     def measure() -> int:
         from styletransfer.config import find_input
+        from styletransfer.engines import choose
         from styletransfer.feedforward import style_file
         from styletransfer.feedforward.stylize import Stylizer
         from styletransfer.judging.flicker import flicker
-        from styletransfer.network.device import context_of
         from styletransfer.pictures import images
-        from styletransfer.session.resolve import chosen_precision
 
         styles = [style_file.read(style_file.find(name)) for name in options.styles or style_file.names()]
         photographs = {name: images.read(find_input(name)) for name in options.photographs}
         print(f"{'style':20}{'photograph':20}{'frames':>8}{'style':>8}{'ratio':>8}", flush=True)
         for style in styles:
-            stylizer = Stylizer(style, context_of("cpu"), chosen_precision("auto", "cpu"))
+            choice = choose(device="cpu")
+            stylizer = Stylizer(style, choice.load(), choice.precision)
             for name, photograph in photographs.items():
                 height, width = photograph.shape[:2]
                 resized = images.resize(photograph, *images.fit(height, width, options.size))

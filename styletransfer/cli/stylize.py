@@ -74,27 +74,27 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
     from styletransfer.support import commands, overwriting
 
     def stylize() -> int:
+        from styletransfer.engines import choose
         from styletransfer.feedforward import folders, style_file
         from styletransfer.feedforward.jobs import Job
         from styletransfer.feedforward.stylize import Stylizer, finished
-        from styletransfer.network.device import context_of
         from styletransfer.pictures.images import Picture
         from styletransfer.session import interrupts, memory
-        from styletransfer.session.resolve import chosen_precision
         from styletransfer.support.errors import UserError
 
         path = style_file.find(options.style)
         style = style_file.read(path)
         jobs = folders.plan(options.files, options.output, style.record["name"], options.force, options.resume)
         overwriting.check((job.target for job in jobs), {"--style": path}, force=True)
-        precision = chosen_precision(options.precision, _DEVICE)
-        stylizer = Stylizer(style, context_of(_DEVICE), precision, memory.for_pictures(memory.limit(options.memory)))
+        choice = choose(device=_DEVICE, precision=options.precision)
+        allowed = memory.for_pictures(memory.limit(options.memory), choice.memory_factors)
+        stylizer = Stylizer(style, choice.load(), choice.precision, allowed)
         settings = {
             "--style": style.record["sha256"],
             "--strength": options.strength,
             "--keep-colors": options.keep_colors,
             "--size": options.size,
-            "--precision": precision,
+            "--precision": choice.precision,
         }
 
         def stylise(picture: Picture) -> Picture:

@@ -272,10 +272,15 @@ class Config(Section):
     stop: Stop = Stop()
     output: Output = Output()
     seed: Annotated[int, Field(ge=0, lt=2**32), Whole] = Field(0, description="random seed")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="arithmetic of the network; auto: bfloat16 on processors that are faster in it"
+    engine: Literal["auto", "mxnet", "torch"] = Field(
+        "auto",
+        description="what computes; auto: PyTorch for a GPU that it sees or a processor that is fast in bfloat16, else "
+        "MXNet where it is installed",
     )
-    device: Device = Field("cpu", description="cpu, or a GPU such as gpu:0")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="arithmetic of the network; auto: bfloat16 with PyTorch on processors that are fast in it"
+    )
+    device: Device = Field("auto", description="cpu, gpu:0, cuda:0 or mps; auto: a GPU that PyTorch sees, else cpu")
     tile: Literal["auto", "off"] | Side = Field(
         "auto",
         description="longest side of a tile in pixels; auto: the largest that fits into memory; off: no tiles",

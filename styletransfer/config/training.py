@@ -151,10 +151,11 @@ class StyleTraining(Section):
     steps: Annotated[int, Field(ge=1, le=10_000_000), Whole] = Field(8000, description="number of steps")
     output: TrainingOutput = TrainingOutput()
     seed: Annotated[int, Field(ge=0, lt=2**32), Whole] = Field(0, description="random seed")
+    engine: Literal["auto", "mxnet", "torch"] = Field("auto", description="what computes; as for pictures")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto", description="arithmetic of the networks; auto: bfloat16 where the processor is faster in it"
     )
-    device: Device = Field("cpu", description="cpu, or a GPU such as gpu:0")
+    device: Device = Field("auto", description="cpu, gpu:0, cuda:0 or mps; auto: a GPU that PyTorch sees, else cpu")
     provenance: dict[str, Any] | None = Field(
         None, description="versions and weights, noted in saved configs; ignored when read"
     )

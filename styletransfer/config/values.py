@@ -48,9 +48,14 @@ def check_file_name(name: str) -> str:
 
 
 def _check_device(name: str) -> str:
-    if not re.fullmatch(r"cpu|gpu:[0-9]{1,2}", name):
-        raise ValueError("Input should be cpu or gpu:0, gpu:1, ...")
+    if not re.fullmatch(r"auto|cpu|mps|(gpu|cuda):[0-9]{1,2}", name):
+        raise ValueError("Input should be auto, cpu, gpu:0, gpu:1, ..., cuda:0, ..., or mps")
     return name
+
+
+def names_gpu(device: str) -> bool:
+    """Whether a `device` asks for a GPU."""
+    return device not in ("auto", "cpu")
 
 
 def _check_byte_size(size: Any) -> Any:

@@ -4,7 +4,7 @@ Instance normalization needs the mean and the variance of whole channels. So one
 begins: its convolution is computed strip by strip, from a window that is wider than the strip by what the kernel sees;
 what the strip owns is kept in an array for the whole image, and its sums and sums of squares are added up. The next
 layer normalizes what it reads with those. Everything that a window gives is what the whole image would give, so results
-differ from :class:`~styletransfer.feedforward.network.Transformer` by rounding only.
+differ from the whole network by rounding only.
 
 At any time, the input and the output of one layer are held for the whole image, and the inputs of at most two residual
 blocks, in float32, besides what one window needs.
@@ -15,15 +15,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models import feedforward, feedforward_mxnet
 from models.feedforward_spec import Layer, TransformerSpec
-from models.runtime import Array, Context, load_mxnet
-from styletransfer.feedforward.network import Parameters, dtype_of
+from styletransfer.engines import Engine
+from styletransfer.engines.base import Parameters, Statistics
 
 _BYTES = 4
 _WINDOW_ARRAYS = 12  # arrays of the size of a window's input and output that are held at a time; measured
@@ -52,11 +50,11 @@ def strips(rows: int, owned: int, halo: int) -> tuple[int, list[Strip]]:
     height = min(rows, owned + 2 * halo)
     if height == rows:
         return rows, [Strip(0, rows, 0)]
-    parts = []
+    found = []
     for begin in range(0, rows, owned):
         start = min(max(0, begin - halo), rows - height)
-        parts.append(Strip(begin, min(begin + owned, rows), start))
-    return height, parts
+        found.append(Strip(begin, min(begin + owned, rows), start))
+    return height, found
 
 
 def peak_memory(spec: TransformerSpec, height: int, width: int) -> int:
@@ -68,7 +66,7 @@ def run(
     spec: TransformerSpec,
     parameters: Parameters,
     image: NDArray[np.float32],
-    context: Context,
+    engine: Engine,
     precision: str,
     window_memory: int,
 ) -> NDArray[np.float32]:
@@ -77,13 +75,14 @@ def run(
     Parameters
     ----------
     parameters : dict of arrays
-    context : mxnet Context
     precision : str
         float32 or bfloat16.
     window_memory : int
         The bytes that a window may take, approximately; at least a few rows are processed at a time.
     """
-    values, before, statistics = image, None, None
+    values = image
+    before: Layer | None = None
+    statistics: Statistics | None = None
     kept: dict[str, NDArray[np.float32]] = {}  # the outputs of layers that a later one adds
     for number, layer in enumerate(spec.layers):
         later = _added_from(spec, number - 1)
@@ -91,7 +90,7 @@ def run(
         keep = before is not None and before.name in later
         if before is not None and keep:
             kept[before.name] = np.empty(values.shape, np.float32)
-        segment = _Segment(spec, before, layer, parameters, statistics, context, precision, keep)
+        segment = _Segment(engine, spec, before, layer, parameters, statistics, precision, keep)
         values = segment.run(values, kept, window_memory)
         before, statistics = layer, segment.statistics()
     return values
@@ -122,38 +121,17 @@ class _Segment:
 
     def __init__(
         self,
+        engine: Engine,
         spec: TransformerSpec,
         before: Layer | None,
         layer: Layer,
         parameters: Parameters,
-        statistics: tuple[NDArray, NDArray] | None,
-        context: Context,
+        statistics: Statistics | None,
         precision: str,
         keep: bool,
     ) -> None:
-        mx = load_mxnet()
-        self._before, self._layer, self._context, self._keep = before, layer, context, keep
-        dtype = dtype_of(precision)
-        back = dtype and np.float32
-        values = mx.sym.Variable("values")
-        arrays = {**parameters, **feedforward.constants(spec)}
-        self._states: dict[str, Array] = {}
-        if before is None:
-            values = feedforward_mxnet.cast(values * (1 / spec.input_scale), dtype)
-        else:
-            added = feedforward_mxnet.cast(mx.sym.Variable("added"), dtype) if before.adds else None
-            values = feedforward_mxnet.activated(before, feedforward_mxnet.cast(values, dtype), added, given=True)
-            if before.normalized and statistics is not None:
-                self._states = {
-                    f"{before.name}_{kind}": mx.nd.array(array, ctx=context)
-                    for kind, array in zip(("mean", "var"), statistics)
-                }
-        convolved = feedforward_mxnet.cast(feedforward_mxnet.convolved(layer, values, dtype), back)
-        if layer is spec.layers[-1]:
-            convolved = feedforward_mxnet.image_of(spec, convolved)
-        self._symbol = mx.sym.Group([convolved, feedforward_mxnet.cast(values, back)] if keep else [convolved])
-        needed = set(self._symbol.list_arguments())
-        self._arguments = {name: mx.nd.array(array, ctx=context) for name, array in arrays.items() if name in needed}
+        self._before, self._layer, self._keep = before, layer, keep
+        self._compute = engine.strip_layer(spec, parameters, before, layer, statistics, precision, keep)
         self._sums = np.zeros((2, layer.channels))
         self._count = 0
 
@@ -169,35 +147,21 @@ class _Segment:
         owned = max(_LEAST_ROWS, window_memory // (row_values * _BYTES * _WINDOW_ARRAYS))
         halo = -(-layer.reach // layer.stride)
         window, parts = strips(rows, owned, halo)
-        bound, inputs = self._bound((1, channels, window * layer.stride, width))
         for strip in parts:
             read = slice(strip.start * layer.stride, (strip.start + window) * layer.stride)
-            inputs["values"][:] = values[:, :, read]
-            if "added" in inputs:
-                assert before is not None and before.adds is not None
-                inputs["added"][:] = kept[before.adds][:, :, read]
-            results = bound.forward(is_train=False)
-            part = results[0].asnumpy()[:, :, _inside(strip, layer.resize)]
+            added = kept[before.adds][:, :, read] if before is not None and before.adds is not None else None
+            convolved, given = self._compute(values[:, :, read], added)
+            part = convolved[:, :, _inside(strip, layer.resize)]
             output[:, :, strip.begin * layer.resize : strip.end * layer.resize] = part
             self._sums += [part.sum((0, 2, 3), np.float64), np.square(part, dtype=np.float64).sum((0, 2, 3))]
             self._count += part[0, 0].size
-            if self._keep:
+            if given is not None:
                 assert before is not None
                 own = slice(strip.begin * layer.stride, strip.end * layer.stride)
-                kept[before.name][:, :, own] = results[1].asnumpy()[:, :, _inside(strip, layer.stride)]
+                kept[before.name][:, :, own] = given[:, :, _inside(strip, layer.stride)]
         return output
 
-    def _bound(self, shape: tuple[int, ...]) -> tuple[Any, dict[str, Array]]:
-        """The executor for windows of a shape, and the arrays that it reads."""
-        mx = load_mxnet()
-        names = {"values", "added"} & set(self._symbol.list_arguments())
-        inputs = {name: mx.nd.zeros(shape, ctx=self._context) for name in names}
-        executor = self._symbol.bind(
-            self._context, {**self._arguments, **inputs}, grad_req="null", aux_states=self._states
-        )
-        return executor, inputs
-
-    def statistics(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def statistics(self) -> Statistics:
         """The mean and the variance of every channel of the convolution."""
         mean, square = self._sums / self._count
         return mean, np.maximum(square - mean**2, 0)

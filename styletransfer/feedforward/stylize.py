@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.feedforward_spec import TransformerSpec
-from models.runtime import Context
+from styletransfer.engines import Engine
+from styletransfer.engines.base import Stylizer as BoundNetwork
 from styletransfer.feedforward import strips
-from styletransfer.feedforward.network import Transformer, extended, inner
+from styletransfer.feedforward.extension import extended, inner
 from styletransfer.feedforward.style_file import Style
 from styletransfer.pictures import colors, pixels
 from styletransfer.pictures.images import Picture
@@ -33,7 +34,6 @@ class Stylizer:
 
     Parameters
     ----------
-    context : mxnet Context
     precision : str
         float32 or bfloat16.
     memory : int, optional
@@ -41,9 +41,9 @@ class Stylizer:
         is processed in strips.
     """
 
-    def __init__(self, style: Style, context: Context, precision: str, memory: int | None = None) -> None:
-        self._style, self._context, self._precision, self._memory = style, context, precision, memory
-        self._bound: OrderedDict[tuple[int, int], Transformer] = OrderedDict()
+    def __init__(self, style: Style, engine: Engine, precision: str, memory: int | None = None) -> None:
+        self._style, self._engine, self._precision, self._memory = style, engine, precision, memory
+        self._bound: OrderedDict[tuple[int, int], BoundNetwork] = OrderedDict()
 
     def __call__(self, picture: Picture) -> Picture:
         """The picture in the style, (H, W, 3), RGB, 0..1.
@@ -62,12 +62,12 @@ class Stylizer:
         spec, (height, width) = self._style.spec, image.shape[2:]
         if window is not None:
             self._bound.clear()
-            return strips.run(spec, self._style.parameters, image, self._context, self._precision, window)
+            return strips.run(spec, self._style.parameters, image, self._engine, self._precision, window)
         if (height, width) not in self._bound:
             while len(self._bound) >= _SIZES:
                 self._bound.popitem(last=False)
-            self._bound[height, width] = Transformer(
-                spec, self._style.parameters, height, width, self._context, self._precision
+            self._bound[height, width] = self._engine.stylizer(
+                spec, self._style.parameters, height, width, self._precision
             )
         self._bound.move_to_end((height, width))
         return self._bound[height, width](image)

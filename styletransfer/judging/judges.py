@@ -24,10 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import model_squeezenet, model_vgg19
-from models.runtime import Symbol, load_mxnet
 from models.spec import ModelSpec
 from styletransfer import weights
-from styletransfer.network.executor import Network, tapped
+from styletransfer.engines import Bound, choose
 from styletransfer.pictures import pixels
 from styletransfer.pictures.images import Picture
 from styletransfer.support.errors import UserError
@@ -63,12 +62,8 @@ class Judge:
     name : str
         The displayed name.
     style_layers : sequence of str
-    names, symbol
-        The tapped layers and one symbol with as many outputs, whose input is `data`.
     parameters : dict of arrays
-        For images in the space `space`, a key of `pixels.SPACES`.
-    smallest_side : int
-        The shortest valid side of a picture, in pixels.
+        In the network's native space.
     """
 
     def __init__(
@@ -76,20 +71,17 @@ class Judge:
         name: str,
         style_layers: Sequence[str],
         content_layer: str,
-        names: list[str],
-        symbol: Symbol,
+        spec: ModelSpec,
         parameters: Parameters,
-        space: str,
-        smallest_side: int,
     ) -> None:
         self.name = name
         self.style_layers = tuple(style_layers)
         self.content_layer = content_layer
-        self._tapped = names, symbol
-        self._parameters = parameters
-        self._space = space
-        self._smallest_side = smallest_side
-        self._network = functools.lru_cache(maxsize=_MAX_NETWORKS)(self._bind)
+        self._layers = tuple(dict.fromkeys([*style_layers, content_layer]))
+        self._engine, self._space = choose(precision="float32").load(), spec.pixels
+        self._network = self._engine.network(spec, parameters, spec.pooling, "float32")
+        self._smallest_side = spec.smallest_side(spec.deepest(self._layers))
+        self._bound = functools.lru_cache(maxsize=_MAX_NETWORKS)(self._bind)
         self._cached_summary = functools.lru_cache(maxsize=_MAX_SUMMARIES)(self._summarize)
 
     def features(self, picture: Picture) -> dict[str, NDArray[np.float32]]:
@@ -103,10 +95,9 @@ class Judge:
                 f"{self.name} cannot judge a picture of {width} x {height} pixels, "
                 f"expected at least {self._smallest_side} on each side"
             )
-        network = self._network(height, width)
-        network.image[:] = pixels.from_picture(picture, self._space)
-        network.forward()
-        return {layer: values.asnumpy()[0] for layer, values in network.features.items()}
+        bound = self._bound(height, width)
+        bound.forward(self._engine.array(pixels.from_picture(picture, self._space)))
+        return {layer: self._engine.numpy(bound.features(layer))[0] for layer in self._layers}
 
     def style_distances(self, picture: Picture, painting: Picture) -> dict[str, float]:
         """The style distances of a picture from a painting of any size, by style layer; 0 for the painting itself."""
@@ -129,8 +120,8 @@ class Judge:
         features = self.features(np.frombuffer(data, dtype).reshape(shape))
         return Summary({layer: _gram(features[layer]) for layer in self.style_layers}, features[self.content_layer])
 
-    def _bind(self, height: int, width: int) -> Network:
-        return Network(*self._tapped, self._parameters, (3, height, width), load_mxnet().cpu(), trainable=False)
+    def _bind(self, height: int, width: int) -> Bound:
+        return self._network.bind(self._layers, (3, height, width), trainable=False)
 
 
 def _gram(features: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -158,9 +149,7 @@ def vgg19(parameters: Parameters) -> Judge:
 
 
 def _judge(name: str, spec: ModelSpec, style: Sequence[str], content: str, parameters: Parameters) -> Judge:
-    names, symbol = tapped(spec.name, style, [content], spec.pooling)
-    smallest = spec.smallest_side(spec.deepest(names))
-    return Judge(name, style, content, names, symbol, parameters, spec.pixels, smallest)
+    return Judge(name, style, content, spec, parameters)
 
 
 def load_squeezenet(path: str | Path | None = None) -> Judge:

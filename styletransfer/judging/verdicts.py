@@ -216,5 +216,5 @@ def _make(content: str, style: str, size: int, assignments: Sequence[str]) -> tu
     pictures = inputs.read_pictures(plan)
     for record in Pyramid(plan, pictures, inputs.load_parameters(plan)).records():
         last = record
-    picture = Display(plan, pictures).picture(last.image.asnumpy())
+    picture = Display(plan, pictures).picture(last.values())
     return images.to_bytes(picture) / 255.0, last.step, last.seconds

@@ -20,10 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import models
-from models.runtime import load_mxnet
 from models.spec import ModelSpec, ReceptiveField
 from styletransfer import weights
-from styletransfer.network.executor import Heads, Network, parameters_for, tapped
+from styletransfer.engines import Engine, Head, choose
 from styletransfer.pictures import folders, images, marks, pixels, plots
 from styletransfer.pictures.formats import JPEG
 from styletransfer.pictures.images import Picture
@@ -31,7 +30,7 @@ from styletransfer.support import overwriting
 from styletransfer.support.commands import one_line
 from styletransfer.support.errors import UserError, nearest
 from styletransfer.support.project import PROJECT_FOLDER
-from styletransfer.weights import Parameters
+from styletransfer.weights import Parameters, parameters_for
 
 _SPACE = "rgb255"
 _FROM_ONE_PICTURE = 2  # patches at most, if there are enough pictures
@@ -78,7 +77,7 @@ class Filter:
     layer : str
         Any of the spec's taps.
     parameters : dict of arrays
-        For images in `rgb255`; see :func:`styletransfer.network.executor.parameters_for`.
+        For images in `rgb255`; see :func:`styletransfer.weights.parameters_for`.
     picture : (H, W, 3) array
         RGB, 0..1.
 
@@ -88,22 +87,24 @@ class Filter:
         The values of the channel.
     """
 
-    def __init__(self, spec: ModelSpec, layer: str, channel: int, parameters: Parameters, picture: Picture) -> None:
-        names, symbol = tapped(spec.name, [layer], [], spec.pooling)
+    def __init__(
+        self, engine: Engine, spec: ModelSpec, layer: str, channel: int, parameters: Parameters, picture: Picture
+    ) -> None:
+        self._engine, self._layer, self._channel = engine, layer, channel
         height, width = picture.shape[:2]
-        self._network = Network(names, symbol, parameters, (3, height, width), load_mxnet().cpu(), trainable=True)
-        self._network.image[:] = pixels.from_picture(picture, _SPACE)
-        self._network.forward()
-        self._layer, self._channel = layer, channel
-        self.activations: NDArray[np.float32] = self._network.features[layer].asnumpy()[0, channel]
+        self._bound = engine.network(spec, parameters, spec.pooling, "float32").bind([layer], (3, height, width))
+        self._image = engine.array(pixels.from_picture(picture, _SPACE))
+        self._bound.forward(self._image)
+        self._features = engine.numpy(self._bound.features(layer))
+        self.activations: NDArray[np.float32] = self._features[0, channel]
 
     def gradient(self, row: int, column: int) -> NDArray[np.float32]:
         """The gradient of one activation with respect to the picture's values 0..255: (H, W, 3), RGB."""
-        head = load_mxnet().nd.zeros(self._network.features[self._layer].shape)
+        head = np.zeros_like(self._features)
         head[0, self._channel, row, column] = 1
-        self._network.forward()  # each time: MXNet's poolings support only one backward pass per forward pass
-        self._network.backward(Heads({self._layer: head}, {}))
-        return self._network.gradient.asnumpy()[0].transpose(1, 2, 0)
+        self._bound.forward(self._image)  # each time, as only one backward pass may follow
+        gradient = self._bound.backward({self._layer: Head(given=self._engine.array(head))})
+        return self._engine.numpy(gradient)[0].transpose(1, 2, 0)
 
 
 def peaks(activations: NDArray, field: ReceptiveField, count: int) -> list[tuple[int, int]]:
@@ -157,7 +158,7 @@ def strongest(
         The long edge, in pixels, to which the pictures are resized.
     """
     field = spec.receptive_field(layer)
-    parameters = parameters_for(spec.name, parameters, _SPACE)
+    engine, parameters = choose().load(), parameters_for(spec, parameters, _SPACE)
     from_one = max(_FROM_ONE_PICTURE, math.ceil(count / len(files)))
     patches: list[Patch] = []
     for file in files:
@@ -169,7 +170,7 @@ def strongest(
                 f"and {layer} needs at least {spec.smallest_side(layer)} per side"
             )
         picture = images.resize(picture, height, width)
-        unit = Filter(spec, layer, channel, parameters, picture)
+        unit = Filter(engine, spec, layer, channel, parameters, picture)
         for row, column in peaks(unit.activations, field, from_one):
             activation = float(unit.activations[row, column])
             if len(patches) == count and activation <= patches[-1].activation:

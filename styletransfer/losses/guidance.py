@@ -26,8 +26,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime import Array, Context, load_mxnet
 from models.spec import ModelSpec, ReceptiveField
+from styletransfer.engines import Array, Engine
 
 
 def at_layer(mask: NDArray, spec: ModelSpec, layer: str) -> NDArray[np.float64]:
@@ -73,26 +73,25 @@ class Guidance:
         T_r in every layer.
     roots : dict of arrays (regions, height, width)
         Their square roots, by which features are multiplied for the Gram matrices.
+    positions : dict of arrays (regions,)
+        sum T_r: the number of positions that the Gram matrix of a region stands for.
     """
 
     maps: Mapping[str, Array]
     roots: Mapping[str, Array]
+    positions: Mapping[str, NDArray[np.float64]]
 
     @classmethod
-    def of_masks(cls, masks: Sequence[NDArray], spec: ModelSpec, layers: Iterable[str], context: Context) -> Guidance:
-        """Those of the regions' masks, (height, width) of the picture each, in some layers."""
-        mx = load_mxnet()
-        found = {layer: np.stack([at_layer(mask, spec, layer) for mask in masks]) for layer in layers}
+    def of_masks(cls, masks: Sequence[NDArray], spec: ModelSpec, layers: Iterable[str], engine: Engine) -> Guidance:
+        """From the regions' masks, (height, width) of the picture each, in some layers."""
+        by_layer = {layer: np.stack([at_layer(mask, spec, layer) for mask in masks]) for layer in layers}
         return cls(
-            {layer: mx.nd.array(maps[:, None], ctx=context) for layer, maps in found.items()},
-            {layer: mx.nd.array(np.sqrt(maps), ctx=context) for layer, maps in found.items()},
+            {layer: engine.array(maps[:, None]) for layer, maps in by_layer.items()},
+            {layer: engine.array(np.sqrt(maps)) for layer, maps in by_layer.items()},
+            {layer: maps.sum(axis=(1, 2)) for layer, maps in by_layer.items()},
         )
 
     @property
     def regions(self) -> int:
         """Their number."""
-        return len(next(iter(self.maps.values())))
-
-    def positions(self, layer: str) -> NDArray[np.float64]:
-        """sum T_r for every region: the number of positions that its Gram matrix stands for."""
-        return self.maps[layer].asnumpy().sum(axis=(1, 2, 3), dtype=np.float64)
+        return len(next(iter(self.positions.values())))

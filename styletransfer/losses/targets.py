@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 from numpy.typing import NDArray
 
-import models
-from models.runtime import Array, load_mxnet, release_memory
 from models.spec import ModelSpec
-from styletransfer.losses.executors import Grams
+from styletransfer.engines import Array, Network
 from styletransfer.losses.guidance import Guidance
-from styletransfer.network.executor import Backbone
+from styletransfer.losses.tiled import TiledNetwork, Window
+from styletransfer.losses.tiling import segments
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,8 @@ class Targets:
 
 
 def find_targets(
-    backbone: Backbone,
+    network: Network,
+    tile: int | None,
     content: Array | None,
     styles: Sequence[tuple[float, Array]],
     content_layers: Sequence[str],
@@ -89,53 +89,59 @@ def find_targets(
 
     Parameters
     ----------
+    network : Network
+    tile : int, or None
+        The longest side of a tile in pixels; None: no tiles.
     content : array (1, 3, height, width), or None
         The content picture in the network's space.
     styles : sequence of (weight, array (1, 3, h, w))
         The style pictures, of any size; weights sum to 1.
     height, width : int
-        The image's.
+        Of the image.
     regions : sequence of Region
         Instead of `styles`, which then do not matter.
     """
-    mx = load_mxnet()
-    spec = models.load(backbone.model).SPEC
-    found_content: dict[str, Array] = {}
+    engine, spec = network.engine, network.spec
+    features: dict[str, Array] = {}
     if content is not None and content_layers:
-        found_content, _ = _features_and_grams(backbone, content, content_layers, [])
+        features, _ = _features_and_grams(network, tile, content, content_layers, [])
     if not style_layers:
-        targets = Targets(found_content, {})
+        targets = Targets(features, {})
     elif not regions:
-        positions = {layer: _positions(spec, layer, height, width) for layer in style_layers}
+        positions = {layer: float(_positions(spec, layer, height, width)) for layer in style_layers}
         paintings = [Painting(share, picture) for share, picture in styles]
-        targets = Targets(found_content, _blended(backbone, paintings, positions))
+        targets = Targets(features, _blended(network, tile, paintings, positions))
     else:
-        guidance = Guidance.of_masks([region.mask for region in regions], spec, style_layers, backbone.context)
-        sums = {layer: guidance.positions(layer) for layer in style_layers}
+        guidance = Guidance.of_masks([region.mask for region in regions], spec, style_layers, engine)
         grams = [
-            _blended(backbone, region.paintings, {layer: float(each[number]) for layer, each in sums.items()})
+            _blended(
+                network,
+                tile,
+                region.paintings,
+                {layer: float(sums[number]) for layer, sums in guidance.positions.items()},
+            )
             for number, region in enumerate(regions)
         ]
-        style = {layer: mx.nd.stack(*(gram[layer] for gram in grams)) for layer in style_layers}
-        targets = Targets(found_content, style, guidance, [region.weight for region in regions])
-    release_memory()
+        style = {layer: engine.stack([gram[layer] for gram in grams]) for layer in style_layers}
+        targets = Targets(features, style, guidance, [region.weight for region in regions])
+    engine.release()
     return targets
 
 
-def _blended(backbone: Backbone, paintings: Sequence[Painting], positions: Mapping[str, float]) -> dict[str, Array]:
-    """The blended raw Gram matrices of some layers, as of pictures with so many positions there."""
-    spec = models.load(backbone.model).SPEC
+def _blended(
+    network: Network, tile: int | None, paintings: Sequence[Painting], positions: Mapping[str, float]
+) -> dict[str, Array]:
+    """Blend the raw Gram matrices of some layers, rescaled to so many positions there."""
     blended: dict[str, Array] = {}
     for painting in paintings:
         guidance = None
         if painting.mask is not None:
-            guidance = Guidance.of_masks([painting.mask], spec, positions, backbone.context)
-        _, grams = _features_and_grams(backbone, painting.picture, [], list(positions), guidance)
+            guidance = Guidance.of_masks([painting.mask], network.spec, positions, network.engine)
+        _, grams = _features_and_grams(network, tile, painting.picture, [], list(positions), guidance)
         for layer, gram in grams.items():
-            if guidance is None:
-                there: float = _positions(spec, layer, *painting.picture.shape[2:])
-            else:
-                gram, there = gram[0], float(guidance.positions(layer)[0])
+            there: float = _positions(network.spec, layer, *painting.picture.shape[2:])
+            if guidance is not None:
+                there = float(guidance.positions[layer][0])
             value = gram * (painting.share * positions[layer] / there)
             blended[layer] = blended[layer] + value if layer in blended else value
     return blended
@@ -147,7 +153,8 @@ def _positions(spec: ModelSpec, layer: str, height: int, width: int) -> int:
 
 
 def _features_and_grams(
-    backbone: Backbone,
+    network: Network,
+    tile: int | None,
     picture: Array,
     content_layers: Sequence[str],
     style_layers: Sequence[str],
@@ -155,37 +162,22 @@ def _features_and_grams(
 ) -> tuple[dict[str, Array], dict[str, Array]]:
     """A whole picture's features in the content layers, and its raw Gram matrices in the style layers.
 
-    With guidance, the Gram matrices are those of its regions, (regions, channels, channels).
+    With guidance, the Gram matrices are weighted by the map of its first region.
     """
-    mx, context = load_mxnet(), backbone.context
-    spec = models.load(backbone.model).SPEC
+    engine, spec = network.engine, network.spec
+    height, width = picture.shape[2:]
+    features = {layer: engine.zeros((1, *spec.output_shape(layer, height, width))) for layer in content_layers}
     channels = {layer: spec.output_shape(layer, 1, 1)[0] for layer in style_layers}
-    regions = () if guidance is None else (guidance.regions,)
-    grams = {layer: mx.nd.zeros((*regions, number, number), ctx=context) for layer, number in channels.items()}
-    features: dict[str, Array] = {}
-    given = picture
-    for segment in backbone.segments([*style_layers, *content_layers], *picture.shape[2:]):
-        network = backbone.bind(segment, False, segment.outputs, ())
-        here = Grams(
-            network.features,
-            [layer for layer in segment.layers if layer in grams],
-            context,
-            masked=not segment.tiling.whole,
-            guidance=guidance,
-        )
-        kept = [layer for layer in segment.layers if layer in content_layers]
-        features |= {layer: mx.nd.zeros(network.shape(layer), ctx=context) for layer in kept}
-        handed_on = mx.nd.zeros(network.shape(segment.cut), ctx=context) if segment.cut else None
-        for tile in segment.tiling:
-            network.forward(given, tile)
-            here.add(network.owned_by_layer(tile), grams)
-            for layer in kept:
-                network.keep(features[layer], layer, tile)
-            if segment.cut:
-                network.keep(handed_on, segment.cut, tile)
-        given = handed_on
-        del network, here  # their memory is needed
-        if segment.cut:
-            release_memory()
-    mx.nd.waitall()  # frees the features of this picture before those of the next are computed
+    grams = {layer: engine.zeros((number, number)) for layer, number in channels.items()}
+
+    def look(window: Window) -> None:
+        for layer in window.segment.layers:
+            if layer in grams:
+                grams[layer] += window.gram(layer, None if guidance is None else guidance.roots[layer][0])
+            if layer in features:
+                window.keep(features[layer], layer)
+
+    parts = segments(spec, [*style_layers, *content_layers], height, width, tile)
+    TiledNetwork(network, parts, trainable=False).forward(picture, look)
+    engine.release()  # frees the features of this picture before those of the next are computed
     return features, grams

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from models.runtime import Array
+from styletransfer.engines import Array, Engine
 from styletransfer.optimization.optimizers import Optimizer
 from styletransfer.support.errors import Diverged
 
@@ -33,11 +33,13 @@ class Guard:
 
     Parameters
     ----------
+    engine : Engine
     state : nested dictionary of arrays, optional
         From :meth:`state` of an earlier run, which this one resumes.
     """
 
-    def __init__(self, state: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, engine: Engine, state: Mapping[str, Any] | None = None) -> None:
+        self._engine = engine
         state = dict(state or {})
         self._rollbacks = int(state.pop("tries", 0))
         self._start_total = float(state.pop("start_total", math.nan))
@@ -86,7 +88,7 @@ class Guard:
         self._kept = {
             "step": np.array(step),
             "total": np.array(total),
-            "image": image.asnumpy(),
+            "image": self._engine.numpy(image),
             "optimizer": optimizer.rollback_state(),
         }
 
@@ -98,7 +100,7 @@ class Guard:
         Diverged
             If the run was rolled back too often; the image is the best one.
         """
-        image[:] = self._kept["image"]
+        self._engine.assign(image, self._kept["image"])
         state = self._kept["optimizer"]
         if self._rollbacks >= MAX_ROLLBACKS:
             optimizer.roll_back(state, 1.0)  # its result is the best one too

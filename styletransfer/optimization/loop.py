@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
-from models.runtime import Array
+import numpy as np
+from numpy.typing import NDArray
+
+from styletransfer.engines import Array, Engine
 from styletransfer.losses.objective import Evaluation, Losses
-from styletransfer.network.arithmetic import norm
 from styletransfer.optimization.divergence_guard import Guard
 from styletransfer.optimization.optimizers import Optimizer
 from styletransfer.support.errors import Diverged
@@ -32,8 +34,13 @@ class Record:
     learning_rate: float  # of the update that led here; NaN at step 0
     seconds: float  # since the start
     image: Array  # (1, 3, H, W), what the run has made so far; valid until the next record is requested
+    engine: Engine  # of the image
     rollback: str | None = None  # for a step that was rolled back: why, and to which step; one line
     diverged: bool = False  # whether the run ends here, after too many rollbacks; the image is the best one
+
+    def values(self) -> NDArray[np.float32]:
+        """A copy of the image, (1, 3, H, W), in the pixel space of the run."""
+        return self.engine.numpy(self.image)
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,7 @@ class StoppingRule:
 
 
 def optimize(
+    engine: Engine,
     image: Array,
     objective: Callable[[Array], Evaluation],
     optimizer: Optimizer,
@@ -59,6 +67,8 @@ def optimize(
 
     Parameters
     ----------
+    engine : Engine
+        Of the image.
     image : array (1, 3, H, W)
     objective, optimizer, stop
     scale : int
@@ -78,20 +88,20 @@ def optimize(
     Diverged
         See :class:`Guard`; raised after the record of that step was yielded. The image is the best one kept.
     """
-    guard = guard or Guard()
+    guard = guard or Guard(engine)
     started = time.monotonic() - elapsed
-    previous = image.copy()
+    previous = engine.copy(image)
     evaluation = objective(image)
-    length = norm(evaluation.gradient)
     step = after or 0
 
     def record(change: float, rate: float, rollback: str | None = None, diverged: bool = False) -> Record:
         seconds = time.monotonic() - started
         result = optimizer.result(image)
-        return Record(step, scale, evaluation.losses, change, length, rate, seconds, result, rollback, diverged)
+        length = evaluation.norm
+        return Record(step, scale, evaluation.losses, change, length, rate, seconds, result, engine, rollback, diverged)
 
     try:
-        guard.start(step, evaluation.losses.total, length, image, optimizer)
+        guard.start(step, evaluation.losses.total, evaluation.norm, image, optimizer)
     except Diverged:
         if after is None:
             yield record(math.nan, math.nan, diverged=True)
@@ -107,12 +117,11 @@ def optimize(
             for move in moves:
                 evaluation, rate, moved = move.evaluation, move.learning_rate, True
                 step += 1
-                length = norm(evaluation.gradient)
-                problem = guard.problem(step, evaluation.losses.total, length, move.trial)
+                problem = guard.problem(step, evaluation.losses.total, evaluation.norm, move.trial)
                 if problem:
                     break
-                change = relative_change(image, previous)
-                image.copyto(previous)
+                change = relative_change(engine, image, previous)
+                engine.assign(previous, image)
                 guard.keep_best(step, evaluation.losses.total, image, optimizer)
                 yield record(change, rate)
                 if change < stop.relative_change or step >= stop.max_iterations:
@@ -123,12 +132,12 @@ def optimize(
             except Diverged:
                 yield record(math.nan, rate, diverged=True)
                 raise
-            image.copyto(previous)
+            engine.assign(previous, image)
             yield record(math.nan, rate, rollback)
             evaluation = objective(image)
 
 
-def relative_change(image: Array, previous: Array) -> float:
+def relative_change(engine: Engine, image: Array, previous: Array) -> float:
     """|x_t - x_{t-1}| / |x_t|, the stopping rule of the MXNet system."""
-    size = norm(image)
-    return norm(image - previous) / size if size > 0 else math.inf
+    size, change = engine.numbers([engine.norm(image), engine.norm(image - previous)])
+    return change / size if size > 0 else math.inf

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime import Array, load_mxnet
 from styletransfer.config.normalizations import NORMALIZATIONS
+from styletransfer.engines import Array, Engine
 from styletransfer.losses import total_variation
 from styletransfer.losses.objective import Objective
 from styletransfer.losses.targets import Painting, Region, find_targets
-from styletransfer.network.device import context_of
-from styletransfer.network.executor import Backbone, parameters_for
 from styletransfer.optimization import optimizers
 from styletransfer.optimization.optimizers import Optimizer
 from styletransfer.pictures import images, pixels
@@ -22,13 +20,14 @@ from styletransfer.session import initialization
 from styletransfer.session.inputs import Pictures
 from styletransfer.session.memory import Workload
 from styletransfer.session.resolve import RunPlan
-from styletransfer.weights import Parameters
+from styletransfer.weights import Parameters, parameters_for
 
 
 @dataclass
 class Bound:
     """A scale of a run, ready to be optimised."""
 
+    engine: Engine
     image: Array  # (1, 3, H, W) in the pixel space of the run
     objective: Objective
     optimizer: Optimizer
@@ -52,19 +51,12 @@ def bind(
     image : array (1, 3, H, W), optional
         The image to go on with, in the pixel space of the run; by default the initial image.
     """
-    mx, config = load_mxnet(), plan.config
-    context = context_of(config.device)
-    backbone = Backbone(
-        config.model,
-        plan.pooling,
-        parameters_for(config.model, parameters, config.pixels),
-        context,
-        scale.tile,
-        plan.precision,
-    )
+    config, engine = plan.config, plan.choice.load()
+    adapted = parameters_for(config.spec, parameters, config.pixels)
+    network = engine.network(config.spec, adapted, plan.pooling, plan.choice.precision)
 
     def enter(picture: Picture) -> Array:
-        return mx.nd.array(pixels.from_picture(picture, config.pixels), ctx=context)
+        return engine.array(pixels.from_picture(picture, config.pixels))
 
     height, width = scale.height, scale.width
     shape = (1, 3, height, width)
@@ -80,17 +72,18 @@ def bind(
         for region in pictures.regions
     ]
     layers = list(scale.content_layers), list(scale.style_layers)
-    targets = find_targets(backbone, content, styles, *layers, height, width, regions)
+    targets = find_targets(network, scale.tile, content, styles, *layers, height, width, regions)
     normalization = NORMALIZATIONS[config.normalization]
     tv, tv_unit = None, 1.0
     if scale.tv != "none":
-        tv = total_variation.KINDS[scale.tv](shape, context)
+        tv = total_variation.KINDS[scale.tv](engine)
         if normalization.relative:
             unit_picture = pictures.content
             if unit_picture is None:
                 unit_picture = images.resize(pictures.styles[0][1], height, width)
-            tv_unit = tv.energy_and_gradient(enter(unit_picture))[0] or 1.0
-    objective = Objective(backbone, targets, normalization, plan.loss_weights, tv, tv_unit, height, width)
+            (energy,) = engine.numbers([tv.energy_and_gradient(enter(unit_picture))[0]])
+            tv_unit = energy or 1.0
+    objective = Objective(network, scale.tile, targets, normalization, plan.loss_weights, tv, tv_unit, height, width)
     generator = np.random.default_rng(config.seed)
     if image is None:
         content_values, start_values = (
@@ -98,5 +91,6 @@ def bind(
             for picture in (pictures.content, pictures.start)
         )
         image = initialization.start(config.init, shape, content_values, start_values, generator)
-    values = mx.nd.array(image, ctx=context)
-    return Bound(values, objective, optimizers.create(config.optimizer, values, config.pixels), generator)
+    values = engine.array(image)
+    optimizer = optimizers.create(config.optimizer, engine, values, config.pixels)
+    return Bound(engine, values, objective, optimizer, generator)

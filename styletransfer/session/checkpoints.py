@@ -21,7 +21,7 @@ from styletransfer.support.files import atomic_write
 
 LOGGER = logging.getLogger(__name__)
 NAME, PREVIOUS = "checkpoint.npz", "checkpoint.previous.npz"
-_NEEDED = {"step", "image", "generator", "precision", "guard.tries", "optimizer.shortening"}
+_NEEDED = {"step", "image", "generator", "engine", "precision", "guard.tries", "optimizer.shortening"}
 
 
 def exists(folder: Path) -> bool:

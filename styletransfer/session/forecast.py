@@ -6,7 +6,6 @@ import dataclasses
 import time
 from collections.abc import Iterator
 
-from models.runtime import load_mxnet
 from styletransfer.session import binding, inputs
 from styletransfer.session.resolve import RunPlan
 from styletransfer.support.durations import format_duration
@@ -24,7 +23,7 @@ def lines(plan: RunPlan, parameters: Parameters) -> Iterator[str]:
         If a picture cannot be read.
     """
     config = plan.config
-    yield f"{config.spec.title}, {plan.precision}, {config.optimizer.name}, into {config.output.folder}"
+    yield f"{config.spec.title}, {plan.choice.precision}, {config.optimizer.name}, into {config.output.folder}"
     for scale in plan.scales:
         yield scale.line()
     peaks = [scale.memory for scale in plan.scales if scale.memory is not None]
@@ -48,6 +47,5 @@ def _seconds_of_a_pixel(plan: RunPlan, parameters: Parameters) -> float:
     for _ in range(scale.steps):
         started = time.perf_counter()
         bound.objective(bound.image)
-        load_mxnet().nd.waitall()
         times.append(time.perf_counter() - started)
     return min(times) / (side * side)

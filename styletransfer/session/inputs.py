@@ -10,7 +10,6 @@ from typing import Any
 from styletransfer import weights
 from styletransfer.config import find_input
 from styletransfer.feedforward.stylize import Stylizer
-from styletransfer.network.device import context_of
 from styletransfer.pictures import colors, images
 from styletransfer.pictures.images import Picture
 from styletransfer.session import memory, regions
@@ -102,8 +101,8 @@ def _stylised(plan: RunPlan, photograph: Picture) -> list[Picture]:
     """The photograph of the first scale in the trained style, at the size of every scale."""
     assert plan.trained_style is not None
     peaks = [scale.memory for scale in plan.scales]
-    allowed = None if None in peaks else memory.for_pictures(max(filter(None, peaks)))
-    stylised = Stylizer(plan.trained_style, context_of(plan.config.device), plan.precision, allowed)(photograph)
+    allowed = None if None in peaks else memory.for_pictures(max(filter(None, peaks)), plan.choice.memory_factors)
+    stylised = Stylizer(plan.trained_style, plan.choice.load(), plan.choice.precision, allowed)(photograph)
     return [images.resize(stylised, scale.height, scale.width) for scale in plan.scales]
 
 

@@ -1,15 +1,14 @@
 """The memory that a run needs, estimated from shapes before anything is bound, and the largest tile that fits.
 
 The estimate is the peak resident memory of the whole process. Its terms are the arrays that the modules hold; their
-factors were measured with `tests/peak_memory.py` for MXNet 1.9.1 on x86-64 with AVX-512 (bfloat16 without AMX), whose
-kernels copy their operands into layouts of their own. The number of threads makes no difference.
+factors are those of the engine, measured with `tests/peak_memory.py`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import sys
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +16,10 @@ from pathlib import Path
 from models.feedforward_spec import TransformerSpec
 from models.spec import ModelSpec
 from styletransfer.config import OptimizerSettings
+from styletransfer.engines.base import MemoryFactors
 from styletransfer.feedforward.stylize import least_memory
 from styletransfer.losses import total_variation
-from styletransfer.network.tiling import Segment, segments, smallest_tile
+from styletransfer.losses.tiling import Segment, segments, smallest_tile
 from styletransfer.optimization import optimizers
 from styletransfer.pictures import images
 from styletransfer.session.picture_sizes import Scale
@@ -30,38 +30,6 @@ _STEP = 16  # pixels between the tiles that are tried
 _RESERVE = 1 / 16  # share of the free memory that is left to the rest of the machine
 _FLOAT = 4  # bytes
 _AGAIN = 1.45  # time of a segment with two forward passes, relative to one
-
-# The memory of a process with the smallest picture: Python, MXNet, its compiled kernels, SciPy, scikit-image.
-_FIXED = 275 * 2**20
-# Arrays of less than 32 MB come from the C library's heap, which becomes fragmented. Measured in all cases, with and
-# without MALLOC_MMAP_THRESHOLD_=1048576 in the environment, which prevents that.
-_GAPS = 1.1
-
-# The following are numbers of 4-byte values that are held for each value of the arrays named.
-
-# A weight: as read, and as bound in the kernels' layout. Measured with vgg19 at 256 pixels.
-_WEIGHTS = 2.4
-# A value of the image, for every optimiser: pictures, image, gradient, temporaries. Measured at 2048 pixels with few
-# layers. The kinds of total variation and the optimisers declare what they hold in addition.
-_IMAGES = 8.5
-# The same while the picture is written, in double precision; the temporaries of the total variation are free then.
-_IMAGES_WRITTEN = 4.0
-# A value of the content picture while targets are computed, and of a style picture. Measured with large styles.
-_IMAGES_ENTERED, _STYLES = 4.0, 4.0
-# Forward only: a tapped value; and one of the largest layer, as an output and as an input. The same cases.
-_TAPPED_SEEN, _LARGEST_LAYER_SEEN = 1.0, 2.3
-# A value of the window as input of the first convolution: 3 channels, padded to the 16 that its kernel processes.
-# Measured in all cases, like the following.
-_WINDOW = 9.0
-# With gradients: the outputs of all layers, half of that in bfloat16; and the largest again for its gradient, in two
-# layouts.
-_ALL_LAYERS, _LARGEST_LAYER = {"float32": 1.3, "bfloat16": 0.65}, 3.2
-# With gradients: a style layer's features as tapped and as head gradient, in two layouts, half of that in bfloat16; a
-# content layer's differences and gradients. Measured with large tapped layers, and with none.
-_STYLE_LAYER, _CONTENT_LAYER = {"float32": 3.7, "bfloat16": 1.5}, 5.6
-# Regions: beyond that, a style layer's masked features and head gradients; and a pixel of each mask, in double
-# precision, with its maps in the layers. The cases with regions of vgg_slim.
-_GUIDED_STYLE_LAYER, _MASKS = 2.5, 4.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +44,8 @@ class Workload(Scale):
     optimizer : OptimizerSettings
     tv : str
         The kind of total variation; none if its weight is 0.
-    precision : str
-        Of the network: float32 or bfloat16.
+    factors : MemoryFactors
+        Of the engine and the precision.
     tile : int, or None
         The longest side of a tile in pixels; None: no tiles.
     regions : int
@@ -95,7 +63,7 @@ class Workload(Scale):
     content_layers: tuple[str, ...]
     optimizer: OptimizerSettings
     tv: str
-    precision: str = "float32"
+    factors: MemoryFactors
     tile: int | None = None
     regions: int = 0
     transformer: TransformerSpec | None = None
@@ -146,7 +114,7 @@ def limit(asked: str | None, root: Path = Path("/")) -> int:
     asked : str, or None
         The config key `memory`, such as ``8GB``. By default, what this process already holds plus what is free, on the
         machine and in every control group of this process, less a sixteenth of that for the rest of the machine. If
-        none of this can be read, there is no limit.
+        none of this can be read, as on macOS, half of the machine's memory.
     root : Path
         The folder that contains ``proc`` and ``sys``.
 
@@ -159,7 +127,7 @@ def limit(asked: str | None, root: Path = Path("/")) -> int:
         return parse_size(asked)
     free = [*_free_in_machine(root), *_free_in_groups(root)]
     if not free:
-        return sys.maxsize
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
     return _held(root) + int(max(0, min(free)) * (1 - _RESERVE))
 
 
@@ -169,30 +137,30 @@ def predict(run: Workload) -> int:
     Raises
     ------
     ValueError
-        If the run's tile is smaller than :func:`~styletransfer.network.tiling.smallest_tile`.
+        If the run's tile is smaller than :func:`~styletransfer.losses.tiling.smallest_tile`.
     """
-    image = 3 * run.height * run.width
+    factors, image = run.factors, 3 * run.height * run.width
     weights = sum(math.prod(shape) for shape in run.spec.parameters.values())
     styles = sum(3 * height * width for height, width in run.styles if run.style_layers)
     targets = sum(_values(run.spec, layer, run.height, run.width) for layer in run.content_layers)
     optimizer = optimizers.memory(run.optimizer)
-    images_held = _IMAGES + (0.0 if run.tv == "none" else total_variation.KINDS[run.tv].held)
+    images_held = factors.images + (0.0 if run.tv == "none" else total_variation.KINDS[run.tv].held)
     steps, saved = images_held + optimizer.steps, images_held + optimizer.saved
-    written = _IMAGES + _IMAGES_WRITTEN + optimizer.written
+    written = factors.images + factors.images_written + optimizer.written
     masks = run.regions * run.height * run.width
-    always = _WEIGHTS * weights + _STYLES * styles + targets + _MASKS * masks
+    always = factors.weights * weights + factors.styles * styles + targets + factors.masks * masks
     stylising = 0.0 if run.transformer is None else least_memory(run.transformer, run.height, run.width) / _FLOAT
-    finding_targets = _IMAGES_ENTERED * image + _finding_targets(run)
+    finding_targets = factors.images_entered * image + _finding_targets(run)
     by_segment = _segment_values(run, run.layers, run.height, run.width)
     seeing = _optimizing(run, by_segment)
     optimizing = max(steps, written) * image + seeing
     saving = saved * image + (seeing if len(by_segment) == 1 else 0.0)
-    return int(_FIXED + _GAPS * _FLOAT * (always + max(stylising, finding_targets, optimizing, saving)))
+    return int(factors.fixed + factors.gaps * _FLOAT * (always + max(stylising, finding_targets, optimizing, saving)))
 
 
-def for_pictures(peak: int) -> int:
+def for_pictures(peak: int, factors: MemoryFactors) -> int:
     """The bytes that the pictures and networks of a run with that peak may take: without those of any process."""
-    return peak - _FIXED
+    return peak - factors.fixed
 
 
 def largest_tile(run: Workload, limit: int) -> int | None:
@@ -297,16 +265,16 @@ def _values(spec: ModelSpec, layer: str, height: int, width: int) -> int:
 def _finding_targets(run: Workload) -> float:
     """The largest number of values held during forward passes of the content picture or a style picture."""
     pictures = [(run.content_layers, (run.height, run.width)), *((run.style_layers, size) for size in run.styles)]
-    return max((_seeing(_segment_values(run, layers, *size)) for layers, size in pictures if layers), default=0.0)
+    return max((_seeing(run, _segment_values(run, layers, *size)) for layers, size in pictures if layers), default=0.0)
 
 
-def _seeing(by_segment: list[_SegmentValues]) -> float:
+def _seeing(run: Workload, by_segment: list[_SegmentValues]) -> float:
     """The values held during forward passes: of one segment at a time, and the outputs of all segments."""
-    return max(map(_forward, by_segment)) + sum(values.cut for values in by_segment)
+    return max(_forward(run.factors, values) for values in by_segment) + sum(values.cut for values in by_segment)
 
 
-def _forward(values: _SegmentValues) -> float:
-    return _TAPPED_SEEN * (values.style + values.content) + _LARGEST_LAYER_SEEN * values.largest_layer
+def _forward(factors: MemoryFactors, values: _SegmentValues) -> float:
+    return factors.tapped * (values.style + values.content) + factors.largest_forward * values.largest_layer
 
 
 def _optimizing(run: Workload, by_segment: list[_SegmentValues]) -> float:
@@ -316,17 +284,18 @@ def _optimizing(run: Workload, by_segment: list[_SegmentValues]) -> float:
     for values in reversed(by_segment):
         handed_on -= values.cut  # freed
         most = max(most, _backward(run, values) + handed_on + values.given + values.cut)
-    return max(most, _seeing(by_segment))
+    return max(most, _seeing(run, by_segment))
 
 
 def _backward(run: Workload, values: _SegmentValues) -> float:
     """The values held by one segment that is bound with gradients."""
+    factors = run.factors
     return (
-        (0.0 if values.given else _WINDOW * values.window)
-        + _ALL_LAYERS[run.precision] * values.all_layers
-        + _LARGEST_LAYER * values.largest_layer
-        + (_STYLE_LAYER[run.precision] + (_GUIDED_STYLE_LAYER if run.regions else 0.0)) * values.style
-        + _CONTENT_LAYER * values.content
+        (0.0 if values.given else factors.window * values.window)
+        + factors.layers * values.all_layers
+        + factors.largest * values.largest_layer
+        + (factors.style + (factors.guided if run.regions else 0.0)) * values.style
+        + factors.content * values.content
     )
 
 

@@ -8,7 +8,9 @@ from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any
 
-from models.runtime import Array
+import numpy as np
+from numpy.typing import NDArray
+
 from styletransfer import config as configs
 from styletransfer import weights
 from styletransfer.config import Config, find_input
@@ -94,6 +96,7 @@ class PictureTask(Task):
 
     def resolve(self, state: ResumeState | None) -> None:
         self.plan = resolve(self.config, self._sizes, state)
+        self.choice = self.plan.choice
         self.layers = self.plan.grouped_layers
         self.steps = sum(scale.steps for scale in self.plan.scales)
 
@@ -119,9 +122,8 @@ class PictureTask(Task):
     def records(self) -> Generator[Record, None, None]:
         return self._bound.records()
 
-    @property
-    def image(self) -> Array:
-        return self._bound.image
+    def values(self) -> NDArray[np.float32]:
+        return self._bound.values()
 
     def state(self) -> ResumeState:
         return self._bound.state()
@@ -131,7 +133,7 @@ class PictureTask(Task):
         return f"image.{self.config.output.format}"
 
     def write_picture(self, path: Path, provenance: Callable[[], dict[str, Any]]) -> None:
-        output, picture, texts = self.config.output, self.display.picture(self.image.asnumpy()), dict[str, str]()
+        output, picture, texts = self.config.output, self.display.picture(self.values()), dict[str, str]()
         with optional(path, "the config is not written into it"):
             texts[configs.PNG_KEY] = configs.dump_for_picture(self.config, provenance())
         try:

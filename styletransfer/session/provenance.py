@@ -8,24 +8,27 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from models.runtime import load_mxnet
 from styletransfer.config import Config, StyleTraining
+from styletransfer.engines import Choice
 
 _PACKAGES = ("numpy", "scikit-image", "scipy", "pillow")
 
 
-def provenance_of(config: Config | StyleTraining, checksums: Mapping[str, str]) -> dict[str, Any]:
+def provenance_of(config: Config | StyleTraining, choice: Choice, checksums: Mapping[str, str]) -> dict[str, Any]:
     """The versions in use, and the input files of a run.
 
     Parameters
     ----------
     config : Config or StyleTraining
+    choice : Choice
     checksums : dict of str
         The sha256 of every input file, from :meth:`~styletransfer.session.task.Task.checksums`.
     """
     return {
         "python": platform.python_version(),
-        "mxnet": load_mxnet().__version__,  # not metadata.version, as builds with CUDA have other package names
+        choice.engine: choice.load().version(),
+        "device": choice.device,
+        "precision": choice.precision,
         **{package: metadata.version(package) for package in _PACKAGES},
         "weights": {"file": Path(config.weights or config.spec.weights_path).name, "sha256": checksums["weights"]},
         "inputs": {key: checksum for key, checksum in checksums.items() if key != "weights"},

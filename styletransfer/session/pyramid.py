@@ -6,9 +6,10 @@ import math
 import time
 from collections.abc import Generator, Sequence
 
+import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime import Array, load_mxnet
+from styletransfer.engines import Array
 from styletransfer.optimization.divergence_guard import Guard
 from styletransfer.optimization.loop import Record, StoppingRule, optimize
 from styletransfer.pictures import images
@@ -64,13 +65,17 @@ class Pyramid:
         if state is not None:
             self._run.optimizer.restore(state.optimizer)
             self._run.generator.bit_generator.state = state.generator
-        self._guard = Guard(None if state is None else state.guard)
+        self._guard = Guard(self._run.engine, None if state is None else state.guard)
         self._started = time.monotonic() - elapsed
 
     @property
     def image(self) -> Array:
         """What the run has made so far, an array (1, 3, H, W) in the pixel space of the run."""
         return self._run.optimizer.result(self._run.image)
+
+    def values(self) -> NDArray[np.float32]:
+        """A copy of :attr:`image`."""
+        return self._run.engine.numpy(self.image)
 
     def records(self) -> Generator[Record, None, None]:
         """The records of all steps at all scales, from :func:`~styletransfer.optimization.loop.optimize`.
@@ -89,6 +94,7 @@ class Pyramid:
 
     def _at_this_scale(self, limit: int) -> Generator[Record, None, None]:
         steps = optimize(
+            self._run.engine,
             self._run.image,
             self._run.objective,
             self._run.optimizer,
@@ -113,10 +119,11 @@ class Pyramid:
         before, self._scale = self._run, self._scale + 1
         scale = self._plan.scales[self._scale]
         size = scale.height, scale.width
-        image, optimizer, generator = self.image.asnumpy(), before.optimizer.resized_state(*size), before.generator
+        engine = before.engine
+        image, optimizer, generator = self.values(), before.optimizer.resized_state(*size), before.generator
         del before, self._run  # its memory is needed
         self._guard.end_scale()
-        load_mxnet().nd.waitall()
+        engine.release()
         self._run = self._bound(images.enlarged(image, *size))
         self._run.optimizer.restore(optimizer)
         self._run.generator = generator
@@ -126,12 +133,13 @@ class Pyramid:
         """Everything needed to resume after the last record."""
         run = self._run
         return ResumeState(
-            self._plan.precision,
+            self._plan.choice.engine,
+            self._plan.choice.precision,
             self._plan.tiles,
             self._step or 0,
             self._scale,
             self._begun,
-            run.image.asnumpy(),
+            run.engine.numpy(run.image),
             run.generator.bit_generator.state,
             run.optimizer.state(),
             self._guard.state(),

@@ -107,7 +107,7 @@ class PictureRecorder:
             path = self._folder / f"{record.step:06d}.jpg"
             with optional(path):
                 self._folder.mkdir(exist_ok=True)
-                images.write(path, self._display.picture(record.image.asnumpy()), mark=marks.RESULT)
+                images.write(path, self._display.picture(record.values()), mark=marks.RESULT)
 
     def close(self) -> None:
         pass

@@ -140,7 +140,7 @@ class Recording(Unrecorded):
         self._taken.enter_context(output_folder.taken(self.folder, self._force, self._resume))
 
     def _provenance(self) -> dict[str, Any]:
-        return provenance_of(self.task.config, self._checksums)
+        return provenance_of(self.task.config, self.task.choice, self._checksums)
 
     def write_config(self) -> None:
         with atomic_write(self.folder / output_folder.CONFIG) as stream:

@@ -11,12 +11,15 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from models import runtime, to_mxnet
 from styletransfer.config import Config, StyleTraining
+from styletransfer.config.values import names_gpu
+from styletransfer.engines import Choice, choose, installed
+from styletransfer.engines.choice import NAMES
 from styletransfer.feedforward.style_file import Style
 from styletransfer.losses.objective import GroupedLayer, LossWeights
-from styletransfer.network.tiling import smallest_tile
+from styletransfer.losses.tiling import smallest_tile
 from styletransfer.session import memory, picture_sizes, style_start
 from styletransfer.session.memory import Workload
 from styletransfer.session.picture_sizes import Scale
@@ -33,18 +36,18 @@ class RunPlan:
     Attributes
     ----------
     config : Config
-    precision : str
-        Of the network: float32 or bfloat16.
+    choice : Choice
+        The engine, the device and the precision of the network.
     trained_style : Style, or None
         The style in which the photograph is the start, for `init.kind` style.
     memory : int, or None
-        The memory limit in bytes; None on a GPU.
+        The memory limit in bytes, on a GPU what is free there; None if it is unknown.
     scales : tuple of Workload
         The smallest first.
     """
 
     config: Config
-    precision: str
+    choice: Choice
     trained_style: Style | None
     memory: int | None
     scales: tuple[Workload, ...]
@@ -95,19 +98,19 @@ def resolve(config: Config, sizes: Sequence[Scale] | None = None, begun: ResumeS
     sizes : sequence of Scale, optional
         Of the pictures; by default, they are read from the files.
     begun : ResumeState, optional
-        Of a run that is resumed, which keeps its precision and tiles; by default, they are chosen.
+        Of a run that is resumed, which keeps its engine, precision and tiles; by default, they are chosen.
 
     Raises
     ------
     UserError
         If a picture cannot be used at a size, a tile is too small for the network, the run does not fit into memory,
-        the processor does not support the precision, or the style to start with cannot be read.
+        the engine or precision is not available, or the style to start with cannot be read.
     """
     sizes = picture_sizes.read_sizes(config) if sizes is None else sizes
-    precision = precision_of(config, begun)
-    limit = memory.limit(config.memory) if config.device == "cpu" else None
+    choice = choice_of(config, begun)
+    limit = memory.limit(config.memory) if choice.device == "cpu" else choice.load().free_memory()
     style = style_start.read(config.init)
-    scales = _workloads(config, sizes, precision, style)
+    scales = _workloads(config, sizes, choice, style)
     if begun is None:
         # The largest scale first, so that it is the one reported if it does not fit.
         scales = [_tiled(scale, config.tile, limit) for scale in reversed(scales)][::-1]
@@ -117,13 +120,13 @@ def resolve(config: Config, sizes: Sequence[Scale] | None = None, begun: ResumeS
         scales = [dataclasses.replace(scale, memory=memory.predict(scale)) for scale in scales]
         largest = max(scales, key=lambda scale: scale.memory or 0)
         _check_memory(largest, limit, config.memory, "" if begun else str(config.tile))
-    return RunPlan(config, precision, style, limit, tuple(scales))
+    return RunPlan(config, choice, style, limit, tuple(scales))
 
 
 def peak_memory(config: Config, smallest: bool = False) -> int | None:
     """The bytes that a run needs on any machine: without tiles, or with those that its own keys request.
 
-    None on a GPU, and for invalid input, which the run itself will report. Does not need MXNet.
+    None on a GPU, and for invalid input, which the run itself will report.
 
     Parameters
     ----------
@@ -131,12 +134,15 @@ def peak_memory(config: Config, smallest: bool = False) -> int | None:
     smallest : bool
         Whether to use the smallest tile that the network allows instead.
     """
-    if config.device != "cpu":
+    if names_gpu(config.device):
         return None
     limit = memory.limit(config.memory) if config.memory else None
     try:
+        choice = _expected_choice(config)
+        if choice.device != "cpu":
+            return None
         style = style_start.read(config.init)
-        scales = _workloads(config, picture_sizes.read_sizes(config), precision_of(config), style)
+        scales = _workloads(config, picture_sizes.read_sizes(config), choice, style)
         if smallest:
             scales = [dataclasses.replace(scale, tile=smallest_tile(scale.spec, scale.layers)) for scale in scales]
         else:
@@ -146,49 +152,43 @@ def peak_memory(config: Config, smallest: bool = False) -> int | None:
     return max(map(memory.predict, scales))
 
 
-def precision_of(config: Config | StyleTraining, begun: ResumeState | None = None) -> str:
-    """The precision of the network of a config: float32 or bfloat16; of a resumed run, that with which it began.
+class ComputeSettings(Protocol):
+    """The keys of a config that decide what computes."""
 
-    Raises
-    ------
-    UserError
-        If it is bfloat16, but MXNet does not support it here.
+    @property
+    def engine(self) -> str: ...
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def precision(self) -> str: ...
+
+
+def choice_of(config: ComputeSettings, begun: ResumeState | None = None) -> Choice:
+    """The engine, device and precision of a config; of a resumed run, the engine and precision it began with.
+
+    Raises a UserError if they are not available here.
     """
-    if begun is not None:
-        try:
-            return precision_of(config.model_copy(update={"precision": begun.precision}))
-        except UserError:
-            what = "run" if isinstance(config, Config) else "training"
-            raise UserError(
-                f"--resume: the {what} was started in {begun.precision}, which this processor does not support; resume "
-                "it where it was started, or start over with --force"
-            ) from None
-    pooling = config.pooling or config.spec.pooling
-    if to_mxnet.has_bfloat16(config.spec, pooling):
-        return chosen_precision(config.precision, config.device)
-    if config.precision == "bfloat16":
+    if begun is None:
+        return choose(config.engine, config.device, config.precision)
+    try:
+        return choose(begun.engine, config.device, begun.precision)
+    except UserError as error:
         raise UserError(
-            f"precision: bfloat16 is not available for {config.model} with pooling: {pooling}; expected auto or float32"
-        )
-    return "float32"
+            f"--resume: the run was started with {begun.engine} in {begun.precision}, which is not available here "
+            f"({error}); resume it where it was started, or start over with --force"
+        ) from None
 
 
-def chosen_precision(precision: str, device: str) -> str:
-    """Float32 or bfloat16; for `auto`, the faster one.
-
-    Raises
-    ------
-    UserError
-        If bfloat16 is requested but MXNet does not support it here.
-    """
-    if precision == "auto":
-        return "bfloat16" if device == "cpu" and runtime.is_faster_in_bfloat16() else "float32"
-    if precision == "bfloat16" and not (device == "cpu" and runtime.has_bfloat16()):
-        raise UserError("precision: bfloat16 needs device: cpu and a processor with AVX-512; expected auto or float32")
-    return precision
+def _expected_choice(config: ComputeSettings) -> Choice:
+    """The choice of a config; where no engine is installed, as in the page's environment, that of MXNet."""
+    if any(map(installed, NAMES)):
+        return choice_of(config)
+    return Choice("mxnet", "cpu", "float32", "no engine is installed here")
 
 
-def _workloads(config: Config, sizes: Sequence[Scale], precision: str, style: Style | None) -> list[Workload]:
+def _workloads(config: Config, sizes: Sequence[Scale], choice: Choice, style: Style | None) -> list[Workload]:
     """All scales, without tiles; at the first, the photograph gets a trained style."""
     return [
         Workload(
@@ -198,7 +198,7 @@ def _workloads(config: Config, sizes: Sequence[Scale], precision: str, style: St
             content_layers=tuple(config.used_content_layers),
             optimizer=config.optimizer,
             tv=config.tv.used_kind,
-            precision=precision,
+            factors=choice.memory_factors,
             regions=len(config.used_regions),
             transformer=style.spec if style and number == 0 else None,
             steps=steps,

@@ -17,7 +17,7 @@ class ResumeState:
 
     Attributes
     ----------
-    precision : str
+    engine, precision : str
         Of the network; kept, like the tiles, whatever would be chosen now, so that sums are rounded in the same way.
     tiles : tuple of int or None
         At every scale.
@@ -35,6 +35,7 @@ class ResumeState:
         From their own ``state()``.
     """
 
+    engine: str
     precision: str
     tiles: tuple[int | None, ...] = ()
     step: int = 0
@@ -56,6 +57,7 @@ class ResumeState:
         values = nested(arrays)
         numbers = {name: int(values[name]) for name in ("step", "scale", "begun") if name in values}
         return cls(
+            str(values["engine"]),
             str(values["precision"]),
             tuple(int(tile) or None for tile in values.get("tiles", ())),
             **numbers,

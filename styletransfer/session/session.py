@@ -9,7 +9,6 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Event
 
-from styletransfer.network.device import context_of
 from styletransfer.optimization.loop import Record
 from styletransfer.pictures.images import Picture
 from styletransfer.session import interrupts
@@ -141,7 +140,7 @@ class Session:
 
     def picture(self) -> Picture:
         """The current picture, (H, W, 3), RGB, 0..1."""
-        return self.task.display.picture(self.task.image.asnumpy())
+        return self.task.display.picture(self.task.values())
 
 
 @contextlib.contextmanager
@@ -167,10 +166,10 @@ def opened(recording: Unrecorded, stopped: Event | None = None) -> Iterator[Sess
         stack.callback(recording.close)
         stack.callback(task.release)
         recording.check()
-        context_of(task.config.device)
         task.inspect()
         state = recording.earlier()
         task.resolve(state)  # before reading anything that may not fit into memory
+        task.choice.load()  # may fail too
         losses = recording.losses(state)
         _end_before_the_first_step(stopped)
         task.read(state)
@@ -178,7 +177,7 @@ def opened(recording: Unrecorded, stopped: Event | None = None) -> Iterator[Sess
         recording.begin()  # all input is valid: now the folder may be created
         first, *more = task.lines()
         LOGGER.info("%s%s", first, recording.into)
-        for line in more:
+        for line in (task.choice, *more):
             LOGGER.info("%s", line)
         if state:
             LOGGER.info("%s after step %d", task.resuming, state.step)

@@ -9,9 +9,10 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime import Array
+from styletransfer.engines import Choice
 from styletransfer.losses.objective import GroupedLayer
 from styletransfer.optimization.loop import Record
 from styletransfer.pictures.images import Picture
@@ -44,8 +45,9 @@ class Task(abc.ABC):
         The keys, besides those of `output`, that may change when it is resumed.
     resuming : str
         How the log says that it goes on.
+    choice : Choice
+        What it computes with; known once it is resolved, like the columns of its curve and its largest number of steps.
     layers : sequence of (group, layer)
-        The columns of its curve; known once it is resolved, like the largest number of steps.
     steps : int
     display : Display
         Once it is read.
@@ -54,6 +56,7 @@ class Task(abc.ABC):
     outputs: tuple[str, ...] = ()
     extended_by: tuple[str, ...] = ()
     resuming = "resuming"
+    choice: Choice
     layers: Sequence[GroupedLayer]
     steps: int
     display: Display
@@ -135,10 +138,9 @@ class Task(abc.ABC):
     def records(self) -> Generator[Record, None, None]:
         """Make all steps."""
 
-    @property
     @abc.abstractmethod
-    def image(self) -> Array:
-        """What has been made so far, for the display."""
+    def values(self) -> NDArray[np.float32]:
+        """A copy of what has been made so far, for the display."""
 
     @abc.abstractmethod
     def state(self) -> ResumeState:

@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Callable
 
-from models.runtime import InvalidSetting
+from models.threads import InvalidSetting
 from styletransfer.support.errors import Interrupted, StyleTransferError, UserError, reason_of
 from styletransfer.support.project import IS_INSTALLED
 

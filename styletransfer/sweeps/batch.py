@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from styletransfer.config.values import names_gpu
 from styletransfer.session import checkpoints, output_folder
 from styletransfer.support.byte_sizes import for_slurm, parse_size
 from styletransfer.support.errors import Interrupted, UserError
@@ -167,13 +168,13 @@ def _gpus(cluster: Cluster, jobs: Sequence[Job]) -> str:
     """The GPUs of a job, ``1`` or ``a100:1``; empty for none."""
     given = cluster.gpus
     if given is None:
-        given = "1" if any(job.config.device != "cpu" for job in jobs) else "0"
+        given = "1" if any(names_gpu(job.config.device) for job in jobs) else "0"
     count = int(given.rpartition(":")[2])
     elsewhere = any("gpu" in option or "gres" in option for option in cluster.options)
     for job in jobs:
         kind, _, number = job.config.device.partition(":")
-        if kind == "gpu" and int(number) >= count and not elsewhere:
-            hint = "the first is gpu:0" if count else "set cluster.gpus, or device: cpu"
+        if kind in ("gpu", "cuda") and int(number) >= count and not elsewhere:
+            hint = f"the first is {kind}:0" if count else "set cluster.gpus, or device: cpu"
             raise UserError(f"job {job.name}: device {job.config.device}, but a job gets {count} GPUs; {hint}")
     return given if count else ""
 

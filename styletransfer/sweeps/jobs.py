@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from styletransfer import config as configs
 from styletransfer.config import Config, StyleTraining
+from styletransfer.config.values import names_gpu
 from styletransfer.session.picture import PictureTask
 from styletransfer.session.task import Checksum, Task
 from styletransfer.support.byte_sizes import format_size
@@ -109,11 +110,11 @@ class PictureJob(Job):
 
     @property
     def allowed_memory(self) -> str | None:
-        return self.config.memory if self.config.device == "cpu" else None
+        return None if names_gpu(self.config.device) else self.config.memory
 
     @property
     def uses_all_memory(self) -> bool:
-        return self.config.device == "cpu" and self.config.tile == "auto" and self.config.memory is None
+        return not names_gpu(self.config.device) and self.config.tile == "auto" and self.config.memory is None
 
     def limited_to(self, size: int) -> Job:
         config = self.config.model_copy(update={"memory": format_size(size)})

@@ -6,12 +6,12 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from models.runtime import check_environment, usable_cores
+from models.runtime import check_environment
+from models.threads import usable_cores
 from styletransfer.session import memory
 from styletransfer.session.output_folder import STATUS
 from styletransfer.support.errors import Interrupted
@@ -40,7 +40,7 @@ def with_its_share(job: Job, at_once: int, free: int) -> Job:
 
     A job that is resumed keeps its tiles, and is returned unchanged.
     """
-    if at_once == 1 or not job.uses_all_memory or resumes(job) or free == sys.maxsize:  # no known limit
+    if at_once == 1 or not job.uses_all_memory or resumes(job):
         return job
     return job.limited_to(free // at_once)
 

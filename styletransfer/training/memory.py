@@ -15,7 +15,7 @@ from styletransfer.feedforward import stylize
 from styletransfer.pictures import images
 from styletransfer.session import memory
 from styletransfer.session.memory import Workload
-from styletransfer.session.resolve import precision_of
+from styletransfer.session.resolve import choice_of
 from styletransfer.support.errors import UserError
 
 _FLOAT = 4  # bytes
@@ -25,13 +25,13 @@ _MORE = 50 * 10**6  # bytes: two kinds of networks, and photographs being decode
 
 def peak(config: StyleTraining) -> int | None:
     """The bytes that a training needs; None on a GPU, and for invalid input, which the training itself will report."""
-    if config.device != "cpu":
-        return None
     try:
         styles = [images.size(find_input(name)) for name in (config.style.images or {})]
         preview = images.size(find_input(config.output.preview))
-        precision = precision_of(config)
+        choice = choice_of(config)
     except UserError:
+        return None
+    if choice.device != "cpu":
         return None
     crop, spec = config.photographs.crop, config.transformer
     losses = Workload(
@@ -43,13 +43,13 @@ def peak(config: StyleTraining) -> int | None:
         content_layers=tuple(config.used_content_layers),
         optimizer=config.optimizer.settings,
         tv=config.tv.used_kind,
-        precision=precision,
+        factors=choice.memory_factors,
     )
     outputs = sum(
         math.prod(shape) * (1 + layer.normalized + layer.relu)
         for layer, shape in spec.shapes(spec.extended(crop), spec.extended(crop))
     )
-    written = stylize.whole_memory(spec, *images.fit(*preview, config.output.preview_size), precision)
+    written = stylize.whole_memory(spec, *images.fit(*preview, config.output.preview_size), choice.precision)
     networks = 2 if config.stability.weight else 1
     trained = int(_FLOAT * _HELD * outputs * networks)
     training = memory.predict(dataclasses.replace(losses, styles=())) + trained + _MORE + written

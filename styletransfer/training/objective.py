@@ -12,13 +12,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime import Array, load_mxnet
 from styletransfer.config.normalizations import LossNormalization
+from styletransfer.engines import Array, Bound, Network
 from styletransfer.losses.objective import Evaluation, GroupedLayer, Losses, LossWeights, Objective
 from styletransfer.losses.targets import Targets, find_targets
 from styletransfer.losses.total_variation import TotalVariation
-from styletransfer.network.executor import Backbone, TiledNetwork
-from styletransfer.network.precision import FLOAT32, cast
 from styletransfer.training.network import TrainableTransformer
 from styletransfer.training.photographs import Crops
 from styletransfer.training.stability import GROUPED_LAYER, StabilityLoss
@@ -36,8 +34,7 @@ class BatchObjective:
     ----------
     network : TrainableTransformer
         For crops of this size.
-    backbone : Backbone
-        The loss network.
+    loss_network : Network
     styles : sequence of (weight, array (1, 3, h, w))
         The style pictures in the network's space; weights sum to 1.
     normalization : LossNormalization
@@ -57,7 +54,7 @@ class BatchObjective:
     def __init__(
         self,
         network: TrainableTransformer,
-        backbone: Backbone,
+        loss_network: Network,
         styles: Sequence[tuple[float, Array]],
         normalization: LossNormalization,
         weights: LossWeights,
@@ -67,17 +64,17 @@ class BatchObjective:
         stability: StabilityLoss | None = None,
     ) -> None:
         self.next_batch = batch
-        self._network, self._crops, self._context = network, crops, backbone.context
+        self._network, self._crops, self._engine = network, crops, loss_network.engine
         self._stability = stability
         sample = crops.sample(0)
         height, width = sample.shape[2:]
-        self._content = _ContentFeatures(backbone, list(weights.content_layers), height, width)
-        style = find_targets(backbone, None, styles, [], list(weights.style_layers), height, width).style
+        self._content = _ContentFeatures(loss_network, list(weights.content_layers), height, width)
+        style = find_targets(loss_network, None, None, styles, [], list(weights.style_layers), height, width).style
         # The objective divides by the squared norm of its first target: of these, the mean over the photographs.
         mean_squares, tv_unit = self._measured(tv if normalization.relative else None)
-        self._targets = {layer: load_mxnet().nd.sqrt(values) for layer, values in mean_squares.items()}
+        self._targets = {layer: values**0.5 for layer, values in mean_squares.items()}
         self._objective = Objective(
-            backbone, Targets(self._targets, style), normalization, weights, tv, tv_unit, height, width
+            loss_network, None, Targets(self._targets, style), normalization, weights, tv, tv_unit, height, width
         )
 
     @property
@@ -106,21 +103,22 @@ class BatchObjective:
             losses.append(Losses(layers, found.losses.tv))
             self._network.backward(gradient)
         whole = networks[0].gradient if len(networks) == 1 else networks[0].gradient + networks[1].gradient
-        return Evaluation(_mean(losses), whole / len(crops), None)
+        gradient = whole / len(crops)
+        (norm,) = self._engine.numbers([self._engine.norm(gradient)])
+        return Evaluation(_mean(losses), gradient, norm)
 
     def _measured(self, tv: TotalVariation | None) -> tuple[dict[str, Array], float]:
         """Over a sample of crops: the mean squares of the content features, and the mean TV (1 if it is 0)."""
-        mx = load_mxnet()
         squares: dict[str, Array] = {}
         energy, count = 0.0, 0
         for number in range(_SAMPLES):
             crops = self._crops.sample(number)
             for crop in crops[:, None]:
                 for layer, features in self._content(crop).items():
-                    square = mx.nd.square(features)
+                    square = features * features
                     squares[layer] = squares[layer] + square if layer in squares else square
                 if tv is not None:
-                    energy += tv.energy_and_gradient(mx.nd.array(crop, ctx=self._context))[0]
+                    energy += self._engine.numbers([tv.energy_and_gradient(self._engine.array(crop))[0]])[0]
             count += len(crops)
         return {layer: total / count for layer, total in squares.items()}, energy / count or 1.0
 
@@ -128,25 +126,21 @@ class BatchObjective:
 class _ContentFeatures:
     """The features of crops in the content layers, forward only."""
 
-    def __init__(self, backbone: Backbone, layers: list[str], height: int, width: int) -> None:
-        self._layers, self._context = layers, backbone.context
-        self._network: TiledNetwork | None = None
-        if layers:
-            (self._segment,) = backbone.segments(layers, height, width)
-            self._network = backbone.bind(self._segment, False, self._segment.outputs, ())
-            (self._tile,) = self._segment.tiling
+    def __init__(self, network: Network, layers: list[str], height: int, width: int) -> None:
+        self._layers, self._engine = layers, network.engine
+        self._bound: Bound | None = network.bind(layers, (3, height, width), trainable=False) if layers else None
 
     def __call__(self, crop: NDArray[np.float32]) -> dict[str, Array]:
-        """The features in float32, by layer; valid until the next call."""
-        if self._network is None:
+        """The features, by layer; valid until the next call."""
+        if self._bound is None:
             return {}
-        self._network.forward(load_mxnet().nd.array(crop, ctx=self._context), self._tile)
-        return {layer: cast(self._network.features[layer], FLOAT32) for layer in self._layers}
+        self._bound.forward(self._engine.array(crop))
+        return {layer: self._bound.features(layer) for layer in self._layers}
 
     def fill(self, crop: NDArray[np.float32], targets: Mapping[str, Array]) -> None:
         """Copy the features into arrays."""
         for layer, features in self(crop).items():
-            features.copyto(targets[layer])
+            self._engine.assign(targets[layer], features)
 
 
 def _mean(losses: Sequence[Losses]) -> Losses:

@@ -8,12 +8,13 @@ that nothing needs to be interpolated.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime import Array, load_mxnet
 from styletransfer.config.training import Stability
-from styletransfer.network.arithmetic import squared_norm
+from styletransfer.engines import Array, Engine
 from styletransfer.training.network import TrainableTransformer
 
 GROUPED_LAYER = ("stability", "output")  # the name of this loss in records and curves
@@ -24,6 +25,7 @@ class StabilityLoss:
 
     Parameters
     ----------
+    engine : Engine
     network : TrainableTransformer
         One of its own, for crops of the same size, whose parameters are set with those of the other.
     settings : Stability
@@ -35,8 +37,8 @@ class StabilityLoss:
         Its gradient is that of this loss through the moved crops.
     """
 
-    def __init__(self, network: TrainableTransformer, settings: Stability, seed: int) -> None:
-        self.network, self._settings, self._seed = network, settings, seed
+    def __init__(self, engine: Engine, network: TrainableTransformer, settings: Stability, seed: int) -> None:
+        self._engine, self.network, self._settings, self._seed = engine, network, settings, seed
 
     def __call__(self, crop: NDArray[np.float32], result: Array, batch: int, number: int) -> tuple[float, Array]:
         """The loss of one crop, and its gradient with respect to the result; that of the network is added up.
@@ -49,7 +51,6 @@ class StabilityLoss:
         batch, number : int
             Those of the crop, which determine motion and noise.
         """
-        mx = load_mxnet()
         generator = np.random.default_rng([self._seed, batch, number])
         reach = self._settings.shift
         rows, columns = (int(value) for value in generator.integers(-reach, reach, 2, endpoint=True))
@@ -57,13 +58,13 @@ class StabilityLoss:
         other = self.network.forward(frame)
         (top, top_moved), (left, left_moved) = common(rows, crop.shape[2]), common(columns, crop.shape[3])
         difference = other[:, :, top_moved, left_moved] - result[:, :, top, left]
-        share = self._settings.weight / (255**2 * difference.size)
-        loss = share * squared_norm(difference)
-        gradient, gradient_moved = mx.nd.zeros_like(result), mx.nd.zeros_like(result)
+        share = self._settings.weight / (255**2 * math.prod(difference.shape))
+        (energy,) = self._engine.numbers([self._engine.dot(difference, difference)])
+        gradient, gradient_moved = self._engine.zeros(result.shape), self._engine.zeros(result.shape)
         gradient[:, :, top, left] = difference * (-2 * share)
         gradient_moved[:, :, top_moved, left_moved] = difference * (2 * share)
         self.network.backward(gradient_moved)
-        return loss, gradient
+        return share * energy, gradient
 
 
 def moved(image: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:

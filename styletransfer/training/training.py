@@ -15,29 +15,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models import feedforward
-from models.runtime import Array, load_mxnet
 from styletransfer import weights
 from styletransfer.config import StyleTraining, find_input
 from styletransfer.config.normalizations import NORMALIZATIONS
+from styletransfer.engines import Array
 from styletransfer.feedforward import style_file
 from styletransfer.feedforward.style_file import Style
 from styletransfer.feedforward.stylize import Stylizer
 from styletransfer.losses import total_variation
-from styletransfer.network.device import context_of
-from styletransfer.network.executor import Backbone, parameters_for
 from styletransfer.optimization import optimizers
 from styletransfer.optimization.divergence_guard import Guard
 from styletransfer.optimization.loop import Record, StoppingRule, optimize
 from styletransfer.pictures import images, marks, pixels
 from styletransfer.pictures.images import Picture
 from styletransfer.session.picture_sizes import check_size
-from styletransfer.session.resolve import loss_weights_of, precision_of
+from styletransfer.session.resolve import choice_of, loss_weights_of
 from styletransfer.session.resume_state import ResumeState
 from styletransfer.session.task import Checksum, Task, checksum
 from styletransfer.support.errors import UserError
 from styletransfer.support.optional import optional
 from styletransfer.training import memory, photographs
-from styletransfer.training.network import TrainableTransformer, parameters_of, vector_of
+from styletransfer.training.network import TrainableTransformer, parameters_of
 from styletransfer.training.objective import BatchObjective
 from styletransfer.training.stability import GROUPED_LAYER, StabilityLoss
 
@@ -111,7 +109,7 @@ class StyleTask(Task):
         self._parameters = weights.load(config.spec, self._weights if config.weights else None)
 
     def resolve(self, state: ResumeState | None) -> None:
-        self._precision = precision_of(self.config, state)
+        self.choice = choice_of(self.config, state)
 
     def _style_pictures(self) -> list[tuple[float, Picture]]:
         """The style pictures at the size at which they are learned, with weights that sum to 1."""
@@ -126,26 +124,24 @@ class StyleTask(Task):
 
     def read(self, state: ResumeState | None) -> None:
         """Bind the objective too, which reads the first photographs."""
-        mx, config, spec, precision = load_mxnet(), self.config, self.spec, self._precision
-        context, side, tv = context_of(config.device), config.photographs.crop, None
+        config, spec, engine, precision = self.config, self.spec, self.choice.load(), self.choice.precision
+        side, tv = config.photographs.crop, None
         self._crops = photographs.Crops(self._files, side, config.photographs.batch, config.seed, spec.pixels)
-        parameters = parameters_for(config.model, self._parameters, spec.pixels)
-        pooling = config.pooling or config.spec.pooling
-        backbone = Backbone(config.model, pooling, parameters, context, None, precision)
+        parameters = weights.parameters_for(config.spec, self._parameters, spec.pixels)
+        loss_network = engine.network(config.spec, parameters, config.pooling or config.spec.pooling, precision)
         if config.tv.used_kind != "none":
-            tv = total_variation.KINDS[config.tv.used_kind]((1, 3, side, side), context)
+            tv = total_variation.KINDS[config.tv.used_kind](engine)
         styles = [
-            (share, mx.nd.array(pixels.from_picture(style, spec.pixels), ctx=context))
-            for share, style in self._style_pictures()
+            (share, engine.array(pixels.from_picture(style, spec.pixels))) for share, style in self._style_pictures()
         ]
 
         def network() -> TrainableTransformer:
-            return TrainableTransformer(spec, side, side, context, precision)
+            return TrainableTransformer(engine, spec, side, side, precision)
 
-        stability = StabilityLoss(network(), config.stability, config.seed) if config.stability.weight else None
+        stability = StabilityLoss(engine, network(), config.stability, config.seed) if config.stability.weight else None
         self._objective = BatchObjective(
             network(),
-            backbone,
+            loss_network,
             styles,
             NORMALIZATIONS[config.normalization],
             loss_weights_of(config),
@@ -157,26 +153,26 @@ class StyleTask(Task):
 
     def lines(self) -> list[str]:
         number = sum(math.prod(shape) for shape in self.spec.parameters.values())
-        return [f"{self.spec.title}, {number} parameters, {self._precision}"]
+        return [f"{self.spec.title}, {number} parameters"]
 
     def bind(self, state: ResumeState | None, elapsed: float, last_change: float) -> None:
-        mx, config = load_mxnet(), self.config
+        config, engine = self.config, self.choice.load()
         if self._start is None:
             initial = feedforward.initial_parameters(self.spec, np.random.default_rng(config.seed))
         else:
             initial = self._start.parameters
-        arrays = {name: mx.nd.array(initial[name], ctx=context_of(config.device)) for name in self.spec.parameters}
-        self._values: Array = vector_of(arrays)
-        self._optimizer = optimizers.create(config.optimizer.settings, self._values, self.spec.pixels)
+        self._values: Array = engine.flat(engine.array(initial[name]) for name in self.spec.parameters)
+        self._optimizer = optimizers.create(config.optimizer.settings, engine, self._values, self.spec.pixels)
         if state is not None:
-            self._values[:] = state.image
+            engine.assign(self._values, state.image)
             self._optimizer.restore(state.optimizer)
             self._step = state.step
-        self._guard = Guard(None if state is None else state.guard)
+        self._guard = Guard(engine, None if state is None else state.guard)
         self._after, self._elapsed = None if state is None else state.step, elapsed
 
     def records(self) -> Generator[Record, None, None]:
         for record in optimize(
+            self.choice.load(),
             self._values,
             self._objective,
             self._optimizer,
@@ -192,17 +188,17 @@ class StyleTask(Task):
     def state(self) -> ResumeState:
         """The state after the last record; the last batch is evaluated again first."""
         return ResumeState(
-            self._precision,
+            self.choice.engine,
+            self.choice.precision,
             step=self._step,
-            image=self._values.asnumpy(),
+            image=self.values(),
             generator={"batch": self._objective.next_batch - 1},
             optimizer=self._optimizer.state(),
             guard=self._guard.state(),
         )
 
-    @property
-    def image(self) -> Array:
-        return self._values
+    def values(self) -> NDArray[np.float32]:
+        return self.choice.load().numpy(self._values)
 
     @property
     def is_extendable(self) -> bool:
@@ -225,17 +221,17 @@ class StyleTask(Task):
             **({"start": checksums["start"]} if config.start else {}),
             "training": config.model_dump(mode="json", exclude={"provenance", "output", "name", "licence"}),
         }
-        values = self._values.asnumpy() if self._kept is None else self._kept.image  # not those of a step that failed
+        values = self.values() if self._kept is None else self._kept.image  # not those of a step that failed
         style_file.write(folder / STYLE, Style(self.spec, parameters_of(self.spec, values), record))
 
     def picture(self, image: NDArray) -> Picture:
         """The preview photograph in the style of parameters of the network, a vector."""
         style = Style(self.spec, parameters_of(self.spec, image), {"name": self.config.name})
-        return Stylizer(style, context_of(self.config.device), self._precision)(self._preview)
+        return Stylizer(style, self.choice.load(), self.choice.precision)(self._preview)
 
     def write_picture(self, path: Path, provenance: Callable[[], dict[str, Any]]) -> None:
         with optional(path):
-            images.write(path, self.picture(self._values.asnumpy()), mark=marks.RESULT)
+            images.write(path, self.picture(self.values()), mark=marks.RESULT)
 
     def release(self) -> None:
         if self._crops is not None:

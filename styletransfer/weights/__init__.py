@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.spec import ModelSpec
+from styletransfer.pictures import pixels
 from styletransfer.support.errors import UserError
 from styletransfer.support.files import atomic_write
 from styletransfer.weights import codebook, deep_compression, mxnet_params, recognise
@@ -111,6 +112,13 @@ def save(path: str | os.PathLike[str], parameters: Parameters) -> None:
     """Write parameters as an MXNet `.params` file, whole or not at all; kernels of few distinct values in 8 bits."""
     with atomic_write(path) as stream:
         mxnet_params.write(stream, codebook.encode(parameters))
+
+
+def parameters_for(spec: ModelSpec, parameters: Parameters, space: str) -> Parameters:
+    """A network's native parameters with the first convolution adapted to images in the pixel space `space`."""
+    weight, bias = list(spec.parameters)[:2]
+    adapted = pixels.adapt_first_layer(parameters[weight], parameters[bias], spec.pixels, space)
+    return {**parameters, **dict(zip((weight, bias), adapted))}
 
 
 def random(spec: ModelSpec, seed: int) -> Parameters:

@@ -14,6 +14,7 @@ convolutions on as an archive that `npz` reads.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import resource
@@ -70,7 +71,8 @@ def convert() -> None:
     seconds = _SECONDS + os.fstat(sys.stdin.fileno()).st_size // _BYTES_PER_SECOND
     for kind, most in ((resource.RLIMIT_AS, _MEMORY), (resource.RLIMIT_CPU, seconds)):
         _, hard = resource.getrlimit(kind)
-        resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+        with contextlib.suppress(*(() if sys.platform == "linux" else (ValueError, OSError))):  # macOS refuses some
+            resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
     try:
         variables = _load(sys.stdin.buffer)
         np.savez(sys.stdout.buffer, **_for_usual_mean(_convolutions(variables), _mean_colour(variables)))

@@ -21,7 +21,7 @@ from bundled_styles import GOLDENS, stylised
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from models.runtime import load_mxnet
+from styletransfer.engines import load
 from styletransfer.feedforward import style_file
 from styletransfer.session import curves
 
@@ -59,7 +59,7 @@ def renew_style(name: str) -> Path:
 
 
 def _versions() -> str:
-    return f"MXNet {load_mxnet().__version__}, numpy {np.__version__}, {platform.machine()}, float32"
+    return f"MXNet {load('mxnet').version()}, numpy {np.__version__}, {platform.machine()}, float32"
 
 
 if __name__ == "__main__":

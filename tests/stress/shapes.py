@@ -30,9 +30,9 @@ import numpy as np
 from PIL import Image
 
 import models
-from models import runtime
 from styletransfer import weights
-from styletransfer.network.tiling import smallest_tile
+from styletransfer.engines import choose
+from styletransfer.losses.tiling import smallest_tile
 
 _CHECKS = {"MALLOC_CHECK_": "3", "MALLOC_PERTURB_": "165"}
 _CHECKER = "libc_malloc_debug.so.0"  # what MALLOC_CHECK_ needs since version 2.34 of glibc
@@ -102,7 +102,7 @@ class Draw:
         return side, round(side * self.of.uniform(0.6, 1.6))
 
     def precision(self) -> str:
-        return self.of.choice(["float32", "bfloat16"] if runtime.has_bfloat16() else ["float32"])
+        return self.of.choice(choose(device="cpu", precision="float32").load().precisions())
 
 
 def _picture(draw: Draw, kind: str) -> tuple[dict[str, str], dict[str, tuple[int, int]], dict[str, Any], str]:

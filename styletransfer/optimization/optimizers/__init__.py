@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from models.runtime import Array
 from styletransfer.config import OptimizerSettings
+from styletransfer.engines import Array, Engine
 from styletransfer.optimization.optimizers.averaging import Averaged, with_average
 from styletransfer.optimization.optimizers.base import Box, Memory, Move, Optimizer
 from styletransfer.optimization.optimizers.descent import SGD, AcceptReject, Adam
@@ -36,14 +36,14 @@ KINDS: Mapping[str, type[SGD | AcceptReject | Adam | LBFGS | LBFGSB]] = {
 }
 
 
-def create(settings: OptimizerSettings, image: Array, space: str) -> Optimizer:
+def create(settings: OptimizerSettings, engine: Engine, image: Array, space: str) -> Optimizer:
     """Create the configured optimiser for an image in a pixel space; with bounds, the image is moved into them."""
     kind: Callable[..., Optimizer] = KINDS[settings.name]
-    box = Box(space, image) if kind is AcceptReject or settings.bounds == "displayable" else None
+    box = Box(space, engine) if kind is AcceptReject or settings.bounds == "displayable" else None
     if box and settings.bounds == "displayable":
         box.project(image)
-    optimizer = kind(settings, image, box)
-    return Averaged(optimizer, image, settings.average) if settings.average else optimizer
+    optimizer = kind(settings, engine, image, box)
+    return Averaged(optimizer, image, settings.average, engine) if settings.average else optimizer
 
 
 def memory(settings: OptimizerSettings) -> Memory:

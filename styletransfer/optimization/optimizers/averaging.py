@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime import Array
+from styletransfer.engines import Array, Engine
 from styletransfer.losses.objective import Evaluation
 from styletransfer.optimization.optimizers.base import Memory, Move, Optimizer
 from styletransfer.pictures import images
@@ -27,9 +27,9 @@ class Averaged:
     itself does not see the average; but the next scale starts from it. As in style-transfer-pytorch (Crowson 2021).
     """
 
-    def __init__(self, optimizer: Optimizer, image: Array, decay: float) -> None:
-        self._optimizer, self._decay = optimizer, decay
-        self._average, self._count = image.copy(), 1
+    def __init__(self, optimizer: Optimizer, image: Array, decay: float, engine: Engine) -> None:
+        self._optimizer, self._decay, self._engine = optimizer, decay, engine
+        self._average, self._count = engine.copy(image), 1
         self.step_key = optimizer.step_key
 
     def advance(
@@ -53,7 +53,7 @@ class Averaged:
 
     def restore(self, state: Mapping[str, NDArray]) -> None:
         self._optimizer.restore(state)
-        self._average[:] = state["average"]
+        self._engine.assign(self._average, state["average"])
         self._count = int(state["averaged"])
 
     def rollback_state(self) -> dict[str, NDArray]:
@@ -61,12 +61,12 @@ class Averaged:
 
     def roll_back(self, state: Mapping[str, NDArray], factor: float) -> None:
         self._optimizer.roll_back(state, factor)
-        self._average[:] = state["average"]
+        self._engine.assign(self._average, state["average"])
         self._count = int(state["averaged"])
 
     def resized_state(self, height: int, width: int) -> dict[str, NDArray]:
-        average = images.enlarged(self._average.asnumpy(), height, width)
+        average = images.enlarged(self._engine.numpy(self._average), height, width)
         return {**self._optimizer.resized_state(height, width), "average": average, "averaged": np.array(1)}
 
     def _own_state(self) -> dict[str, NDArray]:
-        return {"average": self._average.asnumpy(), "averaged": np.array(self._count)}
+        return {"average": self._engine.numpy(self._average), "averaged": np.array(self._count)}

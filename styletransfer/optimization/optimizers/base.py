@@ -8,10 +8,9 @@ from typing import Protocol
 
 from numpy.typing import NDArray
 
-from models.runtime import Array, load_mxnet
 from styletransfer.config import OptimizerSettings
+from styletransfer.engines import Array, Engine
 from styletransfer.losses.objective import Evaluation
-from styletransfer.network.arithmetic import norm
 from styletransfer.pictures import pixels
 
 
@@ -40,32 +39,25 @@ class Box:
     ----------
     space : str
         The pixel space of the image, a key of `pixels.SPACES`.
-    image : array (1, 3, H, W)
-        An image on the device that is used.
+    engine : Engine
     """
 
-    def __init__(self, space: str, image: Array) -> None:
-        mx = load_mxnet()
+    def __init__(self, space: str, engine: Engine) -> None:
         self.limits = pixels.displayable_range(space)
-        self._low, self._high = (mx.nd.array(limit, ctx=image.context) for limit in self.limits)
+        self._engine = engine
+        self._low, self._high = (engine.array(limit) for limit in self.limits)
 
     def project(self, image: Array) -> None:
         """Move every value of `image` to the nearest displayable one, in place."""
-        mx = load_mxnet()
-        mx.nd.broadcast_maximum(image, self._low, out=image)
-        mx.nd.broadcast_minimum(image, self._high, out=image)
+        self._engine.clip(image, self._low, self._high)
 
     def contains(self, image: Array) -> Array:
         """1 where a value is displayable, 0 elsewhere."""
-        mx = load_mxnet()
-        return mx.nd.broadcast_greater_equal(image, self._low) * mx.nd.broadcast_lesser_equal(image, self._high)
+        return (image >= self._low) * (image <= self._high)
 
     def free(self, image: Array, gradient: Array) -> Array:
         """1 where a small step against the gradient stays displayable, 0 where it does not."""
-        mx = load_mxnet()
-        down = mx.nd.broadcast_greater(image, self._low) * (gradient > 0)
-        up = mx.nd.broadcast_lesser(image, self._high) * (gradient < 0)
-        return down + up
+        return (image > self._low) * (gradient > 0) + (image < self._high) * (gradient < 0)
 
 
 class Optimizer(Protocol):
@@ -100,12 +92,6 @@ class Optimizer(Protocol):
         """The state for another optimiser that continues with the image resized to another size."""
 
 
-def clipped(gradient: Array, limit: float | None) -> Array:
-    """The gradient, scaled down to the norm `limit` if its norm is larger."""
-    length = norm(gradient) if limit is not None else 0.0
-    return gradient * (limit / length) if limit is not None and length > limit else gradient
-
-
 def norm_limit(settings: OptimizerSettings, values: int) -> float | None:
     """`clip_norm` for an image with the given number of values."""
     return float(values) if settings.clip_norm == "elements" else settings.clip_norm  # type: ignore[return-value]
@@ -113,7 +99,9 @@ def norm_limit(settings: OptimizerSettings, values: int) -> float | None:
 
 def descent_direction(evaluation: Evaluation, limit: float | None) -> Array:
     """The gradient of content and style, clipped to the norm `limit`, plus that of TV."""
-    gradient = clipped(evaluation.gradient, limit)
+    gradient = evaluation.gradient
+    if limit is not None and evaluation.norm > limit:
+        gradient = gradient * (limit / evaluation.norm)
     return gradient if evaluation.tv_gradient is None else gradient + evaluation.tv_gradient
 
 

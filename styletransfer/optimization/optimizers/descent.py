@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime import Array, load_mxnet
 from styletransfer.config import OptimizerSettings, Schedule
+from styletransfer.engines import Array, Engine
 from styletransfer.losses.objective import Evaluation
 from styletransfer.optimization.optimizers.base import Box, Memory, Move, descent_direction, norm_limit
 from styletransfer.pictures import images
@@ -44,9 +45,9 @@ class _Descent:
     def memory(cls, settings: OptimizerSettings) -> Memory:
         return Memory(cls._held, cls._held, cls._held)
 
-    def __init__(self, settings: OptimizerSettings, image: Array, box: Box | None = None) -> None:
-        self._settings, self._box = settings, box
-        self._limit = norm_limit(settings, image.size)
+    def __init__(self, settings: OptimizerSettings, engine: Engine, image: Array, box: Box | None = None) -> None:
+        self._settings, self._engine, self._box = settings, engine, box
+        self._limit = norm_limit(settings, math.prod(image.shape))
         self._updates = 0
         self._shortening = 1.0  # factor of the step size, from all rollbacks
 
@@ -88,34 +89,29 @@ class SGD(_Descent):
     of content and style plus that of TV.
     """
 
-    def __init__(self, settings: OptimizerSettings, image: Array, box: Box | None = None) -> None:
-        super().__init__(settings, image, box)
-        self._velocity = image.zeros_like()
+    def __init__(self, settings: OptimizerSettings, engine: Engine, image: Array, box: Box | None = None) -> None:
+        super().__init__(settings, engine, image, box)
+        self._velocity = engine.zeros(image.shape)
 
     def advance(
         self, image: Array, evaluation: Evaluation, objective: Callable[[Array], Evaluation]
     ) -> Generator[Move, None, None]:
-        mx = load_mxnet()
         gradient = descent_direction(evaluation, self._limit)
         rate = self._next_rate()
-        mx.nd.sgd_mom_update(
-            image,
-            gradient,
-            self._velocity,
-            out=image,
-            lr=rate,
-            momentum=self._settings.momentum,
-            wd=self._settings.weight_decay,
-        )
+        self._velocity *= self._settings.momentum
+        self._engine.add_scaled(self._velocity, -rate, gradient)
+        if self._settings.weight_decay:
+            self._engine.add_scaled(self._velocity, -rate * self._settings.weight_decay, image)
+        image += self._velocity
         self._project(image)
         yield Move(objective(image), rate)
 
     def state(self) -> dict[str, NDArray]:
-        return {**super().state(), "velocity": self._velocity.asnumpy()}
+        return {**super().state(), "velocity": self._engine.numpy(self._velocity)}
 
     def restore(self, state: Mapping[str, NDArray]) -> None:
         super().restore(state)
-        self._velocity[:] = state["velocity"]
+        self._engine.assign(self._velocity, state["velocity"])
 
 
 class Adam(_Descent):
@@ -123,40 +119,39 @@ class Adam(_Descent):
 
     _held = 2.0  # the means of the gradient and of its square
 
-    def __init__(self, settings: OptimizerSettings, image: Array, box: Box | None = None) -> None:
-        super().__init__(settings, image, box)
-        self._mean, self._variance = image.zeros_like(), image.zeros_like()
+    def __init__(self, settings: OptimizerSettings, engine: Engine, image: Array, box: Box | None = None) -> None:
+        super().__init__(settings, engine, image, box)
+        self._mean, self._variance = engine.zeros(image.shape), engine.zeros(image.shape)
 
     def advance(
         self, image: Array, evaluation: Evaluation, objective: Callable[[Array], Evaluation]
     ) -> Generator[Move, None, None]:
-        mx = load_mxnet()
         settings = self._settings
         gradient = descent_direction(evaluation, self._limit)
+        if settings.weight_decay:
+            gradient = gradient + settings.weight_decay * image
         rate = self._next_rate()
         correction = (1 - settings.beta2**self._updates) ** 0.5 / (1 - settings.beta1**self._updates)
-        mx.nd.adam_update(
-            image,
-            gradient,
-            self._mean,
-            self._variance,
-            out=image,
-            lr=rate * correction,
-            beta1=settings.beta1,
-            beta2=settings.beta2,
-            epsilon=settings.epsilon,
-            wd=settings.weight_decay,
-        )
+        self._mean *= settings.beta1
+        self._engine.add_scaled(self._mean, 1 - settings.beta1, gradient)
+        self._variance *= settings.beta2
+        self._engine.add_scaled(self._variance, 1 - settings.beta2, gradient * gradient)
+        step = self._mean / (self._variance**0.5 + settings.epsilon)
+        self._engine.add_scaled(image, -rate * correction, step)
         self._project(image)
         yield Move(objective(image), rate)
 
     def state(self) -> dict[str, NDArray]:
-        return {**super().state(), "mean": self._mean.asnumpy(), "variance": self._variance.asnumpy()}
+        return {
+            **super().state(),
+            "mean": self._engine.numpy(self._mean),
+            "variance": self._engine.numpy(self._variance),
+        }
 
     def restore(self, state: Mapping[str, NDArray]) -> None:
         super().restore(state)
-        self._mean[:] = state["mean"]
-        self._variance[:] = state["variance"]
+        self._engine.assign(self._mean, state["mean"])
+        self._engine.assign(self._variance, state["variance"])
 
 
 class AcceptReject(_Descent):
@@ -165,9 +160,8 @@ class AcceptReject(_Descent):
     def advance(
         self, image: Array, evaluation: Evaluation, objective: Callable[[Array], Evaluation]
     ) -> Generator[Move, None, None]:
-        mx = load_mxnet()
         rate = self._next_rate()
         proposed = image - rate * descent_direction(evaluation, self._limit)
         assert self._box is not None
-        mx.nd.where(self._box.contains(proposed), proposed, image).copyto(image)
+        self._engine.assign(image, self._engine.where(self._box.contains(proposed), proposed, image))
         yield Move(objective(image), rate)

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime import Array, load_mxnet
 from styletransfer.config import OptimizerSettings
+from styletransfer.engines import Array, Engine, Scalar
 from styletransfer.losses.objective import Evaluation
-from styletransfer.network.arithmetic import add_scaled, inner_product, norm
 from styletransfer.optimization.optimizers.base import Box, Memory, Move, descent_direction, first_step_length
 
 SUFFICIENT = 1e-4  # share of the decrease predicted by the slope (Armijo's condition)
@@ -31,8 +30,8 @@ class _Pair:
 
     change: Array
     difference: Array
-    curvature: float  # s'y
-    gamma: float  # s'y / y'Py, of the initial matrix
+    curvature: Scalar  # s'y
+    gamma: Scalar  # s'y / y'Py, of the initial matrix
 
 
 class LBFGS:
@@ -61,29 +60,31 @@ class LBFGS:
         """Two arrays per stored step, copied while they are saved; all are freed before the picture is written."""
         return Memory(6.0 + 2.0 * settings.history, 6.0 + 4.0 * settings.history, 0.0)
 
-    def __init__(self, settings: OptimizerSettings, image: Array, box: Box | None = None) -> None:
-        self._settings, self._box = settings, box
-        self._shape, self._context = image.shape, image.context
+    def __init__(self, settings: OptimizerSettings, engine: Engine, image: Array, box: Box | None = None) -> None:
+        self._settings, self._engine, self._box = settings, engine, box
+        self._shape = tuple(image.shape)
         self._pairs: deque[_Pair] = deque(maxlen=settings.history)
         self._shortening = 1.0  # factor of the first trial, from all rollbacks
         self._growth = 1.0  # factor of the first trial, from steps without curvature
         self._lowest = math.inf  # the lowest total so far
-        mx = load_mxnet()
-        tent = mx.nd.array([TENT] * 3, ctx=image.context)
-        self._kernels = [tent.reshape(shape) for shape in ((3, 1, -1, 1), (3, 1, 1, -1))]  # vertical and horizontal
+        tent = np.array([TENT] * 3)
+        shapes = (3, 1, -1, 1), (3, 1, 1, -1)  # vertical and horizontal
+        self._kernels = [engine.array(tent.reshape(shape)) for shape in shapes]
 
     def advance(
         self, image: Array, evaluation: Evaluation, objective: Callable[[Array], Evaluation]
     ) -> Generator[Move, None, None]:
-        start, value = image.copy(), evaluation.scaled_total
+        start, value = self._engine.copy(image), evaluation.scaled_total
         self._lowest = min(self._lowest, value)
-        gradient = descent_direction(evaluation, None).copy()  # the objective overwrites its own at the next trial
+        gradient = self._engine.copy(
+            descent_direction(evaluation, None)
+        )  # the objective overwrites its own at the next trial
         found = self._search(image, start, value, gradient, objective)
         if found is None and self._pairs:
             self._pairs.clear()
             found = self._search(image, start, value, gradient, objective)
         if found is None:
-            image[:] = start
+            self._engine.assign(image, start)
             return
         length, evaluation = found
         change, difference = image - start, descent_direction(evaluation, None) - gradient
@@ -98,15 +99,16 @@ class LBFGS:
     ) -> tuple[float, Evaluation] | None:
         """Move `image` from `start` to an accepted trial; returns its step length and evaluation, or None."""
         direction = self._direction(gradient) if self._box is None else self._free_direction(start, gradient)
-        slope, length = inner_product(gradient, direction), 1.0
+        (slope,), length = self._engine.numbers([self._engine.dot(gradient, direction)]), 1.0
         for _ in range(TRIALS if slope < 0 else 0):
-            image[:] = start + length * direction
+            self._engine.assign(image, start)
+            self._engine.add_scaled(image, length, direction)
             predicted = length * slope
             if self._box is not None:
                 self._box.project(image)
-                predicted = inner_product(gradient, image - start)
+                (predicted,) = self._engine.numbers([self._engine.dot(gradient, image - start)])
             evaluation = objective(image)
-            rise = evaluation.scaled_total - value if math.isfinite(norm(evaluation.gradient)) else math.inf
+            rise = evaluation.scaled_total - value if math.isfinite(evaluation.norm) else math.inf
             near_lowest = length == 1.0 and value + rise <= (1 + SLACK) * self._lowest
             if near_lowest or rise <= SUFFICIENT * predicted:
                 return length, evaluation
@@ -123,36 +125,35 @@ class LBFGS:
         """Minus the gradient times the approximate inverse Hessian."""
         if not self._pairs:
             direction = self._smoothed(gradient)
-            length, steepness = first_step_length(self._settings, direction.size), norm(direction)
+            length = first_step_length(self._settings, math.prod(self._shape))
+            (steepness,) = self._engine.numbers([self._engine.norm(direction)])
             return direction * (-self._shortening * self._growth * length / steepness if steepness > 0 else 0.0)
         direction = -gradient
         shares = []
         for pair in reversed(self._pairs):
-            shares.append(inner_product(pair.change, direction) / pair.curvature)
-            add_scaled(direction, -shares[-1], pair.difference)
+            shares.append(self._engine.dot(pair.change, direction) / pair.curvature)
+            self._engine.add_scaled(direction, -shares[-1], pair.difference)
         direction = self._pairs[-1].gamma * self._smoothed(direction)
         for pair, share in zip(self._pairs, reversed(shares)):
-            add_scaled(direction, share - inner_product(pair.difference, direction) / pair.curvature, pair.change)
+            correction = self._engine.dot(pair.difference, direction) / pair.curvature
+            self._engine.add_scaled(direction, share - correction, pair.change)
         return direction
 
     def _smoothed(self, array: Array) -> Array:
         """P x for an array x (1, 3, H, W)."""
-        mx = load_mxnet()
         tent = array
         for kernel in self._kernels:
-            _, _, height, width = kernel.shape
-            pad = (height // 2, width // 2)
-            tent = mx.nd.Convolution(
-                tent, kernel, kernel=(height, width), pad=pad, num_filter=3, num_group=3, no_bias=True
-            )
+            tent = self._engine.filtered(tent, kernel)
         return array + SMOOTH * tent
 
     def _store(self, change: Array, difference: Array) -> bool:
         """Store a pair if its curvature is positive; returns whether it was stored."""
-        curvature = inner_product(change, difference)
-        if not curvature > _LEAST_CURVATURE * inner_product(difference, difference):
+        dot = self._engine.dot
+        scalars = [dot(change, difference), dot(difference, difference), dot(difference, self._smoothed(difference))]
+        curvature, square, smooth = self._engine.numbers(scalars)
+        if not curvature > _LEAST_CURVATURE * square:
             return False
-        gamma = curvature / inner_product(difference, self._smoothed(difference))
+        gamma = curvature / smooth
         self._pairs.append(_Pair(change, difference, curvature, gamma))
         return True
 
@@ -175,16 +176,15 @@ class LBFGS:
         """The arrays (1, 3, H, W) as one, (number, 3, H, W)."""
         stacked = np.empty((len(arrays), *self._shape[1:]), np.float32)
         for number, array in enumerate(arrays):
-            stacked[number] = array.asnumpy()[0]
+            stacked[number] = self._engine.numpy(array)[0]
         return stacked
 
     def restore(self, state: Mapping[str, NDArray]) -> None:
-        mx = load_mxnet()
         self._shortening, self._growth = float(state["shortening"]), float(state["growth"])
         self._lowest = float(state["lowest"])
         self._pairs.clear()
         for pair in zip(state["changes"], state["differences"]):
-            self._store(*(mx.nd.array(array[np.newaxis], ctx=self._context) for array in pair))
+            self._store(*(self._engine.array(array[np.newaxis]) for array in pair))
 
     def rollback_state(self) -> dict[str, NDArray]:
         return {"shortening": np.array(self._shortening)}

@@ -10,10 +10,9 @@ from collections.abc import Callable, Generator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from models.runtime import Array
 from styletransfer.config import OptimizerSettings
+from styletransfer.engines import Array, Engine
 from styletransfer.losses.objective import Evaluation
-from styletransfer.network.arithmetic import norm
 from styletransfer.optimization.optimizers.base import Box, Memory, Move, descent_direction, first_step_length
 from styletransfer.pictures import images
 
@@ -35,10 +34,10 @@ class LBFGSB:
         held = 28.0 + 4.0 * min(settings.history, settings.evaluations)
         return Memory(held, held, 0.0)
 
-    def __init__(self, settings: OptimizerSettings, image: Array, box: Box | None = None) -> None:
-        self._settings, self._box = settings, box
+    def __init__(self, settings: OptimizerSettings, engine: Engine, image: Array, box: Box | None = None) -> None:
+        self._settings, self._engine, self._box = settings, engine, box
         self._rounds = 0
-        self._round_start = self._best = image.asnumpy()
+        self._round_start = self._best = engine.numpy(image)
         self._evaluations = 0  # of the current round
         self._to_replay = 0
         self._shortening = 1.0  # factor of first trials, from all rollbacks
@@ -50,19 +49,19 @@ class LBFGSB:
             return
         replayed = self._to_replay
         if replayed:
-            image[:] = self._round_start
-        self._round_start = image.asnumpy()
+            self._engine.assign(image, self._round_start)
+        self._round_start = self._engine.numpy(image)
         evaluation = objective(image)  # the last evaluation may be of another point, a trial
         self._evaluations = 0
         length = self._shortening * first_step_length(self._settings, self._round_start.size)
-        search = _Search(
-            self._round_start, self._settings, length, self._box, norm(descent_direction(evaluation, None))
-        )
-        best_value, self._best = _value_and_gradient(evaluation)[0], self._round_start
+        _, gradient = self._value_and_gradient(evaluation)
+        steepness = float(np.linalg.norm(gradient))
+        search = _Search(self._round_start, self._settings, length, self._box, steepness)
+        best_value, self._best = evaluation.scaled_total, self._round_start
         try:
             search.first()
-            while (point := search.tell(*_value_and_gradient(evaluation))) is not None:
-                image[:] = point
+            while (point := search.tell(*self._value_and_gradient(evaluation))) is not None:
+                self._engine.assign(image, point)
                 evaluation = objective(image)
                 self._evaluations += 1
                 if evaluation.scaled_total < best_value:
@@ -74,16 +73,21 @@ class LBFGSB:
             self._best = search.result
         finally:  # a run that stops within a round must not end at a bad trial
             search.close()
-            image[:] = self._best
+            self._engine.assign(image, self._best)
         self._rounds += 1
         made, self._evaluations, self._to_replay = self._evaluations, 0, 0
-        self._round_start = image.asnumpy()
+        self._round_start = self._engine.numpy(image)
         if 0 < made <= replayed:  # saved after the last evaluation of a round: the next move is in the next round
             yield from self.advance(image, evaluation, objective)
 
+    def _value_and_gradient(self, evaluation: Evaluation) -> tuple[float, NDArray[np.float64]]:
+        """The total and its flattened gradient, in double precision."""
+        gradient = self._engine.numpy(descent_direction(evaluation, None))
+        return evaluation.scaled_total, gradient.astype(np.float64).ravel()
+
     def finish(self, image: Array) -> None:
         if self._to_replay:
-            image[:] = self._best
+            self._engine.assign(image, self._best)
 
     def result(self, image: Array) -> Array:
         return image
@@ -114,11 +118,6 @@ class LBFGSB:
         start = images.enlarged(self._round_start, height, width)
         fresh = {"rounds": np.array(0), "round_start": start, "best": start, "evaluations": np.array(0)}
         return {**self.state(), **fresh}
-
-
-def _value_and_gradient(evaluation: Evaluation) -> tuple[float, NDArray[np.float64]]:
-    """The total and its flattened gradient, in double precision."""
-    return evaluation.scaled_total, descent_direction(evaluation, None).asnumpy().astype(np.float64).ravel()
 
 
 class _Search:

@@ -19,8 +19,6 @@ from dataclasses import dataclass
 
 from models.spec import ModelSpec
 
-Slices = tuple[slice, slice]  # of the rows and columns of a layer
-
 
 @dataclass(frozen=True)
 class Span:

@@ -1,0 +1,162 @@
+"""Which engine, device and precision a run uses."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from styletransfer.engines.base import Engine, MemoryFactors
+from styletransfer.support.errors import UserError
+
+NAMES = ("mxnet", "torch")
+VARIABLE = "STYLETRANSFER_ENGINE"  # stands for `engine: auto`
+_PACKAGES = {"mxnet": "mxnet", "torch": "torch"}
+_TO_GET = {
+    "mxnet": "MXNet installs on x86-64 Linux with Python up to 3.12 only: pip install mxnet==1.9.1",
+    "torch": "pip install torch",
+}
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a run computes with.
+
+    Attributes
+    ----------
+    engine : str
+        mxnet or torch.
+    device : str
+        cpu, gpu:N, cuda:N or mps.
+    precision : str
+        float32 or bfloat16.
+    reason : str
+        Why, in a few words.
+    """
+
+    engine: str
+    device: str
+    precision: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.engine} on {self.device} in {self.precision}: {self.reason}"
+
+    def load(self) -> Engine:
+        """The engine."""
+        return load(self.engine, self.device)
+
+    @property
+    def memory_factors(self) -> MemoryFactors:
+        """How the memory of a process on the processor grows with the arrays of a run."""
+        if self.engine == "mxnet":
+            from styletransfer.engines.mxnet.memory import FACTORS
+
+            return FACTORS
+        from styletransfer.engines.torch.memory import BY_PRECISION
+
+        return BY_PRECISION[self.precision]
+
+
+def installed(name: str) -> bool:
+    """Whether the package of an engine is installed."""
+    return importlib.util.find_spec(_PACKAGES[name]) is not None
+
+
+@functools.lru_cache(maxsize=4)
+def load(name: str, device: str = "cpu") -> Engine:
+    """The engine on a device.
+
+    Raises
+    ------
+    UserError
+        If it is not installed, or there is no such device.
+    """
+    _check_installed(name)
+    if name == "mxnet":
+        from styletransfer.engines.mxnet.engine import MXNetEngine
+
+        return MXNetEngine(device)
+    from styletransfer.engines.torch.engine import TorchEngine
+
+    return TorchEngine(device)
+
+
+def _check_installed(name: str) -> None:
+    if not installed(name):
+        raise UserError(f"engine: {name} is not installed; {_TO_GET[name]}")
+
+
+def choose(engine: str = "auto", device: str = "auto", precision: str = "auto") -> Choice:
+    """Choose what `auto` stands for.
+
+    The engine is PyTorch for a GPU that it sees, or in bfloat16 for a processor with AMX; else MXNet where it is
+    installed; else PyTorch. The environment variable STYLETRANSFER_ENGINE stands for `auto`.
+
+    Raises
+    ------
+    UserError
+        If the engine is not installed, or does not support the device or the precision.
+    """
+    asked, engine = engine, os.environ.get(VARIABLE, "auto") if engine == "auto" else engine
+    if engine not in (*NAMES, "auto"):
+        raise UserError(f"{VARIABLE}: {engine!r} is no engine; expected one of {', '.join(NAMES)}")
+    reason = "as asked" if engine != "auto" and asked != "auto" else VARIABLE
+    if engine == "auto":
+        engine, reason = _engine_for(device, precision)
+    _check_installed(engine)
+    if device == "auto":
+        device = _best_device() if engine == "torch" else "cpu"
+    if engine == "mxnet" and device.startswith(("cuda", "mps")):
+        raise UserError(f"device: {device} needs engine: torch; MXNet has cpu and gpu:N")
+    precisions = load(engine, device).precisions() if engine == "torch" else ("float32",)
+    if precision == "auto":
+        precision = precisions[0]
+    elif precision not in precisions:
+        raise UserError(
+            f"precision: {precision} is not available with engine: {engine} on {device}; expected auto or "
+            f"{' or '.join(precisions)}"
+        )
+    return Choice(engine, device, precision, reason)
+
+
+def _engine_for(device: str, precision: str) -> tuple[str, str]:
+    """The engine that `auto` stands for, and why."""
+    there = [name for name in NAMES if installed(name)]
+    if not there:
+        raise UserError(f"neither MXNet nor PyTorch is installed; {_TO_GET['torch']}")
+    if len(there) == 1:
+        return there[0], "the only engine that is installed"
+    if device.startswith(("cuda", "mps")):
+        return "torch", f"MXNet does not support {device}"
+    if device != "cpu" and _may_have_gpu() and _best_device() != "cpu":
+        return "torch", "it sees a GPU"
+    if precision == "bfloat16":
+        return "torch", "MXNet has no bfloat16"
+    if device in ("auto", "cpu") and precision == "auto" and is_fast_in_bfloat16():
+        return "torch", "faster in bfloat16 on this processor"
+    return "mxnet", "the default on this processor"
+
+
+def _may_have_gpu() -> bool:
+    """Whether it is worth importing PyTorch to look for a GPU."""
+    return sys.platform != "linux" or any(map(os.path.exists, ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")))
+
+
+def _best_device() -> str:
+    from styletransfer.engines.torch.engine import best_device
+
+    return best_device()
+
+
+@functools.cache
+def is_fast_in_bfloat16() -> bool:
+    """Whether the processor has AMX."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text().split()
+    except OSError:
+        return False
+    return "amx_bf16" in flags

@@ -1,1 +1,0 @@
-"""A network bound for images: forward and backward passes, tiling, precision."""
