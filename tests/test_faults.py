@@ -552,10 +552,12 @@ def test_too_little_memory_is_one_line(garden, tmp_path, megabytes):
         ("could not execute a primitive", True),
         ("Shape inconsistent", False),
         (RuntimeError("out of memory"), False),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 1 bytes"), True),
+        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory"), True),
     ],
 )
 def test_running_out_of_memory_is_distinguished_from_bugs(capsys, error, known):
-    """Texts are messages of MXNet."""
+    """Texts are messages of MXNet; errors of PyTorch have its names."""
     if isinstance(error, str):
         error = mxnet().MXNetError(error)
 

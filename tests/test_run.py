@@ -585,7 +585,7 @@ def test_divergence_is_one_line_and_saves_a_picture(tmp_path):
     )
     done = subprocess.run([sys.executable, str(NSTYLE), *arguments], capture_output=True, text=True, timeout=120)
     assert done.returncode == 3 and done.stdout == ""
-    first, plan, *progress, last = done.stderr.splitlines()
+    first, _, plan, *progress, last = done.stderr.splitlines()
     assert first == f"VGG-slim, into {tmp_path / 'run'}" and plan.startswith("48 x 34 pixels: 30 steps at most")
     back = [line for line in progress if "; rolled back to step 0 with steps 0.5 times as long (" in line]
     steps = [line for line in progress if re.match(r"step \d+ of 30: total \S+, content \S+, style ", line)]

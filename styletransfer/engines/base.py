@@ -291,7 +291,7 @@ class Engine(Protocol):
         """The precisions of networks on the device; the first is used by default."""
 
     def free_memory(self) -> int | None:
-        """The bytes that are free on the device; None if it is that of the processor."""
+        """The bytes that are free on a GPU; None if that is unknown, or the device is the processor."""
 
     def release(self) -> None:
         """Wait for pending operations and return freed memory to the system."""

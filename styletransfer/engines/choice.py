@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import importlib.util
 import os
@@ -51,14 +52,15 @@ class Choice:
 
     @property
     def memory_factors(self) -> MemoryFactors:
-        """How the memory of a process on the processor grows with the arrays of a run."""
+        """How the memory of the device grows with the arrays of a run."""
         if self.engine == "mxnet":
             from styletransfer.engines.mxnet.memory import FACTORS
 
             return FACTORS
         from styletransfer.engines.torch.memory import BY_PRECISION
 
-        return BY_PRECISION[self.precision]
+        factors = BY_PRECISION[self.precision]
+        return factors if self.device == "cpu" else dataclasses.replace(factors, fixed=0)
 
 
 def installed(name: str) -> bool:

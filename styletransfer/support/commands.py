@@ -12,7 +12,7 @@ from models.threads import InvalidSetting
 from styletransfer.support.errors import Interrupted, StyleTransferError, UserError, reason_of
 from styletransfer.support.project import IS_INSTALLED
 
-# Fragments of the messages of MXNet and oneDNN when an allocation fails.
+# Fragments of the messages of MXNet and oneDNN when an allocation fails, and of PyTorch on a processor.
 _OUT_OF_MEMORY = (
     "Failed to allocate",
     "Memory allocation failed",
@@ -20,6 +20,7 @@ _OUT_OF_MEMORY = (
     "bad_alloc",
     "could not execute a primitive",
 )
+_OUT_OF_MEMORY_IN_PYTORCH = "DefaultCPUAllocator: can't allocate memory"
 OUT_OF_MEMORY = "out of memory; use a smaller size, a smaller tile, or tile: auto with memory set below the free memory"
 
 
@@ -67,10 +68,13 @@ def as_called(text: str) -> str:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether Python, NumPy or MXNet failed to allocate memory; does not import MXNet."""
-    if type(error).__name__ == "MXNetError":
+    """Whether Python, NumPy, MXNet or PyTorch failed to allocate memory; imports neither of the latter."""
+    kind = type(error).__name__
+    if kind == "MXNetError":
         return any(words in str(error) for words in _OUT_OF_MEMORY)
-    return isinstance(error, MemoryError)
+    if kind == "RuntimeError":
+        return _OUT_OF_MEMORY_IN_PYTORCH in str(error)
+    return kind == "OutOfMemoryError" or isinstance(error, MemoryError)
 
 
 def _say(line: str) -> None:
