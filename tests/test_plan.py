@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import types
 
 import pytest
 from helpers import ENGINE, STABLE_POOLING
@@ -86,10 +87,19 @@ def test_a_configured_tile_gives_a_warning_if_the_limit_is_the_free_memory(monke
     assert warning.endswith(" MB of memory, and 300 MB are free; tile: auto, or a smaller size, would need less")
 
 
-def test_on_a_gpu_nothing_is_estimated_or_chosen(monkeypatch):
-    monkeypatch.setattr(resolving, "choose", lambda engine, device, precision: Choice("torch", device, precision, ""))
-    (found,) = scales_of("size=900", "device=gpu:0", "memory=300MB")
+def test_on_a_gpu_the_free_memory_of_the_device_decides(monkeypatch):
+    class OnGPU(Choice):
+        free = None
+
+        def load(self):
+            return types.SimpleNamespace(free_memory=lambda: self.free)
+
+    monkeypatch.setattr(resolving, "choose", lambda engine, device, precision: OnGPU("torch", device, precision, ""))
+    (found,) = scales_of("size=900", "device=gpu:0", "memory=300MB")  # the limit is that of the processor's
     assert found.tile is None and found.memory is None and "memory" not in found.line()
+    monkeypatch.setattr(OnGPU, "free", 500 * 10**6)
+    (found,) = scales_of("size=900", "device=gpu:0")
+    assert found.tile is not None and found.memory <= OnGPU.free
 
 
 def test_the_estimate_is_that_of_the_memory_module():
