@@ -112,7 +112,7 @@ def _upload(path: Path) -> NDArray:
 
 
 def _thumbnail(path: Path) -> NDArray:
-    return images.read(Thumbnails(path.parent).of(path))
+    return images.read(Thumbnails(path.parent).small(path))
 
 
 def _judged(path: Path) -> NDArray:
