@@ -7,6 +7,7 @@ import yaml
 from shrunk import shrunk
 
 from styletransfer import config as configs
+from styletransfer.engines import choose
 from styletransfer.session.picture import PictureTask
 from styletransfer.session.provenance import checksums_in, provenance_of
 
@@ -16,7 +17,7 @@ def test_the_checksums_of_all_inputs_are_read_back_from_a_saved_config():
     checksums = PictureTask(config).checksums()
     styles = {f"style.images {name}" for name in config.style.images}
     assert set(checksums) == {"content.image", "init.image", "weights", *styles}
-    saved = yaml.safe_load(configs.dump(config, provenance_of(config, checksums)))
+    saved = yaml.safe_load(configs.dump(config, provenance_of(config, choose(), checksums)))
     assert checksums_in(saved["provenance"]) == checksums
 
 

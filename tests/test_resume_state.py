@@ -8,6 +8,7 @@ import pytest
 from styletransfer.session.resume_state import ResumeState, flattened, nested
 
 STATE = ResumeState(
+    "torch",
     "bfloat16",
     (None, 200),
     step=7,
@@ -29,7 +30,7 @@ def told(state):
 def test_a_state_is_the_same_after_a_checkpoint(tmp_path):
     np.savez(tmp_path / "state.npz", **STATE.arrays())
     with np.load(tmp_path / "state.npz", allow_pickle=False) as saved:
-        assert {"step", "precision", "guard.tries", "guard.optimizer.shortening"} <= set(saved.files)
+        assert {"step", "engine", "precision", "guard.tries", "guard.optimizer.shortening"} <= set(saved.files)
         again = ResumeState.from_arrays(dict(saved))
     assert told(again) == told(STATE)
 
