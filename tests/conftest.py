@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import sys
@@ -13,6 +14,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 # The arrays of the tests are too small for several threads, which would only wait for each other on busy cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The same engine on every processor, in the programs of the tests too.
+os.environ.setdefault("STYLETRANSFER_ENGINE", "mxnet" if importlib.util.find_spec("mxnet") else "torch")
 
 # A shell starts background commands with SIGINT ignored; the tests of interrupts need it, here and in their programs.
 signal.signal(signal.SIGINT, signal.default_int_handler)

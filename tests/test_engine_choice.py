@@ -112,9 +112,15 @@ def test_the_variable_stands_for_auto(on, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("flags", "fast"), [("avx512f avx512_bf16", False), ("avx512_bf16 amx_tile amx_bf16", True), (None, False)]
+    ("flags", "fast"),
+    [
+        ("avx512f avx512_bf16", False),
+        ("avx512_bf16 amx_tile amx_bf16", True),
+        ("AuthenticAMD avx512_bf16", True),
+        (None, False),
+    ],
 )
-def test_a_processor_with_amx_is_fast_in_bfloat16(monkeypatch, flags, fast):
+def test_some_processors_are_fast_in_bfloat16(monkeypatch, flags, fast):
     def read(path: Path) -> str:
         if flags is None:
             raise FileNotFoundError(path)

@@ -22,7 +22,7 @@ def describe() -> str:
         [
             _processor(),
             f"{threads()} threads",
-            *(["AMX"] if is_fast_in_bfloat16() else []),
+            *(["fast in bfloat16"] if is_fast_in_bfloat16() else []),
             f"{gigabytes:.0f} GB",
             f"Python {platform.python_version()}",
             *(f"{title} {metadata.version(name)}" for title, name in _libraries()),
