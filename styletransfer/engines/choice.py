@@ -95,8 +95,8 @@ def _check_installed(name: str) -> None:
 def choose(engine: str = "auto", device: str = "auto", precision: str = "auto") -> Choice:
     """Choose what `auto` stands for.
 
-    The engine is PyTorch for a GPU that it sees, or in bfloat16 for a processor that is fast in it; else MXNet where it is
-    installed; else PyTorch. The environment variable STYLETRANSFER_ENGINE stands for `auto`.
+    The engine is PyTorch for a GPU that it sees, or in bfloat16 for a processor that is fast in it; else MXNet where it
+    is installed; else PyTorch. The environment variable STYLETRANSFER_ENGINE stands for `auto`.
 
     Raises
     ------
