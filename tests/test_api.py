@@ -129,7 +129,7 @@ def test_a_config_of_the_project_gives_the_picture_of_the_command(tmp_path, monk
     assert main(["--config", "configs/starry.yaml", "--output", "run", *arguments]) == 0
     found = transfer(config="configs/starry.yaml", **small)
     assert_same(found, tmp_path / "run")
-    assert found.config.style.weight == 150 and not (tmp_path / "output").exists()
+    assert found.config.style.weight == 20 and not (tmp_path / "output").exists()
 
 
 def test_the_output_folder_is_that_of_the_command(tmp_path):

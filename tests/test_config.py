@@ -372,7 +372,7 @@ def test_a_device_is_cpu_or_a_gpu(device):
         ({}, "content.image is missing"),
         ({"content": {"image": "a"}}, "style.images is missing"),
         ({"content": {"image": "a"}, "style": {"images": []}}, "style.images is missing"),
-        ({"style": {"images": "a"}, "content": {"weight": 0}}, "content.image is missing: init.kind content starts"),
+        ({"style": {"images": "a"}, "content": {"weight": 0}}, "content.image is missing: init.kind matched starts"),
         ({**MINIMAL, "content": {"weight": 0}, "style": {"weight": 0}}, "both 0: there is nothing to optimise"),
         ({**MINIMAL, "init": {"kind": "image"}}, "kind: image requires `image`"),
         ({**MINIMAL, "regions": [{"style": "a.jpg"}]}, "style.images and regions both name paintings"),

@@ -69,7 +69,9 @@ def test_a_blend_is_a_weighted_mean_of_noise_and_content():
         np.testing.assert_allclose(blend, share * noise + (1 - share) * CONTENT, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(("kind", "expected"), [("content", CONTENT), ("image", PICTURE), ("style", PICTURE)])
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("content", CONTENT), ("matched", PICTURE), ("image", PICTURE), ("style", PICTURE)]
+)
 def test_a_picture_is_copied_unchanged(kind, expected):
     image = started(kind=kind)
     np.testing.assert_array_equal(image, expected)

@@ -70,7 +70,7 @@ def test_a_config_that_is_opened_stays_as_it_is(path):
 def test_what_is_chosen_comes_back(style_weight, stroke_size, size, steps, smoothness):
     chosen = dataclasses.replace(
         CHOSEN,
-        style_weight=10.0 * style_weight,
+        style_weight=5.0 * style_weight,
         stroke_size=10 * stroke_size,
         size=size,
         steps=steps,

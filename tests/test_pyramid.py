@@ -31,7 +31,7 @@ every_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS)
 
 def pyramid_config(optimizer="sgd", *changes):
     scales = ["scales=[24, 40, 67]", "stop.max_iterations=[7, 6, 5]", f"optimizer={OPTIMIZERS[optimizer]}"]
-    return shrunk("starry", ["style.weight=60", *scales, *changes])
+    return shrunk("starry", ["style.weight=60", "init.kind=content", *scales, *changes])
 
 
 def pyramid_of(settings, state=None, **more):

@@ -10,7 +10,7 @@ from PIL import Image
 from scripts.nstyle import main
 from styletransfer import config as configs
 from styletransfer import weights
-from styletransfer.pictures import images
+from styletransfer.pictures import colors, images
 from styletransfer.session import curves, inputs
 from styletransfer.session.resolve import resolve
 from styletransfer.support.errors import UserError
@@ -234,3 +234,19 @@ def test_a_mistake_is_one_line_and_nothing_is_written(studio, capsys):
     status, folder = made(studio / "run", regions=[LEFT])
     assert status == 2 and not folder.exists()
     assert capsys.readouterr().err.startswith("error: regions: the masks leave 70.0 % of the picture")
+
+
+# The start.
+
+
+def test_the_start_has_the_colours_of_the_paintings_in_their_regions():
+    grey("third.png", np.ones((HEIGHT, 1)) * (np.arange(WIDTH) < WIDTH // 3))
+    images.write("dark.png", 0.3 * images.read("painting0.png"))
+    regions = {"content": "third.png", "style": "dark.png"}, REST
+    ((third, rest),) = masks_of(*regions, scales=1)
+    (pictures,) = inputs.read_pictures(resolve(config_of(*regions, scales=1)))
+    (_, dark), (_, other) = pictures.styles
+    for region, style, mask in ((third, dark, None), (rest, other, rest.paintings["painting1.png"][1])):
+        found, wanted = colors.moments(pictures.start, region.mask), colors.moments(style, mask)
+        np.testing.assert_allclose(found.mean, wanted.mean, atol=1e-5)
+        np.testing.assert_allclose(found.covariance, wanted.covariance, atol=1e-5)

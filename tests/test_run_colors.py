@@ -112,10 +112,37 @@ def test_keep_is_the_run_of_the_grey_pictures(tmp_path):
     np.testing.assert_allclose(kept, grey, rtol=1e-3)
 
 
+# The start.
+
+
+def test_the_start_has_the_moments_of_the_paintings():
+    plan = planned("style", "style.images={painting.png: 2, other.png: 1}", "scales=[40, 48]")
+    first, last = inputs.read_pictures(plan)
+    (two, painting), (one, other) = ((share, colors.moments(style)) for share, style in first.styles)
+    wanted = two * painting.mean + one * other.mean
+    assert two == pytest.approx(2 / 3) and last.start is None
+    np.testing.assert_allclose(mean(first.start), wanted, atol=1e-5)
+    squares = two * (painting.covariance + np.outer(painting.mean, painting.mean))
+    squares += one * (other.covariance + np.outer(other.mean, other.mean))
+    np.testing.assert_allclose(covariance(first.start), squares - np.outer(wanted, wanted), atol=1e-5)
+    assert np.corrcoef(first.start[..., 1].ravel(), first.content[..., 1].ravel())[0, 1] > 0.5
+
+
+def test_without_a_painting_the_start_is_the_photograph():
+    (pictures,) = inputs.read_pictures(planned("style", "style.weight=0"))
+    np.testing.assert_array_equal(pictures.start, pictures.content)
+
+
+def test_with_keep_or_match_the_start_has_the_photographs_colours_already():
+    for color in ("keep", "match"):
+        (pictures,) = inputs.read_pictures(planned(color))
+        np.testing.assert_allclose(pictures.start, pictures.content, atol=1e-3)
+
+
 # What is written.
 
 
-@pytest.mark.parametrize("kind", ["noise", "uniform", "content", "blend", "{kind: image, image: other.png}"])
+@pytest.mark.parametrize("kind", ["noise", "uniform", "content", "matched", "blend", "{kind: image, image: other.png}"])
 @pytest.mark.parametrize("denoise", [0, 0.1])
 def test_with_keep_the_chroma_is_the_photographs_from_any_start(kind, denoise):
     init = kind if kind.startswith("{") else f"{{kind: {kind}}}"

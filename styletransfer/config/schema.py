@@ -51,7 +51,7 @@ class Style(Section):
         None,
         description="one or more paintings, or folders of them, with weights for averaging their Gram matrices",
     )
-    weight: NotNegative = Field(150.0, description="weight of the style loss")
+    weight: NotNegative = Field(20.0, description="weight of the style loss")
     layers: Layers | None = Field(None, description="style layers and their weights; null: the model's own")
     size: Side | Literal["match"] | None = Field(
         None,
@@ -121,8 +121,10 @@ class TV(Section):
 
 
 class Init(Section):
-    kind: Literal["noise", "uniform", "content", "blend", "image", "style"] = Field(
-        "content", description="the initial image; style: the photograph in a trained style"
+    kind: Literal["noise", "uniform", "content", "matched", "blend", "image", "style"] = Field(
+        "matched",
+        description="the initial image; content: the photograph; matched: the photograph with the mean and the "
+        "covariance of the painting's colours; style: the photograph in a trained style",
     )
     deviation: NotNegative = Field(20.0, description="noise: standard deviation, in units of `pixels`")
     low: Finite = Field(-20.0, description="uniform and blend: lowest value of the noise, in units of `pixels`")
@@ -299,7 +301,7 @@ class Config(Section):
             raise ValueError("content.weight and style.weight are both 0: there is nothing to optimise")
         if self.content.image is None and self.content.weight > 0:
             raise ValueError("content.image is missing: name a photograph")
-        if self.content.image is None and self.init.kind in ("content", "blend", "style"):
+        if self.content.image is None and self.init.kind in ("content", "matched", "blend", "style"):
             raise ValueError(f"content.image is missing: init.kind {self.init.kind} starts from it")
         if self.content.image is None and self.color != "style":
             raise ValueError(f"content.image is missing: color: {self.color} takes its colours")

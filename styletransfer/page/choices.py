@@ -20,7 +20,7 @@ from styletransfer.support.errors import UserError
 
 # Smallest value, largest value and step of every slider; the defaults are those of the schema.
 RANGES: Mapping[str, tuple[float, float, float]] = {
-    "style_weight": (10, 1000, 10),
+    "style_weight": (5, 500, 5),
     "stroke_size": (50, 200, 10),
     "size": (96, 2048, 32),
     "steps": (10, 300, 10),

@@ -10,6 +10,9 @@ A picture is a float array (H, W, 3), RGB, values 0..1.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -74,21 +77,43 @@ def match(picture: Picture, reference: Picture) -> Picture:
     ----------
     picture, reference : arrays (H, W, 3), of any heights and widths
     """
-    mean, covariance = moments(picture)
-    wanted_mean, wanted_covariance = moments(reference)
-    matrix = _power(wanted_covariance, 0.5) @ _power(covariance, -0.5)
-    offset = wanted_mean - matrix @ mean
+    return with_moments(picture, moments(picture), moments(reference))
+
+
+def with_moments(picture: Picture, found: Moments, wanted: Moments) -> Picture:
+    """The map of :func:`match` that makes the moments `wanted` of the moments `found`, applied to a picture."""
+    matrix = _power(wanted.covariance, 0.5) @ _power(found.covariance, -0.5)
+    offset = wanted.mean - matrix @ found.mean
     return (np.asarray(picture) @ matrix.T.astype(np.float32) + offset).astype(np.float32)
 
 
-def moments(picture: Picture) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The mean (3,) and the covariance (3, 3) of the colours of a picture."""
-    mean = np.mean(picture, axis=(0, 1), dtype=np.float64)
+@dataclass(frozen=True)
+class Moments:
+    """The mean (3,) and the covariance (3, 3) of colours."""
+
+    mean: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+
+
+def moments(picture: Picture, mask: NDArray | None = None) -> Moments:
+    """The moments of the colours of a picture (H, W, 3); with a mask (H, W), 0..1, every pixel counts by its value."""
+    shares = np.ones(picture.shape[:2]) if mask is None else np.asarray(mask, np.float64)
+    shares = shares / max(shares.sum(), 1e-12)
+    mean = np.tensordot(shares, picture, axes=2)
     products = np.zeros((3, 3))
-    for row in picture:  # not all at once: in double precision it would be twice as large
+    for row, weights in zip(picture, shares):  # not all at once: in double precision it would be twice as large
         centred = row - mean
-        products += centred.T @ centred
-    return mean, products / (picture.shape[0] * picture.shape[1])
+        products += (weights[:, None] * centred).T @ centred
+    return Moments(mean, products)
+
+
+def mixed(parts: Sequence[tuple[float, Moments]]) -> Moments:
+    """The moments of all colours together, of pictures that have the given shares, which sum to 1."""
+    mean = sum((share * part.mean for share, part in parts), np.zeros(3))
+    covariance = np.zeros((3, 3))
+    for share, part in parts:
+        covariance += share * (part.covariance + np.outer(part.mean - mean, part.mean - mean))
+    return Moments(mean, covariance)
 
 
 def _power(covariance: NDArray, exponent: float) -> NDArray[np.float64]:

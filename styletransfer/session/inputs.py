@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from styletransfer import weights
 from styletransfer.config import find_input
 from styletransfer.feedforward.stylize import Stylizer
@@ -54,7 +56,7 @@ def read_pictures(plan: RunPlan, sources: PictureSources = FILES) -> list[Pictur
         _read(sources, name, [scale.styles[number] for scale in plan.scales]) for number, name in enumerate(plan.styles)
     ]
     masks = regions.read_masks(plan, sources)
-    return [
+    pictures = [
         _with_colors(
             Pictures(
                 content[number],
@@ -66,6 +68,27 @@ def read_pictures(plan: RunPlan, sources: PictureSources = FILES) -> list[Pictur
         )
         for number in range(len(inside))
     ]
+    if config.init.kind == "matched":
+        pictures[0] = dataclasses.replace(pictures[0], start=_matched(pictures[0], list(plan.styles)))
+    return pictures
+
+
+def _matched(pictures: Pictures, names: Sequence[str]) -> Picture:
+    """The photograph with the moments of the paintings' colours, those of a region in it; not clipped."""
+    photograph, styles = pictures.content, dict(zip(names, pictures.styles))
+    assert photograph is not None
+    if not styles:
+        return photograph
+    everywhere = np.ones(photograph.shape[:2])
+    whole = RegionMasks(everywhere, {name: (share, None) for name, (share, _) in styles.items()}, 1.0)
+    start = np.zeros_like(photograph)
+    for region in pictures.regions or (whole,):
+        wanted = colors.mixed(
+            [(share, colors.moments(styles[name][1], mask)) for name, (share, mask) in region.paintings.items()]
+        )
+        matched = colors.with_moments(photograph, colors.moments(photograph, region.mask), wanted)
+        start += region.mask[..., None].astype(np.float32) * matched
+    return start
 
 
 def _with_colors(pictures: Pictures, color: str) -> Pictures:
