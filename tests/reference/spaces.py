@@ -23,10 +23,13 @@ def enter(picture: np.ndarray, space: str) -> np.ndarray:
 
 
 def displayable(space: str) -> tuple[np.ndarray, np.ndarray]:
-    """Black and white, (3, 1, 1). Conversion back from 0..256 only adds the mean and clips to 0..255."""
-    black, white = np.zeros((1, 1, 3)), np.ones((1, 1, 3))
+    """Black and white, (3, 1, 1). Conversion back from 0..256 only adds the mean and clips to 0..255.
+
+    In float32, as images are: otherwise one that is black or white would be a rounding error away from the bound.
+    """
     shown = "rgb255" if space == "rgb256" else space
-    return enter(black, shown), enter(white, shown)
+    black, white = (enter(np.full((1, 1, 3), value), shown).astype(np.float32) for value in (0.0, 1.0))
+    return black.astype(np.float64), white.astype(np.float64)
 
 
 def as_rgb255(values: Any, space: str) -> Any:
