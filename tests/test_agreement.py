@@ -49,6 +49,7 @@ TOLERANCES_FROM: dict[str, dict[int, float | None]] = {
     "gatys": {4: 5e-3, 8: None},
     "accept or reject": {9: 1e-2},  # half of the image changes at a step
     "best": {9: 1e-2, 10: None},
+    "a short memory": {7: 1e-2},
 }
 every_case = pytest.mark.parametrize("case", CASES)
 

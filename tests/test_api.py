@@ -297,7 +297,7 @@ def test_steps_are_the_records_with_their_images():
 
 
 def test_the_first_step_is_the_start():
-    first = next(begun())
+    first = next(begun(**{"init.kind": "content"}))
     expected = images.to_bytes(images.resize(images.read("photo.png"), 34, 48))
     np.testing.assert_allclose(pixels(first.image).astype(int), expected.astype(int), atol=1)
 
