@@ -18,6 +18,7 @@ import models
 from models.threads import threads
 from styletransfer import engines
 from styletransfer.bench import command, fresh_process, machine, peer, race, steps
+from styletransfer.cli.bench import main
 from styletransfer.engines import installed, load
 from styletransfer.pictures import images
 from styletransfer.support.errors import StyleTransferError, UserError
@@ -272,14 +273,14 @@ def test_another_loss_than_the_peers_is_detected(monkeypatch: pytest.MonkeyPatch
 
 
 @needs_pytorch
-def test_the_command_prints_all_tables_in_markdown() -> None:
-    done = python(
-        *(BENCH, "--models", "vgg_slim", "--sizes", 32, "--repeats", 1, "--steps", 1),
-        *("--size", 32, "--evaluations", 3, "--set", "stop.max_iterations=3", "--set", "precision=float32"),
-        *("--edges", 32, "--tiles", "--networks", "small", "--feedforward-sizes", 64, "--passes", 1),
-    )
-    assert done.returncode == 0, done.stderr
-    head, *tables = done.stdout.split("\n\n")
+def test_the_command_prints_all_tables_in_markdown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(fresh_process, "call", lambda function, *arguments: function(*arguments))
+    options = "--models vgg_slim --sizes 32 --repeats 1 --steps 1 --networks small --feedforward-sizes 64 --passes 1"
+    options += " --size 32 --evaluations 3 --set stop.max_iterations=3 --set precision=float32 --edges 32 --tiles"
+    assert main(options.split()) == 0
+    head, *tables = capsys.readouterr().out.split("\n\n")
     assert head.startswith("`python scripts/bench.py --models") and machine.describe() in head
     kinds = [kind for kind in command.TABLES if kind != "peer"]
     stacks = len(EXACT) + (4 if machine.measures_bfloat16(False) else 2)
