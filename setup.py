@@ -17,7 +17,7 @@ setup(
     packages=[*find_packages(include=["styletransfer*"]), *inside],
     package_dir=inside,
     package_data={
-        "": ["*.yaml", "*.jpg", "*.png", "*.md", "*.sbatch", "*.css", "py.typed", "vgg_slim*"],
+        "": ["*.yaml", "*.jpg", "*.png", "*.md", "*.sbatch", "*.css", "py.typed", "vgg_slim*", "vgg19_small*"],
         "styletransfer.page": ["presets/*"],
         "styletransfer._project.models.styles": ["*.npz"],
     },

@@ -48,14 +48,17 @@ def taps(nodes: Nodes) -> Nodes:
     """Select the layers whose features may be used for content or style.
 
     Those are every ReLU that is not only a branch of a concatenation, every concatenation, every pooling, and
-    convolutions without a ReLU.
+    convolutions that neither a ReLU nor another convolution follows.
     """
-    readers = {(name, node.op) for node in nodes for name in node.inputs}
-    hidden = {"conv": "relu", "relu": "concat"}
+    readers: dict[str, set[str]] = {}
+    for node in nodes:
+        for name in node.inputs:
+            readers.setdefault(name, set()).add(node.op)
+    hidden = {"conv": {"relu", "conv"}, "relu": {"concat"}}
     return tuple(
         node
         for node in nodes
-        if node.op not in ("input", "global_pool") and (node.name, hidden.get(node.op, "")) not in readers
+        if node.op not in ("input", "global_pool") and not readers.get(node.name, set()) & hidden.get(node.op, set())
     )
 
 

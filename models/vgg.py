@@ -6,7 +6,7 @@ convolutional part is used; the image may have any size.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from models.graph import IMAGE, Node, Nodes
@@ -19,6 +19,7 @@ CONTENT_LAYERS = {"relu4_2": 1.0}
 CUTS = ("pool2", "pool3", "pool4")  # 8, 4 and 2 values per pixel in VGG-19; pool1 has 16
 
 Blocks = Sequence[Sequence[int]]  # for each block, the number of filters of each convolution
+Ranks = Mapping[str, tuple[int, int]]  # of the factors of a convolution, by its name, such as conv3_1
 
 
 @dataclass(frozen=True)
@@ -30,13 +31,32 @@ class Projection:
     channels: int
 
 
-def nodes(blocks: Blocks, projections: Sequence[Projection] = ()) -> Nodes:
-    """Lay out ``conv1_1``, ``relu1_1``, the projections of ``relu1_1``, and so on to ``pool1``, for every block."""
+def factors(convolution: Node, ranks: Ranks) -> Nodes:
+    """The convolutions in place of one, in order; the last has its name.
+
+    With ranks (r, s) they are ``conv3_1_reduce``, 1 x 1 to r channels, ``conv3_1_core``, 3 x 3 to s, and ``conv3_1``,
+    1 x 1; without, the one itself.
+    """
+    if convolution.name not in ranks:
+        return (convolution,)
+    name, (r, s) = convolution.name, ranks[convolution.name]
+    return (
+        Node(f"{name}_reduce", "conv", convolution.inputs, r),
+        Node(f"{name}_core", "conv", (f"{name}_reduce",), s, kernel=3, pad=1),
+        Node(name, "conv", (f"{name}_core",), convolution.channels),
+    )
+
+
+def nodes(blocks: Blocks, projections: Sequence[Projection] = (), ranks: Ranks | None = None) -> Nodes:
+    """Lay out ``conv1_1``, ``relu1_1``, the projections of ``relu1_1``, and so on to ``pool1``, for every block.
+
+    Convolutions with `ranks` are in three :func:`factors`.
+    """
     found, last = [IMAGE], IMAGE.name
     for number, block in enumerate(blocks, start=1):
         for position, filters in enumerate(block, start=1):
             conv, relu = f"conv{number}_{position}", f"relu{number}_{position}"
-            found.append(Node(conv, "conv", (last,), filters, kernel=3, pad=1))
+            found += factors(Node(conv, "conv", (last,), filters, kernel=3, pad=1), ranks or {})
             found.append(Node(relu, "relu", (conv,), filters))
             found += [Node(each.name, "conv", (relu,), each.channels) for each in projections if each.of == relu]
             last = relu

@@ -4,7 +4,7 @@ A convolution 3 x 3 of C channels to N becomes 1 x 1 to r channels, 3 x 3 to s, 
 width, so style and content layers stay those of VGG-19. The factors are fitted to VGG-19's responses to pictures, layer
 after layer, each to the output of those before it (X. Zhang et al., Accelerating Very Deep Convolutional Networks for
 Classification and Detection, 2015, https://arxiv.org/abs/1505.06798, without its fit of the ReLU). It needs PyTorch
-(requirements-dev.txt). `models/weights/vgg_slim.md` has the results.
+(requirements-dev.txt). `models/weights/vgg19_small.md` has the results.
 """
 
 from __future__ import annotations
@@ -12,45 +12,31 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from models import graph, model_vgg19
-from models.graph import Node, Nodes
+from models import graph, model_vgg19, model_vgg19_small, vgg
+from models.graph import Nodes
 from models.spec import ModelSpec
+from models.vgg import Ranks
 from research.distillation import crops
 from styletransfer import weights
 
 DEEPEST = "relu5_1"
+_VALUES = 256  # of a kernel in 8 bits
+_ROUNDS = 25  # of k-means
 _RIDGE = 1e-3  # of a fit, share of the mean square
 _LEAST = 1e-7  # of an eigenvalue, share of the largest
 
-Ranks = Mapping[str, tuple[int, int]]  # r and s by name, such as conv3_1; a convolution without ranks stays whole
 Parameters = dict[str, Tensor]  # by name
-
-# Those of 60,000 multiplications per pixel with the largest product of the shares of energy that they keep, of the
-# inputs of every convolution, as the kernel weighs them, and of its responses.
-RANKS: Ranks = {
-    "conv1_2": (8, 24),
-    "conv2_1": (16, 40),
-    "conv2_2": (24, 56),
-    "conv3_1": (48, 104),
-    "conv3_2": (72, 104),
-    "conv3_3": (64, 72),
-    "conv3_4": (40, 80),
-    "conv4_1": (48, 128),
-    "conv4_2": (80, 168),
-    "conv4_3": (104, 208),
-    "conv4_4": (144, 264),
-    "conv5_1": (264, 432),
-}
 
 
 def uniform_ranks(divisor: float) -> dict[str, tuple[int, int]]:
@@ -64,24 +50,9 @@ def uniform_ranks(divisor: float) -> dict[str, tuple[int, int]]:
     return ranks
 
 
-def factors(convolution: Node, ranks: Ranks) -> Nodes:
-    """The convolutions in place of one, in order; the last has its name."""
-    if convolution.name not in ranks:
-        return (convolution,)
-    name, (r, s) = convolution.name, ranks[convolution.name]
-    return (
-        Node(f"{name}_reduce", "conv", convolution.inputs, r),
-        Node(f"{name}_core", "conv", (f"{name}_reduce",), s, kernel=3, pad=1),
-        Node(name, "conv", (f"{name}_core",), convolution.channels),
-    )
-
-
 def compressed(ranks: Ranks) -> ModelSpec:
-    """VGG-19 up to `DEEPEST` with convolutions of the given ranks."""
-    nodes: list[Node] = []
-    for node in graph.up_to(model_vgg19.SPEC.nodes, [DEEPEST]):
-        nodes += factors(node, ranks) if node.op == "conv" else (node,)
-    return dataclasses.replace(model_vgg19.SPEC, nodes=tuple(nodes))
+    """The bundled network with convolutions of the given ranks instead."""
+    return dataclasses.replace(model_vgg19_small.SPEC, nodes=vgg.nodes(model_vgg19_small.BLOCKS, ranks=ranks))
 
 
 def cost(spec: ModelSpec) -> tuple[int, float]:
@@ -143,11 +114,11 @@ def compress(
                     whole[f"{node.name}_weight"], *ranks[node.name], torch.cat(patches, 2), torch.cat(targets, 1)
                 )
                 zeros = [torch.zeros(len(kernel)) for kernel in kernels[:-1]]
-                for factor, kernel, shift in zip(factors(node, ranks), kernels, [*zeros, bias]):
+                for factor, kernel, shift in zip(vgg.factors(node, ranks), kernels, [*zeros, bias]):
                     found[f"{factor.name}_weight"], found[f"{factor.name}_bias"] = kernel, shift
             else:
                 found.update(whole)
-            mine = [respond(factors(node, ranks), found, values) for values in mine]
+            mine = [respond(vgg.factors(node, ranks), found, values) for values in mine]
     return found, errors
 
 
@@ -194,6 +165,21 @@ def fit(kernel: Tensor, r: int, s: int, patches: Tensor, targets: Tensor) -> tup
     return [kernel.float().contiguous() for kernel in kernels], bias, error.item()
 
 
+def eight_bits(kernel: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The kernel with at most 256 distinct values, by k-means in one dimension."""
+    values = np.sort(kernel, axis=None).astype(np.float64)
+    sums = np.concatenate([[0.0], values.cumsum()])
+    # The start has the density of the best tables of many values: the cube root of the density of the kernel's.
+    some = values[np.linspace(0, len(values) - 1, min(len(values), 4096)).astype(int)]
+    places = np.concatenate([[0.0], (np.diff(some) ** (2 / 3)).cumsum()])
+    table = np.interp(np.linspace(0, places[-1], _VALUES), places, some)
+    for _ in range(_ROUNDS):
+        ends = np.concatenate([[0], np.searchsorted(values, (table[1:] + table[:-1]) / 2), [len(values)]])
+        counts = np.diff(ends)
+        table = np.sort(np.where(counts > 0, np.diff(sums[ends]) / np.maximum(counts, 1), table))
+    return table[np.searchsorted((table[1:] + table[:-1]) / 2, kernel)].astype(np.float32)
+
+
 def _root(matrix: Tensor) -> Tensor:
     values, vectors = torch.linalg.eigh(matrix)
     return (vectors * values.clamp(min=_LEAST * values.max()).sqrt()) @ vectors.T
@@ -204,7 +190,11 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, nargs="+", required=True, help="files, or folders of them")
     parser.add_argument("--leave-out", nargs="*", default=[], help="names of files to leave out")
     parser.add_argument("--vgg19", type=Path, required=True, help="VGG-19's weights, in any format")
-    parser.add_argument("--divisor", type=float, help="ranks are the widths over this, instead of `RANKS`")
+    parser.add_argument(
+        "--divisor",
+        type=float,
+        help="ranks are the widths over this, instead of those of `models/model_vgg19_small.py`",
+    )
     parser.add_argument("--crops", type=int, default=180, help="number of crops to fit to, of 256 x 256 pixels")
     parser.add_argument("--positions", type=int, default=160, help="positions in each crop")
     parser.add_argument("--output", type=Path, required=True, help="file of the weights (.params)")
@@ -217,12 +207,14 @@ def main() -> None:
     vgg19 = {
         name: torch.from_numpy(values.copy()) for name, values in weights.load(model_vgg19.SPEC, options.vgg19).items()
     }
-    ranks = uniform_ranks(options.divisor) if options.divisor else RANKS
+    ranks = uniform_ranks(options.divisor) if options.divisor else model_vgg19_small.RANKS
     found, errors = compress(vgg19, ranks, images, options.positions, torch.Generator().manual_seed(0))
     for name, error in errors.items():
         print(f"{name}: error {error:.3f}")
     print("{} parameters, {:.0f} multiplications per pixel".format(*cost(compressed(ranks))))
-    weights.save(options.output, {name: values.numpy() for name, values in found.items()})
+    arrays = {name: values.numpy() for name, values in found.items()}
+    kernels = [name for name, values in arrays.items() if values.ndim > 1 and not name.startswith("conv1_1")]
+    weights.save(options.output, {**arrays, **{name: eight_bits(arrays[name]) for name in kernels}})
 
 
 if __name__ == "__main__":

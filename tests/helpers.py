@@ -118,7 +118,9 @@ def features_of(
 
 
 def available_parameters(model: str) -> weights.Parameters:
-    """VGG-19's own weights, and random ones of other networks."""
+    """VGG-19's own weights, the bundled ones that were fitted to them, and random ones of other networks."""
+    if model == "vgg19_small":
+        return weights.load(models.load(model).SPEC)
     return true_vgg19() if model == "vgg19" else random_parameters(model)
 
 

@@ -105,6 +105,7 @@ CASES = (
     Case("squeezenet", 512, 512),
     Case("squeezenet", 768, 1024, ((512, 512),)),
     Case("squeezenet", 1024, 1024, ((512, 512),), tile=400),
+    Case("vgg19_small", 384, 512),
     Case("vgg19", 256, 256),
     Case("vgg19", 512, 512),
     Case("vgg19", 256, 256, ((512, 512),)),

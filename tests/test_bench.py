@@ -77,17 +77,20 @@ def test_errors_in_a_fresh_process_are_reported() -> None:
 # Steps, sizes and feed-forward networks
 
 
-def gradient_of(name: str) -> NDArray:
-    gradient, engine = steps.step_of("vgg_slim", 40, name)(), steps.STACKS[name].engine
+def gradient_of(name: str, model: str = "vgg_slim") -> NDArray:
+    gradient, engine = steps.step_of(model, 40, name)(), steps.STACKS[name].engine
     return gradient.numpy() if engine is None else load(engine).numpy(gradient) / math.prod(gradient.shape)
 
 
 @needs_pytorch
 @pytest.mark.parametrize("ours", EXACT)
 @pytest.mark.parametrize("name", ["torch", "torch-last"])
-def test_the_steps_compared_have_the_same_gradient(name: str, ours: str) -> None:
-    assert np.isfinite(gradient_of(name)).all()
-    assert relative_error(gradient_of(ours), gradient_of(name)) < 1e-3
+@pytest.mark.parametrize(
+    ("model", "most"), [("vgg_slim", 1e-3), ("vgg19_small", 5e-3)]
+)  # rounding may choose another maximum
+def test_the_steps_compared_have_the_same_gradient(name: str, ours: str, model: str, most: float) -> None:
+    assert np.isfinite(gradient_of(name, model)).all()
+    assert relative_error(gradient_of(ours, model), gradient_of(name, model)) < most
 
 
 @needs_pytorch

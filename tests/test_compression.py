@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from helpers import relative_error
+from shrunk import PROJECT
+from true_vgg19 import true_vgg19
 
 torch = pytest.importorskip("torch")
 
 from torch.nn import functional
 
-from models import model_vgg19, to_torch, vgg
+from models import model_vgg19, model_vgg19_small, to_torch, vgg
 from research import compress
 from styletransfer import weights
+from styletransfer.pictures import images, pixels
 
 SIDE = 48
+PHOTO = PROJECT / "input" / "astronaut.jpg"
 
 
 def samples(kernel, bias, seed: int):
@@ -68,4 +73,30 @@ def test_the_network_keeps_the_layers_of_vgg19_and_costs_less(tmp_path) -> None:
     assert multiplications == 361_152
     fewer, less = compress.cost(spec)
     assert fewer < whole / 15 and less < multiplications / 15
-    assert compress.cost(compress.compressed(compress.RANKS))[1] == pytest.approx(60_000, rel=0.01)
+    assert compress.cost(compress.compressed(model_vgg19_small.RANKS))[1] == pytest.approx(60_000, rel=0.01)
+
+
+@pytest.mark.parametrize("draw", ["normal", "standard_cauchy"])
+def test_kernels_in_eight_bits_are_close_to_the_best_of_their_table(draw) -> None:
+    """Also with outliers: steps of equal length would cost a hundred times as much."""
+    kernel = getattr(np.random.default_rng(0), draw)(size=(60, 50, 3, 3)).astype(np.float32)
+    found = compress.eight_bits(kernel)
+    assert found.shape == kernel.shape and found.dtype == np.float32 and len(np.unique(found)) <= 256
+    assert relative_error(found, kernel) < 0.02
+    table = np.unique(found)
+    nearest = np.abs(kernel.reshape(-1, 1) - table).argmin(1)
+    assert relative_error(found.ravel(), table[nearest]) < 1e-3
+
+
+def test_the_bundled_network_sees_what_vgg19_sees() -> None:
+    parameters = [
+        {name: torch.from_numpy(values.copy()) for name, values in found.items()}
+        for found in (true_vgg19(), weights.load(model_vgg19_small.SPEC))
+    ]
+    image = torch.from_numpy(np.ascontiguousarray(pixels.from_picture(images.read(PHOTO)[100:228, 100:228], "rgb255")))
+    expected, found = (
+        to_torch.features(spec, values, list(vgg.STYLE_LAYERS))(image)
+        for spec, values in zip((model_vgg19.SPEC, model_vgg19_small.SPEC), parameters)
+    )
+    errors = [relative_error(found[layer].numpy(), expected[layer].numpy()) for layer in vgg.STYLE_LAYERS]
+    assert errors[0] < 1e-6 and max(errors) < 0.35

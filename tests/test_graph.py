@@ -48,6 +48,12 @@ FIRST = {  # the first parameters of every network
     "vgg16": {"conv1_1_weight": (64, 3, 3, 3), "conv1_1_bias": (64,), "conv1_2_weight": (64, 64, 3, 3)},
     "vgg19": {"conv1_1_weight": (64, 3, 3, 3), "conv1_1_bias": (64,), "conv1_2_weight": (64, 64, 3, 3)},
     "vgg19_16x": {"conv1_1_weight": (16, 3, 3, 3), "conv1_1_bias": (16,), "conv1_2_weight": (16, 16, 3, 3)},
+    "vgg19_small": {
+        **{"conv1_1_weight": (64, 3, 3, 3), "conv1_1_bias": (64,)},
+        **{"conv1_2_reduce_weight": (8, 64, 1, 1), "conv1_2_reduce_bias": (8,)},
+        **{"conv1_2_core_weight": (24, 8, 3, 3), "conv1_2_core_bias": (24,)},
+        **{"conv1_2_weight": (64, 24, 1, 1), "conv1_2_bias": (64,), "conv2_1_reduce_weight": (16, 64, 1, 1)},
+    },
     "vgg_slim": {
         **{"conv1_1_weight": (16, 3, 3, 3), "conv1_1_bias": (16,), "proj1_1_weight": (16, 16, 1, 1)},
         **{"proj1_1_bias": (16,), "conv1_2_weight": (32, 16, 3, 3), "conv1_2_bias": (32,)},
@@ -67,6 +73,7 @@ VALUES = {
     "vgg16": 14_714_688,
     "vgg19": 20_024_384,
     "vgg19_16x": 810_128,
+    "vgg19_small": 3_041_568,
     "vgg_slim": 888_640,
 }
 
@@ -84,7 +91,7 @@ def test_layers_and_receptive_fields(name: str) -> None:
     ]
 
 
-@pytest.mark.parametrize("name", ["vgg19_16x", "vgg_slim"])
+@pytest.mark.parametrize("name", ["vgg19_16x", "vgg19_small", "vgg_slim"])
 def test_smaller_networks_see_what_vgg19_sees(name: str) -> None:
     fields = {layer: ReceptiveField(*field) for layer, _, *field in LAYERS["vgg19"]}
     spec = spec_of(name)

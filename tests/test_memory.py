@@ -312,6 +312,7 @@ def test_style_pictures_as_large_as_the_image_are_resized_with_it():
             settings=("optimizer={name: lbfgs}", "stop.max_iterations=12", "output.checkpoint_every=12"),
         ),
         Case("squeezenet", 384, 512, settings=("optimizer.name=adam",)),
+        Case("vgg19_small", 384, 512),
         Case("vgg_slim", 512, 512, regions=2),
     ],
     ids=lambda case: " ".join([case.model, f"{case.width}x{case.height}", *case.settings]),

@@ -30,7 +30,7 @@ def seen(name, layers, pooling):
 
 
 def test_the_names_are_those_of_the_modules():
-    assert models.names() == ("squeezenet", "vgg16", "vgg19", "vgg19_16x", "vgg_slim")
+    assert models.names() == ("squeezenet", "vgg16", "vgg19", "vgg19_16x", "vgg19_small", "vgg_slim")
     assert all(spec_of(name).name == name for name in models.names())
 
 

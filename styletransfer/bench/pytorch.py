@@ -77,7 +77,10 @@ class VGG:
         for name in self._convolutions:  # conv1_1, conv1_2, conv2_1, ...
             if name[4] != block:
                 values, block = self._pool(values, 2), name[4]
-            values = self._functional.relu(self._convolved(name, values, padding=1))
+            values = self._convolved(name, values)
+            if name.endswith(("_reduce", "_core")):  # the first factors of a convolution
+                continue
+            values = self._functional.relu(values)
             relu = name.replace("conv", "relu")
             projection = self._projections.get(relu)
             if relu in self._layers:
@@ -88,9 +91,9 @@ class VGG:
                 break
         return features
 
-    def _convolved(self, name: str, values: Any, padding: int = 0) -> Any:
+    def _convolved(self, name: str, values: Any) -> Any:
         weight, bias = (self._parameters[f"{name}_{kind}"] for kind in ("weight", "bias"))
-        return self._functional.conv2d(values, weight, bias, padding=padding)
+        return self._functional.conv2d(values, weight, bias, padding=weight.shape[2] // 2)
 
 
 class Objective:
