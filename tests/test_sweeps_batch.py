@@ -74,6 +74,7 @@ def test_a_gpu_is_requested_if_a_config_needs_one():
     sweep = sweep_of(vary={"device": ["cpu", "gpu:0"]})
     assert "#SBATCH --gres=gpu:1\n" in written(sweep)
     assert "#SBATCH --gres=gpu:2\n" in written(sweep, gpus="2")
+    assert "#SBATCH --gres=gpu:1g.10gb:1\n" in written(sweep, gpus="1g.10gb:1")
     assert "--gres" not in written(sweep, gpus="0", options=["--gpus-per-node=1"])
 
 

@@ -61,6 +61,7 @@ def test_times_are_those_of_slurm(time, seconds):
         ({"gpus": "two"}, "cluster.gpus: 'two': Input should be a number such as 1"),
         ({"gpus": True}, "cluster.gpus: True: Input should be a number"),
         ({"gpus": -1}, "cluster.gpus: -1: Input should be a number"),
+        ({"gpus": "-h100:1"}, "cluster.gpus: '-h100:1': Input should be a number"),
         ({"cpus": 0}, "cluster.cpus: 0: Input should be greater than or equal to 1"),
         ({"cpus": "4"}, "cluster.cpus: '4': Input should be a valid integer"),
         ({"memory": 8000}, "cluster.memory: 8000: Input should be a number and a unit, such as 8GB"),

@@ -73,7 +73,7 @@ def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
     add("--partition", metavar="NAME")
     add("--account", metavar="NAME")
     add("--qos", metavar="NAME")
-    add("--gpus", metavar="N", help="number of GPUs, 1 or a100:1 (default: 1 if a config's device is a GPU)")
+    add("--gpus", metavar="N", help="number of GPUs, 1 or h100:1 (default: 1 if a config's device is a GPU)")
     add("--cpus", metavar="N", type=whole(1, 1024))
     add("--memory", metavar="SIZE", help="memory, such as 8GB (10^9 bytes each) or 8GiB (2^30)")
     add("--time", metavar="LIMIT", help="such as 4:00:00; a job that reaches the limit saves its state and is requeued")
@@ -88,7 +88,7 @@ def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
         "--setup",
         metavar="LINE",
         action="append",
-        help="a bash command to run before each job, such as 'module load cuda/11.2'; repeatable",
+        help="a bash command to run before each job, such as 'module load python/3.12'; repeatable",
     )
     add("--python", metavar="FILE", help="the Python that runs the jobs (default: the one that runs this command)")
     add(
@@ -96,7 +96,7 @@ def _add_cluster_options(parser: argparse.ArgumentParser) -> None:
         metavar="OPTION",
         action="append",
         dest="options",
-        help="an option for sbatch, such as --option=--constraint=a100; repeatable",
+        help="an option for sbatch, such as --option=--constraint=h100; repeatable",
     )
     add(
         "--no-collect",

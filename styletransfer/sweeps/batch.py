@@ -165,7 +165,7 @@ def _memory(cluster: Cluster, jobs: Sequence[Job]) -> int | None:
 
 
 def _gpus(cluster: Cluster, jobs: Sequence[Job]) -> str:
-    """The GPUs of a job, ``1`` or ``a100:1``; empty for none."""
+    """The GPUs of a job, ``1`` or ``h100:1``; empty for none."""
     given = cluster.gpus
     if given is None:
         given = "1" if any(names_gpu(job.config.device) for job in jobs) else "0"

@@ -38,8 +38,8 @@ def _check_word(text: str) -> str:
 
 def _check_gpus(value: Any) -> str:
     text = str(value)
-    if isinstance(value, bool) or not re.fullmatch(r"([A-Za-z][\w.-]*:)?[0-9]{1,2}", text):
-        raise ValueError("Input should be a number such as 1, or a type and a number such as a100:1")
+    if isinstance(value, bool) or not re.fullmatch(r"(\w[\w.-]*:)?[0-9]{1,2}", text):
+        raise ValueError("Input should be a number such as 1, or a type and a number such as h100:1")
     return text
 
 
@@ -72,7 +72,7 @@ def _check_line(text: str) -> str:
 def _check_option(text: str) -> str:
     match = re.match(r"--?([A-Za-z][A-Za-z-]*)", _check_line(text))
     if not match:
-        raise ValueError("Input should be an sbatch option, such as --constraint=a100")
+        raise ValueError("Input should be an sbatch option, such as --constraint=h100")
     name = match[1] if text.startswith("--") else match[1][0]
     for key, names in _OWN.items():
         if name in names:
@@ -105,7 +105,7 @@ class Cluster(BaseModel):
     account: Word | None = Field(None, description="account to charge")
     qos: Word | None = Field(None, description="quality of service")
     gpus: Annotated[str, pydantic.BeforeValidator(_check_gpus)] | None = Field(
-        None, description="GPUs per job, 1 or a100:1; null: 1 if a config's device is a GPU, else none"
+        None, description="GPUs per job, 1 or h100:1; null: 1 if a config's device is a GPU, else none"
     )
     cpus: _whole(1, 1024) | None = Field(None, description="cores per job")  # type: ignore[valid-type]
     memory: ByteSize | None = Field(None, description="memory per job, such as 8GB or 8GiB")
@@ -116,14 +116,14 @@ class Cluster(BaseModel):
     parallel: _whole(1, 10_000) | None = Field(None, description="maximum number of concurrent jobs; null: no limit")  # type: ignore[valid-type]
     setup: Annotated[tuple[Line, ...], pydantic.BeforeValidator(_listed)] = Field(
         (),
-        description="lines of bash run before each job, such as module load cuda/11.2; if one fails, so does the job",
+        description="lines of bash run before each job, such as module load python/3.12; if one fails, so does the job",
     )
     python: Program | None = Field(None, description="the Python that runs a job; null: the one that submits it")
     warning: _whole(1, 3600) = Field(120, description="seconds before the limit at which the state is saved")  # type: ignore[valid-type]
     restarts: _whole(0, 10_000) = Field(50, description="maximum number of times a job is requeued")  # type: ignore[valid-type]
     collect: Switch = Field(True, description="whether a final small job makes the contact sheet and the table")
     options: Annotated[tuple[Option, ...], pydantic.BeforeValidator(_listed)] = Field(
-        (), description="additional sbatch options for the jobs, such as --constraint=a100"
+        (), description="additional sbatch options for the jobs, such as --constraint=h100"
     )
 
     @pydantic.model_validator(mode="after")
