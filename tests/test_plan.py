@@ -10,7 +10,7 @@ from helpers import ENGINE, STABLE_POOLING
 from processes import NSTYLE, python
 from shrunk import shrunk
 
-from styletransfer.engines import Choice
+from styletransfer.engines import Choice, choose
 from styletransfer.pictures import images
 from styletransfer.session import forecast, inputs, memory
 from styletransfer.session import resolve as resolving
@@ -54,8 +54,10 @@ def test_a_tile_too_small_for_the_network_is_rejected():
 
 
 def test_a_run_that_cannot_fit_is_rejected_with_a_size_that_does():
-    with pytest.raises(UserError, match=r"need at least .* MB of memory, and 400 MB may be used; expected size: \d+"):
-        scales_of("size=3000", "memory=400MB")
+    limit = choose(precision="float32").memory_factors.fixed // 10**6 + 112
+    words = rf"need at least .* MB of memory, and {limit} MB may be used; expected size: \d+"
+    with pytest.raises(UserError, match=words):
+        scales_of("size=3000", f"memory={limit}MB")
 
 
 def test_the_rejected_scale_is_that_of_the_result():
