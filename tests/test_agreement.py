@@ -108,7 +108,9 @@ def multiplied_out(parameters):
     found = dict(parameters)
     for name in [name.removesuffix("_reduce_weight") for name in parameters if name.endswith("_reduce_weight")]:
         reduce, core, last = (found.pop(f"{name}{factor}_weight") for factor in ("_reduce", "_core", ""))
-        found[f"{name}_weight"] = np.einsum("fs,srkl,rc->fckl", last[:, :, 0, 0], core, reduce[:, :, 0, 0])
+        found[f"{name}_weight"] = np.einsum(
+            "fs,srkl,rc->fckl", last[:, :, 0, 0], core, reduce[:, :, 0, 0], optimize=True
+        )
         biases = [found.pop(f"{name}{factor}_bias") for factor in ("_reduce", "_core")]
         assert not any(bias.any() for bias in biases), "with these, the border would differ"
     return found
