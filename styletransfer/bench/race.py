@@ -165,10 +165,11 @@ def _totals(
 ) -> list[float]:
     """Our float32 totals of images of any size, resized to that of the pictures."""
     plain = dataclasses.replace(plan, choice=dataclasses.replace(plan.choice, precision="float32"))
-    objective = binding.bind(plain, plan.scales[-1], pictures, parameters).objective
-    array = plain.choice.load().array
     size = plan.scales[-1].height, plan.scales[-1].width
-    return [objective(array(images.enlarged(image, *size))).losses.total for image in arrays]
+    enlarged = [images.enlarged(image, *size) for image in arrays]
+    objective = binding.bind(plain, plan.scales[-1], pictures, parameters, enlarged[0]).objective
+    array = plain.choice.load().array
+    return [objective(array(image)).losses.total for image in enlarged]
 
 
 def _in_pytorch(plan: RunPlan, pictures: Pictures, parameters: weights.Parameters) -> pytorch.Objective:
