@@ -157,7 +157,7 @@ def test_a_run_is_stopped_and_goes_on_where_it_was(tab, runs):
 
 
 def test_a_setting_is_changed_while_a_run_is_made(tab, runs):
-    prepare(tab, steps=400)
+    prepare(tab, steps=300)
     before = start(tab, runs)
     set_all(tab, {"#style-weight": 500, "#steps": 10})
     tab.click("#go-on")
@@ -170,13 +170,13 @@ def test_a_setting_is_changed_while_a_run_is_made(tab, runs):
 
 def test_two_tabs_see_the_same_runs(tab, address, browser, runs):
     """The second waits in line; a reload finds the picture that is being made."""
-    prepare(tab, steps=500)
+    prepare(tab, steps=300, size=192)
     start(tab, runs)
     browser.switch_to.new_window("tab")
     other = Tab(browser).open(address)
     try:
         other.reaches("running")
-        until("the size of the run", lambda: other.value("#size") == 128)
+        until("the size of the run", lambda: other.value("#size") == 192)
         other.has('#paintings img[alt^="✓"]')
         other.has("#picture img")
         other.click("#start")
@@ -187,7 +187,7 @@ def test_two_tabs_see_the_same_runs(tab, address, browser, runs):
         browser.refresh()
         tab.reaches("running")
         tab.has("#picture img")
-        until("the size of the run", lambda: tab.value("#size") == 128)
+        until("the size of the run", lambda: tab.value("#size") == 192)
         other.show()
         other.click("#stop")
         until("the end of waiting", lambda: other.state not in ("waiting", "running"))
