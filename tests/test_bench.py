@@ -26,7 +26,7 @@ from styletransfer.support.errors import StyleTransferError, UserError
 BENCH = PROJECT / "scripts" / "bench.py"
 PICTURES = ("input/coffee.jpg", "input/night.jpg")
 
-needs_pytorch = pytest.mark.skipif(not machine.has_pytorch(), reason="PyTorch is not installed")
+needs_pytorch = pytest.mark.skipif(not installed("torch"), reason="PyTorch is not installed")
 OURS = [name for name, stack in steps.STACKS.items() if stack.engine and installed(stack.engine)]
 EXACT = [name for name in OURS if steps.STACKS[name].precision == "float32"]
 
@@ -55,7 +55,7 @@ def test_bfloat16_is_measured_if_faster_or_forced(monkeypatch: pytest.MonkeyPatc
         (False, False, True, False),
     ):
         monkeypatch.setattr(machine, "is_fast_in_bfloat16", lambda faster=faster: faster)
-        monkeypatch.setattr(machine, "has_pytorch", lambda able=able: able)
+        monkeypatch.setattr(machine, "installed", lambda name, able=able: able)
         assert machine.measures_bfloat16(forced) == expected
 
 

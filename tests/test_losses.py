@@ -27,7 +27,7 @@ def seeing(features, by_gram=False, precision="float32") -> Bound:
         from styletransfer.engines.mxnet.network import MXNetBound
 
         symbols = {LAYER: mxnet().sym.identity(mxnet().sym.Variable("data"))}
-        bound = MXNetBound(ENGINE, symbols, {}, features.shape, ENGINE.context, True, [LAYER] if by_gram else [])
+        bound = MXNetBound(ENGINE, symbols, {}, features.shape, True, [LAYER] if by_gram else [])
     else:
         from styletransfer.engines.torch.network import DTYPES, TorchBound
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import platform
 import resource
@@ -12,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 from models.threads import threads
+from styletransfer.engines import installed
 from styletransfer.engines.choice import is_fast_in_bfloat16
 
 
@@ -39,19 +39,12 @@ def _processor() -> str:
 
 
 def _libraries() -> list[tuple[str, str]]:
-    return [
-        (title, name) for title, name in (("MXNet", "mxnet"), ("PyTorch", "torch")) if importlib.util.find_spec(name)
-    ]
-
-
-def has_pytorch() -> bool:
-    """Whether PyTorch is installed."""
-    return importlib.util.find_spec("torch") is not None
+    return [(title, name) for title, name in (("MXNet", "mxnet"), ("PyTorch", "torch")) if installed(name)]
 
 
 def measures_bfloat16(forced: bool) -> bool:
     """Whether to measure bfloat16: if PyTorch is here, and this processor is fast in it or it is `forced`."""
-    return has_pytorch() and (forced or is_fast_in_bfloat16())
+    return installed("torch") and (forced or is_fast_in_bfloat16())
 
 
 def peak_megabytes() -> float:

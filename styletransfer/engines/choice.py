@@ -13,9 +13,8 @@ from pathlib import Path
 from styletransfer.engines.base import Engine, MemoryFactors
 from styletransfer.support.errors import UserError
 
-NAMES = ("mxnet", "torch")
+NAMES = ("mxnet", "torch")  # those of their packages too
 VARIABLE = "STYLETRANSFER_ENGINE"  # stands for `engine: auto`
-_PACKAGES = {"mxnet": "mxnet", "torch": "torch"}
 _TO_GET = {
     "mxnet": "MXNet installs on x86-64 Linux with Python up to 3.12 only: pip install mxnet==1.9.1",
     "torch": "pip install torch",
@@ -64,8 +63,8 @@ class Choice:
 
 
 def installed(name: str) -> bool:
-    """Whether the package of an engine is installed."""
-    return importlib.util.find_spec(_PACKAGES[name]) is not None
+    """Whether the package of an engine, which has its name, is installed."""
+    return importlib.util.find_spec(name) is not None
 
 
 @functools.lru_cache(maxsize=4)

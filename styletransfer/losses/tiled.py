@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -20,10 +21,9 @@ class Window:
 
     def owned(self, layer: str) -> tuple[Slices, Slices]:
         """The rows and columns of a layer that the tile owns: relative to the window, and to the whole image."""
-        _, height, width = self._shape(layer)
-        stride, (rows, columns) = self._stride(layer), (self.tile.rows, self.tile.columns)
-        inside = rows.owned_in_window(stride, height), columns.owned_in_window(stride, width)
-        return inside, (rows.owned(stride, height), columns.owned(stride, width))
+        _, height, width = self.segment.shape
+        _, height, width = self.segment.spec.output_shape(layer, height, width)
+        return _owned(self.tile, self._stride(layer), height, width)
 
     def seen(self, layer: str) -> Slices:
         """The rows and columns of a layer, relative to the whole image, that are in the window."""
@@ -40,7 +40,8 @@ class Window:
         if self.segment.tiling.whole:
             return self.bound.gram(layer, root)
         inside, (rows, columns) = self.owned(layer)
-        mask = self.engine.zeros(self.segment.spec.output_shape(layer, *self._sides)[1:])
+        tiling = self.segment.tiling
+        mask = self.engine.zeros(self.segment.spec.output_shape(layer, tiling.height, tiling.width)[1:])
         mask[inside] = 1.0 if root is None else root[rows, columns]
         return self.bound.gram(layer, mask)
 
@@ -59,14 +60,6 @@ class Window:
         """Copy the features that the tile owns into `kept`, of the shape of the whole layer."""
         inside, (rows, columns) = self.owned(layer)
         kept[:, :, rows, columns] = self.engine.crop(self.bound.features(layer), *inside)
-
-    @property
-    def _sides(self) -> tuple[int, int]:
-        return self.segment.tiling.height, self.segment.tiling.width
-
-    def _shape(self, layer: str) -> tuple[int, int, int]:
-        _, height, width = self.segment.shape
-        return self.segment.spec.output_shape(layer, height, width)
 
     def _stride(self, layer: str) -> int:
         return self.segment.spec.receptive_field(layer).stride
@@ -135,12 +128,13 @@ class TiledNetwork:
                 found = dict(heads(window))
                 if segment.cut:
                     head = found.get(segment.cut, Head())
-                    found[segment.cut] = _with_given(head, window.in_window(above, segment.cut))
+                    given = window.in_window(above, segment.cut)
+                    found[segment.cut] = dataclasses.replace(head, given=given)
                 part = bound.backward(found)
                 if gradient is None:
                     gradient = part
                 else:
-                    inside, (rows, columns) = _owned_input(segment, tile)
+                    inside, (rows, columns) = _owned(tile, 1, *segment.shape[1:])
                     gradient[:, :, rows, columns] = self._engine.crop(part, *inside)
             above = gradient
             if len(self._segments) > 1:
@@ -175,12 +169,8 @@ class TiledNetwork:
         return (1, *segment.spec.output_shape(segment.cut or "", height, width))
 
 
-def _owned_input(segment: Segment, tile: Tile) -> tuple[Slices, Slices]:
-    """The part of a segment's input that a tile owns: relative to its window, and to the whole."""
-    _, height, width = segment.shape
-    inside = tile.rows.owned_in_window(1, height), tile.columns.owned_in_window(1, width)
-    return inside, (tile.rows.owned(1, height), tile.columns.owned(1, width))
-
-
-def _with_given(head: Head, given: Array) -> Head:
-    return Head(head.target, head.coefficient, head.gram, head.maps, given)
+def _owned(tile: Tile, stride: int, height: int, width: int) -> tuple[Slices, Slices]:
+    """The part that a tile owns of `height` x `width` values, `stride` apart: relative to its window, to the whole."""
+    rows, columns = tile.rows, tile.columns
+    inside = rows.owned_in_window(stride, height), columns.owned_in_window(stride, width)
+    return inside, (rows.owned(stride, height), columns.owned(stride, width))

@@ -114,7 +114,7 @@ class MXNetEngine:
         )
 
     def network(self, spec: ModelSpec, parameters: Parameters, pooling: str, precision: str) -> MXNetNetwork:
-        return MXNetNetwork(self, spec, parameters, pooling, self.context)
+        return MXNetNetwork(self, spec, parameters, pooling)
 
     def stylizer(
         self, spec: TransformerSpec, parameters: Parameters, height: int, width: int, precision: str

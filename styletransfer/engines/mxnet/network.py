@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from models import to_mxnet
-from models.runtime import Array, Context, Executor, Symbol, load_mxnet
+from models.runtime import Array, Executor, Symbol, load_mxnet
 from models.spec import ModelSpec
-from styletransfer.engines.base import Head, Parameters, Slices
+from styletransfer.engines.base import Head, Parameters
+from styletransfer.engines.differences import Differences
 
 if TYPE_CHECKING:
     from styletransfer.engines.mxnet.engine import MXNetEngine
@@ -17,11 +18,9 @@ if TYPE_CHECKING:
 class MXNetNetwork:
     """See :class:`~styletransfer.engines.base.Network`."""
 
-    def __init__(
-        self, engine: MXNetEngine, spec: ModelSpec, parameters: Parameters, pooling: str, context: Context
-    ) -> None:
+    def __init__(self, engine: MXNetEngine, spec: ModelSpec, parameters: Parameters, pooling: str) -> None:
         self.engine, self.spec = engine, spec
-        self._parameters, self._pooling, self._context = parameters, pooling, context
+        self._parameters, self._pooling = parameters, pooling
 
     def bind(
         self,
@@ -32,7 +31,7 @@ class MXNetNetwork:
         by_gram: Collection[str] = (),
     ) -> MXNetBound:
         symbols = to_mxnet.symbols(self.spec, layers, self._pooling, after)
-        return MXNetBound(self.engine, symbols, self._parameters, shape, self._context, trainable, by_gram)
+        return MXNetBound(self.engine, symbols, self._parameters, shape, trainable, by_gram)
 
 
 def gram_tap(features: Symbol, kernel: str, bias: str, channels: int) -> Symbol:
@@ -52,7 +51,7 @@ def gram_tap(features: Symbol, kernel: str, bias: str, channels: int) -> Symbol:
     return mx.sym.Convolution(features, *variables, kernel=(1, 1), num_filter=channels)
 
 
-class MXNetBound:
+class MXNetBound(Differences):
     """See :class:`~styletransfer.engines.base.Bound`."""
 
     def __init__(
@@ -61,12 +60,12 @@ class MXNetBound:
         symbols: Mapping[str, Symbol],
         parameters: Parameters,
         shape: tuple[int, int, int],
-        context: Context,
         trainable: bool,
         by_gram: Collection[str],
     ) -> None:
-        mx = load_mxnet()
-        self._engine, self._context, self._trainable = engine, context, trainable
+        mx, context = load_mxnet(), engine.context
+        super().__init__(engine)
+        self._context, self._trainable = context, trainable
         self._image = mx.nd.zeros((1, *shape), ctx=context)
         self._gradient = mx.nd.zeros(self._image.shape, ctx=context) if trainable else None
         taps: dict[str, Symbol] = {}
@@ -93,7 +92,6 @@ class MXNetBound:
         )
         self._features: dict[str, Array] = dict(zip(symbols, self._executor.outputs))
         self._grams: dict[tuple[str, bool], Executor] = {}
-        self._differences: dict[str, tuple[Array, Array]] = {}  # by layer, from which target, and the difference
 
     def forward(self, values: Array) -> None:
         self._differences.clear()
@@ -126,18 +124,6 @@ class MXNetBound:
             symbol = _masked_gram(variable, mx.sym.Variable("mask"), channels)
         largest = next(iter(self._grams.values()), None)  # the others share its workspace
         return symbol.bind(self._context, arguments, grad_req="null", shared_exec=largest)
-
-    def squared_distance(self, layer: str, target: Array, part: Slices | None = None) -> float:
-        if part is None:
-            difference = self._difference(layer, target)
-        else:
-            difference = self._engine.crop(self._features[layer], *part) - target
-        return self._engine.dot(difference, difference)
-
-    def _difference(self, layer: str, target: Array) -> Array:
-        if layer not in self._differences or self._differences[layer][0] is not target:
-            self._differences[layer] = target, self._features[layer] - target
-        return self._differences[layer][1]
 
     def backward(self, heads: Mapping[str, Head]) -> Array:
         given = []

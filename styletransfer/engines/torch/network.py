@@ -10,12 +10,14 @@ from torch import Tensor
 
 from models import to_torch
 from models.spec import ModelSpec
-from styletransfer.engines.base import Head, Parameters, Slices
+from styletransfer.engines.base import Head, Parameters
+from styletransfer.engines.differences import Differences
 
 if TYPE_CHECKING:
     from styletransfer.engines.torch.engine import TorchEngine
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_PART = 1 << 14  # positions whose products are rounded to bfloat16 at once
 
 
 class TorchNetwork:
@@ -53,16 +55,16 @@ def _layout(axes: int) -> torch.memory_format:
     return torch.channels_last if axes == 4 else torch.contiguous_format
 
 
-class TorchBound:
+class TorchBound(Differences):
     """See :class:`~styletransfer.engines.base.Bound`."""
 
     def __init__(
         self, engine: TorchEngine, see: Callable[[Tensor], dict[str, Tensor]], dtype: torch.dtype, trainable: bool
     ) -> None:
-        self._engine, self._see, self._dtype, self._trainable = engine, see, dtype, trainable
+        super().__init__(engine)
+        self._see, self._dtype, self._trainable = see, dtype, trainable
         self._image: Tensor | None = None
         self._features: dict[str, Tensor] = {}
-        self._differences: dict[str, tuple[Tensor, Tensor]] = {}  # by layer, from which target, and the difference
 
     def forward(self, values: Tensor) -> None:
         self._features, self._image = {}, None  # frees those of the last pass first
@@ -82,18 +84,6 @@ class TorchBound:
         if mask is not None:
             positions = positions.float() * mask.reshape(-1, 1)
         return _product(positions.T, positions)
-
-    def squared_distance(self, layer: str, target: Tensor, part: Slices | None = None) -> Tensor:
-        if part is None:
-            difference = self._difference(layer, target)
-        else:
-            difference = self._engine.crop(self.features(layer), *part) - target
-        return self._engine.dot(difference, difference)
-
-    def _difference(self, layer: str, target: Tensor) -> Tensor:
-        if layer not in self._differences or self._differences[layer][0] is not target:
-            self._differences[layer] = target, self.features(layer) - target
-        return self._differences[layer][1]
 
     def backward(self, heads: Mapping[str, Head]) -> Tensor:
         given = {layer: self._head(layer, head) for layer, head in heads.items()}
@@ -140,6 +130,3 @@ def _product(first: Tensor, second: Tensor) -> Tensor:
         total = _added(total, (left @ right).float())
     assert total is not None
     return total
-
-
-_PART = 1 << 14  # positions whose products are rounded to bfloat16 at once
