@@ -22,9 +22,9 @@ LOGGER = logging.getLogger(__name__)
 
 _PIXELS = "yuv420p"  # what all players can show
 # Without B-frames, packets are in the order of the frames: parts that were encoded one by one are joined as they are.
-# A fixed number of threads, since the bytes depend on it. A short lookahead, since frames are held for it.
+# One thread: with more, a busy machine now and then yields other bytes. A short lookahead, since frames are held for it.
 _ENCODER = "libx264"
-_ENCODING = {"preset": "medium", "crf": "18", "bf": "0", "threads": "4", "x264-params": "rc-lookahead=12"}
+_ENCODING = {"preset": "medium", "crf": "18", "bf": "0", "threads": "1", "x264-params": "rc-lookahead=12"}
 ENCODED_BY = f"{_ENCODER} of PyAV {av.__version__}, {_ENCODING}"  # parts that differ in it cannot be joined
 _LIMITED_RANGE = 1
 _SOUND_KEPT = ("aac", "mp3", "ac3", "eac3", "opus", "flac", "alac")  # what players play in MP4
