@@ -23,10 +23,7 @@ def names() -> tuple[str, ...]:
 def load(name: str) -> ModuleType:
     """The module of the network `name`.
 
-    Raises
-    ------
-    KeyError
-        If there is no such network.
+    Raises KeyError if there is no such network.
     """
     return _loaded(_PREFIX, name)
 
@@ -39,10 +36,7 @@ def transformer_names() -> tuple[str, ...]:
 def load_transformer(name: str) -> ModuleType:
     """The module of the feed-forward network `name`.
 
-    Raises
-    ------
-    KeyError
-        If there is no such network.
+    Raises KeyError if there is no such network.
     """
     return _loaded(_TRANSFORMER, name)
 

@@ -41,10 +41,7 @@ def load_mxnet() -> ModuleType:
 
     Variables that the user has set (``OMP_NUM_THREADS`` and the like) are respected.
 
-    Raises
-    ------
-    InvalidSetting
-        If one of them would end or corrupt the process.
+    Raises InvalidSetting if one of them would end or corrupt the process.
     """
     check_environment()
     os.environ["OMP_NUM_THREADS"] = str(threads())
@@ -61,12 +58,7 @@ def load_mxnet() -> ModuleType:
 
 
 def check_environment() -> None:
-    """Check the environment variables that can end or corrupt a process with MXNet.
-
-    Raises
-    ------
-    InvalidSetting
-    """
+    """Raise InvalidSetting if an environment variable would end or corrupt a process with MXNet."""
     threads()
     if os.environ.get("DNNL_MAX_CPU_ISA") == "AVX512_CORE_AMX":  # the only value that switches AMX on
         raise InvalidSetting(

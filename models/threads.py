@@ -14,10 +14,7 @@ class InvalidSetting(Exception):
 def threads() -> int:
     """The number of threads that compute: the first in ``OMP_NUM_THREADS``, or else that of the usable cores.
 
-    Raises
-    ------
-    InvalidSetting
-        If the variable does not begin with a number of threads.
+    Raises InvalidSetting if the variable does not begin with a number of threads.
     """
     asked = os.environ.get("OMP_NUM_THREADS", "").strip()
     if not asked:

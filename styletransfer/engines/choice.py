@@ -71,10 +71,7 @@ def installed(name: str) -> bool:
 def load(name: str, device: str = "cpu") -> Engine:
     """The engine on a device.
 
-    Raises
-    ------
-    UserError
-        If it is not installed, or there is no such device.
+    Raises UserError if it is not installed, or there is no such device.
     """
     _check_installed(name)
     if name == "mxnet":
@@ -97,10 +94,7 @@ def choose(engine: str = "auto", device: str = "auto", precision: str = "auto") 
     The engine is PyTorch for a GPU that it sees, or in bfloat16 for a processor that is fast in it; else MXNet where it
     is installed; else PyTorch. The environment variable STYLETRANSFER_ENGINE stands for `auto`.
 
-    Raises
-    ------
-    UserError
-        If the engine is not installed, or does not support the device or the precision.
+    Raises UserError if the engine is not installed, or does not support the device or the precision.
     """
     asked, engine = engine, os.environ.get(VARIABLE, "auto") if engine == "auto" else engine
     if engine not in (*NAMES, "auto"):

@@ -117,6 +117,8 @@ def segments(spec: ModelSpec, layers: Iterable[str], height: int, width: int, ti
     without having more values, over all layers, than those of the first. Consecutive segments that need only one window
     are merged.
 
+    Raises ValueError if windows of that side own nothing: `tile` must be at least :func:`smallest_tile`.
+
     Parameters
     ----------
     spec : ModelSpec
@@ -125,11 +127,6 @@ def segments(spec: ModelSpec, layers: Iterable[str], height: int, width: int, ti
         Of the image.
     tile : int, or None
         The longest side of a window of the image, in pixels; None: no tiling.
-
-    Raises
-    ------
-    ValueError
-        If windows of that side own nothing: `tile` must be at least :func:`smallest_tile`.
     """
     layers = list(dict.fromkeys(layers))
     if tile is None or max(height, width) <= tile:
@@ -162,10 +159,7 @@ def segments(spec: ModelSpec, layers: Iterable[str], height: int, width: int, ti
 def cover(spec: ModelSpec, layers: Iterable[str], height: int, width: int, window: tuple[int, int]) -> Tiling:
     """Cover an image with tiles for a whole network, with windows of at most the given (height, width).
 
-    Raises
-    ------
-    ValueError
-        If windows of that size own nothing: sides must be at least :func:`smallest_side`.
+    Raises ValueError if windows of that size own nothing: sides must be at least :func:`smallest_side`.
     """
     halo = _halo(spec, list(layers))
     rows, row_spans = _spans(height, window[0], *halo)

@@ -48,6 +48,8 @@ class Guard:
     def start(self, step: int, total: float, norm: float, image: Array, optimizer: Optimizer) -> None:
         """Keep the state at the start of a scale, unless the guard resumes within one.
 
+        Raises Diverged if either number is not finite: there is nothing to roll back to.
+
         Parameters
         ----------
         step : int
@@ -56,11 +58,6 @@ class Guard:
             The loss of the image and the norm of its gradient.
         image : array (1, 3, H, W)
         optimizer : Optimizer
-
-        Raises
-        ------
-        Diverged
-            If either number is not finite: there is nothing to roll back to.
         """
         if self._kept:
             return
@@ -95,10 +92,7 @@ class Guard:
     def roll_back(self, step: int, problem: str, image: Array, optimizer: Optimizer) -> str:
         """Restore image and optimiser from the kept state, with smaller steps; returns one line for the log.
 
-        Raises
-        ------
-        Diverged
-            If the run was rolled back too often; the image is the best one.
+        Raises Diverged if the run was rolled back too often; the image is the best one.
         """
         self._engine.assign(image, self._kept["image"])
         state = self._kept["optimizer"]

@@ -65,6 +65,9 @@ def optimize(
 ) -> Generator[Record, None, None]:
     """Update `image` in place until the stopping rule holds, or the optimiser makes no more moves.
 
+    Raises Diverged: see :class:`Guard`; raised after the record of that step was yielded. The image is the best one
+    kept.
+
     Parameters
     ----------
     engine : Engine
@@ -82,11 +85,6 @@ def optimize(
         The relative change of the step `after`, which may already satisfy the stopping rule.
     guard : Guard, optional
         Rolls back steps that diverge; by default a new one.
-
-    Raises
-    ------
-    Diverged
-        See :class:`Guard`; raised after the record of that step was yielded. The image is the best one kept.
     """
     guard = guard or Guard(engine)
     started = time.monotonic() - elapsed

@@ -40,10 +40,7 @@ def is_misread(image: TiffImageFile) -> bool:
 def read(path: Path) -> Image.Image:
     """Read the first picture of a file, in a mode that Pillow knows: colours with 8 bits, grey with 16.
 
-    Raises
-    ------
-    Exception
-        Of any type, if it is damaged, or of a kind that tifffile does not know either.
+    Raises an exception of any type if it is damaged, or of a kind that tifffile does not know either.
     """
     import tifffile
 

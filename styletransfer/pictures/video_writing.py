@@ -22,7 +22,7 @@ LOGGER = logging.getLogger(__name__)
 
 _PIXELS = "yuv420p"  # what all players can show
 # Without B-frames, packets are in the order of the frames: parts that were encoded one by one are joined as they are.
-# One thread: with more, a busy machine now and then yields other bytes. A short lookahead, since frames are held for it.
+# One thread: with more, a busy machine now and then yields other bytes. A short lookahead, as frames are held for it.
 _ENCODER = "libx264"
 _ENCODING = {"preset": "medium", "crf": "18", "bf": "0", "threads": "1", "x264-params": "rc-lookahead=12"}
 ENCODED_BY = f"{_ENCODER} of PyAV {av.__version__}, {_ENCODING}"  # parts that differ in it cannot be joined

@@ -32,6 +32,8 @@ def exists(folder: Path) -> bool:
 def save(folder: Path, state: Mapping[str, NDArray], config: Any, inputs: Mapping[str, str]) -> None:
     """Save a state; the previous one is kept.
 
+    Raises OSError if the folder cannot be written or the disk is full; earlier states are unaffected.
+
     Parameters
     ----------
     folder : Path
@@ -41,11 +43,6 @@ def save(folder: Path, state: Mapping[str, NDArray], config: Any, inputs: Mappin
         What must be the same when the run is resumed.
     inputs : dict of str
         The checksum of every input file, by the config key that names it.
-
-    Raises
-    ------
-    OSError
-        If the folder cannot be written or the disk is full; earlier states are unaffected.
     """
     path = folder / NAME
     texts = {"config": np.array(json.dumps(config)), "inputs": np.array(json.dumps(dict(inputs)))}
@@ -61,10 +58,8 @@ def save(folder: Path, state: Mapping[str, NDArray], config: Any, inputs: Mappin
 def read(folder: Path, config: Any, inputs: Mapping[str, str]) -> dict[str, Any]:
     """Read the newest readable state in a folder; it replaces a damaged one.
 
-    Raises
-    ------
-    UserError
-        If there is none, or it belongs to a run with another config or other input files, which the message names.
+    Raises UserError if there is none, or it belongs to a run with another config or other input files, which the
+    message names.
     """
     problem = f"there is no checkpoint in {folder}"
     for path in (folder / NAME, folder / PREVIOUS):

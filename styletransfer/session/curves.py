@@ -94,10 +94,7 @@ def write(path: str | Path, columns: Sequence[Column], rows: Iterable[Mapping[Co
 def read(path: str | Path) -> Curve:
     """Read a curve.
 
-    Raises
-    ------
-    UserError
-        If the file is missing or not a curve.
+    Raises UserError if the file is missing or not a curve.
     """
     try:
         with open(path, encoding="utf-8-sig", newline="") as stream:
@@ -134,10 +131,7 @@ def first_difference(
     Losses and gradients that are not finite count as a difference even if both curves have them, except where a step
     was rolled back. The column `seconds` is not compared.
 
-    Raises
-    ------
-    UserError
-        If a tolerance is not one: at 1, the relative tolerance would accept nearly everything.
+    Raises UserError if a tolerance is not one: at 1, the relative tolerance would accept nearly everything.
     """
     if not 0 <= relative < 1:
         raise UserError(f"relative tolerance {relative}: expected at least 0 and less than 1")

@@ -17,10 +17,7 @@ _TRIAL_EDGE = 192  # side of the pictures with which a step is timed, in pixels
 def lines(plan: RunPlan, parameters: Parameters) -> Iterator[str]:
     """Describe a plan in lines of text, with the time estimated from a small trial.
 
-    Raises
-    ------
-    UserError
-        If a picture cannot be read.
+    Raises UserError if a picture cannot be read.
     """
     config = plan.config
     yield f"{config.spec.title}, {plan.choice.precision}, {config.optimizer.name}, into {config.output.folder}"

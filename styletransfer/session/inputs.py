@@ -38,16 +38,13 @@ class Pictures:
 def read_pictures(plan: RunPlan, sources: PictureSources = FILES) -> list[Pictures]:
     """Read the pictures of a run, resize them for every scale, and give them the colours that the config asks for.
 
+    Raises UserError if one cannot be read, or the masks of regions do not divide the result among them.
+
     Parameters
     ----------
     plan : RunPlan
     sources : PictureSources
         Where the pictures are.
-
-    Raises
-    ------
-    UserError
-        If one cannot be read, or the masks of regions do not divide the result among them.
     """
     config, inside = plan.config, [(scale.height, scale.width) for scale in plan.scales]
     content = _read(sources, config.content.image, inside)
@@ -132,9 +129,6 @@ def _stylised(plan: RunPlan, photograph: Picture) -> list[Picture]:
 def load_parameters(plan: RunPlan) -> weights.Parameters:
     """The network's weights, in its native space.
 
-    Raises
-    ------
-    UserError
-        If they are missing or unusable.
+    Raises UserError if they are missing or unusable.
     """
     return weights.load(plan.config.spec, find_input(plan.config.weights) if plan.config.weights else None)

@@ -109,6 +109,8 @@ class Workload(Scale):
 def limit(asked: str | None, root: Path = Path("/")) -> int:
     """The number of bytes that a run may use in total.
 
+    Raises ValueError if `asked` is not a size.
+
     Parameters
     ----------
     asked : str, or None
@@ -117,11 +119,6 @@ def limit(asked: str | None, root: Path = Path("/")) -> int:
         none of this can be read, as on macOS, half of the machine's memory.
     root : Path
         The folder that contains ``proc`` and ``sys``.
-
-    Raises
-    ------
-    ValueError
-        If `asked` is not a size.
     """
     if asked is not None:
         return parse_size(asked)
@@ -134,10 +131,7 @@ def limit(asked: str | None, root: Path = Path("/")) -> int:
 def predict(run: Workload) -> int:
     """Estimate the peak resident memory of the process of a run, in bytes.
 
-    Raises
-    ------
-    ValueError
-        If the run's tile is smaller than :func:`~styletransfer.losses.tiling.smallest_tile`.
+    Raises ValueError if the run's tile is smaller than :func:`~styletransfer.losses.tiling.smallest_tile`.
     """
     factors, image = run.factors, 3 * run.height * run.width
     weights = sum(math.prod(shape) for shape in run.spec.parameters.values())
@@ -169,10 +163,7 @@ def largest_tile(run: Workload, limit: int) -> int | None:
     It is found by bisection, in steps of 16 pixels from the smallest that the network allows. The tile of `run` is
     ignored.
 
-    Raises
-    ------
-    UserError
-        If not even the smallest tile fits.
+    Raises UserError if not even the smallest tile fits.
     """
 
     def needed(tile: int | None) -> int:

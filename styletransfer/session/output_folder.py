@@ -37,6 +37,8 @@ def finished_picture(folder: Path) -> Path | None:
 def check(folder: Path, force: bool, resume: bool, more: Sequence[str] = ()) -> None:
     """Check whether a run may use a folder.
 
+    Raises UserError if it is a file, cannot be read, or contains results that would be lost.
+
     Parameters
     ----------
     folder : Path
@@ -46,11 +48,6 @@ def check(folder: Path, force: bool, resume: bool, more: Sequence[str] = ()) -> 
         Whether the run that is there is resumed.
     more : sequence of str
         The names of files that it writes besides those of every run.
-
-    Raises
-    ------
-    UserError
-        If it is a file, cannot be read, or contains results that would be lost.
     """
     with _one_line(folder, "read"):
         _check(folder, force, resume, more)
@@ -89,10 +86,7 @@ def check_results(folder: Path, force: bool, resume: bool = False, more: Sequenc
 
     The parameters are those of :func:`check`.
 
-    Raises
-    ------
-    UserError
-        If it was not.
+    Raises UserError otherwise.
     """
     of_a_run = resume or configs.is_saved(folder / CONFIG) or read_status(folder) in (UNFINISHED, DONE, DIVERGED)
     overwriting.check(
@@ -114,6 +108,8 @@ def check_inputs(folder: Path, inputs: Mapping[str, Path], more: Sequence[str] =
 
     The config that an earlier run has saved in the folder may be that of this one, which writes it again.
 
+    Raises UserError if one of them is a result of an earlier run in the folder, or in the place of one.
+
     Parameters
     ----------
     folder : Path
@@ -121,11 +117,6 @@ def check_inputs(folder: Path, inputs: Mapping[str, Path], more: Sequence[str] =
         The input files of the run, by the options or config keys that name them.
     more : sequence of str
         As for :func:`check`.
-
-    Raises
-    ------
-    UserError
-        If one of them is a result of an earlier run in the folder, or in the place of one.
     """
     with contextlib.suppress(OSError):  # :func:`check` tells
         results = [path for path in _results(folder, more) if not (path.name == CONFIG and configs.is_saved(path))]
@@ -160,10 +151,7 @@ def mark_step(folder: Path) -> None:
 def read_status(folder: Path) -> str | None:
     """The word in the status file of a folder; None if there is no such file, as in folders of earlier versions.
 
-    Raises
-    ------
-    OSError
-        If the folder or the file cannot be read.
+    Raises OSError if the folder or the file cannot be read.
     """
     try:
         return (folder / STATUS).read_text(encoding="utf-8", errors="replace").strip()
@@ -174,10 +162,7 @@ def read_status(folder: Path) -> str | None:
 def is_done(folder: Path) -> bool:
     """Whether a folder has the picture of a run that is done; a run that diverged leaves a picture too.
 
-    Raises
-    ------
-    OSError
-        If the folder cannot be read.
+    Raises OSError if the folder cannot be read.
     """
     return read_status(folder) == DONE and finished_picture(folder) is not None
 
@@ -186,16 +171,13 @@ def is_done(folder: Path) -> bool:
 def taken(folder: Path, force: bool, resume: bool) -> Iterator[None]:
     """Create the folder, check that it is writable, and lock it against other runs until the block ends.
 
+    Raises UserError if it is not writable, may not be used, or is in use by another run.
+
     Parameters
     ----------
     folder : Path
     force, resume : bool
         As for :func:`check`, which is called again once the folder is locked.
-
-    Raises
-    ------
-    UserError
-        If it is not writable, may not be used, or is in use by another run.
     """
     with _one_line(folder, "written"):
         folder.mkdir(parents=True, exist_ok=True)
@@ -238,16 +220,13 @@ def _is(descriptor: int, path: Path) -> bool:
 def clear(folder: Path, keep: bool) -> None:
     """Remove the results of an earlier run from a locked folder.
 
+    Raises UserError if it cannot be removed.
+
     Parameters
     ----------
     folder : Path
     keep : bool
         Whether that run is resumed. Then only what it wrote at its end is removed, as it is no longer finished.
-
-    Raises
-    ------
-    UserError
-        If it cannot be removed.
     """
     with _one_line(folder, "written"):
         for place in (folder, folder / STEPS):

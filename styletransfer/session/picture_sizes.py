@@ -27,17 +27,14 @@ def read_sizes(config: Config, sources: PictureSources = FILES) -> list[Scale]:
     Files are opened but not read, so that memory can be estimated first. If the config only has a number of scales,
     those that are too small for one of the layers are omitted.
 
+    Raises UserError if one is not a picture, a mask has other proportions than its picture, or one of the sizes is too
+    small for a layer.
+
     Parameters
     ----------
     config : Config
     sources : PictureSources
         Where the pictures are.
-
-    Raises
-    ------
-    UserError
-        If one is not a picture, a mask has other proportions than its picture, or one of the sizes is too
-        small for a layer.
     """
     content = sources.size(config.content.image) if config.content.image else None
     styles = {name: sources.size(name) for name in config.used_styles}
@@ -107,12 +104,7 @@ def _at_scale(
 
 
 def check_size(spec: ModelSpec, layers: list[str], height: int, width: int, what: str) -> None:
-    """Reject a picture, described in the message by `what`, that is too small for one of the layers.
-
-    Raises
-    ------
-    UserError
-    """
+    """Raise a UserError if a picture, which the message calls `what`, is too small for one of the layers."""
     if not layers:
         return
     deepest = spec.deepest(layers)

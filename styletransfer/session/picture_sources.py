@@ -32,10 +32,7 @@ class PictureSources:
     def size(self, name: str) -> tuple[int, int]:
         """(height, width) of a picture; of a file, usually from its header alone.
 
-        Raises
-        ------
-        UserError
-            If it is not a picture.
+        Raises UserError if it is not a picture.
         """
         if name in self.in_memory:
             return in_memory.size(self.in_memory[name], name)
@@ -44,10 +41,7 @@ class PictureSources:
     def read(self, name: str) -> Picture:
         """A picture (H, W, 3), RGB, 0..1.
 
-        Raises
-        ------
-        UserError
-            If it cannot be read.
+        Raises UserError if it cannot be read.
         """
         if name in self.in_memory:
             return in_memory.read(self.in_memory[name], name)
@@ -56,10 +50,7 @@ class PictureSources:
     def read_mask(self, name: str) -> NDArray[np.floating]:
         """A picture as a mask: grey values (H, W), 0..1; what is transparent is 0.
 
-        Raises
-        ------
-        UserError
-            If it cannot be read.
+        Raises UserError if it cannot be read.
         """
         if name in self.in_memory:
             return in_memory.read(self.in_memory[name], name, background="black").mean(axis=2)
@@ -72,10 +63,7 @@ FILES = PictureSources()  # all pictures are files
 def picture_file(name: str) -> Path:
     """The file of a picture.
 
-    Raises
-    ------
-    UserError
-        If it is missing, but can be fetched or was in memory.
+    Raises UserError if it is missing, but can be fetched or was in memory.
     """
     path = find_input(name)
     if not path.exists():

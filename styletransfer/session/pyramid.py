@@ -80,10 +80,8 @@ class Pyramid:
     def records(self) -> Generator[Record, None, None]:
         """The records of all steps at all scales, from :func:`~styletransfer.optimization.loop.optimize`.
 
-        Raises
-        ------
-        Diverged
-            See :class:`~styletransfer.optimization.divergence_guard.Guard`; the image is the best one of the scale.
+        Raises Diverged: see :class:`~styletransfer.optimization.divergence_guard.Guard`; the image is the best one of
+        the scale.
         """
         while True:
             limit = self._begun + self.steps[self._scale]

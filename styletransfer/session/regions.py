@@ -55,10 +55,7 @@ def files_of(regions: Sequence[Region]) -> dict[str, str | None]:
 def read_masks(plan: RunPlan, sources: PictureSources = FILES) -> list[tuple[RegionMasks, ...]]:
     """The regions of a run at every scale; none where all of the result has one style.
 
-    Raises
-    ------
-    UserError
-        If a mask cannot be read or is empty, or if the masks overlap or do not cover the result.
+    Raises UserError if a mask cannot be read or is empty, or if the masks overlap or do not cover the result.
     """
     if not plan.config.used_regions:
         return [()] * len(plan.scales)
@@ -109,10 +106,7 @@ def _read(sources: PictureSources, name: str | None, key: str, sizes: Sequence[t
 def _check(masks: Sequence[Mask | None], height: int, width: int) -> None:
     """See that masks, None for one that gets the rest, divide the result among them.
 
-    Raises
-    ------
-    UserError
-        If they overlap, do not cover it, or leave nothing to the one that gets the rest.
+    Raises UserError if they overlap, do not cover it, or leave nothing to the one that gets the rest.
     """
     total = _total(masks, height, width)
     over, under = (float(np.mean(part)) for part in (total > 1 + _TOLERANCE, total < 1 - _TOLERANCE))

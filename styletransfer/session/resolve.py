@@ -92,6 +92,9 @@ def resolve(config: Config, sizes: Sequence[Scale] | None = None, begun: ResumeS
     Otherwise, a run that needs more memory than the limit is rejected if the config sets the limit, and logged as a
     warning if the limit is what is free at the moment: the user may know better.
 
+    Raises UserError if a picture cannot be used at a size, a tile is too small for the network, the run does not fit
+    into memory, the engine or precision is not available, or the style to start with cannot be read.
+
     Parameters
     ----------
     config : Config
@@ -99,12 +102,6 @@ def resolve(config: Config, sizes: Sequence[Scale] | None = None, begun: ResumeS
         Of the pictures; by default, they are read from the files.
     begun : ResumeState, optional
         Of a run that is resumed, which keeps its engine, precision and tiles; by default, they are chosen.
-
-    Raises
-    ------
-    UserError
-        If a picture cannot be used at a size, a tile is too small for the network, the run does not fit into memory,
-        the engine or precision is not available, or the style to start with cannot be read.
     """
     sizes = picture_sizes.read_sizes(config) if sizes is None else sizes
     choice = choice_of(config, begun)

@@ -23,6 +23,10 @@ LOGGER = logging.getLogger(__name__)
 def run(task: Task, force: bool = False, resume: bool = False, read: Mapping[str, Path] | None = None) -> Path:
     """Make what a config describes, with progress shown, and ended by signals.
 
+    Raises UserError if something the config names cannot be used; nothing has been written then. Raises Diverged if the
+    optimisation left its course and could not be brought back; the best result has been written. Raises Interrupted if
+    SIGINT, SIGTERM or SIGUSR2 came; a checkpoint has been written, or nothing yet.
+
     Parameters
     ----------
     task : Task
@@ -37,15 +41,6 @@ def run(task: Task, force: bool = False, resume: bool = False, read: Mapping[str
     -------
     Path
         The result in the output folder.
-
-    Raises
-    ------
-    UserError
-        If something the config names cannot be used; nothing has been written then.
-    Diverged
-        If the optimisation left its course and could not be brought back; the best result has been written.
-    Interrupted
-        If SIGINT, SIGTERM or SIGUSR2 came; a checkpoint has been written, or nothing yet.
     """
     recording, stopped = Recording(task, force, resume, read), Event()
     with (
@@ -83,19 +78,15 @@ class Session:
 
         If the generator is closed early, the state is saved.
 
+        Raises Diverged if the optimisation diverged and could not recover; the best result has been written. Raises
+        Interrupted if `stopped` was set; the state has been saved.
+
         Parameters
         ----------
         recorders : sequence of Recorder
             Additional recorders; they are closed at the end.
         stopped : Event
             Ends the session after the step in which it is set.
-
-        Raises
-        ------
-        Diverged
-            If the optimisation diverged and could not recover; the best result has been written.
-        Interrupted
-            If `stopped` was set; the state has been saved.
         """
         task, recording, saved = self.task, self._recording, False
         recorders = [self.losses, *recording.pictures(), *recorders]
@@ -147,19 +138,15 @@ class Session:
 def opened(recording: Unrecorded, stopped: Event | None = None) -> Iterator[Session]:
     """Prepare a task; its memory and its folder are released at the end of the block.
 
+    Raises UserError if the input is invalid; nothing has been written then. Raises Interrupted if `stopped` was set;
+    nothing has been written then.
+
     Parameters
     ----------
     recording : Unrecorded or Recording
         Of the task.
     stopped : Event, optional
         Ends it before the first step if it is set.
-
-    Raises
-    ------
-    UserError
-        If the input is invalid; nothing has been written then.
-    Interrupted
-        If `stopped` was set; nothing has been written then.
     """
     task = recording.task
     with contextlib.ExitStack() as stack:

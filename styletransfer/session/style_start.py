@@ -13,10 +13,7 @@ from styletransfer.support.errors import UserError
 def file_of(settings: Init) -> Path | None:
     """The style file that a run starts with; None if it starts otherwise.
 
-    Raises
-    ------
-    UserError
-        If there is no such style.
+    Raises UserError if there is no such style.
     """
     if settings.name is None:
         return None
@@ -29,10 +26,7 @@ def file_of(settings: Init) -> Path | None:
 def read(settings: Init) -> Style | None:
     """The trained style that a run starts with; None if it starts otherwise.
 
-    Raises
-    ------
-    UserError
-        If there is no such style, or its file cannot be used.
+    Raises UserError if there is no such style, or its file cannot be used.
     """
     path = file_of(settings)
     if path is None:

@@ -81,10 +81,7 @@ class Task(abc.ABC):
     def files(self) -> dict[str, Path]:
         """Its input files, by the config keys that name them.
 
-        Raises
-        ------
-        UserError
-            If one of them cannot be looked for.
+        Raises UserError if one of them cannot be looked for.
         """
 
     def checksums(self, checksum: Checksum = checksum) -> dict[str, str]:
@@ -103,10 +100,7 @@ class Task(abc.ABC):
     def inspect(self) -> None:
         """See that the inputs are there and can be used, as far as that needs little memory.
 
-        Raises
-        ------
-        UserError
-            If they cannot; so do the next two.
+        Raises UserError if they cannot be used; so do :meth:`resolve` and :meth:`read`.
         """
 
     @abc.abstractmethod

@@ -109,6 +109,8 @@ def note_status(job: Job, status: int, told: bool = False) -> int:
 def run_here(sweep: Sweep, at_once: int, say: Callable[[str], None], queue: Queue = None) -> dict[str, State]:
     """Run the remaining jobs of a sweep on this machine; a failed job does not affect the others.
 
+    Raises Interrupted on SIGINT, SIGTERM or SIGHUP; the running jobs have been told to save their states.
+
     Parameters
     ----------
     sweep : Sweep
@@ -123,11 +125,6 @@ def run_here(sweep: Sweep, at_once: int, say: Callable[[str], None], queue: Queu
     -------
     dict of str and State
         By name, the jobs whose folders cannot be used and therefore do not contain their state.
-
-    Raises
-    ------
-    Interrupted
-        On SIGINT, SIGTERM or SIGHUP; the running jobs have been told to save their states.
     """
     undone = [job for job in sweep.jobs if state_of(job, queue).name != "done"]
     waiting = deque(job for job in undone if job.name not in (queue or {}))

@@ -149,6 +149,8 @@ def sweep_of(
 ) -> Sweep:
     """The jobs of a sweep, with validated configs.
 
+    Raises UserError as :func:`read_sweep` does.
+
     Parameters
     ----------
     file : SweepFile
@@ -158,11 +160,6 @@ def sweep_of(
         Where it comes from; error messages open with it.
     assignments, output
         As for :func:`read_sweep`.
-
-    Raises
-    ------
-    UserError
-        As :func:`read_sweep`.
     """
     check_output(output)
     count = len(file.jobs) if file.jobs else math.prod(map(len, (file.vary or {}).values()))

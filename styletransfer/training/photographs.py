@@ -23,10 +23,7 @@ _BATCHES, _SAMPLES = 0, 1  # streams of random numbers
 def files_of(sources: Sequence[str]) -> list[Path]:
     """The photographs in folders, in order of their names, and single files, each once.
 
-    Raises
-    ------
-    UserError
-        If a source does not exist, or a folder has no pictures.
+    Raises UserError if a source does not exist, or a folder has no pictures.
     """
     files: list[Path] = []
     for source in sources:
@@ -75,10 +72,7 @@ class Crops:
     def batch(self, number: int) -> NDArray[np.float32]:
         """Batch number `number`, (count, 3, side, side); the next one is prepared meanwhile.
 
-        Raises
-        ------
-        UserError
-            If no photograph can be read.
+        Raises UserError if no photograph can be read.
         """
         if self._next is None or self._next[0] != number:
             self._prepare(number)

@@ -21,10 +21,7 @@ _CHUNK = 1 << 18  # values summed in float32; the relative error of MXNet's ``do
 class MXNetEngine:
     """See :class:`~styletransfer.engines.base.Engine`.
 
-    Raises
-    ------
-    UserError
-        If there is no such device.
+    Raises UserError if there is no such device.
     """
 
     name = "mxnet"
