@@ -6,9 +6,11 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from helpers import ENGINE, mxnet, norm, number, relative_error, to_array, to_numpy
 
 from styletransfer.engines import Array, load
+from styletransfer.engines.torch import engine
 
 CHUNK = 1 << 18  # values that the engines sum in float32
 SIZES = [1, 60, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 12345]
@@ -179,3 +181,13 @@ def test_an_image_is_filtered_channel_by_channel(shape):
         expected += kernel[:, row, column, None, None] * padded[:, row : row + 6, column : column + 8]
     found = ENGINE.filtered(to_array(image), to_array(kernel[:, None]))
     assert relative_error(to_numpy(found)[0], expected) < 1e-6
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_float32_is_not_tf32_on_gpus(monkeypatch, device):
+    for backend in (torch.backends.cudnn, torch.backends.cuda.matmul):
+        monkeypatch.setattr(backend, "allow_tf32", True)
+    monkeypatch.setattr(engine, "_device_of", torch.device)
+    engine.TorchEngine(device)
+    allowed = device == "cpu"  # which leaves the settings of the process alone
+    assert torch.backends.cudnn.allow_tf32 == torch.backends.cuda.matmul.allow_tf32 == allowed

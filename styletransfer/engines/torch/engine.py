@@ -42,6 +42,8 @@ class TorchEngine:
         self.device = device
         self._device = _device_of(device)
         self._wide = torch.float32 if self._device.type == "mps" else torch.float64
+        if self._device.type == "cuda":  # or float32 would be TF32, with 10 bits of mantissa
+            torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         if self._device.type == "cpu" and (sys.platform == "linux" or os.environ.get("OMP_NUM_THREADS")):
             torch.set_num_threads(threads())  # PyTorch does not know the quota of a control group
 
