@@ -51,7 +51,7 @@ class TorchEngine:
         return torch.tensor(np.ascontiguousarray(values, dtype=np.float32), device=self._device)
 
     def numpy(self, array: Tensor) -> NDArray[np.float32]:
-        return np.array(array.detach().cpu(), dtype=np.float32)
+        return np.array(array.detach().cpu().numpy(), dtype=np.float32)
 
     def zeros(self, shape: Sequence[int]) -> Tensor:
         return torch.zeros(tuple(shape), device=self._device)
