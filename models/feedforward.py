@@ -1,4 +1,4 @@
-"""What feed-forward style networks have in common on all engines: initial parameters, and the kernels of upsampling.
+"""Feed-forward style networks on any engine: initial parameters, and the kernels of upsampling.
 
 J. Johnson, A. Alahi, L. Fei-Fei: Perceptual Losses for Real-Time Style Transfer and Super-Resolution, 2016, and its
 supplementary material; D. Ulyanov, A. Vedaldi, V. Lempitsky: Instance Normalization, 2016; A. Odena, V. Dumoulin,
@@ -29,7 +29,7 @@ def constants(spec: TransformerSpec) -> dict[str, NDArray[np.float32]]:
 
 
 def resize_matrix(kernel: int, resize: int) -> NDArray[np.float32]:
-    """How the kernels of a sub-pixel convolution follow from the kernel of a convolution after upsampling.
+    """Make the matrix from the kernel of a convolution after upsampling to the kernels of a sub-pixel convolution.
 
     Of an upsampled row, position ``resize x i + phase`` sees with the kernel's value u the position
     ``resize x i + phase + u - padding``, which is a copy of position ``i + floor((phase + u - padding) / resize)``. So

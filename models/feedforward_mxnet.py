@@ -92,7 +92,7 @@ def _arranged(values: Symbol, resize: int) -> Symbol:
 
 
 def activated(layer: Layer, values: Symbol, added: Symbol | None, given: bool = False) -> Symbol:
-    """What follows the convolution of a layer.
+    """Apply what follows the convolution of a layer.
 
     Parameters
     ----------

@@ -84,7 +84,7 @@ class TransformerSpec:
 
     @property
     def multiple(self) -> int:
-        """Sides of the extended image must be multiples of this: the product of all strides."""
+        """The product of all strides, of which the sides of the extended image are multiples."""
         return math.prod(layer.stride for layer in self.layers)
 
     def input_channels(self) -> Iterator[tuple[Layer, int]]:
@@ -119,5 +119,5 @@ class TransformerSpec:
         return self.margin, self.margin + -(length + 2 * self.margin) % self.multiple
 
     def extended(self, length: int) -> int:
-        """A side of the extended image, for that of the image."""
+        """Extend the side of an image to that of the extended image."""
         return length + sum(self.padding(length))

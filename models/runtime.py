@@ -69,9 +69,9 @@ def check_environment() -> None:
 
 @contextlib.contextmanager
 def _handlers_of_crashes_kept() -> Iterator[None]:
-    """Restore the handlers of the signals of a crash, by default the system's, which end the process at once.
+    """Keep the handlers of crash signals, by default the system's, which end the process at once.
 
-    Those of C, which Python's `signal` does not see; in any thread.
+    These are C handlers, which Python's `signal` does not see; this works in any thread.
     """
     sigaction = ctypes.CDLL(None).sigaction
     kept = {number: ctypes.create_string_buffer(_SIGACTION_BYTES) for number in _CRASHES}

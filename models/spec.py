@@ -49,7 +49,7 @@ class ModelSpec:
 
     @property
     def weights_path(self) -> Path:
-        """Where bundled or fetched weights are stored."""
+        """The place of bundled or fetched weights."""
         return WEIGHTS_FOLDER / self.weights_file
 
     @functools.cached_property
@@ -82,7 +82,7 @@ class ModelSpec:
         return dataclasses.replace(self, nodes=graph.after(self.nodes, layer))
 
     def deepest(self, layers: Iterable[str]) -> str:
-        """The one of `layers` that is furthest from the image."""
+        """The layer among `layers` that is furthest from the image."""
         return max(layers, key=self.layer_names.index)
 
     def output_shape(self, layer: str, height: int, width: int) -> tuple[int, int, int]:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 
 class InvalidSetting(Exception):
-    """An environment variable has a value with which nothing must be computed; one line says which, and why."""
+    """An environment variable has an unusable value; one line says which, and why."""
 
 
 def threads() -> int:
-    """The number of threads that compute: the first in ``OMP_NUM_THREADS``, or else that of the usable cores.
+    """Return the number of threads to compute with: the first in ``OMP_NUM_THREADS``, or else the usable cores.
 
     Raises InvalidSetting if the variable does not begin with a number of threads.
     """
@@ -26,9 +26,9 @@ def threads() -> int:
 
 
 def usable_cores() -> int:
-    """Physical cores this process may use: its affinity, without hyper-thread siblings, within the cgroup's quota.
+    """Count the physical cores of this process: its affinity, without hyper-thread siblings, within the cgroup's quota.
 
-    Outside Linux, which alone has these, all cores.
+    Outside Linux, all cores.
     """
     if not hasattr(os, "sched_getaffinity"):
         return os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""What the networks of the VGG family have in common: blocks of 3 x 3 convolutions with ReLUs, each before a pooling.
+"""The VGG family: blocks of 3 x 3 convolutions with ReLUs, each before a pooling.
 
 K. Simonyan, A. Zisserman: Very Deep Convolutional Networks for Large-Scale Image Recognition, 2014. Only the
 convolutional part is used; the image may have any size.

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import hypothesis
+import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -23,3 +24,22 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True, max_examples=25)
 hypothesis.settings.load_profile("repeatable")
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory):
+    """A folder with a photograph, two paintings and the weights of a random network."""
+    from helpers import fill_studio
+
+    folder = tmp_path_factory.mktemp("studio")
+    fill_studio(folder)
+    return folder
+
+
+@pytest.fixture
+def in_the_studio(studio, monkeypatch):
+    """Work in the studio, without curve.png, which would take most of the time."""
+    from styletransfer.session import curves
+
+    monkeypatch.chdir(studio)
+    monkeypatch.setattr(curves, "plot", lambda *arguments: None)

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from helpers import fill_studio
 from PIL import Image
 from processes import output_of
 
@@ -23,7 +22,7 @@ import styletransfer
 from scripts.nstyle import main
 from styletransfer import Diverged, Result, Step, Stopped, UserError, steps, transfer
 from styletransfer.pictures import images
-from styletransfer.session import binding, curves, picture_sizes, recorders
+from styletransfer.session import binding, picture_sizes, recorders
 from styletransfer.session.session import Session
 from styletransfer.support import commands
 
@@ -38,20 +37,9 @@ TINY = {
 }
 
 
-@pytest.fixture(scope="module")
-def studio(tmp_path_factory):
-    """A folder with a photograph, two paintings and the weights of a random network."""
-    folder = tmp_path_factory.mktemp("studio")
-    fill_studio(folder)
-    return folder
-
-
 @pytest.fixture(autouse=True)
-def in_the_studio(studio, monkeypatch):
-    """Works in the studio, and sees that nothing is left there; curve.png, which takes longer than all else, is not
-    drawn."""
-    monkeypatch.chdir(studio)
-    monkeypatch.setattr(curves, "plot", lambda *arguments: None)
+def nothing_is_left(studio, in_the_studio):
+    """Check that no file is left in the studio."""
     before = sorted(studio.rglob("*"))
     yield
     assert sorted(studio.rglob("*")) == before

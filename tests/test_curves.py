@@ -161,7 +161,7 @@ def test_a_loss_that_is_not_finite_equals_nothing(value):
         broken = changed(1, column, value)
         assert first_difference(broken, broken, 0.9) == (
             f"at step 1 (row 2), {curves.name_of(column)} is {value!r} in the first and in the second, "
-            "which is no result"
+            "which is not finite"
         )
 
 

@@ -107,7 +107,9 @@ def test_the_variable_stands_for_auto(on, monkeypatch):
     assert choose().engine == "mxnet" and choose().reason == choice.VARIABLE
     assert choose("torch").engine == "torch"
     monkeypatch.setenv(choice.VARIABLE, "mxnte")
-    with pytest.raises(UserError, match=r"^STYLETRANSFER_ENGINE: 'mxnte' is no engine; expected one of mxnet, torch$"):
+    with pytest.raises(
+        UserError, match=r"^STYLETRANSFER_ENGINE: 'mxnte' is not an engine; expected one of mxnet, torch$"
+    ):
         choose()
 
 

@@ -13,7 +13,7 @@ from test_images import HEIC
 
 from styletransfer.feedforward import folders as stylize
 from styletransfer.pictures import images
-from styletransfer.pictures.folders import listed
+from styletransfer.pictures.folders import list_pictures
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps import photographs as sweeps
 from styletransfer.training import photographs as training
@@ -45,7 +45,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_all_commands_list_the_same(folder: Path, caplog: pytest.LogCaptureFixture, command: str) -> None:
     caplog.set_level(logging.INFO)
     found = {
-        "nstyle": lambda: sweeps.listed(["photos"]),
+        "nstyle": lambda: sweeps.list_photographs(["photos"]),
         "training": lambda: training.files_of(["photos"]),
         "stylize": lambda: [job.source for job in stylize.plan([Path("photos")], Path("out"), "night", False, False)],
     }[command]()
@@ -58,7 +58,7 @@ def test_all_commands_list_the_same(folder: Path, caplog: pytest.LogCaptureFixtu
 
 
 def test_what_is_listed_can_be_read(folder: Path) -> None:
-    for path in listed(folder):
+    for path in list_pictures(folder):
         assert images.read(path).size
 
 
@@ -67,7 +67,7 @@ def test_few_of_many_are_named(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     images.write(tmp_path / "a.png", random_picture(3, 4, seed=0))
     for number in range(9):
         (tmp_path / f"{number}.txt").touch()
-    assert listed(tmp_path) == [tmp_path / "a.png"]
+    assert list_pictures(tmp_path) == [tmp_path / "a.png"]
     assert caplog.messages == [f"{tmp_path}: skipped 9 files of an unknown format (0.txt, 1.txt, 2.txt, ...)"]
 
 
@@ -78,9 +78,9 @@ def test_a_folder_without_pictures_says_what_is_there(tmp_path: Path, monkeypatc
         stylize.plan([Path("photos")], Path("out"), "night", False, False)
     Path("photos/clip.mov").touch()
     with pytest.raises(UserError, match=r"^photos: no picture in this folder; 1 video \(clip\.mov\)$"):
-        listed(Path("photos"))
+        list_pictures(Path("photos"))
     with pytest.raises(UserError, match=r"^here: absent: No such file or directory$"):
-        listed(Path("absent"), "here: ")
+        list_pictures(Path("absent"), "here: ")
 
 
 def test_a_photograph_to_learn_from_counts_once(folder: Path) -> None:

@@ -246,19 +246,16 @@ def test_the_gradient_matches_finite_differences(pooling, normalization):
         assert (there - back) / (2 * step) == pytest.approx(np.sum(gradient * direction), rel=2e-3)
 
 
+@pytest.mark.parametrize(
+    ("only", "seed"),
+    [({"style": (0.0, STYLE_LAYERS)}, 1), ({"content": (0.0, CONTENT_LAYERS)}, 10)],
+    ids=["content", "style"],
+)
 @every_normalization
-def test_at_the_content_picture_the_content_loss_is_zero(normalization):
-    run = prepared(Case(normalization=normalization, style=(0.0, STYLE_LAYERS)))
+def test_at_the_picture_itself_its_loss_is_zero(normalization, only, seed):
+    run = prepared(Case(normalization=normalization, **only))
     start = run.objective(run.image).losses.total
-    evaluation = run.objective(to_array(pixels.from_picture(picture_of(SIZE, 1), "rgb255")))
-    assert evaluation.losses.total < 1e-9 * start
-
-
-@every_normalization
-def test_at_the_style_picture_the_style_loss_is_zero(normalization):
-    run = prepared(Case(normalization=normalization, content=(0.0, CONTENT_LAYERS)))
-    start = run.objective(run.image).losses.total
-    evaluation = run.objective(to_array(pixels.from_picture(picture_of(SIZE, 10), "rgb255")))
+    evaluation = run.objective(to_array(pixels.from_picture(picture_of(SIZE, seed), "rgb255")))
     assert evaluation.losses.total < 1e-9 * start
 
 

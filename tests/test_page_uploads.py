@@ -109,19 +109,15 @@ def test_a_truncated_picture_is_refused(place, accept):
         accept("a.jpg")
 
 
-def test_pixels_are_counted_before_they_are_read(place, accept, monkeypatch):
-    send(place, "a.jpg")
-    monkeypatch.setattr(uploads, "MOST_PIXELS", 1199)
-    monkeypatch.setattr(images, "read", None)
-    with pytest.raises(UserError, match="the picture has 40 x 30 pixels"):
-        accept("a.jpg")
-
-
-def test_bytes_are_counted_before_they_are_read(place, accept, monkeypatch):
+@pytest.mark.parametrize(
+    ("limit", "most", "next_step", "words"),
+    [("MOST_PIXELS", 1199, "read", "the picture has 40 x 30 pixels"), ("MOST_BYTES", 100, "size", "MB at most")],
+)
+def test_a_limit_is_checked_before_the_picture_is_read(place, accept, monkeypatch, limit, most, next_step, words):
     send(place, "a.png")
-    monkeypatch.setattr(uploads, "MOST_BYTES", 100)
-    monkeypatch.setattr(images, "size", None)
-    with pytest.raises(UserError, match="MB at most"):
+    monkeypatch.setattr(uploads, limit, most)
+    monkeypatch.setattr(images, next_step, None)
+    with pytest.raises(UserError, match=words):
         accept("a.png")
 
 

@@ -35,18 +35,18 @@ def studio(tmp_path, monkeypatch):
 
 
 def test_a_folder_stands_for_the_pictures_in_it_by_name():
-    assert photographs.listed(["photos"]) == ["photos/a.JPG", "photos/b.png"]
+    assert photographs.list_photographs(["photos"]) == ["photos/a.JPG", "photos/b.png"]
 
 
 def test_files_stay_in_their_order_and_count_once():
     given = ["z.png", "photos/b.png", "photos", "./z.png", str(Path("z.png").absolute()), "photos//a.JPG"]
-    assert photographs.listed(given) == ["z.png", "photos/b.png", "photos/a.JPG"]
+    assert photographs.list_photographs(given) == ["z.png", "photos/b.png", "photos/a.JPG"]
 
 
 def test_a_folder_without_pictures_is_refused():
     Path("empty").mkdir()
     with pytest.raises(UserError, match=r"^--content: empty: no picture in this folder$"):
-        photographs.listed(["empty"])
+        photographs.list_photographs(["empty"])
 
 
 @pytest.mark.parametrize("folder", [None, "out/holiday"])

@@ -14,10 +14,11 @@ from styletransfer.session.provenance import checksums_in, provenance_of
 
 def test_the_checksums_of_all_inputs_are_read_back_from_a_saved_config():
     config = shrunk("starry", ["init={kind: image, image: input/night.jpg}"])
-    checksums = PictureTask(config).checksums()
+    task = PictureTask(config)
+    checksums = task.checksums()
     styles = {f"style.images {name}" for name in config.style.images}
     assert set(checksums) == {"content.image", "init.image", "weights", *styles}
-    saved = yaml.safe_load(configs.dump(config, provenance_of(config, choose(), checksums)))
+    saved = yaml.safe_load(configs.dump(config, provenance_of(task.weights_file, choose(), checksums)))
     assert checksums_in(saved["provenance"]) == checksums
 
 

@@ -124,7 +124,7 @@ def _judged(path: Path) -> NDArray:
 
 def _in_memory(path: Path) -> NDArray:
     """As from Python: Pillow's own image, where Pillow reads the file rightly."""
-    with images.opened(path) as image:
+    with images.open_picture(path) as image:
         return PictureSources({"<content.image>": image}).read("<content.image>")
 
 
@@ -160,7 +160,7 @@ def test_what_is_transparent_in_a_mask_is_black_in_a_file_and_in_memory(tmp_path
     path = tmp_path / "mask"
     path.write_bytes(KINDS[kind])
     assert FILES.read_mask(str(path)).max() == 0
-    with images.opened(path) as image:
+    with images.open_picture(path) as image:
         assert PictureSources({"<mask>": image}).read_mask("<mask>").max() == 0
     clear = np.stack([np.ones((3, 4)), np.zeros((3, 4))], axis=-1)
     assert PictureSources({"<mask>": clear}).read_mask("<mask>").max() == 0

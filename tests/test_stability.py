@@ -10,7 +10,7 @@ import models
 from models import feedforward
 from styletransfer.config.training import Stability
 from styletransfer.training.network import TrainableTransformer
-from styletransfer.training.stability import StabilityLoss, common, moved
+from styletransfer.training.stability import StabilityLoss, overlap, shift_image
 
 SIDE = 32
 
@@ -19,13 +19,13 @@ SIDE = 32
 @pytest.mark.parametrize("columns", [-2, 0, 7])
 def test_what_is_in_sight_before_and_after_is_the_same(rows: int, columns: int) -> None:
     image = np.random.default_rng(0).random((1, 3, 20, 24), np.float32)
-    frame = moved(image, rows, columns)
+    frame = shift_image(image, rows, columns)
     assert frame.shape == image.shape
     for top in range(20):
         for left in range(24):
             if 0 <= top + rows < 20 and 0 <= left + columns < 24:
                 np.testing.assert_array_equal(frame[:, :, top, left], image[:, :, top + rows, left + columns])
-    (top, top_moved), (left, left_moved) = common(rows, 20), common(columns, 24)
+    (top, top_moved), (left, left_moved) = overlap(rows, 20), overlap(columns, 24)
     seen = frame[:, :, top_moved, left_moved]
     assert seen.shape[2:] == (20 - abs(rows), 24 - abs(columns))
     np.testing.assert_array_equal(seen, image[:, :, top, left])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 from feedforward_helpers import random_style
-from helpers import ENGINE, TINY_RUN, fill_studio, random_picture, to_numpy
+from helpers import ENGINE, TINY_RUN, random_picture, to_numpy
 from PIL import Image
 from processes import output_of
 from skimage.color import rgb2yiq
@@ -23,7 +23,7 @@ from styletransfer.engines import Choice, choose
 from styletransfer.feedforward import style_file, stylize
 from styletransfer.feedforward.stylize import Stylizer
 from styletransfer.pictures import images
-from styletransfer.session import curves, forecast, inputs, memory, style_start
+from styletransfer.session import forecast, inputs, memory, style_start
 from styletransfer.session.picture import PictureTask
 from styletransfer.session.pyramid import Pyramid
 from styletransfer.session.resolve import peak_memory, resolve
@@ -34,19 +34,15 @@ NETWORKS = ("small", "residual")
 START = "init={kind: style, name: small.npz}"
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("studio")
-    fill_studio(folder)
+pytestmark = pytest.mark.usefixtures("in_the_studio")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def folder(studio):
+    """The studio, with the styles of two random networks."""
     for network in NETWORKS:
-        style_file.write(folder / f"{network}.npz", random_style(network))
-    return folder
-
-
-@pytest.fixture(autouse=True)
-def in_the_studio(folder, monkeypatch):
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(curves, "plot", lambda *arguments: None)
+        style_file.write(studio / f"{network}.npz", random_style(network))
+    return studio
 
 
 @pytest.fixture

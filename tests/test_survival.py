@@ -535,13 +535,13 @@ def test_a_second_run_in_the_same_folder_is_rejected_and_the_first_continues(who
 def test_the_lock_of_another_run_is_left_alone(tmp_path):
     """The folder is removed during a run, and used by another run."""
     folder = tmp_path / "run"
-    with output_folder.taken(folder, False, False):
+    with output_folder.locked(folder, False, False):
         shutil.rmtree(folder)
         other = contextlib.ExitStack()
-        other.enter_context(output_folder.taken(folder, False, False))
+        other.enter_context(output_folder.locked(folder, False, False))
     with other:
         assert (folder / ".lock").exists()
-        with pytest.raises(UserError, match="another run is using"), output_folder.taken(folder, True, False):
+        with pytest.raises(UserError, match="another run is using"), output_folder.locked(folder, True, False):
             pass
     assert not (folder / ".lock").exists()
 

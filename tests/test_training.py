@@ -337,13 +337,14 @@ def test_an_error_in_the_middle_of_a_training_saves_its_state(
     monkeypatch: pytest.MonkeyPatch,
     where: str,
 ) -> None:
+    write_config(steps=13)
     assert train() == 0
     with monkeypatch.context() as patched:
         if where == "a step":
             batch = Crops.batch
 
             def fails(found: Crops, number: int) -> Any:
-                if number == 3:
+                if number == 12:
                     raise UserError("the disk is gone")
                 return batch(found, number)
 
@@ -353,14 +354,14 @@ def test_an_error_in_the_middle_of_a_training_saves_its_state(
 
             def full(recorder: CurveRecorder, what: Any) -> None:
                 record(recorder, what)
-                if what.step == 2:
+                if what.step == 11:
                     raise OSError(28, "the disk is gone")
 
             patched.setattr(CurveRecorder, "record", full)
         assert train("--output", "parts") == 2
     assert capsys.readouterr().err.endswith("error: the disk is gone\n")
-    assert caplog.messages[-1] == "state of step 2 saved: run again with --resume"
-    assert style_file.read(Path("parts/style.npz")).record["steps"] == 2
+    assert caplog.messages[-1] == "state of step 10 saved: run again with --resume"
+    assert style_file.read(Path("parts/style.npz")).record["steps"] == 10
     assert train("--output", "parts", "--resume") == 0
     same_results(place / "out", place / "parts")
 

@@ -406,7 +406,7 @@ def damage(name: str) -> None:
         ("text.mp4", "damaged, or not a video"),
         ("cut.mp4", "damaged, or not a video"),
         ("sound.mp4", "there are no pictures in it"),
-        ("frameless.mp4", "no frame of it can be decoded"),
+        ("frameless.mp4", "none of its frames can be decoded"),
     ],
 )
 def test_a_broken_video_is_one_line(place: Path, capsys: pytest.CaptureFixture, name: str, words: str) -> None:

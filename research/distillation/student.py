@@ -128,7 +128,7 @@ class Student(nn.Module):
 
 
 def _rescaled(parameters: Parameters, factor: np.float32) -> Parameters:
-    """The same network with ReLUs `factor` times as large and projections as they are."""
+    """Scale the ReLUs of a network by `factor`, and leave its projections as they are."""
     for name in parameters:
         if name.startswith("conv") and name.endswith("_bias"):
             parameters[name] = parameters[name] * factor

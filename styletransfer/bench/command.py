@@ -79,5 +79,5 @@ def _rows(name: str, options: argparse.Namespace) -> Iterator[Sequence[str]]:
         else:
             config = race.config_for(model, options.size, *pictures, options.assignments)
             curves = race.run(config, options.evaluations, options.noise, options.every)
-            random = "" if race.has_real_weights(config) else " (random weights)"
+            random = "" if race.has_weights(config.weights, config.spec) else " (random weights)"
             yield [model + random, str(config.long_edges[-1]), *race.cells(*curves)]

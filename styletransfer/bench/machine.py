@@ -43,7 +43,7 @@ def _libraries() -> list[tuple[str, str]]:
 
 
 def measures_bfloat16(forced: bool) -> bool:
-    """Whether to measure bfloat16: if PyTorch is here, and this processor is fast in it or it is `forced`."""
+    """Return whether to measure bfloat16: if PyTorch is here, and this processor is fast in it or it is `forced`."""
     return installed("torch") and (forced or is_fast_in_bfloat16())
 
 

@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from models.spec import ModelSpec
 from styletransfer import config as configs
 from styletransfer import engines, weights
 from styletransfer.bench import fresh_process, pytorch, steps
@@ -129,30 +130,35 @@ def curve(function: Any, *arguments: Any) -> Curve:
     return tuple(Point(int(step), seconds, loss) for step, seconds, loss in fresh_process.call(function, *arguments))
 
 
-def has_real_weights(config: Config) -> bool:
-    """Whether the config names weights or the network's own exist; otherwise, they are random."""
-    return config.weights is not None or config.spec.weights_path.is_file()
+def has_weights(weights_file: str | None, spec: ModelSpec) -> bool:
+    """Tell whether weights are named or the network's own exist; otherwise, they are random."""
+    return weights_file is not None or spec.weights_path.is_file()
 
 
 def _read(values: Mapping[str, Any]) -> tuple[RunPlan, list[Pictures], weights.Parameters]:
     """The plan, its pictures at every scale, and the weights."""
     config = configs.parse(values, "the benchmark")
     plan = resolve(config)
-    parameters = inputs.load_parameters(plan) if has_real_weights(config) else weights.random(plan.config.spec, 0)
+    parameters = (
+        inputs.load_parameters(plan) if has_weights(config.weights, config.spec) else weights.random(config.spec, 0)
+    )
     return plan, inputs.read_pictures(plan), parameters
 
 
-def _noise(plan: RunPlan, deviation: float) -> NDArray[np.float32]:
+def _noise(height: int, width: int, seed: int, deviation: float) -> NDArray[np.float32]:
     """The image that PyTorch starts from."""
-    shape = (1, 3, plan.scales[-1].height, plan.scales[-1].width)
-    return np.random.default_rng(plan.config.seed).normal(0.0, deviation, shape).astype(np.float32)
+    return np.random.default_rng(seed).normal(0.0, deviation, (1, 3, height, width)).astype(np.float32)
 
 
 def totals_at_starts(values: Mapping[str, Any], deviation: float) -> dict[str, tuple[float, float]]:
     """The totals of the noise and of the content picture in ours and in PyTorch, in float32 at the final size."""
     plan, scales, parameters = _read(values)
     assert scales[-1].content is not None
-    starts = [_noise(plan, deviation), pixels.from_picture(scales[-1].content, plan.config.pixels)]
+    last, seed = plan.scales[-1], plan.config.seed
+    starts = [
+        _noise(last.height, last.width, seed, deviation),
+        pixels.from_picture(scales[-1].content, plan.config.pixels),
+    ]
     ours = _totals(plan, scales[-1], parameters, starts)
     torch, objective = pytorch.load_torch(), _in_pytorch(plan, scales[-1], parameters)
     with torch.no_grad():
@@ -195,7 +201,7 @@ def pytorch_curve(values: Mapping[str, Any], evaluations: int, deviation: float)
     plan, scales, parameters = _read(values)
     pictures = scales[-1]
     torch = pytorch.load_torch()
-    start = _noise(plan, deviation)
+    start = _noise(plan.scales[-1].height, plan.scales[-1].width, plan.config.seed, deviation)
     torch.optim.LBFGS([torch.zeros(1, requires_grad=True)]).zero_grad()  # triggers slow lazy imports
     started = time.perf_counter()
     objective = _in_pytorch(plan, pictures, parameters)

@@ -1,4 +1,4 @@
-"""What the command lines of all commands have in common: one-line errors, types of arguments, shared options."""
+"""Shared by all command lines: one-line errors, types of arguments, common options."""
 
 from __future__ import annotations
 

@@ -23,10 +23,14 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
         "computer can reach this one can see all pictures and start runs",
     )
     parser.add_argument(
-        "--port", type=whole(0, 65_535), default=7860, help="(default: %(default)s; 0: one that is free)"
+        "--port", type=whole(0, 65_535), default=7860, help="the port (default: %(default)s; 0: a free one)"
     )
     parser.add_argument(
-        "--output", metavar="FOLDER", type=file_path, default=Path("output"), help="of all runs (default: %(default)s)"
+        "--output",
+        metavar="FOLDER",
+        type=file_path,
+        default=Path("output"),
+        help="folder of all runs (default: %(default)s)",
     )
     parser.add_argument(
         "--python",

@@ -66,7 +66,7 @@ def _report(settings: Config) -> Iterable[str]:
 
 
 def _values(options: argparse.Namespace) -> dict[str, Any]:
-    """What the config file and the short options say; of the photograph only if there is one."""
+    """Read the config file and put the short options into it; several photographs are left out."""
     from styletransfer import config
 
     values = {} if options.config is None else config.read_file(config.find_input(options.config))
@@ -130,7 +130,7 @@ def main(arguments: list[str] | None = None, program: str | None = None, more: s
         ):
             from styletransfer.sweeps import photographs
 
-            plan = photographs.sweep(values, photographs.listed(options.content), where, options.assignments)
+            plan = photographs.sweep(values, photographs.list_photographs(options.content), where, options.assignments)
             if not options.dry_run:
                 return _one_each(plan, read, options.force)
             for job in plan.jobs:

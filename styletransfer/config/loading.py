@@ -153,9 +153,9 @@ def parse(values: Mapping[str, Any], where: str) -> Config:
 
 
 def check_layers(spec: ModelSpec, sections: Mapping[str, Mapping[str, float] | None], where: str) -> None:
-    """See that the layers that the sections of a config name are those of the network.
+    """Check that the layers named in the sections of a config exist in the network.
 
-    Raises UserError if one is not; the message opens with `where`.
+    Raises UserError if one does not; the message starts with `where`.
     """
     for section, layers in sections.items():
         for layer in layers or {}:
@@ -165,9 +165,9 @@ def check_layers(spec: ModelSpec, sections: Mapping[str, Mapping[str, float] | N
 
 
 def paintings(images: Mapping[str, float] | None, where: str) -> dict[str, float] | None:
-    """Style pictures with their weights, each once, and those in a folder in its place.
+    """List style pictures with their weights, each once, with the pictures in a folder in place of the folder.
 
-    Raises UserError if a picture has two weights, or a folder no picture; the message opens with `where`.
+    Raises UserError if a picture has two weights, or a folder no picture; the message starts with `where`.
     """
     weights: dict[Path, tuple[str, float]] = {}
     for given, weight in (images or {}).items():
@@ -186,7 +186,7 @@ def _inside(name: str, where: str) -> list[str]:
         return [name]
     from styletransfer.pictures import folders
 
-    return list(map(str, folders.listed(find_input(name), where)))
+    return list(map(str, folders.list_pictures(find_input(name), where)))
 
 
 def _resolved(config: Config, where: str) -> Config:
@@ -208,7 +208,7 @@ def dump(config: pydantic.BaseModel, provenance: Mapping[str, Any]) -> str:
 
 
 def is_saved(path: Path) -> bool:
-    """Whether a file is a config that :func:`dump` has written, and that nobody has changed since."""
+    """Return whether a file is a config written by :func:`dump` and unchanged since."""
     try:
         with open(path, encoding="utf-8", newline="", opener=_without_waiting) as stream:
             text = stream.read(_LARGEST_FILE + 1)
@@ -219,11 +219,11 @@ def is_saved(path: Path) -> bool:
 
 
 def dump_for_picture(config: Config, provenance: Mapping[str, Any]) -> str:
-    """The same with :func:`settings_of_picture` alone, to be written into the picture under `PNG_KEY`."""
+    """Format the :func:`settings_of_picture` as YAML, for the text `PNG_KEY` in the picture."""
     return write_yaml({**settings_of_picture(config), "provenance": dict(provenance)})
 
 
 def settings_of_picture(config: Config) -> dict[str, Any]:
-    """What decides about a finished picture: all but where it goes, what else is written, and the memory allowed."""
+    """Select the settings on which a picture depends: not its folder, other outputs, or the memory limit."""
     writing = {"folder", "save_every", "checkpoint_every"}
     return config.model_dump(mode="json", exclude={"provenance": True, "memory": True, "output": writing})

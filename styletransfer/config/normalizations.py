@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class LayerFacts:
-    """What the coefficient of a layer may depend on."""
+    """The quantities on which the coefficient of a layer may depend."""
 
     channels: int  # N
     positions: int  # M, height x width of the layer

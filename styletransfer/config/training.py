@@ -100,7 +100,7 @@ class TrainingOptimizer(Section):
 
     @property
     def settings(self) -> OptimizerSettings:
-        """The same for an optimiser, of parameters that have no bounds."""
+        """The settings as an optimiser takes them; parameters have no bounds."""
         return OptimizerSettings(
             name="adam",
             learning_rate=self.learning_rate,

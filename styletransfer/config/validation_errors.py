@@ -73,7 +73,7 @@ def _instead_of(path: Sequence[str], schema: type[BaseModel]) -> str:
 
 
 def _words(problem: Any) -> str:
-    """What was expected, as worded by pydantic or by our own check; limits of thirty digits in short."""
+    """Say what was expected, in the words of pydantic or of our own check; very long limits are shortened."""
     context = problem.get("ctx", {})
     if problem["type"] == "value_error":
         return str(context["error"])

@@ -54,7 +54,7 @@ def _check_device(name: str) -> str:
 
 
 def names_gpu(device: str) -> bool:
-    """Whether a `device` asks for a GPU."""
+    """Return whether a `device` asks for a GPU."""
     return device not in ("auto", "cpu")
 
 

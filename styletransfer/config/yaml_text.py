@@ -1,4 +1,4 @@
-"""YAML as configs are written in it: the core schema of YAML 1.2, and nothing that surprises.
+"""YAML for configs: the core schema of YAML 1.2, without surprises.
 
 PyYAML reads YAML 1.1, in which ``0200`` is 128, ``1:30`` is 90, ``2020-01-01`` is a date and ``off`` is false. Here
 they are 200 and three strings. Tags, aliases and duplicate keys are errors.

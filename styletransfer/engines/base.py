@@ -53,7 +53,7 @@ class Bound(Protocol):
     """Some layers of a network, bound for one window: images, or features of a layer, of one size."""
 
     def forward(self, values: Array) -> None:
-        """See a window, (1, channels, height, width)."""
+        """Run the network on a window, (1, channels, height, width)."""
 
     def features(self, layer: str) -> Array:
         """The features of a tapped layer, (1, channels, height, width), valid until the next forward pass."""
@@ -62,12 +62,12 @@ class Bound(Protocol):
         """The raw Gram matrix F F^T, (channels, channels), of features multiplied by `mask`, (height, width)."""
 
     def squared_distance(self, layer: str, target: Array, part: Slices | None = None) -> Scalar:
-        """|F - target|^2 over some rows and columns, which `target`, (1, channels, rows, columns), consists of."""
+        """Compute |F - target|^2 over the rows and columns `part`, of which `target` has the shape; default: all."""
 
     def backward(self, heads: Mapping[str, Head]) -> Array:
-        """The gradient with respect to the window, given those of the tapped layers; valid until the next call.
+        """Compute the gradient with respect to the window from those of the tapped layers.
 
-        At most once after every forward pass.
+        It is valid until the next call. Call it at most once after a forward pass.
         """
 
 
@@ -93,7 +93,7 @@ class Network(Protocol):
         Parameters
         ----------
         layers : names of layers
-            Which are tapped.
+            The layers to tap.
         shape : (channels, height, width)
             Of the window.
         after : str, optional
@@ -101,7 +101,7 @@ class Network(Protocol):
         trainable : bool
             Whether there will be backward passes; without them, less memory is used.
         by_gram : names of layers
-            Of `layers`, those whose heads are a `gram` without maps, and nothing else.
+            The `layers` whose heads are only a `gram`, without maps.
         """
 
 
@@ -109,16 +109,16 @@ class Stylizer(Protocol):
     """A feed-forward network for extended images of one size."""
 
     def __call__(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The stylised image of an extended image, both (1, 3, height, width)."""
+        """Stylise an extended image, (1, 3, height, width)."""
 
 
 class StripLayer(Protocol):
-    """What follows the convolution of one layer, and the convolution of the next, for windows of one size."""
+    """The activation of one layer and the convolution of the next, for windows of one size."""
 
     def __call__(
         self, values: NDArray[np.float32], added: NDArray[np.float32] | None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-        """The convolution of the next layer, and, if it is to be kept, its input.
+        """Compute the convolution of the next layer; also return its input, if that is to be kept.
 
         Parameters
         ----------
@@ -144,15 +144,15 @@ class TrainableStylizer(Protocol):
         """Take over the parameters from a vector, in the order of the spec, and set the gradient to 0."""
 
     def forward(self, image: NDArray[np.float32]) -> Array:
-        """The stylised image of an extended image, both (1, 3, height, width)."""
+        """Stylise an extended image, (1, 3, height, width)."""
 
     def backward(self, head: Array) -> None:
-        """Add the gradient of a loss of the image last seen, given that with respect to the stylised image."""
+        """Add the gradient of a loss, given its gradient with respect to the last stylised image."""
 
 
 @dataclass(frozen=True)
 class MemoryFactors:
-    """How the memory of a process grows with the arrays of a run; measured with `tests/peak_memory.py`.
+    """The growth of a process's memory with the arrays of a run, measured with `tests/peak_memory.py`.
 
     All but the first two are numbers of 4-byte values held for each value of the arrays named.
 

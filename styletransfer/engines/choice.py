@@ -1,4 +1,4 @@
-"""Which engine, device and precision a run uses."""
+"""The choice of engine, device and precision."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TO_GET = {
 
 @dataclass(frozen=True)
 class Choice:
-    """What a run computes with.
+    """The engine, device and precision of a run.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class Choice:
     precision : str
         float32 or bfloat16.
     reason : str
-        Why, in a few words.
+        The reason for the choice, in a few words.
     """
 
     engine: str
@@ -51,7 +51,7 @@ class Choice:
 
     @property
     def memory_factors(self) -> MemoryFactors:
-        """How the memory of the device grows with the arrays of a run."""
+        """The growth of memory on the device with the arrays of a run."""
         if self.engine == "mxnet":
             from styletransfer.engines.mxnet.memory import FACTORS
 
@@ -63,7 +63,7 @@ class Choice:
 
 
 def installed(name: str) -> bool:
-    """Whether the package of an engine, which has its name, is installed."""
+    """Return whether the package of an engine, which has its name, is installed."""
     return importlib.util.find_spec(name) is not None
 
 
@@ -89,7 +89,7 @@ def _check_installed(name: str) -> None:
 
 
 def choose(engine: str = "auto", device: str = "auto", precision: str = "auto") -> Choice:
-    """Choose what `auto` stands for.
+    """Choose an engine, a device and a precision in place of `auto`.
 
     The engine is PyTorch for a GPU that it sees, or in bfloat16 for a processor that is fast in it; else MXNet where it
     is installed; else PyTorch. The environment variable STYLETRANSFER_ENGINE stands for `auto`.
@@ -98,7 +98,7 @@ def choose(engine: str = "auto", device: str = "auto", precision: str = "auto") 
     """
     asked, engine = engine, os.environ.get(VARIABLE, "auto") if engine == "auto" else engine
     if engine not in (*NAMES, "auto"):
-        raise UserError(f"{VARIABLE}: {engine!r} is no engine; expected one of {', '.join(NAMES)}")
+        raise UserError(f"{VARIABLE}: {engine!r} is not an engine; expected one of {', '.join(NAMES)}")
     reason = "as asked" if engine != "auto" and asked != "auto" else VARIABLE
     if engine == "auto":
         engine, reason = _engine_for(device, precision)
@@ -137,7 +137,7 @@ def _engine_for(device: str, precision: str) -> tuple[str, str]:
 
 
 def _may_have_gpu() -> bool:
-    """Whether it is worth importing PyTorch to look for a GPU."""
+    """Return whether PyTorch is worth importing to look for a GPU."""
     return sys.platform != "linux" or any(map(os.path.exists, ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg")))
 
 
@@ -149,7 +149,7 @@ def _best_device() -> str:
 
 @functools.cache
 def is_fast_in_bfloat16() -> bool:
-    """Whether PyTorch takes about half the time in bfloat16: on processors with AMX, or of AMD with AVX-512 bfloat16.
+    """Return whether bfloat16 halves the time of PyTorch: with AMX, or AMD's AVX-512 bfloat16.
 
     Intel's AVX-512 bfloat16 has the throughput of float32.
     """

@@ -1,4 +1,4 @@
-"""How far the features of a bound network are from targets, the same for all engines."""
+"""The differences of features from targets, shared by all engines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Differences(abc.ABC):
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._differences: dict[str, tuple[Array, Array]] = {}  # by layer, from which target, and the difference
+        self._differences: dict[str, tuple[Array, Array]] = {}  # by layer: the target and the difference
 
     @abc.abstractmethod
     def features(self, layer: str) -> Array: ...

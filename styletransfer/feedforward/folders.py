@@ -1,4 +1,4 @@
-"""Picture files in a trained style: threads read and write while the network computes. And what is made from what."""
+"""Pictures in a trained style: the plan of what is made from what, and threads that read and write meanwhile."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from styletransfer.feedforward.jobs import Job, is_video
 from styletransfer.pictures import images, marks
-from styletransfer.pictures.folders import listed
+from styletransfer.pictures.folders import list_pictures
 from styletransfer.pictures.formats import JPEG, VIDEO_RESULT
 from styletransfer.pictures.images import Picture
 from styletransfer.support import overwriting
@@ -26,7 +26,7 @@ _AHEAD = 2  # pictures that are read before they are needed, and written behind
 
 
 def plan(sources: Sequence[Path], output: Path | None, style: str, force: bool, resume: bool) -> list[Job]:
-    """What is to be made: a file from a file, or a folder from a folder or several files.
+    """Plan the results: a file from a file, or a folder from a folder or several files.
 
     Raises UserError if a source does not exist, a folder has no pictures or videos, or a result exists or is a
     source.
@@ -42,9 +42,9 @@ def plan(sources: Sequence[Path], output: Path | None, style: str, force: bool, 
     style : str
         The name of the style.
     force : bool
-        Whether results that are there may be overwritten.
+        Whether existing results may be overwritten.
     resume : bool
-        Whether they are left as they are, and unfinished videos are continued.
+        Whether existing results are kept, and unfinished videos continued.
     """
     sources = list({path.absolute(): path for path in sources}.values())
     files, one = _files(sources), len(sources) == 1 and not sources[0].is_dir()
@@ -72,7 +72,7 @@ def plan(sources: Sequence[Path], output: Path | None, style: str, force: bool, 
 
 
 def _check_targets(jobs: Sequence[Job]) -> None:
-    """That nothing is there, finished or not."""
+    """Raise a UserError if a result exists, finished or not."""
     there = [job for job in jobs if job.is_there]
     if there:
         which = f"{there[0].target} exists" if len(there) == 1 else f"{there[0].target} and {len(there) - 1} more exist"
@@ -84,7 +84,7 @@ def _check_targets(jobs: Sequence[Job]) -> None:
 
 def _files(sources: Sequence[Path]) -> list[Path]:
     if len(sources) == 1 and sources[0].is_dir():
-        return listed(sources[0], "folder ", videos=True)
+        return list_pictures(sources[0], "folder ", videos=True)
     for source in sources:
         if source.is_dir():
             raise UserError(f"folder {source}: expected one folder, or files")
@@ -94,12 +94,12 @@ def _files(sources: Sequence[Path]) -> list[Path]:
 
 
 def _written_as(file: Path) -> tuple[str, ...]:
-    """The suffixes that a result can have."""
+    """The suffixes allowed for a result."""
     return (VIDEO_RESULT,) if is_video(file) else _WRITTEN_AS
 
 
 def _suffix(file: Path) -> str:
-    """That of a result which is not named."""
+    """The suffix of a result for which none is given."""
     if is_video(file):
         return VIDEO_RESULT
     return file.suffix if file.suffix.lower() in _WRITTEN_AS else ".png"
@@ -119,7 +119,7 @@ def make(
     stylise : callable
         From picture to picture; called in this thread.
     long_edge : int, optional
-        To which pictures are resized first if theirs is longer.
+        The long edge to which longer pictures are resized first.
     done : callable
         Called with every job whose result has been written.
 
@@ -140,7 +140,7 @@ def make(
         images.write(job.target, picture, mark=marks.STYLISED)
 
     def finish(job: Job, written: Future[None]) -> None:
-        with of_one_file(job, problems):
+        with collect_errors(job, problems):
             written.result()
             done(job)
 
@@ -149,7 +149,7 @@ def make(
         writing: deque[tuple[Job, Future[None]]] = deque()
         try:
             for job, reading in _ahead(threads, read, jobs):
-                with of_one_file(job, problems):
+                with collect_errors(job, problems):
                     writing.append((job, threads.submit(write, job, stylise(reading.result()))))
                 while len(writing) > _AHEAD:
                     finish(*writing.popleft())
@@ -162,7 +162,7 @@ def make(
 
 
 @contextlib.contextmanager
-def of_one_file(job: Job, problems: list[str]) -> Iterator[None]:
+def collect_errors(job: Job, problems: list[str]) -> Iterator[None]:
     """Collect errors that concern one picture or video alone, each as a line; the others are still made."""
     try:
         yield
@@ -183,7 +183,7 @@ def of_one_file(job: Job, problems: list[str]) -> Iterator[None]:
 def _ahead(
     threads: ThreadPoolExecutor, read: Callable[[Job], Picture], jobs: Sequence[Job]
 ) -> Iterator[tuple[Job, Future[Picture]]]:
-    """Every job with its picture; the next few are being read meanwhile."""
+    """Yield every job with its picture, while the next few are being read."""
     waiting: deque[tuple[Job, Future[Picture]]] = deque()
     for job in jobs:
         waiting.append((job, threads.submit(read, job)))

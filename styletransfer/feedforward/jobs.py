@@ -24,7 +24,7 @@ class Job:
 
     @property
     def is_there(self) -> bool:
-        """Whether the result exists; not if its name is impossible."""
+        """Return whether the result exists."""
         return os.path.exists(self.target)  # noqa: PTH110 - Path.exists raises an error for names that are too long
 
     @property
@@ -34,10 +34,10 @@ class Job:
 
     @property
     def is_begun(self) -> bool:
-        """Whether it is a video that is unfinished, and can be resumed."""
+        """Return whether it is an unfinished video, which can be resumed."""
         return self.is_video and os.path.isfile(self.parts / RECORD)  # noqa: PTH113 - as above
 
 
 def is_video(file: Path) -> bool:
-    """Whether a file is a video, by its suffix."""
+    """Return whether a file is a video, by its suffix."""
     return file.suffix.lower() in VIDEO_SUFFIXES

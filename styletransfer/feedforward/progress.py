@@ -1,4 +1,4 @@
-"""How far a video is: a bar with the remaining time on a terminal, or else occasional plain lines."""
+"""The progress of a video: a bar with the remaining time on a terminal, otherwise occasional plain lines."""
 
 from __future__ import annotations
 

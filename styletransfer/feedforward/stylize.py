@@ -19,7 +19,7 @@ from styletransfer.pictures.images import Picture
 from styletransfer.support.byte_sizes import format_size
 from styletransfer.support.errors import UserError
 
-_SIZES = 2  # for which networks stay bound: pictures of one camera are upright or not
+_SIZES = 2  # sizes for which networks stay bound: pictures of one camera are upright or not
 
 # Measured as the growth of the peak resident memory in fresh processes, with both networks and pictures of 512 to 2048
 # pixels: without strips within a tenth, but for bfloat16 with the residual network, which needs a fifth less.
@@ -46,7 +46,7 @@ class Stylizer:
         self._bound: OrderedDict[tuple[int, int], BoundNetwork] = OrderedDict()
 
     def __call__(self, picture: Picture) -> Picture:
-        """The picture in the style, (H, W, 3), RGB, 0..1.
+        """Stylise a picture, (H, W, 3), RGB, 0..1.
 
         Raises UserError if it needs more memory than may be used, even in strips.
         """
@@ -58,7 +58,7 @@ class Stylizer:
         return pixels.to_picture(self._output(image, window)[:, :, rows, columns], spec.pixels)
 
     def _output(self, image: NDArray[np.float32], window: int | None) -> NDArray[np.float32]:
-        """That of the network, for an extended image; in strips whose windows take `window` bytes, or None: whole."""
+        """Stylise an extended image, in strips whose windows take `window` bytes; None: as a whole."""
         spec, (height, width) = self._style.spec, image.shape[2:]
         if window is not None:
             self._bound.clear()

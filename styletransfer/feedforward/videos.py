@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from styletransfer.feedforward.folders import of_one_file
+from styletransfer.feedforward.folders import collect_errors
 from styletransfer.feedforward.jobs import RECORD, Job
 from styletransfer.feedforward.progress import FrameProgress
 from styletransfer.pictures import images, video_writing
@@ -66,13 +66,13 @@ def make(
     stylise : callable
         From picture to picture; called in this thread.
     long_edge : int, optional
-        To which frames are reduced if theirs is longer.
+        The long edge to which longer frames are reduced.
     settings : dict of JSON values
         What must be the same when a video is resumed, by the names of the options.
     resume : bool
         Whether to continue unfinished videos. If not, their parts are removed.
     stopped : Event
-        Once it is not empty, the video ends after the current frame.
+        Once it is set, the video ends after the current frame.
     done : callable
         Called with every job whose result has been written.
 
@@ -84,7 +84,7 @@ def make(
     """
     problems: list[str] = []
     for job in jobs:
-        with of_one_file(job, problems):
+        with collect_errors(job, problems):
             _make(job, stylise, long_edge, settings, resume, stopped)
             done(job)
     return problems
@@ -101,7 +101,7 @@ def _make(
     with Reader(job.source, long_edge) as video:
         settings = {**settings, "video": hashed(job.source, hashlib.sha256()), "encoder": video_writing.ENCODED_BY}
         job.target.parent.mkdir(parents=True, exist_ok=True)
-        with _taken(job) as folder, contextlib.ExitStack() as stack:
+        with _locked(job) as folder, contextlib.ExitStack() as stack:
             parts = _Parts(folder, video.coding)
             parts.begin(settings, resume)
             shown = UntilItFails("progress bar", lambda: FrameProgress(job.source.name, parts.finished, video.count))
@@ -116,8 +116,8 @@ def _make(
 
 
 @contextlib.contextmanager
-def _taken(job: Job) -> Iterator[Path]:
-    """The folder of the parts, which no other process uses meanwhile."""
+def _locked(job: Job) -> Iterator[Path]:
+    """Lock the folder of the parts against other processes."""
     folder = job.parts
     folder.mkdir(exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
@@ -173,7 +173,7 @@ class _Parts:
         self._folder, self._coding = folder, coding
 
     def begin(self, settings: Mapping[str, Any], resume: bool) -> None:
-        """Keep what is there, or remove it."""
+        """Keep the finished frames of an earlier run that is resumed, or remove them."""
         record = self._folder / RECORD
         if resume and record.is_file():
             _check(record, settings)
@@ -223,7 +223,7 @@ class _Parts:
             path.unlink()
 
     def _encode(self) -> None:
-        """Make the frames a part."""
+        """Encode the frames as a part."""
         frames = self._frames()
         with atomic_write(self._folder / f"{frames[0].stem}-{frames[-1].stem}.nut") as stream:
             video_writing.encode(stream, map(_frame, frames), self._coding)
@@ -247,13 +247,11 @@ def _frame(path: Path) -> tuple[Any, int]:
 
 
 def _check(record: Path, settings: Mapping[str, Any]) -> None:
-    """That an unfinished video has these settings."""
+    """Raise a UserError if an unfinished video has other settings."""
     try:
         begun = json.loads(record.read_bytes())
     except ValueError:
         begun = {}
     for name in settings:
         if name not in begun or begun[name] != settings[name]:
-            raise UserError(
-                f"--resume: {name} differs from that with which {record.parent} was begun; start over with --force"
-            )
+            raise UserError(f"--resume: {name} has changed since {record.parent} was started; start over with --force")

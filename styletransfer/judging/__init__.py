@@ -1,1 +1,1 @@
-"""How pictures and networks are looked at: judges, verdicts, flaws, flicker, what a filter responds to."""
+"""The examination of pictures and networks: judges, verdicts, flaws, flicker, the responses of filters."""

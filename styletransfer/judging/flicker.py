@@ -1,4 +1,4 @@
-"""How much a trained style flickers in videos, measured where the motion is known.
+"""The flicker of a trained style in videos, measured where the motion is known.
 
 A camera pans over a photograph: every frame is a part of it, a few whole pixels from the one before, with noise of its
 own. What two consecutive frames both show can then be compared exactly, before and after the style was given to them.
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from styletransfer.pictures.images import Picture
-from styletransfer.training.stability import common
+from styletransfer.training.stability import overlap
 
 STEPS = ((1, 2), (-1, 3), (2, 1), (-2, 2))  # rows and columns between frames, again and again; 8 columns in all
 BORDER = (
@@ -71,7 +71,7 @@ def flicker(
 
 def difference(one: Picture, other: Picture, step: tuple[int, int]) -> float:
     """The mean absolute difference of two frames in what both show, in grey levels; `step` leads to the second."""
-    seen = [common(shift, length) for shift, length in zip(step, one.shape[:2])]
+    seen = [overlap(shift, length) for shift, length in zip(step, one.shape[:2])]
     first, second = (picture[seen[0][number], seen[1][number]] for number, picture in enumerate((one, other)))
     inside = slice(BORDER, -BORDER)
     return 255 * float(np.abs(first[inside, inside] - second[inside, inside]).mean(dtype=np.float64))

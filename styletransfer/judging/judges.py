@@ -37,7 +37,7 @@ _MAX_NETWORKS, _MAX_SUMMARIES = 4, 8  # cached executors, one per shape, and cac
 
 @dataclass(frozen=True)
 class Summary:
-    """What a judge caches of a picture.
+    """The features of a picture that a judge caches.
 
     Attributes
     ----------

@@ -76,7 +76,7 @@ class Flaws:
 
 @dataclass(frozen=True)
 class Case:
-    """What to judge: the files of a photograph and a painting, and of a picture, or None if it is to be made."""
+    """The files of a photograph, of a painting, and of the picture to judge; None if it is to be made."""
 
     content: str
     style: str

@@ -1,4 +1,4 @@
-"""What a filter responds to, after Zeiler and Fergus 2013, Visualizing and Understanding Convolutional Networks.
+"""The responses of a filter, after Zeiler and Fergus 2013, Visualizing and Understanding Convolutional Networks.
 
 For one channel of one tapped layer: the patches of the given pictures that activate it most, each the receptive field
 of an activation, and next to each the pixels that matter. Departure from the paper: these are shown by the gradient of
@@ -280,7 +280,7 @@ def visualize(
     files = [
         inside
         for file in files or [PROJECT_FOLDER / "input"]
-        for inside in (folders.listed(file, "--pictures: ") if file.is_dir() else [file])
+        for inside in (folders.list_pictures(file, "--pictures: ") if file.is_dir() else [file])
     ]
     for file in files:
         if not file.is_file():

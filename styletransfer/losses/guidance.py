@@ -1,4 +1,4 @@
-"""Guidance maps: how much of every position of a layer belongs to each region of a picture.
+"""Guidance maps: the share of each region of a picture in every position of a layer.
 
 The guided Gram matrix of a region r (Gatys, Ecker, Bethge, Hertzmann, Shechtman 2017, "Controlling Perceptual Factors
 in Neural Style Transfer", spatial control, https://arxiv.org/abs/1611.07865) is, raw,
@@ -83,7 +83,7 @@ class Guidance:
 
     @classmethod
     def of_masks(cls, masks: Sequence[NDArray], spec: ModelSpec, layers: Iterable[str], engine: Engine) -> Guidance:
-        """From the regions' masks, (height, width) of the picture each, in some layers."""
+        """Make the maps of some layers from the masks of regions, each (height, width) of the picture."""
         by_layer = {layer: np.stack([at_layer(mask, spec, layer) for mask in masks]) for layer in layers}
         return cls(
             {layer: engine.array(maps[:, None]) for layer, maps in by_layer.items()},
@@ -93,5 +93,5 @@ class Guidance:
 
     @property
     def regions(self) -> int:
-        """Their number."""
+        """The number of regions."""
         return len(next(iter(self.positions.values())))

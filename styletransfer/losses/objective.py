@@ -95,7 +95,7 @@ class Objective:
     weights : LossWeights
     tv : TotalVariation, or None
     tv_unit : float
-        What the TV energy is divided by: that of the content picture, under a relative normalization.
+        The divisor of the TV energy: that of the content picture, under a relative normalization.
     height, width : int
         Of the image.
     """
@@ -121,9 +121,9 @@ class Objective:
         )
         # The whole factor between a raw loss and its place in the total; of regions, one for each.
         self._coefficients: dict[GroupedLayer, float | NDArray[np.float64]] = {}
-        for group, found, weight, layers, factor in groups:
+        for group, group_targets, weight, layers, factor in groups:
             whole = sum(layers.values()) if normalization.relative else 1.0
-            for layer, target in found.items():
+            for layer, target in group_targets.items():
                 channels, *sides = spec.output_shape(layer, height, width)
                 positions, share = sides[0] * sides[1], weight * (layers[layer] / whole)
                 facts = LayerFacts(channels, positions, height * width, _energy(engine, target))
@@ -201,7 +201,7 @@ class NetworkLosses:
         The longest side of a tile in pixels; None: no tiles.
     targets : Targets
     coefficients : dict of floats, or of arrays (regions,)
-        For every loss its factor in the sum whose gradient is wanted.
+        The factor of every loss in the sum to differentiate.
     height, width : int
         Of the image.
     """

@@ -1,4 +1,4 @@
-"""A network that sees a whole image, segment by segment and tile by tile, forward and back."""
+"""A network applied to a whole image, segment by segment and tile by tile, forward and backward."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from styletransfer.losses.tiling import Segment, Tile
 
 @dataclass(frozen=True)
 class Window:
-    """A tile of a segment that the network has just seen."""
+    """A tile of a segment, after its forward pass."""
 
     engine: Engine
     bound: Bound
@@ -92,7 +92,7 @@ class TiledNetwork:
         self._given: list[Array] = []  # the input of every segment
 
     def forward(self, image: Array, look: Callable[[Window], None]) -> None:
-        """See an image, (1, 3, height, width); `look` is called for every tile of every segment."""
+        """Run the network on an image, (1, 3, height, width), and call `look` for every tile of every segment."""
         self._given = [image]
         for segment in self._segments:
             bound = self._bound(segment, self._trainable and segment.whole)
@@ -108,13 +108,13 @@ class TiledNetwork:
                 self._engine.release()
 
     def backward(self, heads: Callable[[Window], Mapping[str, Head]]) -> Array:
-        """The gradient with respect to the image last seen, given the head gradients of the tapped layers.
+        """Compute the gradient with respect to the image of the last forward pass.
 
         Parameters
         ----------
         heads : function
-            Gives the heads of the layers of the segment in a window. They are those of the whole window: where the
-            receptive fields of features exceed the window they have no effect on what the tile owns.
+            Gives the head gradients of the tapped layers in a window. They are those of the whole window: features
+            whose receptive fields exceed the window have no effect on the part that the tile owns.
         """
         above: Array = None  # the gradient of the segment's output
         for segment in reversed(self._segments):
@@ -125,12 +125,12 @@ class TiledNetwork:
                 window = Window(self._engine, bound, segment, tile)
                 if not segment.whole:  # otherwise the features are still valid
                     window = self._seen(bound, segment, tile, values)
-                found = dict(heads(window))
+                given_heads = dict(heads(window))
                 if segment.cut:
-                    head = found.get(segment.cut, Head())
+                    head = given_heads.get(segment.cut, Head())
                     given = window.in_window(above, segment.cut)
-                    found[segment.cut] = dataclasses.replace(head, given=given)
-                part = bound.backward(found)
+                    given_heads[segment.cut] = dataclasses.replace(head, given=given)
+                part = bound.backward(given_heads)
                 if gradient is None:
                     gradient = part
                 else:
@@ -155,7 +155,7 @@ class TiledNetwork:
         return bound
 
     def _seen(self, bound: Bound, segment: Segment, tile: Tile, values: Array) -> Window:
-        """A window of `values`, the whole input of the segment, after the forward pass."""
+        """Run the forward pass on a window of `values`, the whole input of the segment."""
         tiling = segment.tiling
         if not tiling.whole:
             top, left = tile.rows.start, tile.columns.start
@@ -164,7 +164,7 @@ class TiledNetwork:
         return Window(self._engine, bound, segment, tile)
 
     def _shape(self, segment: Segment) -> tuple[int, ...]:
-        """That of the whole output of a segment."""
+        """The shape of the whole output of a segment."""
         _, height, width = segment.shape
         return (1, *segment.spec.output_shape(segment.cut or "", height, width))
 

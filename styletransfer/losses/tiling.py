@@ -33,7 +33,7 @@ class Span:
         return slice(min(self.begin // stride, values), min(-(-self.end // stride), values))
 
     def owned_in_window(self, stride: int, values: int) -> slice:
-        """The same, relative to the start of the window."""
+        """The part the tile owns, relative to the start of the window."""
         owned, start = self.owned(stride, values), self.start // stride
         return slice(owned.start - start, owned.stop - start)
 
@@ -63,7 +63,7 @@ class Tiling:
 
     @property
     def whole(self) -> bool:
-        """Whether one tile is the whole image."""
+        """Return whether one tile is the whole image."""
         return len(self) == 1
 
     @property
@@ -106,7 +106,7 @@ class Segment:
 
     @property
     def whole(self) -> bool:
-        """Whether its forward pass is still valid at the backward pass: it is the last segment and has one tile."""
+        """Return whether the backward pass can use its forward pass: it is the last segment and has one tile."""
         return self.cut is None and self.tiling.whole
 
 
@@ -139,7 +139,7 @@ def segments(spec: ModelSpec, layers: Iterable[str], height: int, width: int, ti
         if rows * columns * _density(_after(spec, ends[-3]), deepest) > budget:
             break
         del ends[-2]
-    found: list[Segment] = []
+    parts: list[Segment] = []
     start = None
     for end in ends:
         rest = _after(spec, start)
@@ -151,9 +151,9 @@ def segments(spec: ModelSpec, layers: Iterable[str], height: int, width: int, ti
             least = smallest_side(rest, [*inside, last])
             window = _window(shape[1], shape[2], budget / _density(rest, last), least)
         tiling = cover(rest, [*inside, last], shape[1], shape[2], window)
-        found.append(Segment(rest, start, tuple(inside), end, shape, tiling))
+        parts.append(Segment(rest, start, tuple(inside), end, shape, tiling))
         start = end
-    return found
+    return parts
 
 
 def cover(spec: ModelSpec, layers: Iterable[str], height: int, width: int, window: tuple[int, int]) -> Tiling:

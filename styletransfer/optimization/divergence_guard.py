@@ -68,7 +68,7 @@ class Guard:
         self._keep(step, total, image, optimizer)
 
     def problem(self, step: int, total: float, norm: float, trial: bool) -> str | None:
-        """Why a step must be rolled back, or None; for the parameters see :meth:`start` and `Move`."""
+        """Return the reason to roll back a step, or None; for the parameters see :meth:`start` and `Move`."""
         if not (math.isfinite(total) and math.isfinite(norm)):
             return "the loss or its gradient is not finite"
         if not trial and step % CHECK_EVERY == 0 and 0 < EXPLOSION * self._start_total < total:

@@ -45,7 +45,7 @@ class Record:
 
 @dataclass(frozen=True)
 class StoppingRule:
-    """When the loop ends: at a step, or as soon as |x - previous x| / |x| falls below `relative_change`."""
+    """The end of the loop: at a step, or as soon as |x - previous x| / |x| falls below `relative_change`."""
 
     max_iterations: int
     relative_change: float = 0.0

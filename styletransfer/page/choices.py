@@ -1,4 +1,4 @@
-"""What can be chosen on the page, from a config and to a config.
+"""The choices on the page, from a config and to a config.
 
 The page shows a few keys. A run that is opened may have others, or values that the page cannot show, such as a list of
 steps: they are kept, because only the choices that differ from those of the opened run are put into its config.
@@ -35,7 +35,7 @@ _USUAL_SIZE = Config.model_fields["size"].default
 
 @dataclass(frozen=True)
 class Choices:
-    """What is set on the page.
+    """The choices made on the page.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ def colors() -> list[str]:
 
 
 def from_config(values: Mapping[str, Any]) -> Choices:
-    """The choices that a config makes.
+    """Read the choices from a config.
 
     Parameters
     ----------
@@ -263,7 +263,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 
 
 def _is_default(base: Mapping[str, Any], key: str, value: Any) -> bool:
-    """Whether a key has its default, or what the model gives where the default leaves it open."""
+    """Return whether a key has its default, which may be that of the model."""
     if value == _default(key):
         return True
     without: dict[str, Any] = copy.deepcopy(dict(base))

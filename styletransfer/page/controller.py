@@ -1,4 +1,4 @@
-"""What the page does, without its looks: start, stop, continue, open a run, and what is shown of one."""
+"""The actions of the page, without its looks: start, stop, continue, open and show a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _AT_WORK = ("waiting", "running", "stopping")
 
 @dataclass(frozen=True)
 class View:
-    """What is to be seen of a run.
+    """The visible state of a run.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class View:
 
 
 class PageController:
-    """What the page does.
+    """The actions of the page.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class PageController:
         self._cache = cache
 
     def start(self, chosen: Choices) -> str:
-        """Put a new run in line; its name.
+        """Put a new run in line and return its name.
 
         Raises UserError if something has not been chosen or cannot be used, or too many runs wait.
         """
@@ -79,7 +79,7 @@ class PageController:
         return name
 
     def instant(self, content: str | None, style: InstantStyle, size: int, color: str) -> str:
-        """Put a run before all others in line that gives a photograph a trained style, without any step; its name.
+        """Put a run without steps, a photograph in a trained style, first in line and return its name.
 
         Raises UserError as for :meth:`start`.
         """
@@ -91,7 +91,7 @@ class PageController:
         return name
 
     def go_on(self, name: str, chosen: Choices) -> str:
-        """Go on with a run; the name of the run that does.
+        """Go on with a run; return the name of the run that does.
 
         One that was stopped continues from its state if nothing but the number of steps has been changed. Else a new
         run starts from its present picture, and it is stopped if it is still being made.
@@ -108,7 +108,7 @@ class PageController:
             self.queue.resume(name, config.model_copy(update={"stop": stop}))
             return name
         if state.name in _AT_WORK and same and chosen.steps == before.steps:
-            raise UserError("this run is going on already; change a setting first")
+            raise UserError("this run is still being made; change a setting first")
         picture = runs.newest(self.queue.folder / name)
         if state.name == "waiting" or picture is None:
             raise UserError("this run has no picture yet to continue from")
@@ -132,7 +132,7 @@ class PageController:
         return chosen if chosen.steps else dataclasses.replace(chosen, steps=choices.from_config({}).steps)
 
     def view(self, name: str | None) -> View:
-        """What is to be seen of a run; of None, or one that is gone, that there is nothing."""
+        """Collect what the page shows of a run; an empty view for None or a run that is gone."""
         state = self.queue.status(name) if name else None
         if name is None or state is None:
             return View()
@@ -145,10 +145,10 @@ class PageController:
             ahead = [*self.queue.waiting[: state.place - 1][-1:], self.queue.current]
             before = self.title(ahead[0]) if ahead[0] else ""
         return View(
-            status_html.status(runs.title(config), state, now, before),
+            status_html.status(self.title(name), state, now, before),
             now.picture,
             now.curve,
-            None if at_work else self._compared(config, now.picture),
+            None if at_work else self._compared(config.content.image, now.picture),
             None if at_work else self._downloads(name, folder, now.picture),
             can_stop=state.name in ("waiting", "running"),
             can_go_on=now.picture is not None and state.name not in ("waiting", "stopping"),
@@ -160,19 +160,20 @@ class PageController:
         return status_html.line(self.title(current) if current else "", map(self.title, self.queue.waiting))
 
     def title(self, name: str) -> str:
-        """A run in a few words."""
+        """The title of a run."""
         try:
-            return runs.title(self.queue.config(name)) or name
+            config = self.queue.config(name)
+            return runs.title(config.content.image, config.style.images or ()) or name
         except UserError:
             return name
 
     def gallery(self) -> list[runs.Run]:
         """The runs that can be opened, the newest first."""
         at_work = {self.queue.current, *self.queue.waiting}
-        return [run for run in runs.listed(self.queue.folder) if run.name not in at_work]
+        return [run for run in runs.list_runs(self.queue.folder) if run.name not in at_work]
 
     def estimate(self, chosen: Choices) -> str:
-        """What a run with these settings will take; why it cannot be made, or nothing if something is missing."""
+        """Estimate memory and time of a run, or say why it cannot be made; empty if something is missing."""
         if not chosen.content and not chosen.styles:
             return ""
         try:
@@ -182,7 +183,7 @@ class PageController:
             return str(error)
 
     def _seconds_of_a_pixel(self, config: Config) -> float | None:
-        """That of the last finished run with the same network, optimiser and precision."""
+        """The time of a step per pixel in the last finished run with the same network, optimiser and precision."""
         for earlier in self._configs():
             kinds = [(each.model, each.optimizer.name, each.precision) for each in (config, earlier)]
             if kinds[0] == kinds[1]:
@@ -199,11 +200,11 @@ class PageController:
                 except UserError:
                     continue
 
-    def _compared(self, config: Config, picture: Path | None) -> tuple[Path, Path] | None:
-        if picture is None or config.content.image is None:
+    def _compared(self, content: str | None, picture: Path | None) -> tuple[Path, Path] | None:
+        if picture is None or content is None:
             return None
         try:
-            copy = self.thumbnails.resized(configs.find_input(config.content.image), *images.size(picture))
+            copy = self.thumbnails.resized(configs.find_input(content), *images.size(picture))
             return copy, picture
         except (OSError, UserError):  # the photograph is gone, or is none any more
             return None
@@ -237,5 +238,5 @@ class PageController:
 
 
 def _without_steps(chosen: Choices) -> Choices:
-    """What a run that goes on must have in common with that before; where it started does not matter any more."""
+    """Leave out the choices that may differ when a run goes on: steps, and where it started."""
     return dataclasses.replace(chosen, base={}, steps=0, start=None)

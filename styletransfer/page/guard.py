@@ -1,4 +1,4 @@
-"""What stands before the page's server: other sites' requests are refused, and the page may load nothing from them."""
+"""The guard of the page's server: it refuses requests of other sites, and the page may load nothing from them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Guard:
 
 
 def is_ours(host: str, origin: str | None, names: Collection[str] = ()) -> bool:
-    """Whether a request comes from a page of this server, or from no page.
+    """Return whether a request comes from a page of this server, or from no page.
 
     Parameters
     ----------

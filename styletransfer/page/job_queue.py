@@ -27,7 +27,7 @@ MOST_WAITING = 20
 
 @dataclass(frozen=True)
 class Status:
-    """Where a run of the page is.
+    """The status of a run of the page.
 
     Attributes
     ----------
@@ -137,7 +137,7 @@ class JobQueue:
         self._told = True
 
     def status(self, name: str) -> Status | None:
-        """That of a run; None if there is no such run."""
+        """The status of a run; None if there is no such run."""
         with self._change:
             if name == self._current:
                 return Status("stopping" if self._told else "running")
@@ -190,7 +190,7 @@ class JobQueue:
         self._worker.join()
 
     def _read(self, name: str) -> PictureJob:
-        """A run that an earlier server, or somebody on the command line, has made."""
+        """Read a run that an earlier server or the command line has made."""
         folder = self.folder / name
         path = folder / CONFIG
         config = configs.parse(configs.read_file(path), f"config {path}")

@@ -63,7 +63,7 @@ def application(controller: PageController) -> fastapi.FastAPI:
 
 
 def _theme() -> gr.themes.Base:
-    """With the fonts of the system: none is loaded from elsewhere."""
+    """A theme with the fonts of the system, so that none is loaded from elsewhere."""
     fonts = ["system-ui", "sans-serif"]
     return gr.themes.Base(
         primary_hue="indigo", neutral_hue="slate", radius_size="md", font=fonts, font_mono=["ui-monospace", "monospace"]
@@ -398,7 +398,7 @@ class _Page:
     # What is seen.
 
     def _watch(self, name: str | None, seen: dict[str, Any]) -> Updates:
-        """What has changed since the last look."""
+        """Update the components that have changed since the last look."""
         view = self.controller.view(name)
         runs = self.controller.gallery()
         current = self.controller.queue.current

@@ -1,4 +1,4 @@
-"""How far a run is, told from its folder."""
+"""The progress of a run, read from its folder."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from styletransfer.session.curves import Curve
 from styletransfer.support.errors import UserError
 
 CURVE = "curve.csv"
-_RECENT = 10  # steps from which the time of a step is told
+_RECENT = 10  # steps from which the time of a step is estimated
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is.
+    """The progress of a run.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Progress:
 
 
 def read(folder: Path, config: Config) -> Progress:
-    """How far the run in a folder is."""
+    """Read the progress of the run in a folder."""
     scales = scales_of(config)
     curve = curve_of(folder)
     last = -1 if curve is None else int(curve.column("step")[-1])

@@ -1,14 +1,13 @@
-"""The runs in the output folder: what they are called, what they have, and the names of new ones."""
+"""The runs in the output folder: their titles, their pictures, and the names of new ones."""
 
 from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from styletransfer.config import Config
 from styletransfer.session.output_folder import CONFIG, STEPS, finished_picture
 from styletransfer.sweeps import names
 
@@ -46,8 +45,8 @@ def newest(folder: Path) -> Path | None:
     return max((folder / STEPS).glob("[0-9]*.jpg"), default=None)
 
 
-def listed(output: Path) -> list[Run]:
-    """The runs with a picture, the newest first; those of sweeps too, at most 60."""
+def list_runs(output: Path) -> list[Run]:
+    """List the runs with a picture, those of sweeps too, the newest first; at most 60."""
     runs = []
     for pattern in (f"*/{CONFIG}", f"*/*/{CONFIG}", f"*/*/*/{CONFIG}"):
         for config in output.glob(pattern):
@@ -63,11 +62,9 @@ def listed(output: Path) -> list[Run]:
     return sorted(runs, key=lambda run: run.changed, reverse=True)[:_MOST_LISTED]
 
 
-def title(config: Config) -> str:
-    """A run in a few words: ``coffee × night``."""
-    return " \N{MULTIPLICATION SIGN} ".join(
-        filter(None, (_stem(config.content.image), _stems(config.style.images or {})))
-    )
+def title(content: str | None, styles: Iterable[str]) -> str:
+    """Describe a run by the names of its pictures: ``coffee × night``."""
+    return " \N{MULTIPLICATION SIGN} ".join(filter(None, (_stem(content), _stems(styles))))
 
 
 def new_name(output: Path, content: str | None, styles: Iterable[str]) -> str:
@@ -82,7 +79,7 @@ def new_name(output: Path, content: str | None, styles: Iterable[str]) -> str:
     styles : iterable of str
         The files of the paintings.
     """
-    parts = (_stem(content), _stems(dict.fromkeys(styles, 1.0)))
+    parts = (_stem(content), _stems(styles))
     what = "-x-".join(filter(None, (names.safe_name(part)[:_LONGEST_PART] for part in parts)))
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{what}"
     return next(
@@ -96,5 +93,5 @@ def _stem(file: str | None) -> str:
     return Path(file).stem if file else ""
 
 
-def _stems(files: Mapping[str, float]) -> str:
+def _stems(files: Iterable[str]) -> str:
     return "+".join(map(_stem, files))

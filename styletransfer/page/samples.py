@@ -1,4 +1,4 @@
-"""What the page offers to begin with, as pictures: the project's photographs and paintings, presets, bundled styles."""
+"""The pictures that the page offers: the project's photographs and paintings, presets, bundled styles."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Preset:
     Attributes
     ----------
     picture : Path
-        What they make of a photograph and a painting of the project.
+        The result of these settings for a photograph and a painting of the project.
     values : dict
         The keys of a config, without pictures and size.
     stroke_size : int
@@ -41,7 +41,7 @@ class Preset:
 
     @property
     def unavailable(self) -> str | None:
-        """Why the preset cannot be used yet, in one line: its network has no weights here. None if it can."""
+        """The reason why the preset cannot be used yet, missing weights, in one line; None if it can."""
         model = self.values.get("model")
         spec = models.load(model).SPEC if model else None
         if spec is None or spec.weights_path.is_file():
@@ -63,7 +63,7 @@ class InstantStyle:
     Attributes
     ----------
     painting : Path
-        For which it was trained.
+        The painting for which it was trained.
     """
 
     name: str
@@ -84,7 +84,7 @@ def instant_styles() -> list[InstantStyle]:
 
 
 def paths(files: tuple[str, ...]) -> list[Path]:
-    """Those of the project's pictures that are there."""
+    """Select the project's pictures that exist."""
     return [path for file in files if (path := PROJECT_FOLDER / file).is_file()]
 
 

@@ -1,4 +1,4 @@
-"""The page's server: what it listens to, what it says at the start, and how it ends."""
+"""The page's server: its address, its announcement, and its end."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def serve(host: str, port: int, output: Path, python: str | None, browse: bool, 
     host : str
         The address to listen to.
     port : int
-        0: one that is free.
+        0: a free one.
     output : Path
         The folder of all runs.
     python : str, or None
@@ -83,13 +83,13 @@ def serve(host: str, port: int, output: Path, python: str | None, browse: bool, 
 
 
 def is_worth_saying(record: logging.LogRecord) -> bool:
-    """Whether a message of uvicorn is about more than the requests of open tabs that the end of the server cuts off."""
+    """Return whether a message of uvicorn is about more than open requests cut off at the end of the server."""
     error = record.exc_info[1] if record.exc_info else None
     return not isinstance(error, asyncio.CancelledError) and "running task(s)" not in str(record.msg)
 
 
 def announcement(host: str, url: str) -> list[str]:
-    """What to say at the start: the address, and what it means to listen to more than this machine."""
+    """Announce the address, with a warning if the server can be reached from other machines."""
     if host in HERE:
         return [f"the page is at {url} (for this machine alone); Ctrl-C ends it"]
     return [
@@ -100,7 +100,7 @@ def announcement(host: str, url: str) -> list[str]:
 
 
 def python_of_runs(asked: str | None) -> str | None:
-    """The Python that makes the runs; None for the one that runs this.
+    """Find the Python that makes the runs; None for the present one.
 
     Raises UserError if there is none that has MXNet.
     """

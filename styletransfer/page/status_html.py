@@ -1,4 +1,4 @@
-"""What the page says about runs, as text and HTML."""
+"""The status of runs as text and HTML."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def line(current: str, waiting: Iterable[str]) -> str:
 
 
 def estimate(memory: int | None, seconds: float | None) -> str:
-    """What a run will take."""
+    """Describe the time and the memory that a run will take."""
     parts = []
     if seconds is not None:
         parts.append(f"about {format_duration(seconds)}, as the last run with this network")

@@ -47,7 +47,7 @@ class Thumbnails:
         name = hashlib.sha256(os.fsencode(key)).hexdigest()[:20]
         if self._path(name).exists():
             return self._path(name)
-        with images.opened(picture) as image:
+        with images.open_picture(picture) as image:
             image.draft("RGB", (2 * width, 2 * height))
             upright = images.to_rgb(image, None)
         return self._saved(name, upright.resize((width, height), Image.Resampling.LANCZOS))

@@ -1,4 +1,4 @@
-"""The pictures and videos in a folder, and what else is there."""
+"""The pictures and videos in a folder."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _BEGINNING = 16  # bytes by which Pillow recognises formats
 _NAMED = 3  # files that are named of those that are skipped
 
 
-def listed(folder: Path, where: str = "", videos: bool = False) -> list[Path]:
-    """The pictures in a folder, in the order of their names; what is skipped is logged, but for hidden files.
+def list_pictures(folder: Path, where: str = "", videos: bool = False) -> list[Path]:
+    """List the pictures in a folder by name; skipped files are logged, except hidden ones.
 
     A picture is known by its suffix, or by its first bytes. What this program has made is skipped, so that the results
     of one command are not the photographs of the next; such files can be named.
@@ -29,7 +29,7 @@ def listed(folder: Path, where: str = "", videos: bool = False) -> list[Path]:
     Parameters
     ----------
     where : str
-        What error messages begin with, such as ``--content: ``.
+        The start of error messages, such as ``--content: ``.
     videos : bool
         Whether videos are listed too.
     """
@@ -72,7 +72,7 @@ def _suffixes() -> frozenset[str]:
 
 
 def _begins_like_a_picture(path: Path) -> bool:
-    """By its content; not TIFF, as which the raw files of many cameras begin."""
+    """Recognise a picture by its first bytes; not TIFF, as the raw files of many cameras begin like it."""
     try:
         with path.open("rb") as stream:
             beginning = stream.read(_BEGINNING)

@@ -1,6 +1,6 @@
-"""The formats of files, without what reads and writes them: configs are checked with it."""
+"""File formats, without the code that reads and writes them, so that configs can be checked quickly."""
 
-# Of pictures that can be written: by the suffixes of their files, with the longest side in pixels that they can have.
+# The picture formats that can be written, by suffix, with the longest side in pixels.
 FORMATS = {"png": 2**31 - 1, "jpg": 65_500, "webp": 16_383, "tiff": 2**31 - 1}
 JPEG, TIFF = (".jpg", ".jpeg"), (".tif", ".tiff")  # all suffixes of their files
 JPEG_QUALITY = 95

@@ -52,12 +52,12 @@ def read(path: str | os.PathLike[str]) -> Picture:
 
     Raises UserError if the file does not exist, is not a picture, is damaged, or is too large (a decompression bomb).
     """
-    with opened(Path(path)) as image:
+    with open_picture(Path(path)) as image:
         return from_pillow(image, path)
 
 
 def from_pillow(image: Image.Image, name: str | os.PathLike[str] | None, background: str = "white") -> Picture:
-    """Convert an image of Pillow's, whose file is read now if it has not been.
+    """Convert a PIL image, whose file is read now if it has not been.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def from_pillow(image: Image.Image, name: str | os.PathLike[str] | None, backgro
 
 
 def to_rgb(image: Image.Image, name: str | os.PathLike[str] | None) -> Image.Image:
-    """As :func:`from_pillow`, but an image of Pillow's, RGB with 8 bits, which for most takes less time and memory."""
+    """Convert as :func:`from_pillow`, but to Pillow's RGB with 8 bits, which usually takes less time and memory."""
     converted = _converted(image, name, "white")
     return converted if isinstance(converted, Image.Image) else Image.fromarray(to_bytes(converted))
 
@@ -95,7 +95,7 @@ def read_mask(path: str | os.PathLike[str]) -> NDArray[np.float32]:
 
     Raises UserError as for :func:`read`.
     """
-    with opened(Path(path)) as image:
+    with open_picture(Path(path)) as image:
         return from_pillow(image, path, background="black").mean(axis=2)
 
 
@@ -104,7 +104,7 @@ def size(path: str | os.PathLike[str]) -> tuple[int, int]:
 
     Raises UserError as for :func:`read`; damage after the header may go undetected.
     """
-    with opened(Path(path)) as image:
+    with open_picture(Path(path)) as image:
         if image.format in _ORIENTED_ON_LOAD:
             image.load()
         return oriented_size(image)
@@ -117,7 +117,7 @@ def oriented_size(image: Image.Image) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
+def open_picture(path: Path) -> Iterator[Image.Image]:
     """Open a picture file, usually without loading it; any error inside the context is reported as a UserError."""
     try:
         with warnings.catch_warnings():
@@ -138,7 +138,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
 
 
 def _open(path: Path, stream: BinaryIO) -> Image.Image:
-    """Not by its name: some TIFFs that lie on their sides are garbled by Pillow 11.3 when it maps them into memory."""
+    """Open from a stream: given a name, Pillow 11.3 maps some rotated TIFFs into memory and garbles them."""
     try:
         image = Image.open(stream, formats=formats())
     except UnidentifiedImageError:
@@ -275,7 +275,7 @@ def write(
 
 
 def _write_tiff(stream: BinaryIO, picture: Picture, mark: str) -> None:
-    """With 16 bits a channel, which Pillow cannot write."""
+    """Write 16 bits a channel, which Pillow cannot."""
     import tifffile
 
     values = np.rint(np.clip(picture, 0, 1) * _WHITE_16_BIT).astype(np.uint16)

@@ -20,7 +20,7 @@ _WHITE_16_BIT = 65535.0
 
 
 def is_picture(value: Any) -> bool:
-    """Whether a value is a PIL image, or an array of at least two dimensions."""
+    """Return whether a value is a PIL image, or an array of at least two dimensions."""
     if isinstance(value, Image.Image):
         return True
     return hasattr(value, "__array__") and np.ndim(value) > 1
@@ -32,7 +32,7 @@ def name_for(key: str) -> str:
 
 
 def is_name(name: str) -> bool:
-    """Whether a name has the form of :func:`name_for`."""
+    """Return whether a name has the form of :func:`name_for`."""
     return name.startswith("<") and name.endswith(">")
 
 

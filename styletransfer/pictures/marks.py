@@ -1,6 +1,6 @@
-"""The mark of a picture or video that a command has made: what kind it is, in the place for the software's name.
+"""Marks of the pictures and videos that commands make: their kind, noted where files name the software.
 
-By it, results are told from photographs, and those of one command from those of another.
+They distinguish results from photographs, and the results of one command from those of another.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def png_texts(kind: str, others: Mapping[str, str] | None = None) -> PngInfo:
 
 
 def read(path: Path) -> str:
-    """The kind of results to which a file belongs; empty if no command has made it, or it cannot be read."""
+    """Read the kind of results of a file; empty if no command has made it, or it cannot be read."""
     if not path.is_file():  # a pipe might block
         return ""
     try:

@@ -1,4 +1,4 @@
-"""What a picture file says besides its pixels: the EXIF of a camera, and texts in a PNG."""
+"""Metadata of picture files: the EXIF of a camera, and texts in a PNG."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from styletransfer.pictures import images
 LOGGER = logging.getLogger(__name__)
 
 _BASE, _IFD = ExifTags.Base, ExifTags.IFD
-# What is true of the result as well; not its orientation, size, resolution and thumbnail.
+# Tags that apply to the result as well: not its orientation, size, resolution and thumbnail.
 _KEPT = (
     _BASE.ImageDescription, _BASE.Make, _BASE.Model, _BASE.DateTime, _BASE.Artist, _BASE.Copyright,
     _BASE.XPTitle, _BASE.XPComment, _BASE.XPAuthor, _BASE.XPKeywords, _BASE.XPSubject,
 )  # fmt: skip
-# Of the Exif IFD: sizes, and what points into the file it comes from.
+# Tags of the Exif IFD that are left out: sizes, and offsets into the original file.
 _LEFT_OUT = (_BASE.ExifImageWidth, _BASE.ExifImageHeight, _BASE.MakerNote, _IFD.Interop)
 _MOST = 60_000  # bytes; a JPEG holds 65 533
 

@@ -1,4 +1,4 @@
-"""Matplotlib's figures as pictures. It needs no folder of its own, and says nothing: it draws what is optional."""
+"""Matplotlib's figures as pictures. Plots are optional: Matplotlib needs no folder, and its messages are hidden."""
 
 from __future__ import annotations
 

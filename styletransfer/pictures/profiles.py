@@ -55,6 +55,6 @@ def to_srgb(image: Image.Image, profile: bytes | None, name: str | os.PathLike[s
 
 
 def _changes_nothing(transform: ImageCms.ImageCmsTransform) -> bool:
-    """Whether no colour of RGB is moved by more than one grey level."""
+    """Return whether no colour of RGB is moved by more than one grey level."""
     moved = np.asarray(ImageCms.applyTransform(Image.fromarray(_PROBE), transform) or Image.new("RGB", (1, 1)))
     return moved.shape == _PROBE.shape and int(np.abs(moved.astype(int) - _PROBE).max()) <= 1

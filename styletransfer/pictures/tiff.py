@@ -21,13 +21,13 @@ _ROUNDING = 1e-4  # how far floating-point numbers may be outside 0..1
 
 
 def is_tiff(path: Path) -> bool:
-    """Whether a file begins like a TIFF."""
+    """Return whether a file begins like a TIFF."""
     with path.open("rb") as stream:
         return stream.read(4) in TiffImagePlugin.PREFIXES
 
 
 def is_misread(image: TiffImageFile) -> bool:
-    """Whether Pillow would decode a TIFF wrongly, or not at all."""
+    """Return whether Pillow would decode a TIFF wrongly, or not at all."""
     tags = image.tag_v2
     is_deep = max(tags.get(TiffImagePlugin.BITSPERSAMPLE, (1,))) > 8
     if tags.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == _WHITE_IS_0:

@@ -34,7 +34,7 @@ _HD = 720  # rows from which a video without a colour description is BT.709; els
 
 @dataclass(frozen=True)
 class Colors:
-    """How RGB values are coded, and what light they mean."""
+    """The coding of RGB values, and the light they stand for."""
 
     matrix: int
     primaries: int
@@ -51,7 +51,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Coding:
-    """What all frames of a video have in common.
+    """The properties shared by all frames of a video.
 
     Attributes
     ----------
@@ -72,22 +72,22 @@ class Coding:
 class Reader:
     """Reads the frames of a video file; a context manager.
 
-    Raises UserError if the file does not exist, is not a video, or no frame of it can be decoded; one line.
+    Raises UserError if the file does not exist, is not a video, or none of its frames can be decoded; one line.
 
     Parameters
     ----------
     long_edge : int, optional
-        To which frames are reduced if theirs is longer.
+        The long edge to which longer frames are reduced.
 
     Attributes
     ----------
     count : int, or None
-        The number of frames by the file's header, which need not be right; None if that says nothing.
+        The number of frames in the file's header, which may be wrong; None if it has none.
     """
 
     def __init__(self, path: Path, long_edge: int | None = None) -> None:
         self._path, self._damaged = path, 0
-        self._container = opened(path)
+        self._container = open_video(path)
         try:
             self._stream = picture_stream(self._container, path)
             self._stream.thread_type = "AUTO"
@@ -95,7 +95,7 @@ class Reader:
             self._decoded = self._decode()
             first = next(self._decoded, None)
             if first is None:
-                raise UserError(f"video {path}: no frame of it can be decoded")
+                raise UserError(f"video {path}: none of its frames can be decoded")
             self._first = first
             self._matrix = _matrix_of_display(first)
             self._height, self._width = self._reduced(first, long_edge)
@@ -201,8 +201,8 @@ class Reader:
         return max(1, round(seconds * self.coding.rate))
 
 
-def opened(path: Path) -> Any:
-    """A video file as a container of PyAV, which is to be closed.
+def open_video(path: Path) -> Any:
+    """Open a video file as a container of PyAV, which is to be closed.
 
     Raises UserError if there is no such file, or it is not a video; one line.
     """

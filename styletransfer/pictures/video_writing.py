@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from styletransfer.pictures import marks
-from styletransfer.pictures.video_files import FULL_RANGE, Coding, Colors, opened, picture_stream, ticks
+from styletransfer.pictures.video_files import FULL_RANGE, Coding, Colors, open_video, picture_stream, ticks
 from styletransfer.support.errors import UserError, reason_of
 from styletransfer.support.files import atomic_write
 
@@ -108,7 +108,7 @@ def join(target: Path, parts: Sequence[Path], source: Path, coding: Coding) -> N
     with atomic_write(target) as stream:
         try:
             try:
-                with opened(source) as sound:
+                with open_video(source) as sound:
                     _write(stream.name, parts, source, coding, sound)
             except Exception as error:
                 if isinstance(error, OSError) and error.errno:
@@ -139,7 +139,7 @@ def _write(name: str, parts: Sequence[Path], source: Path, coding: Coding, sound
 
 
 def _last_duration(stream: Any, coding: Coding) -> Callable[[int], int]:
-    """How long the last frame is shown, by its time."""
+    """Make the function from the time of the last frame to its duration."""
 
     def duration(time: int) -> int:
         if stream is not None and stream.duration is not None:

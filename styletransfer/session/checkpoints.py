@@ -25,7 +25,7 @@ _NEEDED = {"step", "image", "generator", "engine", "precision", "guard.tries", "
 
 
 def exists(folder: Path) -> bool:
-    """Whether there is a checkpoint, readable or not."""
+    """Return whether there is a checkpoint, readable or not."""
     return (folder / NAME).is_file() or (folder / PREVIOUS).is_file()
 
 

@@ -155,7 +155,7 @@ def first_difference(
             if a == b or (math.isnan(a) and math.isnan(b)):
                 if math.isfinite(a) or column in _UNDEFINED_AT_TIMES or _is_rolled_back(row):
                     continue
-                return f"{where} {a!r} in {names[0]} and in {names[1]}, which is no result"
+                return f"{where} {a!r} in {names[0]} and in {names[1]}, which is not finite"
             distance, size = abs(a - b), max(abs(a), abs(b))
             if column in _EXACT or not (math.isfinite(size) and distance <= absolute + relative * size):
                 share = f", a relative difference of {distance / size:.2g}" if math.isfinite(distance / size) else ""
@@ -166,7 +166,7 @@ def first_difference(
 
 
 def _is_rolled_back(row: Mapping[Column, float]) -> bool:
-    """Whether the row is of a step that was rolled back, whose losses may be anything."""
+    """Return whether the row is of a step that was rolled back."""
     return row["step"] > 0 and math.isnan(row.get("relative_change", 0.0))
 
 

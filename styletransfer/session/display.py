@@ -1,4 +1,4 @@
-"""From the image in training to the picture that is written and shown."""
+"""The conversion of the optimised image to the picture that is written and shown."""
 
 from __future__ import annotations
 

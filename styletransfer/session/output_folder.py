@@ -99,7 +99,7 @@ def check_results(folder: Path, force: bool, resume: bool = False, more: Sequenc
 
 
 def _results(folder: Path, more: Sequence[str] = ()) -> list[Path]:
-    """What a run would overwrite or remove."""
+    """List the files that a run would overwrite or remove."""
     return [path for pattern in (*_RESULTS, *more) for path in folder.glob(pattern)]
 
 
@@ -160,7 +160,7 @@ def read_status(folder: Path) -> str | None:
 
 
 def is_done(folder: Path) -> bool:
-    """Whether a folder has the picture of a run that is done; a run that diverged leaves a picture too.
+    """Return whether a folder has the picture of a run that is done, not of one that diverged.
 
     Raises OSError if the folder cannot be read.
     """
@@ -168,7 +168,7 @@ def is_done(folder: Path) -> bool:
 
 
 @contextlib.contextmanager
-def taken(folder: Path, force: bool, resume: bool) -> Iterator[None]:
+def locked(folder: Path, force: bool, resume: bool) -> Iterator[None]:
     """Create the folder, check that it is writable, and lock it against other runs until the block ends.
 
     Raises UserError if it is not writable, may not be used, or is in use by another run.

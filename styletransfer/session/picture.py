@@ -59,8 +59,8 @@ class PictureTask(Task):
 
     def files(self) -> dict[str, Path]:
         names = {key: name for key, name in self._pictures_named().items() if name not in self._sources.in_memory}
-        names["weights"] = self.config.weights or str(self.config.spec.weights_path)
-        files = {key: path for key, name in names.items() if (path := find_input(name)).is_file()}
+        places = {key: find_input(name) for key, name in names.items()} | {"weights": self.weights_file}
+        files = {key: path for key, path in places.items() if path.is_file()}
         with contextlib.suppress(UserError):
             style = style_start.file_of(self.config.init)
             files |= {} if style is None else {"init.name": style}

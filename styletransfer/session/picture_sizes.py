@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from models.spec import ModelSpec
-from styletransfer.config import Config
+from styletransfer.config import Config, Region
 from styletransfer.pictures import images
 from styletransfer.session.picture_sources import FILES, PictureSources
 from styletransfer.support.errors import UserError
@@ -38,7 +38,7 @@ def read_sizes(config: Config, sources: PictureSources = FILES) -> list[Scale]:
     """
     content = sources.size(config.content.image) if config.content.image else None
     styles = {name: sources.size(name) for name in config.used_styles}
-    _check_masks(config, content or config.shape or next(iter(styles.values()), None), styles, sources)
+    _check_masks(config.used_regions, content or config.shape or next(iter(styles.values()), None), styles, sources)
     *smaller, edge = config.long_edges
     scales = []
     for small in smaller:
@@ -51,13 +51,16 @@ def read_sizes(config: Config, sources: PictureSources = FILES) -> list[Scale]:
 
 
 def _check_masks(
-    config: Config, whole: tuple[int, int] | None, styles: Mapping[str, tuple[int, int]], sources: PictureSources
+    regions: Sequence[Region],
+    whole: tuple[int, int] | None,
+    styles: Mapping[str, tuple[int, int]],
+    sources: PictureSources,
 ) -> None:
-    """See that the masks of regions have the proportions of what they are masks of: `whole`, or one of the paintings.
+    """Check that the masks of regions have the proportions of their pictures: `whole`, or one of the paintings.
 
     Sizes are (height, width).
     """
-    for number, region in enumerate(config.used_regions):
+    for number, region in enumerate(regions):
         key = f"regions.{number}"
         masks = [(f"{key}.content", region.content, whole)]
         masks += [(f"{key}.style.{name}.mask", style.mask, styles[name]) for name, style in region.style.items()]
@@ -67,7 +70,7 @@ def _check_masks(
 
 
 def _check_proportions(where: str, name: str, mask: tuple[int, int], picture: tuple[int, int]) -> None:
-    """Proportions may differ by what rounding to whole pixels makes of them, or by a hundredth."""
+    """Reject a mask of other proportions than its picture, but for a hundredth or rounding to whole pixels."""
     height, width = mask
     fitting_height, fitting_width = picture[0] * width / picture[1], picture[1] * height / picture[0]
     if abs(width - fitting_width) > max(0.01 * fitting_width, 1) and abs(height - fitting_height) > 1:

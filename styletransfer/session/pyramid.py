@@ -70,7 +70,7 @@ class Pyramid:
 
     @property
     def image(self) -> Array:
-        """What the run has made so far, an array (1, 3, H, W) in the pixel space of the run."""
+        """The result so far, an array (1, 3, H, W) in the pixel space of the run."""
         return self._run.optimizer.result(self._run.image)
 
     def values(self) -> NDArray[np.float32]:

@@ -162,7 +162,7 @@ class ProgressRecorder:
 
 
 def _in_a_notebook() -> bool:
-    """Whether this process is the kernel of a notebook."""
+    """Return whether this process runs a notebook."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return shell is not None and "IPKernelApp" in shell.config
 

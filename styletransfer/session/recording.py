@@ -1,4 +1,4 @@
-"""The recording of a task in its output folder, and the state of an earlier run there; or none."""
+"""Recording a task in its output folder or in memory alone, and reading the state of an earlier run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Unrecorded:
     folder : Path, or None
         The output folder.
     into, resumable : str
-        What messages say about the folder, and about the state saved in it.
+        Parts of messages, about the folder and about the state saved in it.
     """
 
     folder: Path | None = None
@@ -42,25 +42,25 @@ class Unrecorded:
         self.task = task
 
     def check(self) -> None:
-        """Check whether the task may use the folder; a UserError says why not."""
+        """Raise a UserError if the task may not use the folder."""
 
     def earlier(self) -> ResumeState | None:
-        """The state that is resumed, from the folder, which is locked then; None for a new run.
+        """Lock the folder and read the state to resume; None for a new run.
 
-        A UserError says that there is no state, or that it is that of another run.
+        Raises UserError if there is no state, or it is that of another run.
         """
         return None
 
     def losses(self, state: ResumeState | None) -> LossRecorder:
-        """The recorder of the losses, with those up to a state."""
+        """Create the recorder of the losses, with those up to a state."""
         return LossRecorder(self.task.layers)
 
     def pictures(self) -> list[Recorder]:
-        """The recorder of intermediate pictures, if they are recorded."""
+        """Create the recorder of intermediate pictures, if they are recorded."""
         return []
 
     def begin(self) -> None:
-        """Lock the folder of a new run, and remove the results of an earlier run; a UserError says that it cannot."""
+        """Lock the folder of a new run and remove earlier results, or raise a UserError."""
 
     def write_config(self) -> None:
         """Write the config with its provenance."""
@@ -69,10 +69,10 @@ class Unrecorded:
         """Save the state, the curve and the task's own files."""
 
     def rescue(self) -> None:
-        """Save what there is after an error, about which more is not to be said than about the error itself."""
+        """Save the kept state after an error; if that fails, only log a warning."""
 
     def finish(self, diverged: bool = False) -> None:
-        """Write the result, how the session ended, and then the picture."""
+        """Write the result, the status, and then the picture."""
 
     def save_at_end(self) -> None:
         """Save the state of a finished run, if that is possible."""
@@ -92,7 +92,7 @@ class Recording(Unrecorded):
     resume : bool
         Whether to resume from the checkpoint in the folder.
     read : dict of Path
-        Files that are read besides those that the config names, by the options that name them.
+        Files that are read besides those named in the config, by the options that name them.
     """
 
     folder: Path
@@ -105,7 +105,7 @@ class Recording(Unrecorded):
         self.folder = Path(task.config.output.folder).expanduser()
         self.into = f", into {self.folder}"
         self._force, self._resume, self._read = force, resume, read or {}
-        self._taken = contextlib.ExitStack()
+        self._lock = contextlib.ExitStack()
 
     def check(self) -> None:
         task = self.task
@@ -116,7 +116,7 @@ class Recording(Unrecorded):
         self._checksums = self.task.checksums()
         if not self._resume:
             return None
-        self._take()
+        self._lock_folder()
         return ResumeState.from_arrays(checkpoints.read(self.folder, self.task.resumed_settings, self._checksums))
 
     def losses(self, state: ResumeState | None) -> LossRecorder:
@@ -131,16 +131,16 @@ class Recording(Unrecorded):
 
     def begin(self) -> None:
         if not self._resume:
-            self._take()
+            self._lock_folder()
             for name in self.task.outputs:
                 remove(self.folder / name)
         output_folder.clear(self.folder, keep=self._resume)
 
-    def _take(self) -> None:
-        self._taken.enter_context(output_folder.taken(self.folder, self._force, self._resume))
+    def _lock_folder(self) -> None:
+        self._lock.enter_context(output_folder.locked(self.folder, self._force, self._resume))
 
     def _provenance(self) -> dict[str, Any]:
-        return provenance_of(self.task.config, self.task.choice, self._checksums)
+        return provenance_of(self.task.weights_file, self.task.choice, self._checksums)
 
     def write_config(self) -> None:
         with atomic_write(self.folder / output_folder.CONFIG) as stream:
@@ -153,7 +153,7 @@ class Recording(Unrecorded):
     def _save(self, state: ResumeState) -> None:
         self._curve.flush()
         checkpoints.save(self.folder, state.arrays(), self.task.resumed_settings, self._checksums)
-        self.task.write(self.folder, self._checksums)
+        self.task.write(self.folder, self._checksums, state)
 
     def rescue(self) -> None:
         state = self.task.kept_state
@@ -181,4 +181,4 @@ class Recording(Unrecorded):
         return self.folder / (*self.task.outputs, self.task.picture_name)[0]
 
     def close(self) -> None:
-        self._taken.close()
+        self._lock.close()

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class ResumeState:
-    """All that is needed to go on exactly.
+    """Everything needed to resume exactly.
 
     Attributes
     ----------
     engine, precision : str
-        Of the network; kept, like the tiles, whatever would be chosen now, so that sums are rounded in the same way.
+        Of the network; kept when resuming, like the tiles, so that sums are rounded in the same way.
     tiles : tuple of int or None
         At every scale.
     step : int
@@ -28,7 +28,7 @@ class ResumeState:
     begun : int
         The step at which the scale started.
     image : array
-        What is optimised: an image (1, 3, H, W), or the parameters of a network (N,).
+        The optimised values: an image (1, 3, H, W), or the parameters of a network (N,).
     generator : JSON values
         The state of the random numbers.
     optimizer, guard : nested dictionaries of arrays
@@ -47,13 +47,13 @@ class ResumeState:
     guard: Mapping[str, Any] = field(default_factory=dict)
 
     def arrays(self) -> dict[str, NDArray]:
-        """As arrays for a checkpoint, by dotted name."""
+        """Convert to arrays for a checkpoint, by dotted name."""
         changed = {"tiles": [tile or 0 for tile in self.tiles], "generator": json.dumps(self.generator)}
         return flattened({**vars(self), **changed})
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray]) -> ResumeState:
-        """From those of a checkpoint; what it does not have is as at the start."""
+        """Convert from the arrays of a checkpoint; values that it lacks are those of the start."""
         values = nested(arrays)
         numbers = {name: int(values[name]) for name in ("step", "scale", "begun") if name in values}
         return cls(

@@ -1,4 +1,4 @@
-"""A session: a task is planned, made step by step, and recorded in its output folder, or in memory alone."""
+"""A session plans a task, makes it step by step, and records it in its output folder or in memory alone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOGGER = logging.getLogger(__name__)
 
 
 def run(task: Task, force: bool = False, resume: bool = False, read: Mapping[str, Path] | None = None) -> Path:
-    """Make what a config describes, with progress shown, and ended by signals.
+    """Run a task, with progress shown, until it is done or a signal ends it.
 
     Raises UserError if something the config names cannot be used; nothing has been written then. Raises Diverged if the
     optimisation left its course and could not be brought back; the best result has been written. Raises Interrupted if
@@ -35,7 +35,7 @@ def run(task: Task, force: bool = False, resume: bool = False, read: Mapping[str
     resume : bool
         Whether to go on from the checkpoint in the output folder.
     read : dict of Path
-        Files that were read for the config, by the options that name them; they are not overwritten.
+        Files read for the config, by the options that name them; they are not overwritten.
 
     Returns
     -------
@@ -54,13 +54,13 @@ def run(task: Task, force: bool = False, resume: bool = False, read: Mapping[str
 
 
 class Session:
-    """A task that is ready for its first step.
+    """A task that is ready to make steps.
 
     Attributes
     ----------
     task : Task
     losses : LossRecorder
-        The losses so far, including those of an earlier run that is resumed.
+        The losses so far, with those of an earlier run that is resumed.
     done : int
         The steps of that run.
     folder : Path, or None

@@ -1,4 +1,4 @@
-"""What a session makes: a picture, or a style in training."""
+"""The task of a session: a picture, or a style in training."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from styletransfer.config import find_input
 from styletransfer.engines import Choice
 from styletransfer.losses.objective import GroupedLayer
 from styletransfer.optimization.loop import Record
@@ -44,13 +45,13 @@ class Task(abc.ABC):
     extended_by : tuple of str
         The keys, besides those of `output`, that may change when it is resumed.
     resuming : str
-        How the log says that it goes on.
+        The word in the log for resuming.
     choice : Choice
-        What it computes with; known once it is resolved, like the columns of its curve and its largest number of steps.
+        Known, like `layers` and `steps`, once the task is resolved.
     layers : sequence of (group, layer)
     steps : int
     display : Display
-        Once it is read.
+        Known once the inputs are read.
     """
 
     outputs: tuple[str, ...] = ()
@@ -66,7 +67,7 @@ class Task(abc.ABC):
 
     @property
     def resumed_settings(self) -> dict[str, Any]:
-        """What may not change when it is resumed: all but when it stops and what it writes."""
+        """The settings that may not change when it is resumed: not when it stops and what it writes."""
         settings: dict[str, Any] = self.config.model_dump(
             mode="json", exclude={"provenance", "output", *self.extended_by}
         )
@@ -75,7 +76,13 @@ class Task(abc.ABC):
     @property
     @abc.abstractmethod
     def finished_settings(self) -> dict[str, Any]:
-        """What decides about the result."""
+        """The settings on which the result depends."""
+
+    @property
+    def weights_file(self) -> Path:
+        """The file of the network's weights."""
+        config = self.config
+        return find_input(config.weights) if config.weights else config.spec.weights_path
 
     @abc.abstractmethod
     def files(self) -> dict[str, Path]:
@@ -85,7 +92,7 @@ class Task(abc.ABC):
         """
 
     def checksums(self, checksum: Checksum = checksum) -> dict[str, str]:
-        """The sha256 of all that the result depends on, by config key; without files that cannot be read."""
+        """Compute the sha256 of every input, by config key; files that cannot be read are left out."""
         sums = {}
         for key, path in self.files().items():
             with contextlib.suppress(OSError):  # reading it will tell
@@ -94,22 +101,22 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def peak_memory(self, smallest: bool = False) -> int | None:
-        """The bytes that it needs, or would need with the smallest tiles; None if that is unknown."""
+        """Estimate the bytes it needs, or would need with the smallest tiles; None if unknown."""
 
     @abc.abstractmethod
     def inspect(self) -> None:
-        """See that the inputs are there and can be used, as far as that needs little memory.
+        """Check that the inputs exist and can be used, as far as that needs little memory.
 
         Raises UserError if they cannot be used; so do :meth:`resolve` and :meth:`read`.
         """
 
     @abc.abstractmethod
     def resolve(self, state: ResumeState | None) -> None:
-        """Decide about all that depends on this machine, or keep what an earlier run decided."""
+        """Make the choices that depend on this machine, or keep those of an earlier run."""
 
     @abc.abstractmethod
     def read(self, state: ResumeState | None) -> None:
-        """Read all inputs; afterwards, there can be no mistake in them."""
+        """Read all inputs, which are known to be valid afterwards."""
 
     @abc.abstractmethod
     def lines(self) -> list[str]:
@@ -117,13 +124,13 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def bind(self, state: ResumeState | None, elapsed: float, last_change: float) -> None:
-        """Get ready for the first step, or for the one after a state.
+        """Prepare the first step, or the one after a state.
 
         Parameters
         ----------
         state : ResumeState, or None
         elapsed : float
-            Seconds that the earlier run took.
+            Seconds taken by the earlier run.
         last_change : float
             The relative change of its last step.
         """
@@ -134,7 +141,7 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def values(self) -> NDArray[np.float32]:
-        """A copy of what has been made so far, for the display."""
+        """A copy of the values so far, for the display."""
 
     @abc.abstractmethod
     def state(self) -> ResumeState:
@@ -142,16 +149,18 @@ class Task(abc.ABC):
 
     @property
     def kept_state(self) -> ResumeState | None:
-        """A copy of that state to be saved if the next step fails; None where none is kept."""
+        """The state after a recent record, to be saved if a step fails; None where none is kept."""
         return None
 
     @property
     def is_extendable(self) -> bool:
-        """Whether the last state is saved too, so that more steps can follow."""
+        """Return whether the last state is saved too, so that more steps can follow later."""
         return bool(self.config.output.checkpoint_every)
 
-    def write(self, folder: Path, checksums: Mapping[str, str]) -> None:  # noqa: B027 - a picture has none
-        """Write `outputs` as they are after the last record."""
+    def write(  # noqa: B027 - a picture has none
+        self, folder: Path, checksums: Mapping[str, str], state: ResumeState | None = None
+    ) -> None:
+        """Write `outputs` as they are in a state, by default the present one."""
 
     @property
     def picture_name(self) -> str:

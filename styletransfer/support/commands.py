@@ -68,7 +68,7 @@ def as_called(text: str) -> str:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Whether Python, NumPy, MXNet or PyTorch failed to allocate memory; imports neither of the latter."""
+    """Return whether Python, NumPy, MXNet or PyTorch failed to allocate memory, without importing the last two."""
     kind = type(error).__name__
     if kind == "MXNetError":
         return any(words in str(error) for words in _OUT_OF_MEMORY)

@@ -31,7 +31,7 @@ class Interrupted(StyleTransferError):
 
 
 def reason_of(error: BaseException) -> str:
-    """What an error of the system, or of any library, says, in one line."""
+    """The message of an error of the system or of any library, in one line."""
     said = getattr(error, "strerror", None) or " ".join(str(error).split())
     return str(said) or type(error).__name__
 

@@ -1,4 +1,4 @@
-"""The check of all commands before they write: whether a file would be lost that is not theirs to replace."""
+"""The check of every command before it writes: it may replace only its own files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def check(
     is_ours: Callable[[Path], bool] = lambda path: False,
     hint: str = "name another, or add --force",
 ) -> None:
-    """Check that a command may write its outputs, those of which exist.
+    """Check that a command may write its outputs.
 
     Raises UserError if it may not; nothing has been written.
 
@@ -31,7 +31,7 @@ def check(
     is_ours : callable
         Whether the command has written a file itself.
     hint : str
-        What to do where only `force` is missing.
+        The advice where only `force` is missing.
     """
     read = {}
     for key, path in inputs.items():

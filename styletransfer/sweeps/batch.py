@@ -91,7 +91,7 @@ def collection(sweep: Sweep, cluster: Cluster, arguments: Sequence[str]) -> str:
     Parameters
     ----------
     arguments : sequence of str
-        With which ``submit.py`` makes the same sweep.
+        Those of ``submit.py`` for the same sweep.
     """
     _folder(sweep)
     command = [_python(cluster), str(SUBMIT), *arguments, "--collect"]

@@ -19,7 +19,7 @@ def write_config(job: Job) -> None:
 
 
 def resumes(job: Job) -> bool:
-    """Whether a job resumes from a checkpoint when started; not after a run that diverged, which left a picture."""
+    """Return whether a job resumes from a checkpoint when started; it does not after a run that diverged."""
     return checkpoints.exists(job.folder) and not finished_picture(job.folder)
 
 

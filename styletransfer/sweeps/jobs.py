@@ -53,47 +53,47 @@ class Job(abc.ABC):
     @property
     @abc.abstractmethod
     def task(self) -> Task:
-        """What the job makes."""
+        """The task of the job."""
 
     def settings(self, config: Any, done: bool) -> dict[str, Any]:
-        """What must be the same for a result to be that of a config, or else for a checkpoint to be resumed."""
+        """The settings that must agree for a result to count as done, or for a checkpoint to be resumed."""
         task = type(self.task)(config)
         return task.finished_settings if done else task.resumed_settings
 
     def files(self) -> Mapping[str, Path]:
-        """Its input files, by the config keys that name them; none if one of them cannot be looked for."""
+        """Its input files by config key; empty if one of them cannot be looked up."""
         try:
             return self.task.files()
         except UserError:  # the job will report it
             return {}
 
     def checksums(self, checksum: Checksum) -> Mapping[str, str]:
-        """The sha256 of what the result depends on, by config key; without what cannot be read."""
+        """Compute the sha256 of every input, by config key; files that cannot be read are left out."""
         try:
             return self.task.checksums(checksum)
         except (UserError, OSError):  # the job will report it
             return {}
 
     def peak_memory(self, smallest: bool = False) -> int | None:
-        """The bytes that it needs, or would need with the smallest tiles; None if that is unknown."""
+        """Estimate the bytes it needs, or would need with the smallest tiles; None if unknown."""
         return self.task.peak_memory(smallest)
 
     def check_inputs(self) -> None:
-        """See that its input files can be used, with a UserError if one cannot."""
+        """Raise a UserError if one of its input files cannot be used."""
         self.task.inspect()
 
     @property
     def allowed_memory(self) -> str | None:
-        """The memory that its config lets it use, such as ``8GB``; None if the config does not say."""
+        """The memory limit of its config, such as ``8GB``; None if it has none."""
         return None
 
     @property
     def uses_all_memory(self) -> bool:
-        """Whether it divides its work so that it fits into whatever memory is free."""
+        """Return whether it divides its work to fit into the free memory."""
         return False
 
     def limited_to(self, size: int) -> Job:
-        """The same job, which may use `size` bytes, if it can be told to."""
+        """Limit the job to `size` bytes, if it can be limited."""
         return self
 
 

@@ -19,7 +19,7 @@ from styletransfer.support.files import atomic_write
 from styletransfer.sweeps.command import command_of, resumes, write_config
 from styletransfer.sweeps.jobs import Job
 from styletransfer.sweeps.reports import sentence
-from styletransfer.sweeps.states import Queue, State, failure, held, state_of
+from styletransfer.sweeps.states import Queue, State, failure, locked, state_of
 from styletransfer.sweeps.sweep_file import Sweep
 from styletransfer.sweeps.watchdog import Watchdog
 
@@ -36,7 +36,7 @@ def environment(at_once: int) -> dict[str, str]:
 
 
 def with_its_share(job: Job, at_once: int, free: int) -> Job:
-    """A job that is one of `at_once` concurrent jobs: limit it to its share of the `free` bytes.
+    """Limit one of `at_once` concurrent jobs to its share of the `free` bytes.
 
     A job that is resumed keeps its tiles, and is returned unchanged.
     """
@@ -57,7 +57,7 @@ def start(job: Job, variables: Mapping[str, str], python: str | None = None) -> 
     """
     job.folder.mkdir(parents=True, exist_ok=True)
     # The child inherits the lock with its standard error, so the job stays locked until it ends, even if we are killed.
-    with held(job, _PATIENCE) as log:
+    with locked(job, _PATIENCE) as log:
         if log is None:
             return None
         (job.folder / "job.status").unlink(missing_ok=True)
@@ -75,7 +75,7 @@ def start(job: Job, variables: Mapping[str, str], python: str | None = None) -> 
 
 
 def watchdog_of(job: Job) -> Watchdog:
-    """What watches the steps of a job that has just been started."""
+    """Create the watchdog of a job that has just been started."""
     return Watchdog(job.folder / STATUS)
 
 

@@ -1,4 +1,4 @@
-"""What a sweep writes, and whether it may."""
+"""The check of the files that a sweep writes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _OF_A_JOB = ("job.yaml", "job.log", "job.status", "job.begun")
 
 
 def check(sweep: Sweep, inputs: Mapping[str, Path], force: bool) -> None:
-    """Check that no file would be lost that is not of an earlier run of the sweep.
+    """Check that only files of an earlier run of the sweep would be lost.
 
-    Raises UserError if one would be.
+    Raises UserError if another one would be.
 
     Parameters
     ----------

@@ -14,15 +14,15 @@ from styletransfer.sweeps.sweep_file import Sweep, SweepFile, sweep_of
 _KEY = "content.image"
 
 
-def listed(given: Sequence[str]) -> list[str]:
-    """The photographs that are given, each once; a folder stands for the pictures in it, in the order of their names.
+def list_photographs(given: Sequence[str]) -> list[str]:
+    """List the given photographs, each once; a folder stands for the pictures in it, in the order of their names.
 
     Raises UserError if a folder cannot be read, or has no picture in it.
     """
     named: dict[Path, str] = {}
     for name in given:
         path = configs.find_input(name)
-        for picture in map(str, folders.listed(path, "--content: ")) if path.is_dir() else [name]:
+        for picture in map(str, folders.list_pictures(path, "--content: ")) if path.is_dir() else [name]:
             named.setdefault(configs.location(picture), picture)
     return list(named.values())
 

@@ -57,7 +57,7 @@ def summary(sweep: Sweep, queue: Queue = None) -> str:
 
 
 def all_done(sweep: Sweep, queue: Queue = None) -> bool:
-    """Whether all jobs are done."""
+    """Return whether all jobs are done."""
     return all(state_of(job, queue).name == "done" for job in sweep.jobs)
 
 

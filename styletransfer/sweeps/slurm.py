@@ -36,7 +36,7 @@ def queue_of(sweep: Sweep) -> Queue:
     folder = (sweep.folder / SLURM).resolve()
     states: dict[str, State] = {}
     listed: dict[Path, list[str]] = {}
-    answer = _asked(["squeue", "--noheader", "--array", f"--user={os.getuid()}", "--format=%F|%K|%T|%r|%o"])
+    answer = _query(["squeue", "--noheader", "--array", f"--user={os.getuid()}", "--format=%F|%K|%T|%r|%o"])
     for line in answer.splitlines():
         array, number, state, reason, file = ([*line.split("|", 4), *[""] * 5])[:5]
         path = Path(file)
@@ -110,11 +110,11 @@ def send(
         file = next_file(sweep)
         _write(folder / file, batch.array(sweep, cluster, jobs, file))
         _write(folder / COLLECT, batch.collection(sweep, cluster, arguments))
-        array = _sent(folder, file)
+        array = _submit(folder, file)
         say(f"submitted {len(jobs)} of {len(sweep.jobs)} jobs as Slurm array {array}: {folder / file}")
         if cluster.collect:
             try:
-                number = _sent(folder, COLLECT, f"--dependency=afterany:{array}")
+                number = _submit(folder, COLLECT, f"--dependency=afterany:{array}")
                 say(f"Slurm job {number} makes {CONTACT} and {RESULTS} when the array has finished")
             except UserError as error:  # not every site allows such a job; the pictures do not depend on it
                 say(f"make {CONTACT} and {RESULTS} with --collect: {error}")
@@ -132,9 +132,9 @@ def _write(path: Path, text: str) -> None:
         stream.write(os.fsencode(text))
 
 
-def _sent(folder: Path, file: str, *options: str) -> str:
-    """Submit a job file; the job number that Slurm assigns."""
-    answer = _asked(["sbatch", "--parsable", *options, file], folder)
+def _submit(folder: Path, file: str, *options: str) -> str:
+    """Submit a job file and return its job number."""
+    answer = _query(["sbatch", "--parsable", *options, file], folder)
     return answer.strip().partition(";")[0]
 
 
@@ -151,8 +151,8 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
 
 
-def _asked(command: Sequence[str], folder: Path | None = None) -> str:
-    """The output of a Slurm command.
+def _query(command: Sequence[str], folder: Path | None = None) -> str:
+    """Run a Slurm command and return its output.
 
     Raises UserError if it fails, with the last line of its error message, or does not answer.
     """

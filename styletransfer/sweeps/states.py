@@ -74,7 +74,7 @@ def _state_of(job: Job, queue: Queue) -> State:
 
 
 def _is_of_earlier_version(folder: Path) -> bool:
-    """Whether there is a picture that does not say how its run ended."""
+    """Return whether there is a picture without the status of its run."""
     return output_folder.read_status(folder) is None and finished_picture(folder) is not None
 
 
@@ -129,7 +129,7 @@ def _is_locked(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def held(job: Job, patience: float = 0.0) -> Iterator[BinaryIO | None]:
+def locked(job: Job, patience: float = 0.0) -> Iterator[BinaryIO | None]:
     """Lock a job, whose folder must exist, against other processes.
 
     Parameters
@@ -183,7 +183,7 @@ def jobs_to_restart(sweep: Sweep, queue: Queue = None) -> list[Job]:
 
 
 def _is_strange(job: Job) -> bool:
-    """Whether in the place of a job's results there is something that no run has written."""
+    """Return whether a file that no run has written is in the place of a job's results."""
     try:
         output_folder.check_results(job.folder, force=False)
         return False
@@ -193,13 +193,13 @@ def _is_strange(job: Job) -> bool:
 
 def forget(job: Job) -> None:
     """Remove the results of a job, so that it restarts, unless another process has it."""
-    with contextlib.suppress(OSError), held(job) as log:  # if they cannot be removed, the job will report it
+    with contextlib.suppress(OSError), locked(job) as log:  # if they cannot be removed, the job will report it
         if log:
             output_folder.remove_results(job.folder)
 
 
 def _change(job: Job, checksum: Checksum) -> str | None:
-    """What has changed since the picture or the checkpoint in the folder of a job was made, if anything.
+    """Say what has changed since the picture or the checkpoint of a job was made, if anything.
 
     Parameters
     ----------

@@ -79,7 +79,7 @@ def _each_once(values: Sequence[Any]) -> list[Any]:
 
 
 def _meaning(value: Any) -> Hashable:
-    """What values of the same meaning have in common."""
+    """A key that is equal for values of the same meaning."""
     if isinstance(value, Mapping):
         return tuple((_meaning(key), _meaning(inner)) for key, inner in value.items())
     if isinstance(value, (list, tuple)):
@@ -157,7 +157,7 @@ def sweep_of(
     name : str
         Its name.
     where : str
-        Where it comes from; error messages open with it.
+        Its origin, with which error messages start.
     assignments, output
         As for :func:`read_sweep`.
     """

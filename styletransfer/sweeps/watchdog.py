@@ -1,7 +1,8 @@
 """Notices that the steps of a job have stopped, and that a job does not end when it is told to.
 
-Every step touches the file ``run.status`` in the job's folder. How long a step may take is told from those before it;
-until the first, any time is accepted. Job files run ``python watchdog.py PID FILE``, so the standard library must do.
+Every step touches the file ``run.status`` in the job's folder. The time allowed for a step follows from the steps
+before it; until the first, any time is accepted. Job files run ``python watchdog.py PID FILE``, so this module needs
+only the standard library.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class Watchdog:
         self._makes_steps = False
 
     def look(self, told: bool = False) -> str | None:
-        """Why the job must be killed, in a few words; None if all is well.
+        """Return the reason to kill the job, in a few words; None if all is well.
 
         Parameters
         ----------
@@ -69,7 +70,7 @@ class Watchdog:
         return seconds > max(least, times * self._longest)
 
     def _read(self) -> tuple[int, int]:
-        """Which file it is, and when it was touched."""
+        """The identity of the file, and the time it was touched."""
         try:
             facts = self._path.stat()
         except OSError:

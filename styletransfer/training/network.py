@@ -11,7 +11,7 @@ from styletransfer.feedforward.extension import extended, inner
 
 
 class TrainableTransformer:
-    """A feed-forward network for images of one size, which are extended here, forward and backward.
+    """A feed-forward network in training, for images of one size, which it extends.
 
     The parameters are float32; with bfloat16, they are rounded on their way into the convolutions.
 
@@ -38,11 +38,11 @@ class TrainableTransformer:
         return self._network.gradient
 
     def forward(self, image: NDArray[np.float32]) -> Array:
-        """The stylised image of an image, both (1, 3, height, width)."""
+        """Stylise an image, (1, 3, height, width)."""
         return self._engine.crop(self._network.forward(extended(image, self._spec)), *self._inner)
 
     def backward(self, head: Array) -> None:
-        """Add the gradient of a loss of the image last seen, given that with respect to the stylised image."""
+        """Add the gradient of a loss, given its gradient with respect to the last stylised image."""
         rows, columns = self._inner
         whole = self._engine.zeros((1, 3, *self._sides))
         whole[:, :, rows, columns] = head

@@ -27,8 +27,8 @@ _SAMPLES = 8  # batches of crops by which photographs are measured
 class BatchObjective:
     """The mean losses of a batch, for parameters of the network in a vector.
 
-    A relative normalization measures content and TV in units of what the photographs hold: their mean square features
-    and TV over a sample of crops, the same for all crops, so that an empty sky does not count more than a face.
+    A relative normalization measures content and TV relative to the mean square features and the mean TV of a sample of
+    crops. They are the same for all crops, so that an empty sky does not count more than a face.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class BatchObjective:
         height, width = sample.shape[2:]
         self._content = _ContentFeatures(loss_network, list(weights.content_layers), height, width)
         style = find_targets(loss_network, None, None, styles, [], list(weights.style_layers), height, width).style
-        # The objective divides by the squared norm of its first target: of these, the mean over the photographs.
+        # The objective divides by the squared norm of its first targets, here the mean over the photographs.
         mean_squares, tv_unit = self._measured(tv if normalization.relative else None)
         self._targets = {layer: values**0.5 for layer, values in mean_squares.items()}
         self._objective = Objective(
@@ -79,7 +79,7 @@ class BatchObjective:
 
     @property
     def grouped_layers(self) -> list[GroupedLayer]:
-        """As those of the objective of one picture, and stability."""
+        """The layers that have a loss, and stability."""
         return [*self._objective.grouped_layers, *([] if self._stability is None else [GROUPED_LAYER])]
 
     def __call__(self, values: Array) -> Evaluation:
@@ -94,13 +94,15 @@ class BatchObjective:
             crop = crops[number : number + 1]
             self._content.fill(crop, self._targets)
             result = self._network.forward(crop)
-            found = self._objective(result)
-            gradient = found.gradient if found.tv_gradient is None else found.gradient + found.tv_gradient
-            gradient, layers = gradient / found.gain, dict(found.losses.layers)
+            evaluation = self._objective(result)
+            gradient, layers = evaluation.gradient, dict(evaluation.losses.layers)
+            if evaluation.tv_gradient is not None:
+                gradient = gradient + evaluation.tv_gradient
+            gradient = gradient / evaluation.gain
             if self._stability is not None:
                 layers[GROUPED_LAYER], added = self._stability(crop, result, batch, number)
                 gradient = gradient + added
-            losses.append(Losses(layers, found.losses.tv))
+            losses.append(Losses(layers, evaluation.losses.tv))
             self._network.backward(gradient)
         whole = networks[0].gradient if len(networks) == 1 else networks[0].gradient + networks[1].gradient
         gradient = whole / len(crops)

@@ -29,7 +29,7 @@ def files_of(sources: Sequence[str]) -> list[Path]:
     for source in sources:
         place = find_input(source)
         if place.is_dir():
-            files += folders.listed(place, "photographs.sources: ")
+            files += folders.list_pictures(place, "photographs.sources: ")
         elif place.is_file():
             files.append(place)
         else:
@@ -114,7 +114,7 @@ class Crops:
 
     def _part(self, file: Path, scale: float, left: float, top: float, mirrored: float) -> NDArray[np.float32]:
         """A window of a photograph; `scale`, `left` and `top` are its size and place, 0..1."""
-        with images.opened(file) as image:
+        with images.open_picture(file) as image:
             short = min(image.size)
             window = self._side * max(1.0, short / self._side) ** scale  # uniform in the logarithm
             window = min(window, short)

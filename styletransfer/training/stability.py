@@ -1,4 +1,4 @@
-"""How much the result changes when a photograph moves a little, as from one frame of a video to the next.
+"""The change of the result when a photograph moves a little, as between two frames of a video.
 
 With this loss a network is trained to give the same strokes to the same places of a scene wherever they are in the
 picture, and not to amplify the camera's noise. Similar losses are in M. Ruder, A. Dosovitskiy, T. Brox: Artistic Style
@@ -27,14 +27,14 @@ class StabilityLoss:
     ----------
     engine : Engine
     network : TrainableTransformer
-        One of its own, for crops of the same size, whose parameters are set with those of the other.
+        Another one for crops of the same size, whose parameters are set with those of the first.
     settings : Stability
     seed : int
 
     Attributes
     ----------
     network : TrainableTransformer
-        Its gradient is that of this loss through the moved crops.
+        Its gradient is that of this loss by way of the moved crops.
     """
 
     def __init__(self, engine: Engine, network: TrainableTransformer, settings: Stability, seed: int) -> None:
@@ -54,9 +54,10 @@ class StabilityLoss:
         generator = np.random.default_rng([self._seed, batch, number])
         reach = self._settings.shift
         rows, columns = (int(value) for value in generator.integers(-reach, reach, 2, endpoint=True))
-        frame = moved(crop, rows, columns) + generator.normal(0, self._settings.noise, crop.shape).astype(np.float32)
+        noise = generator.normal(0, self._settings.noise, crop.shape).astype(np.float32)
+        frame = shift_image(crop, rows, columns) + noise
         other = self.network.forward(frame)
-        (top, top_moved), (left, left_moved) = common(rows, crop.shape[2]), common(columns, crop.shape[3])
+        (top, top_moved), (left, left_moved) = overlap(rows, crop.shape[2]), overlap(columns, crop.shape[3])
         difference = other[:, :, top_moved, left_moved] - result[:, :, top, left]
         share = self._settings.weight / (255**2 * math.prod(difference.shape))
         (energy,) = self._engine.numbers([self._engine.dot(difference, difference)])
@@ -67,8 +68,8 @@ class StabilityLoss:
         return share * energy, gradient
 
 
-def moved(image: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:
-    """An image (1, 3, height, width) whose position (i, j) shows what was at (i + rows, j + columns).
+def shift_image(image: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:
+    """Shift an image (1, 3, height, width): position (i, j) shows what was at (i + rows, j + columns).
 
     What was out of sight is filled by reflection.
     """
@@ -78,6 +79,6 @@ def moved(image: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.flo
     return extended[:, :, top : top + height, left : left + width]
 
 
-def common(shift: int, length: int) -> tuple[slice, slice]:
-    """Of a side of that length, the positions that are still in sight after a shift: before it, and after it."""
+def overlap(shift: int, length: int) -> tuple[slice, slice]:
+    """Give the positions on a side that stay in sight during a shift: before it, and after it."""
     return slice(max(0, shift), length + min(0, shift)), slice(max(0, -shift), length - max(0, shift))

@@ -40,6 +40,7 @@ from styletransfer.training.objective import BatchObjective
 from styletransfer.training.stability import GROUPED_LAYER, StabilityLoss
 
 STYLE = "style.npz"
+_KEPT_EVERY = 10  # steps: a failed step costs no more than these
 
 
 class StyleTask(Task):
@@ -69,23 +70,19 @@ class StyleTask(Task):
     def finished_settings(self) -> dict[str, Any]:
         return self.config.model_dump(mode="json", exclude={"provenance", "output"})
 
-    @property
-    def _weights(self) -> Path:
-        return find_input(self.config.weights) if self.config.weights else self.config.spec.weights_path
-
-    def _deciding_files(self) -> dict[str, Path]:
-        """The files on which the style depends, but for the photographs."""
+    def _style_files(self) -> dict[str, Path]:
+        """The files on which the style depends, except the photographs."""
         named = {f"style.images {name}": find_input(name) for name in (self.config.style.images or {})}
         if self.config.start is not None:
             named["start"] = style_file.find(self.config.start)
-        return {**named, "weights": self._weights}
+        return {**named, "weights": self.weights_file}
 
     def files(self) -> dict[str, Path]:
         crops = {f"photographs.sources: {path}": path for path in photographs.files_of(self.config.photographs.sources)}
-        return {**self._deciding_files(), "output.preview": find_input(self.config.output.preview), **crops}
+        return {**self._style_files(), "output.preview": find_input(self.config.output.preview), **crops}
 
     def checksums(self, checksum: Checksum = checksum) -> dict[str, str]:
-        sums = {key: checksum(path) for key, path in self._deciding_files().items()}
+        sums = {key: checksum(path) for key, path in self._style_files().items()}
         files = photographs.files_of(self.config.photographs.sources)
         return {**sums, "photographs.sources": photographs.checksum(files)}
 
@@ -106,7 +103,7 @@ class StyleTask(Task):
                     f"{config.network}, or network: {self._start.spec.name}"
                 )
         self._preview = _resized(images.read(find_input(config.output.preview)), config.output.preview_size)
-        self._parameters = weights.load(config.spec, self._weights if config.weights else None)
+        self._parameters = weights.load(config.spec, self.weights_file if config.weights else None)
 
     def resolve(self, state: ResumeState | None) -> None:
         self.choice = choice_of(self.config, state)
@@ -182,7 +179,8 @@ class StyleTask(Task):
             guard=self._guard,
         ):
             self._step = record.step
-            self._kept = self.state()
+            if record.step % _KEPT_EVERY == 0:
+                self._kept = self.state()
             yield record
 
     def state(self) -> ResumeState:
@@ -208,20 +206,20 @@ class StyleTask(Task):
     def kept_state(self) -> ResumeState | None:
         return self._kept
 
-    def write(self, folder: Path, checksums: Mapping[str, str]) -> None:
+    def write(self, folder: Path, checksums: Mapping[str, str], state: ResumeState | None = None) -> None:
+        step, values = (self._step, self.values()) if state is None else (state.step, state.image)
         config = self.config
         paintings = {Path(name).name: checksums[f"style.images {name}"] for name in (config.style.images or {})}
         record = {
             "name": config.name,
             "paintings": paintings,
             "licence": config.licence,
-            "steps": self._step,
-            "loss network": {"name": config.model, "file": self._weights.name, "sha256": checksums["weights"]},
+            "steps": step,
+            "loss network": {"name": config.model, "file": self.weights_file.name, "sha256": checksums["weights"]},
             "photographs": {"number": len(self._files), "sha256": checksums["photographs.sources"]},
             **({"start": checksums["start"]} if config.start else {}),
             "training": config.model_dump(mode="json", exclude={"provenance", "output", "name", "licence"}),
         }
-        values = self.values() if self._kept is None else self._kept.image  # not those of a step that failed
         style_file.write(folder / STYLE, Style(self.spec, parameters_of(self.spec, values), record))
 
     def picture(self, image: NDArray) -> Picture:

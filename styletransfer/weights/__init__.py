@@ -62,7 +62,7 @@ def find(spec: ModelSpec, path: str | os.PathLike[str] | None = None) -> Path:
 
 
 def _read(file: Path, reader: Callable[[BinaryIO, int], dict[str, NDArray]]) -> dict[str, NDArray]:
-    """What `reader` returns for the open file and its size; its errors become a UserError that names the file."""
+    """Call `reader` with the open file and its size; its errors become a UserError that names the file."""
     try:
         with file.open("rb") as stream:
             return reader(stream, os.fstat(stream.fileno()).st_size)
@@ -73,7 +73,7 @@ def _read(file: Path, reader: Callable[[BinaryIO, int], dict[str, NDArray]]) -> 
 
 
 def check(spec: ModelSpec, arrays: dict[str, NDArray], file: Path, wanted: Shapes | None = None) -> Parameters:
-    """`arrays` as float32, in the order of the SPEC, once their names and shapes are found to match it.
+    """Check the names and shapes of `arrays`; return them as float32 in the order of the SPEC.
 
     `wanted` gives the names and shapes to return; by default, those of the parameters of the network.
 

@@ -21,7 +21,7 @@ _CONV0 = {"conv0.weight": (3, 3, 1, 1), "conv0.bias": (3,)}
 
 
 def is_encoder(names: Iterable[str]) -> bool:
-    """Whether these are the parameter names of an encoder."""
+    """Return whether these are the parameter names of an encoder."""
     return "conv0.weight" in names
 
 

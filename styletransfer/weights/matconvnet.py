@@ -120,7 +120,7 @@ def _mean_colour(variables: dict[str, Any]) -> NDArray[np.float64]:
 
 
 def _for_usual_mean(arrays: dict[str, NDArray[np.float32]], colour: NDArray) -> dict[str, NDArray[np.float32]]:
-    """The same network for pixels minus the usual mean; the difference of the means goes into the first bias."""
+    """Convert to pixels minus the usual mean: the difference of the means goes into the first bias."""
     darker = np.subtract(SPACES["rgb255"].mean, colour)
     if np.abs(darker).max() <= _SAME_COLOUR or not {"conv1_1_W", "conv1_1_b"} <= arrays.keys():
         return arrays

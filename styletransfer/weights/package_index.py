@@ -34,7 +34,7 @@ def download(requirement: str, folder: Path) -> Path:
 
 
 def _reason(said: str) -> str:
-    """What went wrong, of what pip said: its connection, else its first error."""
+    """Find the reason in the output of pip: its connection, else its first error."""
     if broken := re.search(r"""connection broken by .*: (.+?)["']\)': /""", said):
         return broken[1]
     lines = [line.strip() for line in said.splitlines() if line.strip()]

@@ -23,7 +23,7 @@ _CODES = re.compile(r"block(\d+)_conv(\d+)_W_q")
 
 
 def is_quantized(names: Iterable[str]) -> bool:
-    """Whether these are the names of such a file."""
+    """Return whether these are the names of such a file."""
     return any(map(_CODES.fullmatch, names))
 
 

