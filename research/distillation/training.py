@@ -91,9 +91,9 @@ class Pictures:
         _, count, side = _SIZES[self._generator.choice(len(_SIZES), p=shares)]
         return crops.entered(self._source.batch(count, side))
 
-    def batches(self, count: int, side: int = 256) -> Iterator[Tensor]:
+    def batches(self, count: int) -> Iterator[Tensor]:
         """Pairs of crops of one size."""
-        return (crops.entered(self._source.batch(2, side)) for _ in range(count))
+        return (crops.entered(self._source.batch(2, 256)) for _ in range(count))
 
     def make(self, parameters: weights.Parameters, step: int, count: int) -> None:
         """Make training pictures with the student, unless those of this step exist."""

@@ -75,8 +75,7 @@ def measure(
     with tempfile.TemporaryDirectory() as temporary:
         resized = {"content": f"{temporary}/content.png", "style": f"{temporary}/style.png"}
         for name, file in (("content", content), ("style", style)):
-            picture = images.read(file)
-            images.write(resized[name], images.resize(picture, *images.fit(picture.shape[0], picture.shape[1], size)))
+            images.write(resized[name], images.resize_to(images.read(file), size))
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
         results = {name: folder and str(folder / f"{name}.png") for name in ("ours", "pastiche")}

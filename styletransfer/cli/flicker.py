@@ -54,8 +54,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
             choice = choose(device="cpu")
             stylizer = Stylizer(style, choice.load(), choice.precision)
             for name, photograph in photographs.items():
-                height, width = photograph.shape[:2]
-                resized = images.resize(photograph, *images.fit(height, width, options.size))
+                resized = images.resize_to(photograph, options.size)
                 before, after = flicker(resized, stylizer, options.frames, options.noise)
                 print(
                     f"{style.record['name']:20}{Path(name).stem:20}{before:8.2f}{after:8.2f}{after / before:8.2f}",

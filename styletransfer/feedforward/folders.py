@@ -133,7 +133,7 @@ def make(
         picture = images.read(job.source)
         if long_edge is None or max(picture.shape[:2]) <= long_edge:
             return picture
-        return images.resize(picture, *images.fit(picture.shape[0], picture.shape[1], long_edge))
+        return images.resize_to(picture, long_edge)
 
     def write(job: Job, picture: Picture) -> None:
         job.target.parent.mkdir(parents=True, exist_ok=True)

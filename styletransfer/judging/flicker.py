@@ -19,7 +19,7 @@ BORDER = (
 )
 
 
-def pan(photograph: Picture, frames: int, noise: float, seed: int = 0) -> Iterator[tuple[Picture, tuple[int, int]]]:
+def pan(photograph: Picture, frames: int, noise: float) -> Iterator[tuple[Picture, tuple[int, int]]]:
     """Frames of a pan over a photograph, each with its step from the one before, in rows and columns.
 
     Parameters
@@ -30,7 +30,7 @@ def pan(photograph: Picture, frames: int, noise: float, seed: int = 0) -> Iterat
     noise : float
         The standard deviation of the noise, in grey levels of 0..255.
     """
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     steps = [(0, 0), *(STEPS[number % len(STEPS)] for number in range(frames - 1))]
     places = np.cumsum(steps, axis=0)
     places -= places.min(axis=0)

@@ -131,7 +131,7 @@ def judge_cases(
     Raises UserError if a file cannot be used.
     """
     for case in wanted:
-        photograph, painting = (_at_size(images.read(file), size) for file in (case.content, case.style))
+        photograph, painting = (images.resize_to(images.read(file), size) for file in (case.content, case.style))
         if case.picture is None:
             whole, steps, seconds = _make(case.content, case.style, size, assignments)
         else:
@@ -203,10 +203,6 @@ def check_output(
 
 def _target(folder: Path, case: Case) -> Path:
     return folder / f"{Path(case.name).stem}.png"
-
-
-def _at_size(picture: Picture, long_edge: int) -> Picture:
-    return images.resize(picture, *images.fit(picture.shape[0], picture.shape[1], long_edge))
 
 
 def _make(content: str, style: str, size: int, assignments: Sequence[str]) -> tuple[Picture, int, float]:

@@ -208,6 +208,11 @@ def resize(picture: Picture, height: int, width: int) -> Picture:
     return np.clip(transform.resize(picture, (height, width), order=1, mode="reflect", anti_aliasing=True), 0, 1)
 
 
+def resize_to(picture: Picture, long_edge: int) -> Picture:
+    """Resize to a long edge, in the same proportions."""
+    return resize(picture, *fit(picture.shape[0], picture.shape[1], long_edge))
+
+
 def enlarged(array: NDArray, height: int, width: int) -> NDArray[np.float32]:
     """Resize an array (1, channels, H, W) of arbitrary values by bilinear interpolation."""
     from skimage import transform

@@ -11,7 +11,7 @@ from PIL import Image
 
 from styletransfer.pictures import images
 from styletransfer.pictures.images import Picture
-from styletransfer.support.errors import UserError
+from styletransfer.support.errors import UserError, reason_of
 
 PictureInMemory = Any  # a PIL image, or what `numpy.asarray` takes
 
@@ -71,7 +71,7 @@ def read(picture: PictureInMemory, name: str, background: str = "white") -> Pict
     try:
         return images.from_pillow(picture, name, background)
     except Exception as error:  # decoders may raise any exception on a damaged file
-        raise UserError(f"picture {name}: cannot be read: {_reason(error)}") from None
+        raise UserError(f"picture {name}: cannot be read: {reason_of(error)}") from None
 
 
 def checksum(picture: PictureInMemory) -> str:
@@ -91,11 +91,7 @@ def _load(image: Image.Image, name: str) -> None:
     try:
         image.load()
     except Exception as error:  # decoders may raise any exception on a damaged file
-        raise UserError(f"picture {name}: cannot be read: {_reason(error)}") from None
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"picture {name}: cannot be read: {reason_of(error)}") from None
 
 
 def _checked(picture: PictureInMemory, name: str) -> NDArray:
@@ -103,7 +99,7 @@ def _checked(picture: PictureInMemory, name: str) -> NDArray:
     try:
         array = np.asarray(picture)
     except Exception as error:  # for example of a tensor on a GPU
-        raise UserError(f"picture {name}: cannot be read: {_reason(error)}") from None
+        raise UserError(f"picture {name}: cannot be read: {reason_of(error)}") from None
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[..., 0]
     if array.ndim not in (2, 3) or 0 in array.shape or (array.ndim == 3 and not 2 <= array.shape[2] <= 4):

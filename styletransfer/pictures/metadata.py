@@ -12,6 +12,7 @@ from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngImageFile
 
 from styletransfer.pictures import images
+from styletransfer.support.errors import reason_of
 
 LOGGER = logging.getLogger(__name__)
 
@@ -48,8 +49,7 @@ def exif_of(path: str | os.PathLike[str]) -> bytes:
             raise ValueError(f"more than {_MOST:,} bytes")
         return exif
     except Exception as error:  # decoders may raise any exception on a damaged file
-        reason = " ".join(str(error).split()) or type(error).__name__
-        LOGGER.warning("%s: its EXIF is not copied: %s", Path(path), reason)
+        LOGGER.warning("%s: its EXIF is not copied: %s", Path(path), reason_of(error))
         return b""
 
 
@@ -61,5 +61,5 @@ def png_text(content: bytes, key: str) -> str | None:
     try:
         text = PngImageFile(io.BytesIO(content)).info.get(key)
     except Exception as error:  # decoders may raise any exception on a damaged file
-        raise ValueError(" ".join(str(error).split()) or type(error).__name__) from None
+        raise ValueError(reason_of(error)) from None
     return None if text is None else str(text)

@@ -118,7 +118,7 @@ def join(target: Path, parts: Sequence[Path], source: Path, coding: Coding) -> N
         except av.FFmpegError as error:
             if isinstance(error, OSError):
                 raise OSError(error.errno, error.strerror) from None
-            raise UserError(f"video {target}: cannot be written: {' '.join(str(error).split())}") from None
+            raise UserError(f"video {target}: cannot be written: {reason_of(error)}") from None
 
 
 def _write(name: str, parts: Sequence[Path], source: Path, coding: Coding, sound: Any) -> None:

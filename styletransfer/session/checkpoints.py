@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from styletransfer.support.errors import UserError
+from styletransfer.support.errors import UserError, reason_of
 from styletransfer.support.files import atomic_write
 
 LOGGER = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ def read(folder: Path, config: Any, inputs: Mapping[str, str]) -> dict[str, Any]
         try:
             checkpoint = _load(path)
         except Exception as error:  # NumPy, zipfile, zlib and json each raise their own errors for a damaged file
-            problem = f"cannot read {path}: {' '.join(str(error).split())}"
+            problem = f"cannot read {path}: {reason_of(error)}"
             LOGGER.info(problem)
             continue
         begun_with = checkpoint.pop("config")

@@ -56,9 +56,9 @@ def summary(sweep: Sweep, queue: Queue = None) -> str:
     return ", ".join(f"{counts[name]} {name}" for name in STATES if counts[name])
 
 
-def all_done(sweep: Sweep, queue: Queue = None) -> bool:
+def all_done(sweep: Sweep) -> bool:
     """Return whether all jobs are done."""
-    return all(state_of(job, queue).name == "done" for job in sweep.jobs)
+    return all(state_of(job).name == "done" for job in sweep.jobs)
 
 
 def failures(sweep: Sweep, queue: Queue = None) -> list[str]:

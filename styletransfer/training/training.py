@@ -102,7 +102,7 @@ class StyleTask(Task):
                     f"start: {config.start} is a style of the network {self._start.spec.name}; expected one of "
                     f"{config.network}, or network: {self._start.spec.name}"
                 )
-        self._preview = _resized(images.read(find_input(config.output.preview)), config.output.preview_size)
+        self._preview = images.resize_to(images.read(find_input(config.output.preview)), config.output.preview_size)
         self._parameters = weights.load(config.spec, self.weights_file if config.weights else None)
 
     def resolve(self, state: ResumeState | None) -> None:
@@ -113,7 +113,7 @@ class StyleTask(Task):
         config, pictures = self.config, []
         shares = config.style.images or {}
         for name, share in shares.items():
-            picture = _resized(images.read(find_input(name)), config.style.size)
+            picture = images.resize_to(images.read(find_input(name)), config.style.size)
             height, width = picture.shape[:2]
             check_size(config.spec, list(config.used_style_layers), height, width, f"style.images: picture {name}")
             pictures.append((share / sum(shares.values()), picture))
@@ -234,7 +234,3 @@ class StyleTask(Task):
     def release(self) -> None:
         if self._crops is not None:
             self._crops.close()
-
-
-def _resized(picture: Picture, long_edge: int) -> Picture:
-    return images.resize(picture, *images.fit(picture.shape[0], picture.shape[1], long_edge))
