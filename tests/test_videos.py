@@ -361,10 +361,10 @@ def test_an_unfinished_video_is_not_mixed_with_another(
     assert "clip_random.mp4 is unfinished; --resume continues, --force starts over" in refused(capsys, "clip.mp4")
     for option in (("--strength", "0.5"), ("--keep-colors",), ("--size", "30")):
         line = refused(capsys, "clip.mp4", "--resume", *option)
-        assert f"--resume: {option[0]} differs" in line and line.endswith("start over with --force")
+        assert f"--resume: {option[0]} has changed" in line and line.endswith("start over with --force")
     shutil.copy("clip.mp4", "same.mp4")
     film("clip.mp4", [scene(0)] * 3)
-    assert "--resume: video differs" in refused(capsys, "clip.mp4", "--resume")
+    assert "--resume: video has changed" in refused(capsys, "clip.mp4", "--resume")
     shutil.copy("same.mp4", "clip.mp4")
     assert not stylised
     assert command("clip.mp4", "--force") == 0
@@ -374,7 +374,7 @@ def test_an_unfinished_video_is_not_mixed_with_another(
 
 def test_a_video_that_is_being_made_is_left_alone(place: Path, capsys: pytest.CaptureFixture) -> None:
     PARTS.mkdir()
-    with videos._taken(Job(Path("clip.mp4"), Path("clip_random.mp4"))):
+    with videos._locked(Job(Path("clip.mp4"), Path("clip_random.mp4"))):
         assert "clip_random.mp4 is being made by another process" in refused(capsys, "clip.mp4")
 
 
