@@ -18,6 +18,7 @@ from torch.nn import functional
 import models
 from models import feedforward
 from styletransfer.bench import pytorch
+from styletransfer.engines import choose
 from styletransfer.feedforward import strips
 from styletransfer.feedforward.extension import extended, inner
 from styletransfer.feedforward.stylize import Stylizer, finished, least_memory, whole_memory
@@ -179,7 +180,11 @@ def test_the_memory_of_a_picture_is_predicted(name: str, in_strips: bool) -> Non
     """The growth of the peak memory of a process by a picture of 700 x 900 pixels."""
     grown = 2**20 * float(output_of(GROWTH, NETWORK=name, IN_STRIPS=str(int(in_strips)), PYTHONPATH="tests"))
     spec, size = models.load_transformer(name).SPEC, (700, 900)
-    predicted = least_memory(spec, *size) if in_strips else whole_memory(spec, *size, "float32")
+    predicted = (
+        least_memory(spec, *size)
+        if in_strips
+        else whole_memory(spec, *size, choose(precision="float32").memory_factors)
+    )
     assert 0.7 * predicted < grown < 1.1 * predicted
 
 

@@ -7,6 +7,19 @@ other. Everything else asks :func:`load` for an engine.
 from __future__ import annotations
 
 from styletransfer.engines.base import Array, Bound, Engine, Head, Network, Scalar, Slices
-from styletransfer.engines.choice import Choice, choose, installed, load
+from styletransfer.engines.choice import Choice, choose, installed, load, memory_factors
 
-__all__ = ["Array", "Bound", "Choice", "Engine", "Head", "Network", "Scalar", "Slices", "choose", "installed", "load"]
+__all__ = [
+    "Array",
+    "Bound",
+    "Choice",
+    "Engine",
+    "Head",
+    "Network",
+    "Scalar",
+    "Slices",
+    "choose",
+    "installed",
+    "load",
+    "memory_factors",
+]

@@ -178,6 +178,9 @@ class MemoryFactors:
         With gradients: of a style layer, a content layer, and with regions of a style layer in addition.
     masks : float
         Of a pixel of every region's mask.
+    stylised, trained : float
+        Of feed-forward networks: of the largest layer, for a whole picture; and of the outputs of all convolutions,
+        normalizations and ReLUs in training.
     """
 
     fixed: int
@@ -196,6 +199,8 @@ class MemoryFactors:
     content: float
     guided: float
     masks: float
+    stylised: float
+    trained: float
 
 
 class Engine(Protocol):

@@ -51,15 +51,19 @@ class Choice:
 
     @property
     def memory_factors(self) -> MemoryFactors:
-        """The growth of memory on the device with the arrays of a run."""
-        if self.engine == "mxnet":
-            from styletransfer.engines.mxnet.memory import FACTORS
+        return memory_factors(self.engine, self.device, self.precision)
 
-            return FACTORS
-        from styletransfer.engines.torch.memory import BY_PRECISION
 
-        factors = BY_PRECISION[self.precision]
-        return factors if self.device == "cpu" else dataclasses.replace(factors, fixed=0)
+def memory_factors(engine: str, device: str, precision: str) -> MemoryFactors:
+    """The growth of memory on the device with the arrays of a run."""
+    if engine == "mxnet":
+        from styletransfer.engines.mxnet.memory import FACTORS
+
+        return FACTORS
+    from styletransfer.engines.torch.memory import BY_PRECISION
+
+    factors = BY_PRECISION[precision]
+    return factors if device == "cpu" else dataclasses.replace(factors, fixed=0)
 
 
 def installed(name: str) -> bool:

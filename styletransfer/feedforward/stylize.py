@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.feedforward_spec import TransformerSpec
-from styletransfer.engines import Engine
+from styletransfer.engines import Engine, memory_factors
+from styletransfer.engines.base import MemoryFactors
 from styletransfer.engines.base import Stylizer as BoundNetwork
 from styletransfer.feedforward import strips
 from styletransfer.feedforward.extension import extended, inner
@@ -22,8 +23,8 @@ from styletransfer.support.errors import UserError
 _SIZES = 2  # sizes for which networks stay bound: pictures of one camera are upright or not
 
 # Measured as the growth of the peak resident memory in fresh processes, with both networks and pictures of 512 to 2048
-# pixels: without strips within a tenth, but for bfloat16 with the residual network, which needs a fifth less.
-_WHOLE = {"float32": 19.5, "bfloat16": 15.0}  # bytes for every value of the largest layer
+# pixels.
+_FLOAT = 4  # bytes
 _PICTURE = 90  # bytes per pixel of the picture, its conversions and the network's input and output
 _PICTURE_OF_STRIPS = 36  # the same in strips, without the arrays of :func:`strips.peak_memory`
 _FEWEST = 64 * 2**20  # bytes for the windows of strips
@@ -76,7 +77,8 @@ class Stylizer:
         """The bytes for the windows of strips, for a picture of that size; None if it fits into memory as a whole."""
         if self._memory is None:
             return None
-        if whole_memory(self._style.spec, height, width, self._precision) <= self._memory:
+        factors = memory_factors(self._engine.name, self._engine.device, self._precision)
+        if whole_memory(self._style.spec, height, width, factors) <= self._memory:
             return None
         least = least_memory(self._style.spec, height, width)
         if least > self._memory:
@@ -87,11 +89,11 @@ class Stylizer:
         return max(_FEWEST, (self._memory - least + _FEWEST) // 2)
 
 
-def whole_memory(spec: TransformerSpec, height: int, width: int, precision: str) -> int:
+def whole_memory(spec: TransformerSpec, height: int, width: int, factors: MemoryFactors) -> int:
     """The bytes that a whole picture needs, approximately."""
     height, width = spec.extended(height), spec.extended(width)
     largest = max(math.prod(shape) for _, shape in spec.shapes(height, width))
-    return int(_WHOLE[precision] * largest) + _PICTURE * height * width
+    return int(_FLOAT * factors.stylised * largest) + _PICTURE * height * width
 
 
 def least_memory(spec: TransformerSpec, height: int, width: int) -> int:

@@ -1,8 +1,8 @@
 """The memory that the training of a style needs, estimated from shapes before anything is bound.
 
-The estimate is the peak resident memory of the process. The factors were measured in float32 with fresh processes for
-both networks, crops of 64 to 256 pixels, and styles and previews of 64 to 1024: the estimate was within a fifth of the
-peak. The number of crops in a batch makes no difference, as they pass one by one.
+The estimate is the peak resident memory of the process. With MXNet, it was within a fifth of the peak, in fresh
+processes for both networks, crops of 64 to 256 pixels, and styles and previews of 64 to 1024. The number of crops in a
+batch makes no difference, as they pass one by one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from styletransfer.session.resolve import choice_of
 from styletransfer.support.errors import UserError
 
 _FLOAT = 4  # bytes
-_HELD = 1.8  # values held for every output of a convolution, a normalization or a ReLU in the network that is trained
 _MORE = 50 * 10**6  # bytes: two kinds of networks, and photographs being decoded
 
 
@@ -49,8 +48,8 @@ def peak(config: StyleTraining) -> int | None:
         math.prod(shape) * (1 + layer.normalized + layer.relu)
         for layer, shape in spec.shapes(spec.extended(crop), spec.extended(crop))
     )
-    written = stylize.whole_memory(spec, *images.fit(*preview, config.output.preview_size), choice.precision)
+    written = stylize.whole_memory(spec, *images.fit(*preview, config.output.preview_size), choice.memory_factors)
     networks = 2 if config.stability.weight else 1
-    trained = int(_FLOAT * _HELD * outputs * networks)
+    trained = int(_FLOAT * choice.memory_factors.trained * outputs * networks)
     training = memory.predict(dataclasses.replace(losses, styles=())) + trained + _MORE + written
     return max(memory.predict(losses), training)  # the style's targets are found first

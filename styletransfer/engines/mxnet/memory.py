@@ -26,4 +26,6 @@ FACTORS = MemoryFactors(
     content=5.6,
     guided=2.5,
     masks=4.5,
+    stylised=4.9,
+    trained=1.8,
 )
