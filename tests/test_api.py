@@ -45,17 +45,17 @@ def nothing_is_left(studio, in_the_studio):
     assert sorted(studio.rglob("*")) == before
 
 
-def made(*arguments, **keys):
+def make(*arguments, **keys):
     """A tiny run of `transfer`, of the photograph and the painting if not of others."""
     return transfer(*(arguments or ("photo.png", "painting.png")), **{**TINY, **keys})
 
 
-def begun(**keys):
-    """The same by steps."""
+def begin(**keys):
+    """The same run by `steps`."""
     return steps("photo.png", "painting.png", **{**TINY, **keys})
 
 
-def commanded(folder, **keys):
+def run_command(folder, **keys):
     """The output folder of the command with the same arguments."""
     arguments = ["--content", "photo.png", "--output", str(folder)]
     if not any(key.startswith("style.images") for key in keys):
@@ -107,7 +107,7 @@ def assert_same(result, other):
     ids=["sgd", "scales", "lbfgs", "lbfgsb", "adam", "denoise", "tiles", "colours"],
 )
 def test_the_result_is_that_of_the_command(tmp_path, keys):
-    assert_same(made(**keys), commanded(tmp_path / "run", **keys))
+    assert_same(make(**keys), run_command(tmp_path / "run", **keys))
 
 
 def test_a_config_of_the_project_gives_the_picture_of_the_command(tmp_path, monkeypatch):
@@ -122,8 +122,8 @@ def test_a_config_of_the_project_gives_the_picture_of_the_command(tmp_path, monk
 
 def test_the_output_folder_is_that_of_the_command(tmp_path):
     keys = {"output__save_every": 2, "output__checkpoint_every": 4}
-    expected = commanded(tmp_path / "command", **keys)
-    found = made(output=tmp_path / "call", **keys)
+    expected = run_command(tmp_path / "command", **keys)
+    found = make(output=tmp_path / "call", **keys)
     assert found.folder == tmp_path / "call"
     assert_same(found, expected)
     names = [sorted(str(path.relative_to(each)) for path in each.rglob("*")) for each in (expected, found.folder)]
@@ -137,16 +137,16 @@ def test_the_output_folder_is_that_of_the_command(tmp_path):
 
 
 def test_two_runs_one_after_the_other_are_the_same():
-    assert_same(made(), made())
+    assert_same(make(), make())
 
 
 def test_a_run_in_a_thread_is_the_same():
     found = []
     before = signal.getsignal(signal.SIGINT)
-    thread = threading.Thread(target=lambda: found.append(made()))
+    thread = threading.Thread(target=lambda: found.append(make()))
     thread.start()
     thread.join(60)
-    assert_same(found[0], made())
+    assert_same(found[0], make())
     assert signal.getsignal(signal.SIGINT) is before
 
 
@@ -162,49 +162,49 @@ def forms(name):
 
 @pytest.mark.parametrize("form", ["path", "image", "bytes", "floats"])
 def test_a_picture_in_memory_is_as_good_as_its_file(form):
-    expected = made()
-    assert_same(made(forms("photo.png")[form], forms("painting.png")[form]), expected)
+    expected = make()
+    assert_same(make(forms("photo.png")[form], forms("painting.png")[form]), expected)
 
 
 def test_several_styles(tmp_path):
-    equal = made("photo.png", ["painting.png", "other.png"])
-    assert_same(made("photo.png", [Image.open("painting.png"), pixels("other.png")]), equal)
-    expected = commanded(tmp_path / "run", **{"style.images": {"painting.png": 2.0, "other.png": 0.5}})
+    equal = make("photo.png", ["painting.png", "other.png"])
+    assert_same(make("photo.png", [Image.open("painting.png"), pixels("other.png")]), equal)
+    expected = run_command(tmp_path / "run", **{"style.images": {"painting.png": 2.0, "other.png": 0.5}})
     painting, other = Image.open("painting.png"), Image.open("other.png")
     for style in (
         {"painting.png": 2, Path("other.png"): np.float64(0.5)},
         [("painting.png", 2), (np.asarray(other), np.float32(0.5))],
         ((painting, 2), ("other.png", 0.5)),
     ):
-        assert_same(made("photo.png", style), expected)
+        assert_same(make("photo.png", style), expected)
 
 
 def test_styles_of_which_some_have_a_weight():
     assert_same(
-        made("photo.png", ["painting.png", ("other.png", 3)]), made("photo.png", {"painting.png": 1, "other.png": 3})
+        make("photo.png", ["painting.png", ("other.png", 3)]), make("photo.png", {"painting.png": 1, "other.png": 3})
     )
 
 
 def test_one_picture_may_be_both():
     photo = Image.open("photo.png")
-    found = made(photo, photo)
-    assert_same(found, made("photo.png", "photo.png"))
+    found = make(photo, photo)
+    assert_same(found, make("photo.png", "photo.png"))
     assert found.config.content.image == "<content.image>" and list(found.config.style.images) == ["<content.image>"]
 
 
 def test_a_picture_to_start_from_may_be_in_memory():
     start = {"init__kind": "image", "init__image": pixels("other.png")}
-    found = made(**start)
-    assert_same(found, made(init={"kind": "image", "image": "other.png"}))
+    found = make(**start)
+    assert_same(found, make(init={"kind": "image", "image": "other.png"}))
     assert found.config.init.image == "<init.image>"
-    nested = made(config={"init": {"kind": "image", "image": Image.open("other.png")}})
+    nested = make(config={"init": {"kind": "image", "image": Image.open("other.png")}})
     assert_same(nested, found)
 
 
 def test_grey_and_transparent_pictures():
     grey = Image.open("photo.png").convert("L")
     assert_same(
-        made(grey, np.asarray(Image.open("painting.png").convert("RGBA"))), made(np.asarray(grey), "painting.png")
+        make(grey, np.asarray(Image.open("painting.png").convert("RGBA"))), make(np.asarray(grey), "painting.png")
     )
 
 
@@ -232,16 +232,16 @@ def test_a_config_file(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text("content: {image: photo.png}\nstyle: {images: nowhere.png, weight: 3}\noutput: {folder: mine}\n")
     for config in (path, str(path)):
-        found = made(None, "painting.png", config=config)
+        found = make(None, "painting.png", config=config)
         assert found.config.content.image == "photo.png" and list(found.config.style.images) == ["painting.png"]
         assert found.folder is None  # written is only what is asked for in the call
 
 
 def test_the_config_of_a_result_makes_it_again():
-    first = made(seed=3, init__kind="noise")
+    first = make(seed=3, init__kind="noise")
     assert_same(transfer(config=first.config), first)
     photo, painting = Image.open("photo.png"), Image.open("painting.png")
-    second = made(photo, painting, seed=3, init__kind="noise")
+    second = make(photo, painting, seed=3, init__kind="noise")
     assert_same(transfer(photo, painting, config=second.config), first)
     with pytest.raises(
         UserError,
@@ -251,7 +251,7 @@ def test_the_config_of_a_result_makes_it_again():
 
 
 def test_a_texture_needs_no_photograph():
-    found = made(None, Image.open("painting.png"), content__weight=0, init__kind="noise")
+    found = make(None, Image.open("painting.png"), content__weight=0, init__kind="noise")
     assert found.config.content.image is None and found.image.size == (42, 48)
 
 
@@ -259,7 +259,7 @@ def test_a_texture_needs_no_photograph():
 
 
 def test_a_result():
-    found = made()
+    found = make()
     assert found.image.mode == "RGB" and found.image.size == (48, 34) and found.folder is None
     assert found.losses["step"] == list(range(STEPS + 1))
     assert found.losses["total"][-1] < found.losses["total"][0]
@@ -270,8 +270,8 @@ def test_a_result():
 
 
 def test_steps_are_the_records_with_their_images():
-    found = list(begun(scales=2, size=70, **{"stop.max_iterations": [2, 3]}))
-    expected = made(scales=2, size=70, **{"stop.max_iterations": [2, 3]})
+    found = list(begin(scales=2, size=70, **{"stop.max_iterations": [2, 3]}))
+    expected = make(scales=2, size=70, **{"stop.max_iterations": [2, 3]})
     assert [step.step for step in found] == [0, 1, 2, 3, 4, 5] and {step.max_step for step in found} == {5}
     assert [(step.scale, step.image.size) for step in found] == [(0, (35, 25))] * 3 + [(1, (70, 50))] * 3
     assert [step.losses.total for step in found] == expected.losses["total"]
@@ -285,20 +285,20 @@ def test_steps_are_the_records_with_their_images():
 
 
 def test_the_first_step_is_the_start():
-    first = next(begun(**{"init.kind": "content"}))
+    first = next(begin(**{"init.kind": "content"}))
     expected = images.to_bytes(images.resize(images.read("photo.png"), 34, 48))
     np.testing.assert_allclose(pixels(first.image).astype(int), expected.astype(int), atol=1)
 
 
 def test_steps_return_the_result():
     def delegating():
-        return (yield from begun(optimizer={"name": "lbfgsb", "evaluations": 4}))
+        return (yield from begin(optimizer={"name": "lbfgsb", "evaluations": 4}))
 
     found = delegating()
     with pytest.raises(StopIteration) as stopped:
         while True:
             next(found)
-    assert_same(stopped.value.value, made(optimizer={"name": "lbfgsb", "evaluations": 4}))
+    assert_same(stopped.value.value, make(optimizer={"name": "lbfgsb", "evaluations": 4}))
 
 
 def test_an_image_is_converted_when_it_is_looked_at(monkeypatch):
@@ -306,26 +306,26 @@ def test_an_image_is_converted_when_it_is_looked_at(monkeypatch):
 
     picture, seen = Display.picture, []
     monkeypatch.setattr(Display, "picture", lambda self, image: seen.append(1) or picture(self, image))
-    found = list(begun())
+    found = list(begin())
     assert len(seen) == 1  # the result
     assert found[3].image and found[3].image and len(seen) == 2
 
 
 def test_progress_is_told_every_step():
     found = []
-    assert_same(made(progress=found.append), made())
+    assert_same(make(progress=found.append), make())
     assert [step.step for step in found] == list(range(STEPS + 1)) and all(isinstance(step, Step) for step in found)
 
 
 def test_a_bar_appears_only_where_somebody_looks(capfd, monkeypatch):
-    made()
+    make()
     assert capfd.readouterr() == ("", "")
     monkeypatch.setattr(recorders, "_in_a_notebook", lambda: True)
-    made()
+    make()
     output, said = capfd.readouterr()
     assert output == "" and f"{STEPS}/{STEPS}" in said and "loss" in said
     for progress in (False, lambda step: None):
-        made(progress=progress)
+        make(progress=progress)
         assert capfd.readouterr() == ("", "")
 
 
@@ -337,12 +337,12 @@ def contents(folder):
 
 
 def test_a_finished_folder_is_overwritten_only_by_force(tmp_path):
-    folder = made(output={"folder": tmp_path / "run", "save_every": 0}).folder
+    folder = make(output={"folder": tmp_path / "run", "save_every": 0}).folder
     before = contents(folder)
     with pytest.raises(UserError, match=r"contains a finished picture; name another output.folder or add force=True$"):
-        made(output=folder)
+        make(output=folder)
     assert contents(folder) == before
-    assert made(output=folder, force=True, **{"stop.max_iterations": 2}).losses["step"] == [0, 1, 2]
+    assert make(output=folder, force=True, **{"stop.max_iterations": 2}).losses["step"] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("way", ["break", "close", "exception"])
@@ -350,7 +350,7 @@ def test_a_finished_folder_is_overwritten_only_by_force(tmp_path):
 def test_a_run_that_was_stopped_goes_on_as_if_nothing_had_been(tmp_path, way, optimizer):
     keys = {"optimizer": {"name": optimizer, **({"evaluations": 4} if optimizer == "lbfgsb" else {})}}
     keys |= {"output": tmp_path / "run"}
-    running = begun(**keys)
+    running = begin(**keys)
     with contextlib.suppress(ZeroDivisionError):
         for step in running:
             if step.step == 3:
@@ -362,23 +362,23 @@ def test_a_run_that_was_stopped_goes_on_as_if_nothing_had_been(tmp_path, way, op
     assert not (tmp_path / "run" / "image.png").exists()
     assert losses_of(tmp_path / "run")["step"] == [0, 1, 2, 3]
     with pytest.raises(UserError, match=r"contains an unfinished run; add resume=True to continue it, or force=True"):
-        made(**keys)
+        make(**keys)
     seen = []
-    found = made(**keys, resume=True, progress=seen.append)
+    found = make(**keys, resume=True, progress=seen.append)
     assert [step.step for step in seen] == [4, 5, 6]
-    assert_same(found, made(**{**keys, "output": tmp_path / "whole"}))
+    assert_same(found, make(**{**keys, "output": tmp_path / "whole"}))
 
 
 def test_pictures_in_memory_are_known_again(tmp_path):
     photo, painting = pixels("photo.png"), Image.open("painting.png")
-    made(photo, painting, output=tmp_path / "run", output__checkpoint_every=3, **{"stop.max_iterations": 4})
+    make(photo, painting, output=tmp_path / "run", output__checkpoint_every=3, **{"stop.max_iterations": 4})
     (tmp_path / "run" / "image.png").unlink()
     with pytest.raises(UserError, match=r"^resume=True: content\.image: the file has changed since the run in "):
-        made(255 - photo, painting, output=tmp_path / "run", resume=True)
+        make(255 - photo, painting, output=tmp_path / "run", resume=True)
     with pytest.raises(UserError, match=r"^resume=True: content\.image differs from the run in "):
-        made("photo.png", painting, output=tmp_path / "run", resume=True)
-    found = made(photo.copy(), painting.copy(), output=tmp_path / "run", resume=True)
-    assert_same(found, made())
+        make("photo.png", painting, output=tmp_path / "run", resume=True)
+    found = make(photo.copy(), painting.copy(), output=tmp_path / "run", resume=True)
+    assert_same(found, make())
     saved = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
     assert saved["content"]["image"] == "<content.image>" and saved["style"]["images"] == {"<style.images 1>": 1.0}
 
@@ -386,7 +386,7 @@ def test_pictures_in_memory_are_known_again(tmp_path):
 def test_force_and_resume_need_a_folder():
     for word in ("force", "resume"):
         with pytest.raises(UserError, match=rf"^{word}=True: name the folder too: output=\.\.\.$"):
-            made(**{word: True})
+            make(**{word: True})
 
 
 # Stopping.
@@ -413,14 +413,14 @@ def alive(monkeypatch):
 
 
 def test_the_memory_of_a_run_is_free_when_it_is_done(alive):
-    found = made()
+    found = make()
     assert found and alive() == 0
-    last = list(begun())[-1]
+    last = list(begin())[-1]
     assert alive() == 0 and last.image
 
 
 def test_a_loop_that_is_left_ends_the_run(alive):
-    for step in begun():
+    for step in begin():
         if step.step == 2:
             assert alive() == 3
             break
@@ -428,11 +428,11 @@ def test_a_loop_that_is_left_ends_the_run(alive):
 
 
 def test_a_run_that_is_closed_or_never_begun_ends(alive):
-    running = begun()
+    running = begin()
     next(running)
     running.close()
     assert alive() == 0
-    unused = begun(output="nowhere")
+    unused = begin(output="nowhere")
     unused.close()
     assert not Path("nowhere").exists()
 
@@ -441,10 +441,10 @@ def test_an_exception_in_the_loop_ends_the_run_though_it_is_kept(alive):
     kept = []
 
     def leave():
-        for _ in begun():
+        for _ in begin():
             raise ZeroDivisionError
 
-    for stop in (leave, lambda: made(progress=lambda step: 1 / 0)):
+    for stop in (leave, lambda: make(progress=lambda step: 1 / 0)):
         try:
             stop()
         except ZeroDivisionError as error:
@@ -476,23 +476,23 @@ def pressed_within_a_step(monkeypatch):
 def test_an_interrupt_ends_the_run_behind_its_step(pressed_within_a_step, alive):
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt) as stopped:
-        made()
+        make()
     assert alive() == 0 and signal.getsignal(signal.SIGINT) is before
     assert isinstance(stopped.value, Stopped) and str(stopped.value) == "interrupted at step 2"
-    assert_same(stopped.value.result, made(**{"stop.max_iterations": 2}))
+    assert_same(stopped.value.result, make(**{"stop.max_iterations": 2}))
 
 
 def test_an_interrupt_ends_the_steps(pressed_within_a_step, alive):
     seen = []
     with pytest.raises(Stopped) as stopped:
-        seen.extend(step.step for step in begun())
+        seen.extend(step.step for step in begin())
     assert alive() == 0 and stopped.value.result.losses["step"] == [0, 1, 2]
 
 
 def test_an_interrupt_in_code_of_the_user_acts_at_once(alive):
     seen = []
     with pytest.raises(KeyboardInterrupt) as stopped:
-        made(progress=lambda step: seen.append(step.step) or press(step))
+        make(progress=lambda step: seen.append(step.step) or press(step))
     assert type(stopped.value) is KeyboardInterrupt and seen == [0, 1, 2] and alive() == 0
 
 
@@ -501,7 +501,7 @@ def test_a_second_interrupt_acts_at_once(monkeypatch, alive):
         recorders.LossRecorder, "record", lambda self, of: [os.kill(os.getpid(), signal.SIGINT) for _ in range(2)]
     )
     try:
-        made()
+        make()
     except KeyboardInterrupt as stop:
         assert type(stop) is KeyboardInterrupt
     else:
@@ -511,16 +511,16 @@ def test_a_second_interrupt_acts_at_once(monkeypatch, alive):
 
 def test_an_interrupt_with_a_folder_saves_the_state(pressed_within_a_step, tmp_path):
     with pytest.raises(Stopped, match=r"^interrupted at step 2, state saved: run again with resume=True$"):
-        made(output=tmp_path / "run")
+        make(output=tmp_path / "run")
     assert losses_of(tmp_path / "run")["step"] == [0, 1, 2]
-    assert_same(made(output=tmp_path / "run", resume=True), made(progress=False, **{"seed": 0}))
+    assert_same(make(output=tmp_path / "run", resume=True), make(progress=False, **{"seed": 0}))
 
 
 def test_an_interrupt_is_left_to_a_program_that_handles_it_itself(monkeypatch):
     received = []
     before = signal.signal(signal.SIGINT, lambda *_: received.append(1))
     try:
-        assert made(progress=press).losses["step"] == list(range(STEPS + 1))
+        assert make(progress=press).losses["step"] == list(range(STEPS + 1))
         assert received == [1]
     finally:
         signal.signal(signal.SIGINT, before)
@@ -529,13 +529,13 @@ def test_an_interrupt_is_left_to_a_program_that_handles_it_itself(monkeypatch):
 def test_divergence_comes_with_the_best_result(alive):
     keys = {"optimizer": {"name": "sgd", "learning_rate": 1e9, "bounds": "none"}, "stop.max_iterations": 30}
     with pytest.raises(Diverged, match=r"^step \d+: .*; try a smaller optimizer\.learning_rate$") as diverged:
-        made(**keys)
+        make(**keys)
     assert isinstance(diverged.value, styletransfer.StyleTransferError) and alive() == 0
-    start = made(**{"stop.max_iterations": 0})  # nothing better was found
+    start = make(**{"stop.max_iterations": 0})  # nothing better was found
     np.testing.assert_array_equal(pixels(diverged.value.result.image), pixels(start.image))
     seen = []
     with pytest.raises(Diverged):
-        seen.extend(begun(**keys))
+        seen.extend(begin(**keys))
     assert [step.diverged for step in seen] == [False] * (len(seen) - 1) + [True]
     assert seen[-1].step == diverged.value.result.losses["step"][-1]
 
@@ -580,13 +580,13 @@ def test_a_mistake_is_one_line(keys, words):
 
 def test_a_mistake_in_the_arguments_of_steps_is_raised_at_once():
     with pytest.raises(UserError, match=r"^steps\(\): unknown key 'siez'; did you mean 'size'\?$"):
-        begun(siez=3)
+        begin(siez=3)
 
 
 def test_a_mistake_on_top_of_a_file_names_both(tmp_path):
     (tmp_path / "mine.yaml").write_text("size: 20\n")
     with pytest.raises(UserError, match=rf"^{tmp_path}/mine\.yaml with transfer\(\): unknown key 'siez'"):
-        made(config=tmp_path / "mine.yaml", siez=3)
+        make(config=tmp_path / "mine.yaml", siez=3)
 
 
 def test_the_line_is_that_of_the_command(capsys):
@@ -595,7 +595,7 @@ def test_the_line_is_that_of_the_command(capsys):
         main(["--content", "photo.png", "--style", "painting.png", "--set", "style.size=15", "--set", "size=48"]) == 2
     )
     with pytest.raises(UserError) as mistake:
-        made(**keys)
+        make(**keys)
     assert capsys.readouterr().err == f"error: {mistake.value}\n"
 
 
@@ -605,7 +605,7 @@ def test_advice_is_that_for_the_installed_command(monkeypatch, tmp_path):
         picture_sizes, "read_sizes", lambda *_: (_ for _ in ()).throw(UserError("run `python scripts/fetch.py x`\n"))
     )
     with pytest.raises(UserError, match=r"^run `nstyle fetch x`$"):
-        made()
+        make()
 
 
 def test_a_lack_of_memory_is_one_line(monkeypatch, alive):
@@ -614,7 +614,7 @@ def test_a_lack_of_memory_is_one_line(monkeypatch, alive):
 
     monkeypatch.setattr(Session, "picture", fail)
     with pytest.raises(UserError, match=r"^out of memory; use a smaller size") as lack:
-        made()
+        make()
     assert lack and alive() == 0
 
 

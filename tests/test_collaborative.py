@@ -17,7 +17,7 @@ from styletransfer.support.errors import UserError
 from styletransfer.weights import collaborative, recognise, sources
 
 torch = pytest.importorskip("torch")
-from reference.torch_collaborative import Arrays, made_up, see, write
+from reference.torch_collaborative import Arrays, random_arrays, see, write
 
 SPEC = models.load("vgg19_16x").SPEC
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -30,7 +30,7 @@ each_file = pytest.mark.parametrize("kind", ["made up", pytest.param("published"
 
 def file_and_arrays(kind: str, folder: Path) -> tuple[Path, Arrays]:
     if kind == "made up":
-        return write(folder / "encoder", made_up()), made_up()
+        return write(folder / "encoder", random_arrays()), random_arrays()
     model = torch.load(PUBLISHED, map_location="cpu", weights_only=True)["model"]
     return PUBLISHED, {name: tensor.numpy() for name, tensor in model.items()}
 
@@ -57,7 +57,9 @@ def test_every_array_comes_back_under_its_name(kind: str, tmp_path: Path) -> Non
 
 
 def test_both_layouts_of_pytorch_give_the_same_arrays(tmp_path: Path) -> None:
-    old, new = (weights.load_whole(SPEC, write(tmp_path / "encoder", made_up(), zipped)) for zipped in (False, True))
+    old, new = (
+        weights.load_whole(SPEC, write(tmp_path / "encoder", random_arrays(), zipped)) for zipped in (False, True)
+    )
     for name, array in old.items():
         np.testing.assert_array_equal(new[name], array)
 
@@ -157,7 +159,7 @@ REFUSED: dict[str, tuple[Callable[[Arrays], Arrays], str]] = {
 @pytest.mark.parametrize("case", REFUSED)
 def test_another_network_is_rejected(case: str, tmp_path: Path) -> None:
     change, reason = REFUSED[case]
-    file = write(tmp_path / "encoder", change(made_up()))
+    file = write(tmp_path / "encoder", change(random_arrays()))
     with pytest.raises(UserError) as caught:
         weights.load(SPEC, file)
     assert reason in str(caught.value) and str(file) in str(caught.value)
@@ -165,7 +167,7 @@ def test_another_network_is_rejected(case: str, tmp_path: Path) -> None:
 
 
 def test_the_file_is_rejected_for_another_network(tmp_path: Path) -> None:
-    file = write(tmp_path / "encoder", made_up())
+    file = write(tmp_path / "encoder", random_arrays())
     for name in models.names():
         if name != SPEC.name:
             with pytest.raises(UserError, match=r"is not a parameter of|is missing|has shape"):

@@ -30,12 +30,12 @@ def lacks(monkeypatch):
     def make(*missing):
         find = importlib.util.find_spec
 
-        def found(name, package=None):
+        def find_spec(name, package=None):
             if name in missing:
                 return None
             return object() if name in ("gradio", "uvicorn", "mxnet") else find(name, package)
 
-        monkeypatch.setattr(importlib.util, "find_spec", found)
+        monkeypatch.setattr(importlib.util, "find_spec", find_spec)
 
     return make
 

@@ -81,7 +81,7 @@ def command(folder, *changes, content="photo.png", style="painting.jpg"):
     return arguments
 
 
-def made(folder, *changes, **options):
+def make(folder, *changes, **options):
     """Make a picture and return its output folder."""
     assert main(command(folder, *changes, **options)) == 0
     return folder
@@ -107,7 +107,7 @@ def finished(studio, tmp_path_factory):
     """The output folder of a run of several steps; not to be modified."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(studio)
-        return made(tmp_path_factory.mktemp("finished") / "run", f"stop.max_iterations={STEPS}", "output.save_every=7")
+        return make(tmp_path_factory.mktemp("finished") / "run", f"stop.max_iterations={STEPS}", "output.save_every=7")
 
 
 # The output folder.
@@ -153,7 +153,7 @@ def test_the_losses_decrease(finished):
 
 def test_the_curve_starts_at_the_initial_image(tmp_path):
     """From the content picture, the content loss is rounding in bfloat16, and the TV is the unit."""
-    folder = made(tmp_path / "run", "init.kind=content", "stop.max_iterations=0")
+    folder = make(tmp_path / "run", "init.kind=content", "stop.max_iterations=0")
     first = dict(zip(COLUMNS, curve_of(folder).rows[0]))
     assert first["content"] < 1e-4 and first["tv"] == pytest.approx(0.05, rel=1e-5)
 
@@ -179,18 +179,18 @@ def test_the_saved_config_reproduces_the_run(finished, tmp_path):
 
 
 def test_the_path_of_the_picture_is_printed(tmp_path, capsys):
-    made(tmp_path / "run")
+    make(tmp_path / "run")
     assert capsys.readouterr().out == f"{tmp_path / 'run' / 'image.png'}\n"
 
 
 def test_intermediate_pictures_can_be_switched_off(tmp_path):
-    made(tmp_path / "run", "output.save_every=0", "output.checkpoint_every=2")
+    make(tmp_path / "run", "output.save_every=0", "output.checkpoint_every=2")
     assert not (tmp_path / "run" / "steps").exists()
     assert (tmp_path / "run" / "checkpoint.npz").exists()
 
 
 def test_noise_is_removed_only_from_saved_pictures(tmp_path):
-    plain, clean = made(tmp_path / "plain"), made(tmp_path / "clean", "output.denoise=0.1")
+    plain, clean = make(tmp_path / "plain"), make(tmp_path / "clean", "output.denoise=0.1")
     assert curves.first_difference(curve_of(plain), curve_of(clean), relative=0.0) is None
     for name in ("image.png", "steps/000004.jpg"):
         rough, smooth = (np.abs(np.diff(images.read(folder / name), axis=1)).mean() for folder in (plain, clean))
@@ -202,23 +202,23 @@ def test_noise_is_removed_only_from_saved_pictures(tmp_path):
 
 @pytest.mark.parametrize(("name", "kind"), [("jpg", "JPEG"), ("webp", "WEBP"), ("tiff", "TIFF")])
 def test_the_result_may_have_another_format(tmp_path, capsys, name, kind):
-    folder = made(tmp_path / "run", f"output.format={name}", "output.save_every=0")
+    folder = make(tmp_path / "run", f"output.format={name}", "output.save_every=0")
     assert capsys.readouterr().out == f"{folder / 'image'}.{name}\n"
     assert [path.name for path in folder.glob("image.*")] == [f"image.{name}"]
     with Image.open(folder / f"image.{name}") as picture:
         assert picture.format == kind and picture.size == (48, 34)
     assert main(command(folder)) == 2
     assert "contains a finished picture" in capsys.readouterr().err
-    made(folder, "--force")
+    make(folder, "--force")
     assert [path.name for path in folder.glob("image.*")] == ["image.png"]
 
 
 def test_a_finished_run_goes_on_from_its_last_step_in_another_format_too(tmp_path):
     settings = ("output.format=tiff", "output.save_every=0", "optimizer={name: adam, learning_rate: 3, average: 0.8}")
-    whole = made(tmp_path / "whole", "stop.max_iterations=12", *settings)
-    parts = made(tmp_path / "parts", "stop.max_iterations=7", *settings)
+    whole = make(tmp_path / "whole", "stop.max_iterations=12", *settings)
+    parts = make(tmp_path / "parts", "stop.max_iterations=7", *settings)
     assert np.load(parts / "checkpoint.npz")["step"] == 7
-    made(parts, "--resume", "--force", "stop.max_iterations=12", *settings)
+    make(parts, "--resume", "--force", "stop.max_iterations=12", *settings)
     assert curves.first_difference(curve_of(parts), curve_of(whole), relative=0.0) is None
     assert (parts / "image.tiff").read_bytes() == (whole / "image.tiff").read_bytes()
 
@@ -235,7 +235,7 @@ def test_the_photographs_exif_is_only_copied_where_asked_for(tmp_path):
         picture.save(tmp_path / "photo.png", exif=exif)
     settings = (f"content.image={tmp_path / 'photo.png'}", "output.save_every=0")
     for kept, expected in (("false", {}), ("true", {0x10F: "maker"})):
-        folder = made(tmp_path / kept, f"output.keep_metadata={kept}", *settings)
+        folder = make(tmp_path / kept, f"output.keep_metadata={kept}", *settings)
         with Image.open(folder / "image.png") as picture:
             assert dict(picture.getexif()) == expected and picture.size == (34, 48)  # turned
 
@@ -244,14 +244,14 @@ def test_the_photographs_exif_is_only_copied_where_asked_for(tmp_path):
 
 
 def test_a_finished_folder_is_overwritten_only_with_force(tmp_path, capsys):
-    folder = made(tmp_path / "run", "stop.max_iterations=5")
+    folder = make(tmp_path / "run", "stop.max_iterations=5")
     (folder / "notes.txt").write_text("mine")
     (folder / "steps" / "mine.jpg").write_text("mine")
     before = contents(folder)
     assert main(command(folder, "seed=1")) == 2
     assert "contains a finished picture" in capsys.readouterr().err
     assert contents(folder) == before
-    made(folder, "--force", "output.save_every=3")
+    make(folder, "--force", "output.save_every=3")
     assert len(curve_of(folder).rows) == 5
     assert sorted(path.name for path in (folder / "steps").iterdir()) == ["000003.jpg", "mine.jpg"]
     assert (folder / "notes.txt").read_text() == "mine"
@@ -259,7 +259,7 @@ def test_a_finished_folder_is_overwritten_only_with_force(tmp_path, capsys):
 
 def unfinished(folder, *changes):
     """A run that ended between two checkpoints, as after a power failure; the checkpoint is of step STEPS // 2."""
-    made(folder, f"stop.max_iterations={STEPS // 2 + 3}", f"output.checkpoint_every={STEPS // 2}", *changes)
+    make(folder, f"stop.max_iterations={STEPS // 2 + 3}", f"output.checkpoint_every={STEPS // 2}", *changes)
     (folder / "checkpoint.previous.npz").replace(folder / "checkpoint.npz")
     (folder / "image.png").unlink()
     return folder
@@ -271,7 +271,7 @@ def test_an_unfinished_folder_is_overwritten_only_with_force(tmp_path, capsys):
     assert main(command(folder)) == 2
     assert "contains an unfinished run; add --resume to continue it, or --force" in capsys.readouterr().err
     assert contents(folder) == before
-    made(folder, "--force")
+    make(folder, "--force")
     assert np.load(folder / "checkpoint.npz")["step"] == 4 and len(curve_of(folder).rows) == 5
 
 
@@ -280,7 +280,7 @@ def test_an_unfinished_folder_is_overwritten_only_with_force(tmp_path, capsys):
 
 def test_a_run_resumed_from_its_checkpoint_equals_an_uninterrupted_one(finished, tmp_path):
     folder = unfinished(tmp_path / "run", "output.save_every=7")
-    made(folder, "--resume", f"stop.max_iterations={STEPS}", "output.save_every=7")
+    make(folder, "--resume", f"stop.max_iterations={STEPS}", "output.save_every=7")
     assert_same_run(folder, finished)
     assert (folder / "image.png").read_bytes() == (finished / "image.png").read_bytes()
     for picture in (finished / "steps").iterdir():
@@ -293,10 +293,10 @@ def test_a_run_resumed_from_its_checkpoint_equals_an_uninterrupted_one(finished,
 @pytest.mark.parametrize("name", get_args(OptimizerSettings.model_fields["name"].annotation))
 def test_every_optimizer_resumes_exactly(tmp_path, name):
     settings = (f"optimizer.name={name}", "init.kind=noise", "optimizer.evaluations=4")
-    whole = made(tmp_path / "whole", "stop.max_iterations=12", *settings)
-    parts = made(tmp_path / "parts", "stop.max_iterations=7", *settings)
+    whole = make(tmp_path / "whole", "stop.max_iterations=12", *settings)
+    parts = make(tmp_path / "parts", "stop.max_iterations=7", *settings)
     assert np.load(parts / "checkpoint.npz")["step"] == 7
-    made(parts, "--resume", "--force", "stop.max_iterations=12", *settings)
+    make(parts, "--resume", "--force", "stop.max_iterations=12", *settings)
     assert_same_run(parts, whole)
 
 
@@ -328,18 +328,18 @@ def test_resuming_requires_a_checkpoint(tmp_path, capsys):
 
 
 def test_a_finished_run_is_not_resumed_by_accident(tmp_path, capsys):
-    folder = made(tmp_path / "run", "output.checkpoint_every=2")
+    folder = make(tmp_path / "run", "output.checkpoint_every=2")
     before = contents(folder)
     assert main(command(folder, "--resume")) == 2
     assert "contains a finished picture" in capsys.readouterr().err
     assert contents(folder) == before
-    made(folder, "--resume", "--force", "stop.max_iterations=6")
+    make(folder, "--resume", "--force", "stop.max_iterations=6")
     assert len(curve_of(folder).rows) == 7
 
 
 @pytest.mark.parametrize("result", ["image.png", "steps/000002.jpg", "link.png"])
 def test_a_result_of_an_earlier_run_is_not_removed_if_it_is_an_input(tmp_path, capsys, result):
-    folder = made(tmp_path / "run")
+    folder = make(tmp_path / "run")
     (tmp_path / "run" / "link.png").symlink_to(folder / "image.png")
     before = contents(folder)
     picture = f"init={{kind: image, image: '{folder / result}'}}"
@@ -349,7 +349,7 @@ def test_a_result_of_an_earlier_run_is_not_removed_if_it_is_an_input(tmp_path, c
         name = "image.png" if result == "link.png" else result
         assert line.startswith(f"error: {folder / name} is read by this command (")
         assert contents(folder) == before
-    made(tmp_path / "other", picture)
+    make(tmp_path / "other", picture)
 
 
 def test_input_files_are_hashed_in_chunks(tmp_path, monkeypatch):
@@ -358,7 +358,7 @@ def test_input_files_are_hashed_in_chunks(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "read_bytes", refuse)
-        made(tmp_path / "run")
+        make(tmp_path / "run")
 
 
 def test_a_missing_picture_that_can_be_fetched_has_a_hint(tmp_path, monkeypatch, capsys):
@@ -424,7 +424,7 @@ def test_a_checkpoint_is_saved_with_its_curve(tmp_path, monkeypatch):
     """Files that are written at the end of a run are missing after a power failure."""
     saved = []
     monkeypatch.setattr(checkpoints, "save", lambda folder, *arguments: saved.append(curve_of(folder).column("step")))
-    made(tmp_path / "run", "output.checkpoint_every=3", "output.save_every=0")
+    make(tmp_path / "run", "output.checkpoint_every=3", "output.save_every=0")
     assert saved == [[0, 1, 2, 3], [0, 1, 2, 3, 4]]
 
 
@@ -456,7 +456,7 @@ def test_an_interrupted_run_resumes_exactly(tmp_path, number, optimizer):
     assert (folder / "checkpoint.npz").exists() and not (folder / "image.png").exists()
     assert len(curve_of(folder).rows) == int(last[1]) + 1
     steps = f"stop.max_iterations={int(last[1]) + 5}"
-    assert_same_run(made(folder, "--resume", steps, chosen), made(tmp_path / "whole", steps, chosen))
+    assert_same_run(make(folder, "--resume", steps, chosen), make(tmp_path / "whole", steps, chosen))
 
 
 # Kinds of runs.
@@ -464,7 +464,7 @@ def test_an_interrupted_run_resumes_exactly(tmp_path, number, optimizer):
 
 def start_of(folder, *changes, **options):
     """The initial image of a run, as a picture."""
-    return images.read(made(folder, "stop.max_iterations=0", *changes, **options) / "image.png")
+    return images.read(make(folder, "stop.max_iterations=0", *changes, **options) / "image.png")
 
 
 def test_it_starts_from_the_content_picture(tmp_path):
@@ -507,12 +507,12 @@ def test_noise_comes_from_the_seed(tmp_path, kind):
 
 
 def test_two_runs_are_the_same(tmp_path):
-    assert_same_run(*(made(tmp_path / name, "init.kind=noise", "seed=3") for name in "ab"))
+    assert_same_run(*(make(tmp_path / name, "init.kind=noise", "seed=3") for name in "ab"))
 
 
 @pytest.mark.parametrize("kind", ["noise", "uniform"])
 def test_a_texture_needs_no_photograph(tmp_path, kind):
-    folder = made(tmp_path / "run", "content.weight=0", f"init.kind={kind}", content=None)
+    folder = make(tmp_path / "run", "content.weight=0", f"init.kind={kind}", content=None)
     curve = curve_of(folder)
     assert [column for column in curve.columns if isinstance(column, tuple)] == LAYERS[1:]
     assert set(curve.column("content")) == {0} and curve.column("style")[-1] < curve.column("style")[0]
@@ -520,7 +520,7 @@ def test_a_texture_needs_no_photograph(tmp_path, kind):
 
 
 def test_a_photograph_is_reconstructed_without_a_style(tmp_path):
-    folder = made(tmp_path / "run", "style.weight=0", "init.kind=noise", style=None)
+    folder = make(tmp_path / "run", "style.weight=0", "init.kind=noise", style=None)
     curve = curve_of(folder)
     assert [column for column in curve.columns if isinstance(column, tuple)] == LAYERS[:1]
     assert set(curve.column("style")) == {0} and curve.column("content")[-1] < curve.column("content")[0]
@@ -528,11 +528,11 @@ def test_a_photograph_is_reconstructed_without_a_style(tmp_path):
 
 def test_styles_are_blended_by_their_weights(tmp_path):
     """Only the ratios of weights matter, and a style with almost no weight has no effect."""
-    alone = made(tmp_path / "alone")
-    nearly = made(tmp_path / "nearly", "style.images={painting.jpg: 1, other.png: 1e-9}", style=None)
+    alone = make(tmp_path / "alone")
+    nearly = make(tmp_path / "nearly", "style.images={painting.jpg: 1, other.png: 1e-9}", style=None)
     assert curves.first_difference(curve_of(alone), curve_of(nearly), relative=1e-4, absolute=1e-6) is None
-    both = made(tmp_path / "both", style=["painting.jpg", "other.png"])
-    doubled = made(tmp_path / "doubled", "style.images={painting.jpg: 2, other.png: 2}", style=None)
+    both = make(tmp_path / "both", style=["painting.jpg", "other.png"])
+    doubled = make(tmp_path / "doubled", "style.images={painting.jpg: 2, other.png: 2}", style=None)
     assert_same_run(both, doubled)
     assert curves.first_difference(curve_of(alone), curve_of(both), relative=1e-2)
 
@@ -550,16 +550,16 @@ def test_styles_are_blended_by_their_weights(tmp_path):
     ],
 )
 def test_other_settings(tmp_path, changes):
-    total = curve_of(made(tmp_path / "run", *changes)).column("total")
+    total = curve_of(make(tmp_path / "run", *changes)).column("total")
     assert len(total) == 5 and total[-1] < total[0]
 
 
 def test_a_jpeg_in_the_style_of_a_grey_png(tmp_path):
-    made(tmp_path / "run", content="photo.jpg", style="grey.png")
+    make(tmp_path / "run", content="photo.jpg", style="grey.png")
 
 
 def test_it_stops_when_the_relative_change_is_small(tmp_path):
-    changes = curve_of(made(tmp_path / "run", "stop={max_iterations: 20, relative_change: 0.5}")).column(
+    changes = curve_of(make(tmp_path / "run", "stop={max_iterations: 20, relative_change: 0.5}")).column(
         "relative_change"
     )
     assert len(changes) == 2 and changes[1] < 0.5
@@ -599,7 +599,7 @@ def test_divergence_is_one_line_and_saves_a_picture(tmp_path):
     curve = curve_of(tmp_path / "run")
     assert curve.column("step") == list(range(7))  # the initial image, the rollbacks, and the step that ended the run
     assert not any(total < 100 * curve.column("total")[0] for total in curve.column("total")[1:])
-    start = made(tmp_path / "start", "stop.max_iterations=0")  # no better image was found
+    start = make(tmp_path / "start", "stop.max_iterations=0")  # no better image was found
     np.testing.assert_array_equal(images.read(tmp_path / "run" / "image.png"), images.read(start / "image.png"))
 
 
@@ -634,7 +634,7 @@ def recovered(studio, tmp_path_factory):
     """The output folder of a run that diverged a few times and recovered; not to be modified."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(studio)
-        return made(tmp_path_factory.mktemp("recovered") / "run", *TOO_LARGE)
+        return make(tmp_path_factory.mktemp("recovered") / "run", *TOO_LARGE)
 
 
 def test_a_learning_rate_that_is_too_large_is_reduced(recovered):
@@ -654,8 +654,8 @@ def test_the_curve_of_a_run_with_rollbacks_is_plotted(recovered, tmp_path):
 @pytest.mark.parametrize("done", [2, 3, 4, 11, 20])
 def test_a_run_with_rollbacks_resumes_exactly(recovered, tmp_path, done):
     short = (*TOO_LARGE[:2], f"stop.max_iterations={done + 1}", f"output.checkpoint_every={done}")
-    folder = made(tmp_path / "run", *short)
-    made(folder, "--resume", "--force", *TOO_LARGE)
+    folder = make(tmp_path / "run", *short)
+    make(folder, "--resume", "--force", *TOO_LARGE)
     assert_same_run(folder, recovered)
 
 
@@ -821,11 +821,11 @@ def test_a_signal_while_a_run_resumes_keeps_its_state(finished, tmp_path, monkey
         patch.setattr(inputs, "load_parameters", lambda plan: os.kill(os.getpid(), signal.SIGTERM) or load(plan))
         assert main(command(folder, "--resume")) == 75
     assert contents(folder) == before
-    assert_same_run(made(folder, "--resume", f"stop.max_iterations={STEPS}", "output.save_every=7"), finished)
+    assert_same_run(make(folder, "--resume", f"stop.max_iterations={STEPS}", "output.save_every=7"), finished)
 
 
 def test_a_signal_before_the_first_step_saves_the_start(tmp_path, monkeypatch, capsys):
-    plain = made(tmp_path / "plain")
+    plain = make(tmp_path / "plain")
     bind = binding.bind
 
     def interrupted(*arguments):

@@ -40,7 +40,7 @@ def expected(name: str, **options: float) -> np.ndarray:
     return images.to_bytes(finished(picture, Stylizer(random_style(), ENGINE, "float32")(picture), **options))
 
 
-def found(name: str) -> np.ndarray:
+def values_of(name: str) -> np.ndarray:
     return images.to_bytes(images.read(name))
 
 
@@ -60,7 +60,7 @@ def refused(capsys: pytest.CaptureFixture, *arguments: str) -> str:
 def test_a_photograph_is_stylised(place: Path, capsys: pytest.CaptureFixture) -> None:
     assert command("photos/0.png", "--output", "out.png") == 0
     assert capsys.readouterr().out == "out.png\n"
-    np.testing.assert_array_equal(found("out.png"), expected("photos/0.png"))
+    np.testing.assert_array_equal(values_of("out.png"), expected("photos/0.png"))
 
 
 def test_one_picture_in_two_spellings_is_one(place: Path, capsys: pytest.CaptureFixture) -> None:
@@ -70,9 +70,9 @@ def test_one_picture_in_two_spellings_is_one(place: Path, capsys: pytest.Capture
 
 def test_strength_and_colours(place: Path) -> None:
     assert command("photos/0.png", "--output", "a.png", "--strength", "0") == 0
-    np.testing.assert_array_equal(found("a.png"), found("photos/0.png"))
+    np.testing.assert_array_equal(values_of("a.png"), values_of("photos/0.png"))
     assert command("photos/0.png", "--output", "b.png", "--strength", "0.5", "--keep-colors") == 0
-    np.testing.assert_array_equal(found("b.png"), expected("photos/0.png", strength=0.5, keep_colors=True))
+    np.testing.assert_array_equal(values_of("b.png"), expected("photos/0.png", strength=0.5, keep_colors=True))
 
 
 def test_a_folder_is_stylised(place: Path, capsys: pytest.CaptureFixture) -> None:
@@ -82,7 +82,7 @@ def test_a_folder_is_stylised(place: Path, capsys: pytest.CaptureFixture) -> Non
     assert capsys.readouterr().out.splitlines() == [f"results/{name}" for name in names]
     assert sorted(path.name for path in Path("results").iterdir()) == names
     for name in names:
-        np.testing.assert_array_equal(found(f"results/{name}"), expected(f"photos/{name}"))
+        np.testing.assert_array_equal(values_of(f"results/{name}"), expected(f"photos/{name}"))
 
 
 def test_a_broken_picture_does_not_cost_the_others(place: Path, capsys: pytest.CaptureFixture) -> None:
@@ -142,13 +142,13 @@ def test_results_are_not_overwritten_unasked(place: Path, capsys: pytest.Capture
     assert capsys.readouterr().out == "results/3.png\n"
     assert Path("results/2.png").read_bytes() == b"mine"
     assert command("photos", "--output", "results", "--force") == 0
-    np.testing.assert_array_equal(found("results/2.png"), expected("photos/2.png"))
+    np.testing.assert_array_equal(values_of("results/2.png"), expected("photos/2.png"))
 
 
 def test_larger_photographs_are_reduced(place: Path) -> None:
     assert command("photos/0.png", "photos/3.png", "--output", "small", "--size", "24") == 0
-    assert found("small/0.png").shape == (18, 24, 3)
-    assert found("small/3.png").shape == (20, 20, 3)
+    assert values_of("small/0.png").shape == (18, 24, 3)
+    assert values_of("small/3.png").shape == (20, 20, 3)
 
 
 @pytest.mark.parametrize(

@@ -139,17 +139,13 @@ def _relative(found: NDArray, wanted: NDArray) -> float:
 def squeezenet(parameters: Parameters) -> Judge:
     """The SqueezeNet judge; `parameters` are those of its SPEC."""
     style = ("relu_conv1", "fire2", "fire4", "fire5", "fire7", "fire9")
-    return _judge("SqueezeNet", model_squeezenet.SPEC, style, "fire5", parameters)
+    return Judge("SqueezeNet", style, "fire5", model_squeezenet.SPEC, parameters)
 
 
 def vgg19(parameters: Parameters) -> Judge:
     """The VGG-19 judge; `parameters` are those of its SPEC."""
     style = [f"relu{block}_1" for block in range(1, 6)]
-    return _judge("VGG-19", model_vgg19.SPEC, style, "relu4_2", parameters)
-
-
-def _judge(name: str, spec: ModelSpec, style: Sequence[str], content: str, parameters: Parameters) -> Judge:
-    return Judge(name, style, content, spec, parameters)
+    return Judge("VGG-19", style, "relu4_2", model_vgg19.SPEC, parameters)
 
 
 def load_squeezenet(path: str | Path | None = None) -> Judge:

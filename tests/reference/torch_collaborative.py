@@ -58,7 +58,7 @@ def see(
 
 
 @functools.cache
-def made_up() -> Arrays:
+def random_arrays() -> Arrays:
     """Random arrays with the names and shapes of the published file."""
     generator = np.random.default_rng(4)
 
