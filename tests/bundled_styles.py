@@ -18,6 +18,6 @@ PHOTOGRAPH, SIZE = "input/coffee.jpg", (80, 120)
 
 
 def stylised(style: Style) -> NDArray[np.uint8]:
-    """That picture, (80, 120, 3), in float32 rounded to grey levels."""
+    """Make that picture, (80, 120, 3), in float32 rounded to grey levels."""
     photograph = images.resize(images.read(find_input(PHOTOGRAPH)), *SIZE)
     return images.to_bytes(Stylizer(style, choose(precision="float32").load(), "float32")(photograph))

@@ -69,7 +69,7 @@ class Case:
         return configs.parse(configs.override(values, self.settings), str(self))
 
     def run(self) -> memory.Workload:
-        """The same run as the estimate sees it."""
+        """The workload of the run, for the estimate."""
         config = self.config(Path())
         return memory.Workload(
             spec=config.spec,

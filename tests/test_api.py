@@ -79,7 +79,7 @@ def losses_of(folder):
 
 
 def assert_same(result, other):
-    """That a result and another, or an output folder, have the same picture and the same losses, to the last bit."""
+    """Check that a result and another, or an output folder, have the same picture and losses, to the last bit."""
     picture, losses = (
         (other.image, other.losses) if isinstance(other, Result) else (other / "image.png", losses_of(other))
     )

@@ -37,7 +37,7 @@ def golden(name: str) -> NDArray[np.int16]:
 
 
 def is_golden(name: str, style: Style) -> bool:
-    """Whether a style gives the golden picture of that name."""
+    """Return whether a style gives the golden picture of that name."""
     difference = np.abs(golden(name) - stylised(style))
     return difference.max() <= LARGEST_DIFFERENCE and (difference > 0).mean() <= LARGEST_SHARE
 

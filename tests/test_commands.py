@@ -1,4 +1,4 @@
-"""How commands end: every expected error is one line on standard error, with its own exit status."""
+"""The ends of commands: every expected error is one line on standard error, with its own exit status."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_other_errors_are_not_hidden(error):
 
 @pytest.mark.parametrize("count", [1, 100_000])
 def test_a_closed_pipe_is_silent(count):
-    """Whether writing fails immediately or, for few lines, only at the flush."""
+    """Writing fails immediately or, for few lines, only at the flush."""
     command = f"guarded(lambda: print('x\\n' * {count}) or 0)"
     code = f"import sys; from styletransfer.support.commands import guarded; sys.exit({command})"
     pipe = subprocess.PIPE

@@ -92,7 +92,7 @@ def test_every_layer_is_the_same(name: str, pooling: str, size: tuple[int, int])
 @every_model
 @both_poolings
 def test_layers_alone_are_the_same_as_together(name: str, pooling: str) -> None:
-    """What is not asked for is dropped on the way."""
+    """Layers that are not asked for are dropped on the way."""
     spec = spec_of(name)
     together, _ = in_torch(spec, image(51, 67), outputs(spec), pooling)
     for layer in outputs(spec):

@@ -199,7 +199,7 @@ def test_an_explosion_is_detected_at_every_tenth_step():
 
 
 def test_a_finite_explosion_is_rolled_back():
-    """With its gradient clipped, nothing leaves the finite numbers."""
+    """Its gradient is clipped, so all numbers stay finite."""
     settings = PLAIN.model_copy(update={"learning_rate": 100.0, "clip_norm": 20.0, "momentum": 0.9})
     made = course(*started(settings), OBJECTIVE, 60)
     assert "100 times" in next(record.rollback for record, _ in made if record.rollback)

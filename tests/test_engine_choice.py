@@ -1,4 +1,4 @@
-"""What `auto` stands for, and what is refused, on machines as they may be."""
+"""The meaning of `auto`, and the choices refused, on all kinds of machines."""
 
 from __future__ import annotations
 

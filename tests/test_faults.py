@@ -343,7 +343,7 @@ def test_an_impossible_output_folder_is_rejected(garden, capsys, caplog, name, o
 
 
 def test_a_config_may_be_read_from_a_pipe(garden, tmp_path, capsys, caplog):
-    """As in ``--config <(...)``."""
+    """The config is a pipe, as in ``--config <(...)``."""
     reading, writing = os.pipe()
     os.write(writing, b"size: 24\n")
     os.close(writing)
@@ -403,7 +403,7 @@ def disk(tmp_path):
 
 @pytest.mark.parametrize("free", [0, 1, 2, 3, 6, 13, 15, 20, 26, 30, 34])
 def test_a_full_disk_is_one_line_and_the_run_resumes_once_there_is_space(whole, disk, capsys, free):
-    """With this many free pages of memory, from none to almost enough."""
+    """The process has this many free pages of memory, from none to almost enough."""
     page = os.sysconf("SC_PAGE_SIZE")
     place = disk(f"size={100 * page}")
     (place / "other").write_bytes(bytes((100 - free) * page))

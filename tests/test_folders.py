@@ -1,4 +1,4 @@
-"""What of a folder is a picture, what is skipped, and that this is said."""
+"""The pictures in a folder, and the files that are skipped, which is logged."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PICTURES = ["a.JPG", "b.jfif", "c.jpe", "d.avif", "e.heic", "f.jp2", "g", "h.dat
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """With pictures, also by their content alone, and with what is none."""
+    """A folder with pictures, some known only by their content, and with other files."""
     monkeypatch.chdir(tmp_path)
     photos = tmp_path / "photos"
     (photos / "more").mkdir(parents=True)

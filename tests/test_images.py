@@ -181,7 +181,7 @@ def test_grey_of_32_bits_must_fit_into_16(read, value):
 
 @pytest.mark.parametrize(("whitest", "white"), [(200, 255), (255, 255), (256, 65535), (65535, 65535)])
 def test_grey_of_32_bits_is_that_of_8_or_16_by_its_values(read, whitest, white):
-    """As which Pillow converts grey of either."""
+    """The grey that Pillow makes of either."""
     values = np.array([[0, 7, whitest]], np.int32)
     assert_shows(read(encoded(values, "TIFF")), values * 255 / white)
     picture = images.from_pillow(Image.fromarray(values), "memory")

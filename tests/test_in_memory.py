@@ -28,7 +28,7 @@ def read(picture):
 
 
 def in_a_file(image, path, **options):
-    """What the same picture in a file gives."""
+    """Read the same picture from a file."""
     image.save(path, **options)
     return images.read(path)
 

@@ -32,7 +32,7 @@ def pictures_in(outputs):
 
 
 def text_in(outputs, stream):
-    """What is printed to a stream."""
+    """The text printed to a stream."""
     return "".join(output.text for output in outputs if output.output_type == "stream" and output.name == stream)
 
 

@@ -142,7 +142,7 @@ def prepared(case, parameters=None, with_content=True):
 
 
 def masks_of(case):
-    """What is read of the regions of a case."""
+    """The regions of a case, as they are read."""
     y, x = (np.linspace(0, 1, length) for length in case.size)
     for region in case.regions:
         whole = sum(weight for _, weight, _ in region.paintings)
@@ -165,7 +165,7 @@ def reference_network(case):
 
 
 def problem_of(case):
-    """The same case for the reference."""
+    """The same case, for the reference."""
 
     def enter(picture):
         return pixels.from_picture(picture, case.pixels)[0].astype(np.float64)

@@ -210,7 +210,7 @@ def valley(image):
 
 
 def valley_exactly(x):
-    """The same for the reference, with the same rounding."""
+    """The same objective for the reference, with the same rounding."""
     found = valley(to_array(x))
     gradient = to_numpy(found.gradient + found.tv_gradient).astype(np.float64)
     return formulas.Evaluation(found.losses.layers, found.scaled_total, gradient, np.zeros_like(gradient))
@@ -252,7 +252,7 @@ def test_a_saved_state_is_a_copy(name):
 
 
 def course(chosen, stop, restored=None):
-    """What a run records, with copies of image and state; `restored` is one of these, to resume from."""
+    """Record a run, with copies of image and state; `restored` is one of these, to resume from."""
     image = to_array(START)
     optimizer = create(chosen, ENGINE, image, "rgb255")
     after = None

@@ -115,7 +115,7 @@ def test_whatever_fails_beside_a_picture_the_picture_is_made(place, monkeypatch,
 
 @pytest.mark.parametrize("home", [None, "/dev/null/home"])
 def test_no_home_folder_is_needed_for_plots(place, home):
-    """Of a user who is unknown and has no HOME; or one whose HOME cannot be created."""
+    """The user is unknown and has no HOME, or a HOME that cannot be created."""
     code = (
         "import pwd, logging\n"
         "def unknown(uid): raise KeyError(uid)\n"

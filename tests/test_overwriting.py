@@ -1,4 +1,4 @@
-"""What commands overwrite: never a file that they read, and others that they have not written only with ``--force``."""
+"""Overwriting: never a file that the command reads, and files of another origin only with ``--force``."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def test_the_defaults_lie_on_the_sliders():
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_a_config_that_is_opened_stays_as_it_is(path):
-    """As its file has it, and as a run of it saves it."""
+    """It may be the file of the project, or what a run of it saves."""
     values = configs.read_file(path)
     config = configs.parse(values, "")
     saved = yaml.safe_load(configs.dump(config, {"mxnet": "1.9.1"}))

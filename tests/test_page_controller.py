@@ -1,4 +1,4 @@
-"""What the page does with styles: instant pictures, and runs that start in a style; the run itself is a stand-in."""
+"""Styles on the page: instant pictures, and runs that start in a style; the run itself is a stand-in."""
 
 from __future__ import annotations
 

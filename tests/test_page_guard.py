@@ -1,4 +1,4 @@
-"""What the page's server lets through: requests of its own pages and of none, under this machine's names."""
+"""Requests that the page's server accepts: of its own pages or of none, under this machine's names."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Behind:
 
 
 def asked(kind="http", **headers):
-    """What a guarded application sends, and what it got."""
+    """Return what a guarded application sends, and what it got."""
     behind, sent = Behind(), []
 
     async def send(message):

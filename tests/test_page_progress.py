@@ -1,4 +1,4 @@
-"""How far a run is, by hand-written curves: steps, time left, estimates."""
+"""The progress of a run, from hand-written curves: steps, time left, estimates."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def serve(tmp_path, **options):
 
 @pytest.fixture
 def lacks(monkeypatch):
-    """Makes packages look as if they were installed or not."""
+    """Make packages look as if they were installed or not."""
 
     def make(*missing):
         find = importlib.util.find_spec
@@ -54,7 +54,7 @@ def test_a_missing_package_is_told_in_a_line(tmp_path, monkeypatch, lacks, name,
 
 
 def test_the_command_tells_it_in_a_line_too(tmp_path):
-    """With no packages but the standard library's, as far as the page needs them to say so."""
+    """Only the packages that the message needs are installed."""
     block = "import sys; sys.modules['gradio'] = None; sys.argv = ['page']; "
     finds = "import importlib.util as u; f = u.find_spec; "
     finds += "u.find_spec = lambda name, package=None: None if name == 'gradio' else f(name, package); "

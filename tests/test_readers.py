@@ -123,7 +123,7 @@ def _judged(path: Path) -> NDArray:
 
 
 def _in_memory(path: Path) -> NDArray:
-    """As from Python: Pillow's own image, where Pillow reads the file rightly."""
+    """Read Pillow's own image, as from Python, where Pillow reads the file rightly."""
     with images.open_picture(path) as image:
         return PictureSources({"<content.image>": image}).read("<content.image>")
 

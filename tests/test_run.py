@@ -152,7 +152,7 @@ def test_the_losses_decrease(finished):
 
 
 def test_the_curve_starts_at_the_initial_image(tmp_path):
-    """From the content picture, the content loss is rounding in bfloat16, and the TV is the unit."""
+    """At the content picture, the content loss is rounding in bfloat16, and the TV is the unit."""
     folder = make(tmp_path / "run", "init.kind=content", "stop.max_iterations=0")
     first = dict(zip(COLUMNS, curve_of(folder).rows[0]))
     assert first["content"] < 1e-4 and first["tv"] == pytest.approx(0.05, rel=1e-5)

@@ -50,7 +50,7 @@ def test_without_motion_and_noise_there_is_no_loss() -> None:
 
 
 def test_the_loss_is_the_mean_squared_difference() -> None:
-    """Of the result of a noisy crop, beside one that is 0."""
+    """The loss compares the result of a noisy crop with one that is 0."""
     one = StabilityLoss(ENGINE, network(), Stability(weight=7, shift=0, noise=9), seed=0)
     result = to_numpy(network().forward(crop()))
     value, gradient = one(crop(), to_array(np.zeros_like(result)), 4, 2)

@@ -96,7 +96,7 @@ def test_a_broken_picture_does_not_cost_the_others(place: Path, capsys: pytest.C
 def test_one_file_never_stops_the_others(
     place: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether its name is as long as names can be, is not UTF-8, or its result cannot be written."""
+    """One has the longest possible name, one a name that is not UTF-8, one a result that cannot be written."""
     for name in ("n" * 244 + ".png", os.fsdecode(b"\xff.png"), "n" * 250 + ".bmp"):
         shutil.copy("photos/0.png", f"photos/{name}")
     Path("made/1.png").mkdir(parents=True)

@@ -76,7 +76,7 @@ def command(folder, *changes):
 
 @contextlib.contextmanager
 def started(folder, *changes, **options):
-    """The same in a separate process, which is killed at the end of the block if it is still running."""
+    """Start such a run in a separate process, which is killed at the end of the block."""
     arguments = [sys.executable, str(NSTYLE), *command(folder, *changes)]
     with subprocess.Popen(arguments, text=True, **options) as process:
         try:

@@ -65,7 +65,7 @@ def test_a_picture_of_an_earlier_version_is_not_done():
 
 
 def changed(assignment):
-    """Whether the jobs of the sweep are rejected with the given setting changed."""
+    """Return whether the jobs of the sweep are rejected with the given setting changed."""
     try:
         check_settings(sweep_of([assignment], vary={"seed": [0, 1]}))
     except UserError as error:

@@ -43,7 +43,7 @@ class Watched:
         return self.dog.look(**told)
 
     def quiet(self, seconds, **told):
-        """What the watchdog says when nothing happens for so long."""
+        """Return the verdict of the watchdog when nothing happens for so long."""
         for _ in range(int(seconds / TICK)):
             why = self.look(**told)
             if why:

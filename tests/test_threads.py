@@ -46,7 +46,7 @@ def test_without_a_number_of_threads_it_is_that_of_the_usable_cores(monkeypatch,
 
 @pytest.mark.parametrize(("found", "cores"), [(8, 8), (None, 1)])
 def test_without_an_affinity_all_cores_are_used(monkeypatch, found, cores):
-    """As on macOS."""
+    """As on macOS, all cores count."""
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: found)
     assert threads.usable_cores() == cores

@@ -108,7 +108,7 @@ def test_batches_are_those_of_their_number(place: Path) -> None:
 
 
 def test_crops_are_parts_of_photographs(place: Path) -> None:
-    """Of a photograph that is a gradient from left to right; some are mirrored."""
+    """The photograph is a gradient from left to right; some crops are mirrored."""
     ramp = np.broadcast_to(np.linspace(0.1, 0.9, 90)[None, :, None], (60, 90, 3))
     images.write("ramp.png", ramp)
     found = Crops([Path("ramp.png")], CROP, 40, 0, "rgb255").batch(0)
@@ -277,7 +277,7 @@ def test_a_mistake_is_one_line_and_nothing_is_written(
 
 
 def test_a_training_starts_from_a_style(place: Path, capsys: pytest.CaptureFixture) -> None:
-    """With steps of length 0, it ends with the parameters with which it started."""
+    """Steps of length 0 leave the parameters as they were."""
     style_file.write(Path("first.npz"), random_style())
     write_config(start="first.npz", steps=2, optimizer={"learning_rate": 1e-30})
     assert train() == 0
@@ -317,7 +317,7 @@ def test_photographs_none_of_which_can_be_read(
 
 
 def test_a_photograph_that_cannot_be_read_is_left_out(place: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """With one warning, and batches are still those of their number."""
+    """There is one warning, and batches are still those of their number."""
     broken = Path("photos/1.jpg")
     broken.write_bytes(broken.read_bytes()[:900])
     assert train() == 0

@@ -70,7 +70,7 @@ def hwio(kernel: np.ndarray) -> np.ndarray:
 
 
 def for_scaled_pixels(arrays: Arrays) -> Arrays:
-    """The same network for RGB, 0..1, minus a mean, over a deviation.
+    """Convert the network to RGB, 0..1, minus a mean, over a deviation.
 
     Such a pixel is v = (p / 255 - m) / s, so p - MEAN = 255 s v + (255 m - MEAN): the kernel takes the factor 255 s,
     and the bias the rest.
@@ -129,7 +129,7 @@ def matlab_cell(*items: object) -> np.ndarray:
 
 
 def write_matconvnet(path: Path, arrays: Arrays, mean: np.ndarray = MEAN, compress: bool = True) -> None:
-    """As published since 2015: `weights`, columns of biases, `meta.normalization`, one colour."""
+    """Write a file as published since 2015: `weights`, columns of biases, `meta.normalization`, one colour."""
     scipy_io = pytest.importorskip("scipy.io")
     layers: list[dict] = []
     for layer in layers_of(arrays):
@@ -145,7 +145,7 @@ def write_matconvnet(path: Path, arrays: Arrays, mean: np.ndarray = MEAN, compre
 
 
 def write_matconvnet_old(path: Path, arrays: Arrays) -> None:
-    """As first published: `filters` and `biases`, rows, `normalization`, a mean image; not compressed."""
+    """Write a file as first published: `filters` and `biases`, rows, `normalization`, a mean image; not compressed."""
     scipy_io = pytest.importorskip("scipy.io")
     layers = []
     for layer in layers_of(arrays):
@@ -407,7 +407,7 @@ def test_parameters_views_and_other_precision_in_a_state_dict(tmp_path: Path) ->
 
 
 def test_state_dict_of_2017(tmp_path: Path) -> None:
-    """As written by Python 2 and early PyTorch from a GPU; neither reading nor writing it needs torch."""
+    """The file is as written by Python 2 and early PyTorch from a GPU; neither reading nor writing it needs torch."""
 
     def word(text: str) -> bytes:
         return b"U" + bytes([len(text)]) + text.encode()

@@ -283,7 +283,7 @@ def peak_of_refusal(contents: bytes) -> int:
 
 
 def load_or_refuse(folder: Path, contents: bytes) -> bool:
-    """Whether the file is accepted; it may be rejected only with UserError, using little memory."""
+    """Return whether the file is accepted; it may be rejected only with UserError, using little memory."""
     file = folder / "w.params"
     file.write_bytes(contents)
     tracemalloc.start()

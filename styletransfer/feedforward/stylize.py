@@ -31,7 +31,7 @@ _FEWEST = 64 * 2**20  # bytes for the windows of strips
 
 
 class Stylizer:
-    """Gives pictures the style of a style file.
+    """A function that gives pictures the style of a style file.
 
     Parameters
     ----------

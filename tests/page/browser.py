@@ -18,7 +18,7 @@ PATIENCE = 180.0  # seconds; the machine may be busy with other things
 
 
 def until(what: str, condition: Callable[[], Any], patience: float = PATIENCE) -> Any:
-    """What the condition gives once it is true; what Selenium finds may be replaced while it is looked at.
+    """Wait for a condition and return its value; elements that Selenium finds may be replaced meanwhile.
 
     Parameters
     ----------

@@ -242,7 +242,7 @@ def test_a_painting_of_ones_own_is_chosen(tab, folder):
 
 
 def test_an_earlier_picture_opens_with_its_settings(earlier, tab):
-    """Those of runs from the command line too."""
+    """Also the pictures of runs from the command line."""
     item = '#gallery .thumbnail-item:has(img[alt^="rocket"])'
     tab.has(item)
     tab.click(item)

@@ -36,7 +36,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an optimiser uses; the total and the gradients include :func:`gradient_factor`."""
+    """An evaluation for an optimiser; the total and the gradients include :func:`gradient_factor`."""
 
     losses: Mapping[Any, float]
     total: float

@@ -1,4 +1,4 @@
-"""What VGG-19 sees, and the distances of pictures, in PyTorch float64, from the published file of 8-bit weights."""
+"""The features of VGG-19 and the distances of pictures, in PyTorch float64, from the published 8-bit weights."""
 
 from __future__ import annotations
 

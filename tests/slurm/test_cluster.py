@@ -117,7 +117,7 @@ def studio(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def reference(studio):
-    """The same sweep on this machine, while Slurm runs it; the two slow jobs take about 20 and 50 seconds or more."""
+    """Run the same sweep here, while Slurm runs it; the two slow jobs take about 20 and 50 seconds or more."""
     write_sweep(studio.folder / "sweep.yaml", STEPS, STEPS)
     studio.submit("--output", "measured", "--jobs", "2", expected=1)
     measured = max(

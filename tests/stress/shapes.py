@@ -201,7 +201,7 @@ def drawn(seed: int, number: int, longest: int) -> Case:
 
 @functools.cache
 def environment() -> Mapping[str, str]:
-    """That of the cases: the heap is checked, one thread computes."""
+    """The environment of the cases: the heap is checked, one thread computes."""
     checks = {**os.environ, **_CHECKS, "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1")}
     preloaded = {**checks, "LD_PRELOAD": " ".join(filter(None, [os.environ.get("LD_PRELOAD"), _CHECKER]))}
     tried = subprocess.run(["true"], env=preloaded, capture_output=True, check=False)
@@ -209,7 +209,7 @@ def environment() -> Mapping[str, str]:
 
 
 def outcome(case: Case, parent: Path, limit: float) -> str:
-    """How a case ends: ``ran``, ``rejected: reason``, ``diverged``, or ``died: ...``."""
+    """Run a case and return its end: ``ran``, ``rejected: reason``, ``diverged``, or ``died: ...``."""
     folder = parent / str(case.number)
     folder.mkdir()
     for name, size in case.sizes.items():
@@ -246,7 +246,7 @@ def _write_picture(path: Path, size: tuple[int, int], seed: int) -> None:
 
 
 def table(ended: Sequence[tuple[Case, str]]) -> str:
-    """How many cases ran, were rejected and died, by each factor and by the longest side of the first picture."""
+    """Count the cases that ran, were rejected and died, by each factor and by the longest side of the first picture."""
     counts: Counter[tuple[str, str, str]] = Counter()
     for case, how in ended:
         longest = max(next(iter(case.sizes.values())))
