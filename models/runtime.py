@@ -28,7 +28,7 @@ _CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal
 _SIGACTION_BYTES = 256  # more than a struct sigaction has
 
 
-# MXNet is untyped; these names document what is meant.
+# MXNet is untyped; these names are documentation.
 Array = Any  # mxnet.nd.NDArray
 Symbol = Any  # mxnet.sym.Symbol
 Context = Any  # mxnet.Context

@@ -36,7 +36,7 @@ class ModelSpec:
     pixels: str  # the pixel convention its weights expect, a key of styletransfer.pictures.pixels.SPACES
     pooling: str  # the pooling it was trained with, used unless a config says otherwise
     weights_file: str  # inside models/weights
-    how_to_get: str  # what a user without the weights is told to do
+    how_to_get: str  # the advice for a user without the weights
     licence: str
     source: str
     style_layers: Mapping[str, float]  # layers and their weights, if a config does not set any

@@ -15,7 +15,7 @@ import yaml
 from styletransfer.support.errors import UserError
 
 _TAG = "tag:yaml.org,2002:"
-# By tag: what a plain scalar of this type looks like, and its possible first characters.
+# By tag: the pattern of a plain scalar of this type, and its possible first characters.
 _CORE_SCHEMA = {
     "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),

@@ -168,7 +168,7 @@ def collect_errors(job: Job, problems: list[str]) -> Iterator[None]:
         yield
     except UserError as error:
         problems.append(str(error))
-    except BrokenPipeError:  # nobody reads what is printed
+    except BrokenPipeError:  # nobody reads the output
         raise
     except OSError as error:
         if error.errno in DISK:

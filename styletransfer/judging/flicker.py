@@ -14,9 +14,7 @@ from styletransfer.pictures.images import Picture
 from styletransfer.training.stability import overlap
 
 STEPS = ((1, 2), (-1, 3), (2, 1), (-2, 2))  # rows and columns between frames, again and again; 8 columns in all
-BORDER = (
-    16  # pixels at the edges of what both frames show that are not compared: the networks see beyond the edge there
-)
+BORDER = 16  # pixels along the edges that are not compared: there the networks see beyond the frame
 
 
 def pan(photograph: Picture, frames: int, noise: float) -> Iterator[tuple[Picture, tuple[int, int]]]:

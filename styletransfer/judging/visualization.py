@@ -41,7 +41,7 @@ _COLUMNS = 3  # pairs of patch and gradient per row
 _CELL = 180  # the approximate side of a patch; patches are enlarged by an integer factor
 _MARGIN, _GAP, _BETWEEN, _CAPTION, _HEADER = 24, 4, 26, 34, 84
 _NARROWEST = 700
-_OUTSIDE = 0.94  # the grey of what lies outside the picture
+_OUTSIDE = 0.94  # the grey outside the picture
 _LONGEST_NAME = 30
 
 

@@ -33,7 +33,7 @@ class Record:
     gradient_norm: float  # of content and style, before clipping
     learning_rate: float  # of the update that led here; NaN at step 0
     seconds: float  # since the start
-    image: Array  # (1, 3, H, W), what the run has made so far; valid until the next record is requested
+    image: Array  # (1, 3, H, W), the result so far; valid until the next record is requested
     engine: Engine  # of the image
     rollback: str | None = None  # for a step that was rolled back: why, and to which step; one line
     diverged: bool = False  # whether the run ends here, after too many rollbacks; the image is the best one

@@ -35,7 +35,7 @@ _SHOW_RESULT = """() => {
   if (top < 0 || top > innerHeight / 2) result.scrollIntoView({behavior: "smooth"});
 }"""
 _NEVER = object()  # seen before
-Updates = dict[Any, Any]  # what changes of the page, by component
+Updates = dict[Any, Any]  # the changes of the page, by component
 _PRIVATE: Mapping[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
@@ -404,7 +404,7 @@ class _Page:
         current = self.controller.queue.current
         follow = current is not None and current != name
         line = self.controller.line()
-        # By component, something that changes with what it shows, and the function that gives it.
+        # By component, a mark that changes with its content, and the function that makes the content.
         shown: dict[Any, tuple[Any, Callable[[], Any]]] = {
             self.status: (view.status, lambda: view.status),
             self.picture: (_mark(view.picture), lambda: view.picture and str(view.picture)),

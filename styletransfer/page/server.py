@@ -54,7 +54,7 @@ def serve(host: str, port: int, output: Path, python: str | None, browse: bool, 
     check_environment()
     _check_folder(output)
     listening = _listen(host, port)
-    variables = dict(os.environ)  # of the runs, without what follows
+    variables = dict(os.environ)  # of the runs, without the settings below
     with tempfile.TemporaryDirectory(prefix="nstyle-page-") as cache:
         os.environ.update(_SETTINGS, GRADIO_TEMP_DIR=str(Path(cache) / "arrivals"))
         import uvicorn

@@ -18,7 +18,7 @@ from styletransfer.support.files import hashed
 
 MOST_BYTES = 32 * 10**6
 MOST_PIXELS = 60 * 10**6  # decoded, three numbers of four bytes each
-LONGEST_EDGE = 4096  # what is larger is made smaller; twice the largest picture that the page makes
+LONGEST_EDGE = 4096  # larger pictures are reduced; twice the largest picture that the page makes
 FOLDER = "uploads"
 
 

@@ -15,7 +15,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 _WHITE_IS_0, _RGB, _CMYK = 0, 2, 5
 _COLOURS = {_WHITE_IS_0: 1, 1: 1, _RGB: 3, _CMYK: 4}  # by photometric interpretation
-_PREMULTIPLIED, _OPACITY = 1, 2  # what an extra sample is
+_PREMULTIPLIED, _OPACITY = 1, 2  # the kinds of an extra sample
 _IN_PLANES = 2
 _ROUNDING = 1e-4  # how far floating-point numbers may be outside 0..1
 

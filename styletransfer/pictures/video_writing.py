@@ -20,14 +20,14 @@ from styletransfer.support.files import atomic_write
 
 LOGGER = logging.getLogger(__name__)
 
-_PIXELS = "yuv420p"  # what all players can show
+_PIXELS = "yuv420p"  # all players can show it
 # Without B-frames, packets are in the order of the frames: parts that were encoded one by one are joined as they are.
 # One thread: with more, a busy machine now and then yields other bytes. A short lookahead, as frames are held for it.
 _ENCODER = "libx264"
 _ENCODING = {"preset": "medium", "crf": "18", "bf": "0", "threads": "1", "x264-params": "rc-lookahead=12"}
 ENCODED_BY = f"{_ENCODER} of PyAV {av.__version__}, {_ENCODING}"  # parts that differ in it cannot be joined
 _LIMITED_RANGE = 1
-_SOUND_KEPT = ("aac", "mp3", "ac3", "eac3", "opus", "flac", "alac")  # what players play in MP4
+_SOUND_KEPT = ("aac", "mp3", "ac3", "eac3", "opus", "flac", "alac")  # players play these in MP4
 _AAC_LAYOUTS = ("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "7.1")
 _AAC_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000)
 

@@ -11,7 +11,7 @@ from styletransfer.session.resolve import RunPlan
 from styletransfer.support.durations import format_duration
 from styletransfer.weights import Parameters
 
-_TRIAL_EDGE = 192  # side of the pictures with which a step is timed, in pixels
+_TRIAL_EDGE = 192  # pixels: the side of the pictures for timing a step
 
 
 def lines(plan: RunPlan, parameters: Parameters) -> Iterator[str]:

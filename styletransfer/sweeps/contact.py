@@ -17,12 +17,8 @@ from styletransfer.sweeps.jobs import Job, PictureJob
 from styletransfer.sweeps.states import Queue, state_of
 from styletransfer.sweeps.sweep_file import CONTACT, Sweep
 
-CELL, GAP, TEXT, LINES = (
-    256,
-    12,
-    15,
-    3,
-)  # pixels: a picture's long edge, spacing, text size; lines per label
+CELL, GAP, TEXT = 256, 12, 15  # pixels: a picture's long edge, spacing, text size
+LINES = 3  # per label
 _LINE = TEXT + 4
 _WIDEST = 6  # columns of a sheet without row labels
 _GREY, _BLACK = (208, 208, 208), (0, 0, 0)

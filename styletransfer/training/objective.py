@@ -21,7 +21,7 @@ from styletransfer.training.network import TrainableTransformer
 from styletransfer.training.photographs import Crops
 from styletransfer.training.stability import GROUPED_LAYER, StabilityLoss
 
-_SAMPLES = 8  # batches of crops by which photographs are measured
+_SAMPLES = 8  # batches of crops that measure the photographs
 
 
 class BatchObjective:
