@@ -96,7 +96,6 @@ def activated(layer: Layer, values: Symbol, added: Symbol | None, given: bool = 
 
     Parameters
     ----------
-    layer : Layer
     values : symbol
         The output of the convolution.
     added : symbol, or None

@@ -26,7 +26,6 @@ def network(
 
     Parameters
     ----------
-    spec : TransformerSpec
     parameters : mapping of tensors
         By the names of the SPEC; read at every call.
     dtype : torch dtype, optional
@@ -87,7 +86,6 @@ def activated(
 
     Parameters
     ----------
-    layer : Layer
     values : tensor
         The output of the convolution.
     parameters : mapping of tensors

@@ -61,7 +61,6 @@ class Judge:
     ----------
     name : str
         The displayed name.
-    style_layers : sequence of str
     parameters : dict of arrays
         In the network's native space.
     """

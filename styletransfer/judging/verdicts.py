@@ -182,7 +182,6 @@ def check_output(
 
     Parameters
     ----------
-    wanted : sequence of Case
     folder, plotted : Path, optional
         Where they go.
     weights : dict of Path

@@ -37,8 +37,6 @@ def at_layer(mask: NDArray, spec: ModelSpec, layer: str) -> NDArray[np.float64]:
     ----------
     mask : array (height, width), values 0..1
         Of the whole picture.
-    spec : ModelSpec
-    layer : str
 
     Returns
     -------

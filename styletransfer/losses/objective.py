@@ -87,12 +87,8 @@ class Objective:
 
     Parameters
     ----------
-    network : Network
     tile : int, or None
         The longest side of a tile in pixels; None: no tiles.
-    targets : Targets
-    normalization : LossNormalization
-    weights : LossWeights
     tv : TotalVariation, or None
     tv_unit : float
         The divisor of the TV energy: that of the content picture, under a relative normalization.
@@ -196,10 +192,8 @@ class NetworkLosses:
 
     Parameters
     ----------
-    network : Network
     tile : int, or None
         The longest side of a tile in pixels; None: no tiles.
-    targets : Targets
     coefficients : dict of floats, or of arrays (regions,)
         The factor of every loss in the sum to differentiate.
     height, width : int

@@ -89,7 +89,6 @@ def find_targets(
 
     Parameters
     ----------
-    network : Network
     tile : int, or None
         The longest side of a tile in pixels; None: no tiles.
     content : array (1, 3, height, width), or None

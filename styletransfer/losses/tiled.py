@@ -73,7 +73,6 @@ class TiledNetwork:
 
     Parameters
     ----------
-    network : Network
     segments : sequence of Segment
         From :func:`~styletransfer.losses.tiling.segments`.
     trainable : bool

@@ -121,7 +121,6 @@ def segments(spec: ModelSpec, layers: Iterable[str], height: int, width: int, ti
 
     Parameters
     ----------
-    spec : ModelSpec
     layers : names of the tapped layers
     height, width : int
         Of the image.

@@ -33,7 +33,6 @@ class Guard:
 
     Parameters
     ----------
-    engine : Engine
     state : nested dictionary of arrays, optional
         From :meth:`state` of an earlier run, which this one resumes.
     """
@@ -57,7 +56,6 @@ class Guard:
         total, norm : float
             The loss of the image and the norm of its gradient.
         image : array (1, 3, H, W)
-        optimizer : Optimizer
         """
         if self._kept:
             return

@@ -41,7 +41,6 @@ def bind(
 
     Parameters
     ----------
-    plan : RunPlan
     scale : Workload
         One of its scales.
     pictures : Pictures

@@ -36,7 +36,6 @@ def save(folder: Path, state: Mapping[str, NDArray], config: Any, inputs: Mappin
 
     Parameters
     ----------
-    folder : Path
     state : dict of arrays
         Including `step`, `image` and `generator`.
     config : JSON values

@@ -17,7 +17,6 @@ class Display:
 
     Parameters
     ----------
-    plan : RunPlan
     pictures : sequence of Pictures
         Those of every scale.
     """

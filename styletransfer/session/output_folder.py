@@ -41,7 +41,6 @@ def check(folder: Path, force: bool, resume: bool, more: Sequence[str] = ()) -> 
 
     Parameters
     ----------
-    folder : Path
     force : bool
         Whether results may be overwritten, whoever has written them.
     resume : bool
@@ -112,7 +111,6 @@ def check_inputs(folder: Path, inputs: Mapping[str, Path], more: Sequence[str] =
 
     Parameters
     ----------
-    folder : Path
     inputs : dict of Path
         The input files of the run, by the options or config keys that name them.
     more : sequence of str
@@ -134,7 +132,6 @@ def write_status(folder: Path, status: str) -> None:
 
     Parameters
     ----------
-    folder : Path
     status : str
         `UNFINISHED`, `DONE` or `DIVERGED`.
     """
@@ -175,7 +172,6 @@ def locked(folder: Path, force: bool, resume: bool) -> Iterator[None]:
 
     Parameters
     ----------
-    folder : Path
     force, resume : bool
         As for :func:`check`, which is called again once the folder is locked.
     """
@@ -224,7 +220,6 @@ def clear(folder: Path, keep: bool) -> None:
 
     Parameters
     ----------
-    folder : Path
     keep : bool
         Whether that run is resumed. Then only what it wrote at its end is removed, as it is no longer finished.
     """

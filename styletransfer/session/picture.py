@@ -36,7 +36,6 @@ class PictureTask(Task):
 
     Parameters
     ----------
-    config : Config
     sources : PictureSources
         Where the pictures are.
     """

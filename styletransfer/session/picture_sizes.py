@@ -32,7 +32,6 @@ def read_sizes(config: Config, sources: PictureSources = FILES) -> list[Scale]:
 
     Parameters
     ----------
-    config : Config
     sources : PictureSources
         Where the pictures are.
     """

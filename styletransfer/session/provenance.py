@@ -20,7 +20,6 @@ def provenance_of(weights: Path, choice: Choice, checksums: Mapping[str, str]) -
     ----------
     weights : Path
         The file of the network's weights.
-    choice : Choice
     checksums : dict of str
         The sha256 of every input file, from :meth:`~styletransfer.session.task.Task.checksums`.
     """

@@ -86,7 +86,6 @@ class Recording(Unrecorded):
 
     Parameters
     ----------
-    task : Task
     force : bool
         Whether a finished output folder may be overwritten.
     resume : bool

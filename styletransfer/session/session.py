@@ -29,7 +29,6 @@ def run(task: Task, force: bool = False, resume: bool = False, read: Mapping[str
 
     Parameters
     ----------
-    task : Task
     force : bool
         Whether a finished output folder may be overwritten.
     resume : bool

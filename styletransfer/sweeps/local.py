@@ -113,7 +113,6 @@ def run_here(sweep: Sweep, at_once: int, say: Callable[[str], None], queue: Queu
 
     Parameters
     ----------
-    sweep : Sweep
     at_once : int
         The number of concurrent jobs.
     say : callable

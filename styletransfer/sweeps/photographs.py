@@ -36,7 +36,6 @@ def sweep(values: Mapping[str, Any], photographs: Sequence[str], where: str, ass
     ----------
     values : mapping
         The config of all, as far as it is given.
-    photographs : sequence of str
     where : str
         Where the config comes from; error messages open with it.
     assignments : sequence of str

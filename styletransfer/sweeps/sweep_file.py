@@ -153,7 +153,6 @@ def sweep_of(
 
     Parameters
     ----------
-    file : SweepFile
     name : str
         Its name.
     where : str

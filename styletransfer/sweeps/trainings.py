@@ -25,7 +25,6 @@ def read(files: Sequence[str], assignments: Sequence[str] = (), output: str | No
 
     Parameters
     ----------
-    files : sequence of str
     assignments : sequence of str
         ``KEY=VALUE`` for all jobs.
     output : str, optional

@@ -17,8 +17,6 @@ class TrainableTransformer:
 
     Parameters
     ----------
-    engine : Engine
-    spec : TransformerSpec
     height, width : int
         Of the images.
     precision : str

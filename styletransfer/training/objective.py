@@ -34,13 +34,9 @@ class BatchObjective:
     ----------
     network : TrainableTransformer
         For crops of this size.
-    loss_network : Network
     styles : sequence of (weight, array (1, 3, h, w))
         The style pictures in the network's space; weights sum to 1.
-    normalization : LossNormalization
-    weights : LossWeights
     tv : TotalVariation, or None
-    crops : Crops
     batch : int
         The number of the batch that is evaluated first.
     stability : StabilityLoss, optional

@@ -52,12 +52,10 @@ class Crops:
 
     Parameters
     ----------
-    files : sequence of Path
     side : int
         Of a crop, in pixels.
     count : int
         Crops in a batch.
-    seed : int
     space : str
         The pixel space of the crops.
     """

@@ -25,11 +25,8 @@ class StabilityLoss:
 
     Parameters
     ----------
-    engine : Engine
     network : TrainableTransformer
         Another one for crops of the same size, whose parameters are set with those of the first.
-    settings : Stability
-    seed : int
 
     Attributes
     ----------

@@ -44,12 +44,7 @@ _KEPT_EVERY = 10  # steps: a failed step costs no more than these
 
 
 class StyleTask(Task):
-    """The training of one style.
-
-    Parameters
-    ----------
-    config : StyleTraining
-    """
+    """The training of one style."""
 
     config: StyleTraining
     outputs = (STYLE,)

@@ -39,7 +39,6 @@ class Box:
     ----------
     space : str
         The pixel space of the image, a key of `pixels.SPACES`.
-    engine : Engine
     """
 
     def __init__(self, space: str, engine: Engine) -> None:
