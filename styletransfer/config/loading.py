@@ -15,7 +15,7 @@ from styletransfer.config.schema import Config
 from styletransfer.config.validation_errors import first_message
 from styletransfer.config.yaml_text import read_yaml, write_yaml
 from styletransfer.pictures.formats import PNG_SIGNATURE
-from styletransfer.support.errors import UserError, nearest
+from styletransfer.support.errors import UserError, nearest, reason_of
 from styletransfer.support.project import PROJECT_FOLDER
 
 PNG_KEY = "styletransfer config"  # the keyword of the text in a PNG
@@ -38,7 +38,7 @@ def read_file(path: str | Path) -> dict[str, Any]:
             raise UserError(f"config {path}: larger than {_LARGEST_FILE} bytes")
         text = raw.decode("utf-8")
     except OSError as error:
-        raise UserError(f"config {path}: {error.strerror or error}") from None
+        raise UserError(f"config {path}: {reason_of(error)}") from None
     except (UnicodeDecodeError, ValueError):
         raise UserError(f"config {path}: not a UTF-8 text file, nor a PNG with a config in it") from None
     values = read_yaml(text, f"config {path}")

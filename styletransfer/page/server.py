@@ -17,7 +17,7 @@ from pathlib import Path
 from models.runtime import check_environment
 from styletransfer.page.guard import Guard
 from styletransfer.page.job_queue import JobQueue
-from styletransfer.support.errors import UserError
+from styletransfer.support.errors import UserError, reason_of
 from styletransfer.support.project import IS_INSTALLED, PROJECT_FOLDER
 
 HERE = ("127.0.0.1", "localhost", "::1")
@@ -132,7 +132,7 @@ def _check_folder(output: Path) -> None:
         with tempfile.TemporaryFile(dir=output):
             pass
     except OSError as error:
-        raise UserError(f"--output: {output} cannot be written: {error.strerror or error}") from None
+        raise UserError(f"--output: {output} cannot be written: {reason_of(error)}") from None
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -140,8 +140,9 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise UserError(f"cannot listen to {host}, port {port}: {reason}; choose another with --port") from None
+        raise UserError(
+            f"cannot listen to {host}, port {port}: {reason_of(error)}; choose another with --port"
+        ) from None
 
 
 def _names_of_this_machine(host: str) -> set[str]:

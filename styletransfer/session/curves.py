@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Union
 
 from styletransfer.pictures import marks
 from styletransfer.support.commands import one_line
-from styletransfer.support.errors import UserError
+from styletransfer.support.errors import UserError, reason_of
 from styletransfer.support.files import atomic_write
 
 if TYPE_CHECKING:  # these modules need NumPy and MXNet; comparing curves does not
@@ -102,7 +102,7 @@ def read(path: str | Path) -> Curve:
         columns = tuple(_column_of(name.strip()) for name in lines[0])
         rows = tuple(tuple(float(value) for value in line) for line in lines[1:])
     except OSError as error:
-        raise UserError(f"curve {path}: {error.strerror or error}") from None
+        raise UserError(f"curve {path}: {reason_of(error)}") from None
     except (IndexError, ValueError, UnicodeDecodeError, csv.Error):
         raise UserError(f"curve {path}: not a loss curve (CSV with a header and numbers)") from None
     if not {"step", "total"} <= set(columns) or any(len(row) != len(columns) for row in rows):

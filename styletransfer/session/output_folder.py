@@ -13,7 +13,7 @@ from styletransfer import config as configs
 from styletransfer.pictures.formats import FORMATS
 from styletransfer.session import checkpoints
 from styletransfer.support import overwriting
-from styletransfer.support.errors import UserError
+from styletransfer.support.errors import UserError, reason_of
 from styletransfer.support.files import atomic_write, remove, remove_unfinished
 
 # The result, of which a folder holds one at most.
@@ -58,7 +58,7 @@ def _one_line(folder: Path, what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"output.folder: {folder} cannot be {what}: {error.strerror or error}") from None
+        raise UserError(f"output.folder: {folder} cannot be {what}: {reason_of(error)}") from None
 
 
 def _check(folder: Path, force: bool, resume: bool, more: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from styletransfer.session import checkpoints, output_folder, task
 from styletransfer.session.output_folder import CONFIG, finished_picture
 from styletransfer.session.provenance import checksums_in
 from styletransfer.session.task import Checksum
-from styletransfer.support.errors import Diverged, Interrupted, UserError
+from styletransfer.support.errors import Diverged, Interrupted, UserError, reason_of
 from styletransfer.sweeps.command import resumes
 from styletransfer.sweeps.jobs import Job
 from styletransfer.sweeps.sweep_file import Sweep
@@ -51,7 +51,7 @@ def state_of(job: Job, queue: Queue = None) -> State:
 def failure(error: OSError) -> State:
     """The state of a job whose folder cannot be used."""
     where = f"{error.filename}: " if error.filename else ""
-    return State("failed", where + (error.strerror or str(error)))
+    return State("failed", where + reason_of(error))
 
 
 def _state_of(job: Job, queue: Queue) -> State:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from models.spec import ModelSpec
 from styletransfer.pictures import pixels
-from styletransfer.support.errors import UserError
+from styletransfer.support.errors import UserError, reason_of
 from styletransfer.support.files import atomic_write
 from styletransfer.weights import codebook, deep_compression, mxnet_params, recognise
 
@@ -67,7 +67,7 @@ def _read(file: Path, reader: Callable[[BinaryIO, int], dict[str, NDArray]]) -> 
         with file.open("rb") as stream:
             return reader(stream, os.fstat(stream.fileno()).st_size)
     except OSError as error:
-        raise UserError(f"cannot read weights {file}: {error.strerror or error}") from None
+        raise UserError(f"cannot read weights {file}: {reason_of(error)}") from None
     except ValueError as error:
         raise UserError(f"cannot read weights {file}: {error}") from None
 

@@ -21,7 +21,7 @@ from requests import RequestException
 import models
 from styletransfer import weights
 from styletransfer.support import overwriting
-from styletransfer.support.errors import UserError, nearest
+from styletransfer.support.errors import UserError, nearest, reason_of
 from styletransfer.support.files import atomic_write, hashed
 from styletransfer.weights import package_index
 from styletransfer.weights.npz import ZIP_DAMAGE
@@ -143,7 +143,7 @@ def _fetch_target(name: str, target: Target, sources: Sequence[Source], say: Say
             if source is not sources[-1]:
                 say(f"{failures[-1]}; trying the next source")
         except OSError as error:
-            raise UserError(f"cannot write {os.path.relpath(target.path)}: {error.strerror or error}") from None
+            raise UserError(f"cannot write {os.path.relpath(target.path)}: {reason_of(error)}") from None
     raise UserError(
         f"cannot fetch {name}: {'; '.join(failures)}. Without a connection, {sources[0].elsewhere} elsewhere "
         f"and run `python scripts/fetch.py {name} --from FILE`; --list shows all sources"
