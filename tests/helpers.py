@@ -15,7 +15,7 @@ from true_vgg19 import true_vgg19
 import models
 from models import runtime, vgg
 from styletransfer import weights
-from styletransfer.engines import Array, Network, Scalar, choose, installed
+from styletransfer.engines import Array, Network, Numbers, Scalar, choose, installed
 from styletransfer.losses.objective import Evaluation, Losses
 from styletransfer.pictures import images
 
@@ -150,7 +150,9 @@ class Quadratic:
 
 def evaluation_of(losses: Losses, gradient: Array, tv_gradient: Array | None = None) -> Evaluation:
     """An evaluation of an objective that is made up."""
-    return Evaluation(losses, gradient, norm(gradient), tv_gradient)
+    numbers = Numbers(ENGINE)
+    length = numbers.ask([ENGINE.norm(gradient)])
+    return Evaluation(numbers, lambda: (losses, length()[0]), gradient, tv_gradient)
 
 
 class BreaksAt:

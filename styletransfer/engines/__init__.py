@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from styletransfer.engines.base import Array, Bound, Engine, Head, Network, Scalar, Slices
 from styletransfer.engines.choice import Choice, choose, installed, load, memory_factors
+from styletransfer.engines.numbers import Numbers
 
 __all__ = [
     "Array",
@@ -16,6 +17,7 @@ __all__ = [
     "Engine",
     "Head",
     "Network",
+    "Numbers",
     "Scalar",
     "Slices",
     "choose",

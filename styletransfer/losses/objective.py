@@ -8,6 +8,7 @@ gradient.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from styletransfer.config.normalizations import LayerFacts, LossNormalization
-from styletransfer.engines import Array, Engine, Head, Network, Scalar
+from styletransfer.engines import Array, Engine, Head, Network, Numbers, Scalar
 from styletransfer.losses.targets import Targets
 from styletransfer.losses.tiled import TiledNetwork, Window
 from styletransfer.losses.tiling import segments
@@ -55,15 +56,37 @@ class Losses:
 class Evaluation:
     """The losses and gradients of an image. The gradients have its shape and are valid until the next evaluation.
 
-    The gradient of the TV is kept apart, because the MXNet system adds it after clipping the other. `norm` is the
-    Euclidean norm of the other.
+    The gradient of the TV is kept apart, because the MXNet system adds it after clipping the other.
+
+    Attributes
+    ----------
+    numbers : Numbers
+        Those that are read with the losses; more can be asked for.
+    read : function
+        Gives the losses, and the Euclidean norm of the gradient without that of the TV.
+    gradient, tv_gradient : array, array or None
+    gain : float
+        By which the gradients of the total are multiplied.
     """
 
-    losses: Losses
+    numbers: Numbers
+    read: Callable[[], tuple[Losses, float]]
     gradient: Array
-    norm: float
     tv_gradient: Array | None = None
-    gain: float = 1.0  # by which the gradients of the total are multiplied
+    gain: float = 1.0
+
+    @functools.cached_property
+    def losses_and_norm(self) -> tuple[Losses, float]:
+        """Both, read once."""
+        return self.read()
+
+    @property
+    def losses(self) -> Losses:
+        return self.losses_and_norm[0]
+
+    @property
+    def norm(self) -> float:
+        return self.losses_and_norm[1]
 
     @property
     def scaled_total(self) -> float:
@@ -148,13 +171,19 @@ class Objective:
             tv_energy, tv_gradient = self._tv.energy_and_gradient(image)
             tv_gradient = tv_gradient * (self._tv_weight * self._gain)
         scalars = [*itertools.chain.from_iterable(raw.values()), tv_energy, self._engine.norm(gradient)]
-        *values, tv_energy, norm = self._engine.numbers(scalars)
-        numbers = iter(values)
-        layers = {
-            name: float(np.sum(self._coefficients[name] * np.array(list(itertools.islice(numbers, len(parts))))))
-            for name, parts in raw.items()
-        }
-        return Evaluation(Losses(layers, tv_energy * self._tv_weight), gradient, norm, tv_gradient, self._gain)
+        numbers = Numbers(self._engine)
+        asked = numbers.ask(scalars)
+
+        def read() -> tuple[Losses, float]:
+            *values, tv_energy, norm = asked()
+            each = iter(values)
+            layers = {
+                name: float(np.sum(self._coefficients[name] * np.array(list(itertools.islice(each, len(parts))))))
+                for name, parts in raw.items()
+            }
+            return Losses(layers, tv_energy * self._tv_weight), norm
+
+        return Evaluation(numbers, read, gradient, tv_gradient, self._gain)
 
 
 def _energy(engine: Engine, target: Array) -> float:

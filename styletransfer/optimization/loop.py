@@ -89,6 +89,14 @@ def optimize(
     guard = guard or Guard(engine)
     started = time.monotonic() - elapsed
     previous = engine.copy(image)
+    lengths: Callable[[], list[float]] = list  # of the image last evaluated, and of its change
+
+    def evaluated(image: Array) -> Evaluation:
+        nonlocal lengths
+        found = objective(image)
+        lengths = found.numbers.ask([engine.norm(image), engine.norm(image - previous)])
+        return found
+
     evaluation = objective(image)
     step = after or 0
 
@@ -111,14 +119,14 @@ def optimize(
         optimizer.finish(image)
     while moved and step < stop.max_iterations:
         moved, problem, rate = False, None, math.nan
-        with contextlib.closing(optimizer.advance(image, evaluation, objective)) as moves:
+        with contextlib.closing(optimizer.advance(image, evaluation, evaluated)) as moves:
             for move in moves:
                 evaluation, rate, moved = move.evaluation, move.learning_rate, True
                 step += 1
                 problem = guard.problem(step, evaluation.losses.total, evaluation.norm, move.trial)
                 if problem:
                     break
-                change = relative_change(engine, image, previous)
+                change = relative_change(*lengths())
                 engine.assign(previous, image)
                 guard.keep_best(step, evaluation.losses.total, image, optimizer)
                 yield record(change, rate)
@@ -135,7 +143,6 @@ def optimize(
             evaluation = objective(image)
 
 
-def relative_change(engine: Engine, image: Array, previous: Array) -> float:
+def relative_change(length: float, change: float) -> float:
     """|x_t - x_{t-1}| / |x_t|, the stopping rule of the MXNet system."""
-    size, change = engine.numbers([engine.norm(image), engine.norm(image - previous)])
-    return change / size if size > 0 else math.inf
+    return change / length if length > 0 else math.inf

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from styletransfer.config.normalizations import LossNormalization
-from styletransfer.engines import Array, Bound, Network
+from styletransfer.engines import Array, Bound, Network, Numbers
 from styletransfer.losses.objective import Evaluation, GroupedLayer, Losses, LossWeights, Objective
 from styletransfer.losses.targets import Targets, find_targets
 from styletransfer.losses.total_variation import TotalVariation
@@ -102,8 +102,9 @@ class BatchObjective:
             self._network.backward(gradient)
         whole = networks[0].gradient if len(networks) == 1 else networks[0].gradient + networks[1].gradient
         gradient = whole / len(crops)
-        (norm,) = self._engine.numbers([self._engine.norm(gradient)])
-        return Evaluation(_mean(losses), gradient, norm)
+        numbers = Numbers(self._engine)
+        norm = numbers.ask([self._engine.norm(gradient)])
+        return Evaluation(numbers, lambda: (_mean(losses), norm()[0]), gradient)
 
     def _measured(self, tv: TotalVariation | None) -> tuple[dict[str, Array], float]:
         """Over a sample of crops: the mean squares of the content features, and the mean TV (1 if it is 0)."""

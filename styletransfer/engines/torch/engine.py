@@ -97,8 +97,9 @@ class TorchEngine:
         return self.dot(array, array).sqrt()
 
     def numbers(self, scalars: Sequence[float | Tensor]) -> list[float]:
-        wanted = [torch.as_tensor(scalar, dtype=self._wide, device=self._device) for scalar in scalars]
-        return torch.stack(wanted).tolist() if wanted else []
+        tensors = [scalar for scalar in scalars if isinstance(scalar, Tensor)]
+        read = iter(torch.stack(tensors).tolist() if tensors else [])
+        return [next(read) if isinstance(scalar, Tensor) else scalar for scalar in scalars]
 
     def filtered(self, image: Tensor, kernel: Tensor) -> Tensor:
         return functional.conv2d(image, kernel, padding=(kernel.shape[2] // 2, kernel.shape[3] // 2), groups=3)

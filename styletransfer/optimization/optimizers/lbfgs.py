@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from styletransfer.config import OptimizerSettings
-from styletransfer.engines import Array, Engine, Scalar
+from styletransfer.engines import Array, Engine, Numbers
 from styletransfer.losses.objective import Evaluation
 from styletransfer.optimization.optimizers.base import Box, Memory, Move, descent_direction, first_step_length
 
@@ -30,8 +30,17 @@ class _Pair:
 
     change: Array
     difference: Array
-    curvature: Scalar  # s'y
-    gamma: Scalar  # s'y / y'Py, of the initial matrix
+    products: Callable[[], list[float]]  # s'y, y'y and y'Py
+
+    @property
+    def curvature(self) -> float:
+        return self.products()[0]
+
+    @property
+    def gamma(self) -> float:
+        """That of the initial matrix."""
+        curvature, _, smooth = self.products()
+        return curvature / smooth
 
 
 class LBFGS:
@@ -86,33 +95,36 @@ class LBFGS:
         if found is None:
             self._engine.assign(image, start)
             return
-        length, evaluation = found
-        change, difference = image - start, descent_direction(evaluation, None) - gradient
-        if self._box is not None:
-            difference = difference * (change != 0)
-        stored = self._store(change, difference)
-        self._growth = 1.0 if stored else 2 * self._growth
+        length, evaluation, pair = found
+        self._growth = 1.0 if self._store(pair) else 2 * self._growth
         yield Move(evaluation, length)
 
     def _search(
         self, image: Array, start: Array, value: float, gradient: Array, objective: Callable[[Array], Evaluation]
-    ) -> tuple[float, Evaluation] | None:
-        """Move `image` from `start` to an accepted trial; returns its step length and evaluation, or None."""
+    ) -> tuple[float, Evaluation, _Pair] | None:
+        """Move `image` from `start` to an accepted trial; returns its step length, evaluation and pair, or None."""
         direction = self._direction(gradient) if self._box is None else self._free_direction(start, gradient)
-        (slope,), length = self._engine.numbers([self._engine.dot(gradient, direction)]), 1.0
-        for _ in range(TRIALS if slope < 0 else 0):
+        steepness, length = self._engine.dot(gradient, direction), 1.0
+        for _ in range(TRIALS):
             self._engine.assign(image, start)
             self._engine.add_scaled(image, length, direction)
-            predicted = length * slope
             if self._box is not None:
                 self._box.project(image)
-                (predicted,) = self._engine.numbers([self._engine.dot(gradient, image - start)])
             evaluation = objective(image)
+            change, difference = image - start, descent_direction(evaluation, None) - gradient
+            projected = [] if self._box is None else [self._engine.dot(gradient, change)]
+            slopes = evaluation.numbers.ask([steepness, *projected])
+            pair = self._pair(change, difference, evaluation.numbers)
+            slope, *shorter = slopes()
+            if not slope < 0:
+                return None
+            predicted = shorter[0] if shorter else length * slope
             rise = evaluation.scaled_total - value if math.isfinite(evaluation.norm) else math.inf
             near_lowest = length == 1.0 and value + rise <= (1 + SLACK) * self._lowest
             if near_lowest or rise <= SUFFICIENT * predicted:
-                return length, evaluation
+                return length, evaluation, pair
             length = _shortened(length, slope, rise)
+            del change, difference, pair  # their memory is needed
         return None
 
     def _free_direction(self, image: Array, gradient: Array) -> Array:
@@ -146,16 +158,21 @@ class LBFGS:
             tent = self._engine.filtered(tent, kernel)
         return array + SMOOTH * tent
 
-    def _store(self, change: Array, difference: Array) -> bool:
-        """Store a pair if its curvature is positive; returns whether it was stored."""
+    def _pair(self, change: Array, difference: Array, numbers: Numbers) -> _Pair:
+        """A pair whose products are read with other numbers."""
+        if self._box is not None:
+            difference = difference * (change != 0)
         dot = self._engine.dot
         scalars = [dot(change, difference), dot(difference, difference), dot(difference, self._smoothed(difference))]
-        curvature, square, smooth = self._engine.numbers(scalars)
-        if not curvature > _LEAST_CURVATURE * square:
-            return False
-        gamma = curvature / smooth
-        self._pairs.append(_Pair(change, difference, curvature, gamma))
-        return True
+        return _Pair(change, difference, numbers.ask(scalars))
+
+    def _store(self, pair: _Pair) -> bool:
+        """Store a pair if its curvature is positive; returns whether it was stored."""
+        curvature, square, _ = pair.products()
+        stored = curvature > _LEAST_CURVATURE * square
+        if stored:
+            self._pairs.append(pair)
+        return stored
 
     def finish(self, image: Array) -> None:
         """Nothing to do: every step leaves a valid final image."""
@@ -184,7 +201,8 @@ class LBFGS:
         self._lowest = float(state["lowest"])
         self._pairs.clear()
         for pair in zip(state["changes"], state["differences"]):
-            self._store(*(self._engine.array(array[np.newaxis]) for array in pair))
+            change, difference = (self._engine.array(array[np.newaxis]) for array in pair)
+            self._store(self._pair(change, difference, Numbers(self._engine)))
 
     def rollback_state(self) -> dict[str, NDArray]:
         return {"shortening": np.array(self._shortening)}
