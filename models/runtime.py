@@ -82,10 +82,3 @@ def _handlers_of_crashes_kept() -> Iterator[None]:
     finally:
         for number, handler in kept.items():
             sigaction(number, handler, None)
-
-
-def release_memory() -> None:
-    """Return freed memory to the system, where the C library supports it; fragmentation would keep it otherwise."""
-    load_mxnet().nd.waitall()  # pending operations hold arrays
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(0)

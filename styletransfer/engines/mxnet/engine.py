@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.feedforward_spec import Layer, TransformerSpec
-from models.runtime import Context, load_mxnet, release_memory
+from models.runtime import Context, load_mxnet
 from models.spec import ModelSpec
 from styletransfer.engines.base import Array, Parameters, Statistics
+from styletransfer.engines.heap import trim
 from styletransfer.engines.mxnet import feedforward
 from styletransfer.engines.mxnet.network import MXNetNetwork
 from styletransfer.support.errors import UserError
@@ -142,7 +143,8 @@ class MXNetEngine:
         return None
 
     def release(self) -> None:
-        release_memory()
+        self._mx.nd.waitall()  # pending operations hold arrays
+        trim()
 
     def version(self) -> str:
         return self._mx.__version__  # not metadata.version, as builds with CUDA have other package names

@@ -18,6 +18,7 @@ from models.spec import ModelSpec
 from models.threads import threads
 from styletransfer.engines.base import Parameters, Statistics
 from styletransfer.engines.choice import is_fast_in_bfloat16
+from styletransfer.engines.heap import trim
 from styletransfer.engines.torch import feedforward
 from styletransfer.engines.torch.network import TorchNetwork
 from styletransfer.support.errors import UserError
@@ -143,6 +144,7 @@ class TorchEngine:
         gc.collect()
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
+        trim()
 
     def version(self) -> str:
         return str(torch.__version__)  # a subclass, which cannot be written as YAML
