@@ -19,6 +19,7 @@ class Node:
     - ``conv``: a convolution padded with zeros, with the parameters ``<name>_weight`` and ``<name>_bias``;
     - ``relu``;
     - ``pool``: max or average pooling, whichever a config asks for; averages are over the values that exist;
+    - ``upsample``: every value twice in both directions, which doubles the size;
     - ``concat``: the channels of all inputs, one after the other;
     - ``global_pool``: the mean over all positions, (1, channels).
     """
@@ -34,6 +35,8 @@ class Node:
 
     def output_length(self, length: int) -> int:
         """Output values along one side, for `length` input values; 0 when the window does not fit."""
+        if self.op == "upsample":
+            return 2 * length
         span = length + 2 * self.pad - self.kernel
         if span < 0:
             return 0

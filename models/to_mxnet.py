@@ -62,6 +62,8 @@ def _symbol(node: Node, inputs: Sequence[Symbol], pooling: str) -> Symbol:
         return mx.sym.Convolution(*inputs, num_filter=node.channels, name=node.name, **window)
     if node.op == "relu":
         return mx.sym.Activation(*inputs, act_type="relu", name=node.name)
+    if node.op == "upsample":
+        return mx.sym.UpSampling(*inputs, scale=2, sample_type="nearest", name=node.name)
     if node.op == "concat":
         return mx.sym.Concat(*inputs, name=node.name)
     if node.op == "global_pool":

@@ -73,6 +73,8 @@ def _function(node: Node, parameters: Mapping[str, Tensor], pooling: str, in_pla
         return lambda values: functional.conv2d(values, weight, bias, node.stride, node.pad)
     if node.op == "relu":
         return functional.relu_ if in_place else functional.relu
+    if node.op == "upsample":
+        return lambda values: functional.interpolate(values, scale_factor=2, mode="nearest")
     if node.op == "concat":
         return lambda *values: torch.cat(values, 1)
     if node.op == "global_pool":

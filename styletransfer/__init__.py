@@ -2,9 +2,11 @@
 
 From Python::
 
-    from styletransfer import transfer
+    from styletransfer import stylize, transfer
 
     transfer("photo.jpg", "painting.jpg", size=512).image.save("picture.png")
+
+    stylize("photo.jpg", "painting.jpg").save("at_once.png")  # in one pass, without optimisation
 """
 
 from __future__ import annotations
@@ -15,9 +17,19 @@ from typing import TYPE_CHECKING, Any
 from styletransfer.support.project import PROJECT_FOLDER
 
 if TYPE_CHECKING:
-    from styletransfer.api import Diverged, Result, Step, Stopped, StyleTransferError, UserError, steps, transfer
+    from styletransfer.api import (
+        Diverged,
+        Result,
+        Step,
+        Stopped,
+        StyleTransferError,
+        UserError,
+        steps,
+        stylize,
+        transfer,
+    )
 
-__all__ = ["Diverged", "Result", "Step", "Stopped", "StyleTransferError", "UserError", "steps", "transfer"]
+__all__ = ["Diverged", "Result", "Step", "Stopped", "StyleTransferError", "UserError", "steps", "stylize", "transfer"]
 
 # The networks, `models`, are in the project folder, which is inside the package if that is installed.
 if str(PROJECT_FOLDER) not in sys.path:

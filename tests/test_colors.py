@@ -105,30 +105,6 @@ def mean(picture):
     return np.asarray(picture, dtype=np.float64).mean(axis=(0, 1))
 
 
-def test_moments_are_those_of_numpy():
-    picture = colourful(5)
-    found = colors.moments(picture)
-    np.testing.assert_allclose(found.mean, mean(picture), atol=1e-12)
-    np.testing.assert_allclose(found.covariance, covariance(picture), atol=1e-12)
-
-
-def test_moments_with_a_mask_count_every_pixel_by_its_value():
-    picture, mask = colourful(5, 24, 30), np.zeros((24, 30))
-    mask[:8], mask[8:12] = 1, 0.5
-    found = colors.moments(picture, mask)
-    counted = np.concatenate([picture[:8], picture[:8], picture[8:12]])
-    np.testing.assert_allclose(found.mean, mean(counted), atol=1e-12)
-    np.testing.assert_allclose(found.covariance, covariance(counted), atol=1e-12)
-
-
-def test_mixed_moments_are_those_of_all_colours_together():
-    first, second = colourful(1, 10, 30), colourful(2, 20, 30)
-    found = colors.mixed([(1 / 3, colors.moments(first)), (2 / 3, colors.moments(second))])
-    together = np.concatenate([first, second])
-    np.testing.assert_allclose(found.mean, mean(together), atol=1e-12)
-    np.testing.assert_allclose(found.covariance, covariance(together), atol=1e-12)
-
-
 @given(SEEDS)
 def test_matched_colours_have_the_mean_and_covariance_of_the_other(seed):
     picture, reference = colourful(seed), colourful(seed + 1, 40, 17)

@@ -137,7 +137,7 @@ def check_script(script: str, options: argparse.Namespace, page: Path, folder: P
 
 def test_the_table_of_config_keys_matches_the_schema() -> None:
     assert "\n".join(table.rows()) in (DOCS / "config.md").read_text()
-    assert "\n".join(table.rows(configs.StyleTraining)) in (DOCS / "feedforward.md").read_text()
+    assert "\n".join(table.rows(configs.StyleTraining)) in (DOCS / "training.md").read_text()
 
 
 @pytest.mark.parametrize(

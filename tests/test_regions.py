@@ -10,7 +10,8 @@ from PIL import Image
 from scripts.nstyle import main
 from styletransfer import config as configs
 from styletransfer import weights
-from styletransfer.pictures import colors, images
+from styletransfer.pictures import images
+from styletransfer.pictures.moments import moments
 from styletransfer.session import curves, inputs
 from styletransfer.session.resolve import resolve
 from styletransfer.support.errors import UserError
@@ -247,6 +248,6 @@ def test_the_start_has_the_colours_of_the_paintings_in_their_regions():
     (pictures,) = inputs.read_pictures(resolve(config_of(*regions, scales=1)))
     (_, dark), (_, other) = pictures.styles
     for region, style, mask in ((third, dark, None), (rest, other, rest.paintings["painting1.png"][1])):
-        found, wanted = colors.moments(pictures.start, region.mask), colors.moments(style, mask)
+        found, wanted = moments(pictures.start, region.mask), moments(style, mask)
         np.testing.assert_allclose(found.mean, wanted.mean, atol=1e-5)
         np.testing.assert_allclose(found.covariance, wanted.covariance, atol=1e-5)

@@ -14,6 +14,7 @@ import models
 from scripts.nstyle import main
 from styletransfer import config as configs
 from styletransfer.pictures import colors, images
+from styletransfer.pictures.moments import moments
 from styletransfer.session import curves, inputs
 from styletransfer.session.display import Display
 from styletransfer.session.pyramid import Pyramid
@@ -118,7 +119,7 @@ def test_keep_is_the_run_of_the_grey_pictures(tmp_path):
 def test_the_start_has_the_moments_of_the_paintings():
     plan = planned("style", "style.images={painting.png: 2, other.png: 1}", "scales=[40, 48]")
     first, last = inputs.read_pictures(plan)
-    (two, painting), (one, other) = ((share, colors.moments(style)) for share, style in first.styles)
+    (two, painting), (one, other) = ((share, moments(style)) for share, style in first.styles)
     wanted = two * painting.mean + one * other.mean
     assert two == pytest.approx(2 / 3) and last.start is None
     np.testing.assert_allclose(mean(first.start), wanted, atol=1e-5)

@@ -73,7 +73,7 @@ def understood(
         The config keys: ``optimizer__name`` or ``optimizer.name``, or a whole section.
     """
     where = f"{function}()"
-    held, read = _Held(where), dict[str, Path]()
+    held, read = Held(where), dict[str, Path]()
     values = _values(config, held)
     if isinstance(config, (str, os.PathLike)):
         where = f"{os.fspath(config)} with {where}"
@@ -96,7 +96,7 @@ def understood(
     return Request(configs.parse(values, where), PictureSources(held.pictures), recorded, read)
 
 
-def _values(config: ConfigLike | None, held: _Held) -> dict[str, Any]:
+def _values(config: ConfigLike | None, held: Held) -> dict[str, Any]:
     """The values of `config`."""
     if config is None:
         return {}
@@ -136,7 +136,7 @@ def _keys(section: type[BaseModel]) -> Iterator[tuple[str, ...]]:
             yield from ((name, *rest) for rest in _keys(inner))
 
 
-class _Held:
+class Held:
     """Collects the pictures in memory, and gives them names.
 
     Attributes

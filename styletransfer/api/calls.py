@@ -72,7 +72,7 @@ def transfer(
         After Ctrl-C: a KeyboardInterrupt that contains the result so far, raised after the current step. A second
         Ctrl-C has an immediate effect.
     """
-    with _plain_errors():
+    with plain_errors():
         request = understood("transfer", content, style, config, output, keys)
         with _opened(request, force, resume) as session:
             bars = []
@@ -113,14 +113,14 @@ def steps(
     Result
         The return value of the generator, for ``yield from``.
     """
-    with _plain_errors():
+    with plain_errors():
         request = understood("steps", content, style, config, output, keys)
     return _steps(request, force, resume)
 
 
 def _steps(request: Request, force: bool, resume: bool) -> Generator[Step, None, Result]:
     with (
-        _plain_errors(),
+        plain_errors(),
         _opened(request, force, resume) as session,
         contextlib.closing(_records(session, request)) as records,
     ):
@@ -161,7 +161,7 @@ def _result(session: Session, request: Request) -> Result:
 
 
 @contextlib.contextmanager
-def _plain_errors() -> Iterator[None]:
+def plain_errors() -> Iterator[None]:
     """Give expected errors the one line of the command, with keywords in place of options."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""Give pictures and videos a trained style: files, or a folder of them."""
+"""Give pictures and videos the style of any painting, or a trained style: files, or a folder of them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,37 @@ _DEVICE = "cpu"
 def parser(program: str | None = None) -> argparse.ArgumentParser:
     parser = Parser(
         prog=program,
-        description="Give pictures and videos a trained style, each frame in one pass through a network.",
+        description="Give pictures and videos the style of any painting, or a trained style, at once.",
         epilog="Exit status: 0 done; 1 some files of several could not be used; 2 an error such as invalid "
         "input, reported in one line; 75 a video was interrupted, and --resume continues it.",
     )
     parser.add_argument(
         "files", metavar="FILE", nargs="+", type=file_path, help="photographs and videos, or one folder of them"
     )
-    parser.add_argument("--style", metavar="NAME", required=True, help="a bundled style, or a style file (.npz)")
+    parser.add_argument(
+        "--style",
+        metavar="STYLE",
+        action="append",
+        required=True,
+        help="a painting; or a trained style: the name of a bundled one, or a style file (.npz). Repeated: paintings "
+        "to blend",
+    )
+    parser.add_argument(
+        "--style-weights", metavar="LIST", type=_weights, help="weights of the paintings in their blend, such as 2,1"
+    )
+    parser.add_argument(
+        "--style-size",
+        metavar="PIXELS",
+        type=whole(16, 20_000),
+        help="long edge of the paintings: smaller for smaller strokes (default: that of the photograph)",
+    )
+    parser.add_argument(
+        "--mask",
+        metavar="MASK",
+        action="append",
+        help="the part of the photograph that gets the painting: a grey picture, white inside, or 'rest' for what the "
+        "others leave; once for each --style",
+    )
     parser.add_argument(
         "--output",
         metavar="FILE",
@@ -31,8 +54,8 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--strength",
         type=number(0, 1),
-        default=1.0,
-        help="share of the style, 0 to 1; the rest is the photograph (default: 1)",
+        help="share of the style, 0 to 1; the rest is the photograph (default: 0.7 for a painting, 1 for a trained "
+        "style)",
     )
     parser.add_argument(
         "--keep-colors", action="store_true", help="keep the photograph's colours; only luminance gets the style"
@@ -52,6 +75,11 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
         "--resume", action="store_true", help="make only results that are not there, and continue unfinished videos"
     )
     return parser
+
+
+def _weights(text: str) -> list[float]:
+    read = number(1e-6, 1e6)
+    return [read(part.strip()) for part in text.split(",")]
 
 
 def _size(text: str) -> str:
@@ -75,30 +103,24 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
 
     def stylize() -> int:
         from styletransfer.engines import choose
-        from styletransfer.feedforward import folders, style_file
+        from styletransfer.feedforward import folders, styles
         from styletransfer.feedforward.jobs import Job
-        from styletransfer.feedforward.stylize import Stylizer, finished
-        from styletransfer.pictures.images import Picture
         from styletransfer.session import interrupts, memory
         from styletransfer.support.errors import UserError
 
-        path = style_file.find(options.style)
-        style = style_file.read(path)
-        jobs = folders.plan(options.files, options.output, style.record["name"], options.force, options.resume)
-        overwriting.check((job.target for job in jobs), {"--style": path}, force=True)
+        style = styles.read(options.style, options.style_weights, options.style_size, options.mask)
+        jobs = folders.plan(options.files, options.output, style.name, options.force, options.resume)
+        overwriting.check((job.target for job in jobs), style.files, force=True)
         choice = choose(device=_DEVICE, precision=options.precision)
         allowed = memory.for_pictures(memory.limit(options.memory), choice.memory_factors)
-        stylizer = Stylizer(style, choice.load(), choice.precision, allowed)
+        stylise = style.stylizer(choice.load(), choice.precision, options.strength, options.keep_colors, allowed)
         settings = {
-            "--style": style.record["sha256"],
+            **style.settings,
             "--strength": options.strength,
             "--keep-colors": options.keep_colors,
             "--size": options.size,
             "--precision": choice.precision,
         }
-
-        def stylise(picture: Picture) -> Picture:
-            return finished(picture, stylizer(picture), options.strength, options.keep_colors)
 
         def done(job: Job) -> None:
             print(job.target, flush=True)

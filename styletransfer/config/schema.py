@@ -121,11 +121,13 @@ class TV(Section):
 
 
 class Init(Section):
-    kind: Literal["noise", "uniform", "content", "matched", "blend", "image", "style"] = Field(
+    kind: Literal["noise", "uniform", "content", "matched", "instant", "blend", "image", "style"] = Field(
         "matched",
         description="the initial image; content: the photograph; matched: the photograph with the mean and the "
-        "covariance of the painting's colours; style: the photograph in a trained style",
+        "covariance of the painting's colours; instant: the photograph in the style of the painting as "
+        "`scripts/stylize.py` makes it; style: the photograph in a trained style",
     )
+    strength: Share = Field(0.6, description="instant: the share of the painting's style; the rest is the photograph")
     deviation: NotNegative = Field(20.0, description="noise: standard deviation, in units of `pixels`")
     low: Finite = Field(-20.0, description="uniform and blend: lowest value of the noise, in units of `pixels`")
     high: Finite = Field(20.0, description="uniform and blend: highest value of the noise, in units of `pixels`")
@@ -301,7 +303,7 @@ class Config(Section):
             raise ValueError("content.weight and style.weight are both 0: there is nothing to optimise")
         if self.content.image is None and self.content.weight > 0:
             raise ValueError("content.image is missing: name a photograph")
-        if self.content.image is None and self.init.kind in ("content", "matched", "blend", "style"):
+        if self.content.image is None and self.init.kind in ("content", "matched", "instant", "blend", "style"):
             raise ValueError(f"content.image is missing: init.kind {self.init.kind} starts from it")
         if self.content.image is None and self.color != "style":
             raise ValueError(f"content.image is missing: color: {self.color} takes its colours")

@@ -36,6 +36,14 @@ class Strip:
     end: int
     start: int
 
+    def owned(self, factor: int) -> slice:
+        """The rows it owns, where there are `factor` of them for every unit."""
+        return slice(self.begin * factor, self.end * factor)
+
+    def owned_in_window(self, factor: int) -> slice:
+        """The same, relative to the start of its window."""
+        return slice((self.begin - self.start) * factor, (self.end - self.start) * factor)
+
 
 def strips(rows: int, owned: int, halo: int) -> tuple[int, list[Strip]]:
     """The height of the windows, which is the same for all, and the strips that cover `rows`.
@@ -151,22 +159,16 @@ class _Segment:
             read = slice(strip.start * layer.stride, (strip.start + window) * layer.stride)
             added = kept[before.adds][:, :, read] if before is not None and before.adds is not None else None
             convolved, given = self._compute(values[:, :, read], added)
-            part = convolved[:, :, _inside(strip, layer.resize)]
-            output[:, :, strip.begin * layer.resize : strip.end * layer.resize] = part
+            part = convolved[:, :, strip.owned_in_window(layer.resize)]
+            output[:, :, strip.owned(layer.resize)] = part
             self._sums += [part.sum((0, 2, 3), np.float64), np.square(part, dtype=np.float64).sum((0, 2, 3))]
             self._count += part[0, 0].size
             if given is not None:
                 assert before is not None
-                own = slice(strip.begin * layer.stride, strip.end * layer.stride)
-                kept[before.name][:, :, own] = given[:, :, _inside(strip, layer.stride)]
+                kept[before.name][:, :, strip.owned(layer.stride)] = given[:, :, strip.owned_in_window(layer.stride)]
         return output
 
     def statistics(self) -> Statistics:
         """The mean and the variance of every channel of the convolution."""
         mean, square = self._sums / self._count
         return mean, np.maximum(square - mean**2, 0)
-
-
-def _inside(strip: Strip, factor: int) -> slice:
-    """The rows that a strip owns, within its window, `factor` times as many as its units."""
-    return slice((strip.begin - strip.start) * factor, (strip.end - strip.start) * factor)

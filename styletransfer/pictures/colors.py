@@ -10,13 +10,11 @@ A picture is a float array (H, W, 3), RGB, values 0..1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from styletransfer.pictures.images import Picture
+from styletransfer.pictures.moments import Moments, moments, power
 
 _LUMA = (0.299, 0.587, 0.114)  # of R, G, B: Rec. 601
 # The smallest variance along a principal axis of a picture's colours that counts, that of one grey level: what is
@@ -82,44 +80,6 @@ def match(picture: Picture, reference: Picture) -> Picture:
 
 def with_moments(picture: Picture, found: Moments, wanted: Moments) -> Picture:
     """The map of :func:`match` that makes the moments `wanted` of the moments `found`, applied to a picture."""
-    matrix = _power(wanted.covariance, 0.5) @ _power(found.covariance, -0.5)
+    matrix = power(wanted.covariance, 0.5) @ power(found.covariance, -0.5, LEAST_VARIANCE)
     offset = wanted.mean - matrix @ found.mean
     return (np.asarray(picture) @ matrix.T.astype(np.float32) + offset).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class Moments:
-    """The mean (3,) and the covariance (3, 3) of colours."""
-
-    mean: NDArray[np.float64]
-    covariance: NDArray[np.float64]
-
-
-def moments(picture: Picture, mask: NDArray | None = None) -> Moments:
-    """The moments of the colours of a picture (H, W, 3); with a mask (H, W), 0..1, every pixel counts by its value."""
-    shares = np.ones(picture.shape[:2]) if mask is None else np.asarray(mask, np.float64)
-    shares = shares / max(shares.sum(), 1e-12)
-    mean = np.tensordot(shares, picture, axes=2)
-    products = np.zeros((3, 3))
-    for row, weights in zip(picture, shares):  # not all at once: in double precision it would be twice as large
-        centred = row - mean
-        products += (weights[:, None] * centred).T @ centred
-    return Moments(mean, products)
-
-
-def mixed(parts: Sequence[tuple[float, Moments]]) -> Moments:
-    """The moments of all colours together, of pictures that have the given shares, which sum to 1."""
-    mean = sum((share * part.mean for share, part in parts), np.zeros(3))
-    covariance = np.zeros((3, 3))
-    for share, part in parts:
-        covariance += share * (part.covariance + np.outer(part.mean - mean, part.mean - mean))
-    return Moments(mean, covariance)
-
-
-def _power(covariance: NDArray, exponent: float) -> NDArray[np.float64]:
-    """A power of a symmetric matrix, through its eigenvalues; of a negative power the pseudo-inverse."""
-    variances, axes = np.linalg.eigh(covariance)
-    if exponent > 0:
-        return (axes * np.maximum(variances, 0.0) ** exponent) @ axes.T
-    counts = variances >= LEAST_VARIANCE
-    return (axes[:, counts] * variances[counts] ** exponent) @ axes[:, counts].T

@@ -24,7 +24,7 @@ def start(
     content : array of that shape, or None
         The content picture, for the kinds `content` and `blend`.
     picture : array of that shape, or None
-        The picture to start from, for the kinds `matched`, `image` and `style`.
+        The picture to start from, for the kinds `matched`, `instant`, `image` and `style`.
     generator : numpy Generator
         The source of noise.
     """

@@ -11,9 +11,11 @@ import numpy as np
 
 from styletransfer import weights
 from styletransfer.config import find_input
+from styletransfer.feedforward.instant import Instant, blended, tile_for
 from styletransfer.feedforward.stylize import Stylizer
 from styletransfer.pictures import colors, images
 from styletransfer.pictures.images import Picture
+from styletransfer.pictures.moments import mixed, moments
 from styletransfer.session import memory, regions
 from styletransfer.session.picture_sources import FILES, PictureSources
 from styletransfer.session.regions import RegionMasks
@@ -65,25 +67,44 @@ def read_pictures(plan: RunPlan, sources: PictureSources = FILES) -> list[Pictur
         )
         for number in range(len(inside))
     ]
-    if config.init.kind == "matched":
-        pictures[0] = dataclasses.replace(pictures[0], start=_matched(pictures[0], list(plan.styles)))
+    start_of = {"matched": _matched, "instant": _instant}.get(config.init.kind)
+    if start_of:
+        pictures[0] = dataclasses.replace(pictures[0], start=start_of(plan, pictures[0]))
     return pictures
 
 
-def _matched(pictures: Pictures, names: Sequence[str]) -> Picture:
-    """The photograph with the moments of the paintings' colours, those of a region in it; not clipped."""
-    photograph, styles = pictures.content, dict(zip(names, pictures.styles))
+def _instant(plan: RunPlan, pictures: Pictures) -> Picture:
+    """The photograph in the style of the paintings, by moments of features, those of a region in it."""
+    photograph, styles = pictures.content, dict(zip(plan.styles, pictures.styles))
     assert photograph is not None
     if not styles:
         return photograph
-    everywhere = np.ones(photograph.shape[:2])
-    whole = RegionMasks(everywhere, {name: (share, None) for name, (share, _) in styles.items()}, 1.0)
+    painter = Instant(plan.choice.load(), plan.choice.precision, tile_for(_memory_for_start(plan)))
+    regions = []
+    for region in _regions(plan, pictures):
+        seen = [(share, painter.style(styles[name][1], mask)) for name, (share, mask) in region.paintings.items()]
+        regions.append((region.mask, blended(seen)))
+    start = painter(photograph, regions, plan.config.init.strength)
+    return colors.grey(colors.luminance(start)) if plan.config.color == "keep" else start
+
+
+def _regions(plan: RunPlan, pictures: Pictures) -> Sequence[RegionMasks]:
+    """The regions of the initial image; without any, one that is everything."""
+    assert pictures.content is not None
+    paintings = {name: (share, None) for name, (share, _) in zip(plan.styles, pictures.styles)}
+    return pictures.regions or (RegionMasks(np.ones(pictures.content.shape[:2]), paintings, 1.0),)
+
+
+def _matched(plan: RunPlan, pictures: Pictures) -> Picture:
+    """The photograph with the moments of the paintings' colours, those of a region in it; not clipped."""
+    photograph, styles = pictures.content, dict(zip(plan.styles, pictures.styles))
+    assert photograph is not None
+    if not styles:
+        return photograph
     start = np.zeros_like(photograph)
-    for region in pictures.regions or (whole,):
-        wanted = colors.mixed(
-            [(share, colors.moments(styles[name][1], mask)) for name, (share, mask) in region.paintings.items()]
-        )
-        matched = colors.with_moments(photograph, colors.moments(photograph, region.mask), wanted)
+    for region in _regions(plan, pictures):
+        wanted = mixed([(share, moments(styles[name][1], mask)) for name, (share, mask) in region.paintings.items()])
+        matched = colors.with_moments(photograph, moments(photograph, region.mask), wanted)
         start += region.mask[..., None].astype(np.float32) * matched
     return start
 
@@ -120,10 +141,15 @@ def _read(sources: PictureSources, name: str | None, sizes: Sequence[tuple[int, 
 def _stylised(plan: RunPlan, photograph: Picture) -> list[Picture]:
     """The photograph of the first scale in the trained style, at the size of every scale."""
     assert plan.trained_style is not None
-    peaks = [scale.memory for scale in plan.scales]
-    allowed = None if None in peaks else memory.for_pictures(max(filter(None, peaks)), plan.choice.memory_factors)
+    allowed = _memory_for_start(plan)
     stylised = Stylizer(plan.trained_style, plan.choice.load(), plan.choice.precision, allowed)(photograph)
     return [images.resize(stylised, scale.height, scale.width) for scale in plan.scales]
+
+
+def _memory_for_start(plan: RunPlan) -> int | None:
+    """The bytes that may be used for the initial image; None if there is no limit."""
+    peaks = [scale.memory for scale in plan.scales]
+    return None if None in peaks else memory.for_pictures(max(filter(None, peaks)), plan.choice.memory_factors)
 
 
 def load_parameters(plan: RunPlan) -> weights.Parameters:

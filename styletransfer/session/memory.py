@@ -9,15 +9,13 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.feedforward_spec import TransformerSpec
 from models.spec import ModelSpec
 from styletransfer.config import OptimizerSettings
 from styletransfer.engines.base import MemoryFactors
-from styletransfer.feedforward.stylize import least_memory
 from styletransfer.losses import total_variation
 from styletransfer.losses.tiling import Segment, segments, smallest_tile
 from styletransfer.optimization import optimizers
@@ -50,8 +48,8 @@ class Workload(Scale):
         The longest side of a tile in pixels; None: no tiles.
     regions : int
         With styles of their own; 0 where all of the image has one style.
-    transformer : TransformerSpec, or None
-        The feed-forward network in whose style the image starts.
+    start : callable, or None
+        The bytes that making the initial image takes, besides those of any process, of a height and a width; None: few.
     steps : int
         The largest number of steps.
     memory : int, or None
@@ -66,7 +64,7 @@ class Workload(Scale):
     factors: MemoryFactors
     tile: int | None = None
     regions: int = 0
-    transformer: TransformerSpec | None = None
+    start: Callable[[int, int], int] | None = None
     steps: int = 0
     memory: int | None = None
 
@@ -143,13 +141,13 @@ def predict(run: Workload) -> int:
     written = factors.images + factors.images_written + optimizer.written
     masks = run.regions * run.height * run.width
     always = factors.weights * weights + factors.styles * styles + targets + factors.masks * masks
-    stylising = 0.0 if run.transformer is None else least_memory(run.transformer, run.height, run.width) / _FLOAT
+    starting = 0.0 if run.start is None else run.start(run.height, run.width) / _FLOAT
     finding_targets = factors.images_entered * image + _finding_targets(run)
     by_segment = _segment_values(run, run.layers, run.height, run.width)
     seeing = _optimizing(run, by_segment)
     optimizing = max(steps, written) * image + seeing
     saving = saved * image + (seeing if len(by_segment) == 1 else 0.0)
-    return int(factors.fixed + factors.gaps * _FLOAT * (always + max(stylising, finding_targets, optimizing, saving)))
+    return int(factors.fixed + factors.gaps * _FLOAT * (always + max(starting, finding_targets, optimizing, saving)))
 
 
 def for_pictures(peak: int, factors: MemoryFactors) -> int:

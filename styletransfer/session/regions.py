@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from styletransfer.config import Region
 from styletransfer.pictures import images
+from styletransfer.pictures.masks import TOLERANCE, Mask, check, divided
 from styletransfer.session.picture_sources import FILES, PictureSources
 from styletransfer.session.resolve import RunPlan
 from styletransfer.support.errors import UserError
-
-Mask = NDArray[np.floating]
-# What masks may differ from a sum of 1, or from 0 where they are empty: what is left by the compression of pictures and
-# by resizing.
-_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -64,13 +57,13 @@ def read_masks(plan: RunPlan, sources: PictureSources = FILES) -> list[tuple[Reg
         _read(sources, region.content, f"regions.{number}.content", inside)
         for number, region in enumerate(plan.config.used_regions)
     ]
-    _check([each[-1] for each in masks], *inside[-1])
+    check([each[-1] for each in masks], *inside[-1])
     of_paintings = [_read_of_paintings(sources, plan, number) for number in range(len(plan.config.used_regions))]
     return [
         tuple(
             RegionMasks(mask, {name: (share, each[scale]) for name, (share, each) in paintings.items()}, region.weight)
             for region, mask, paintings in zip(
-                plan.config.used_regions, _divided([each[scale] for each in masks], *inside[scale]), of_paintings
+                plan.config.used_regions, divided([each[scale] for each in masks], *inside[scale]), of_paintings
             )
         )
         for scale in range(len(inside))
@@ -98,44 +91,6 @@ def _read(sources: PictureSources, name: str | None, key: str, sizes: Sequence[t
     if name is None:
         return [None] * len(sizes)
     mask = sources.read_mask(name)
-    if mask.max() <= _TOLERANCE:
+    if mask.max() <= TOLERANCE:
         raise UserError(f"{key}: {name} is black all over: expected a mask that is white somewhere")
     return [images.resize(mask, *size) for size in sizes]
-
-
-def _check(masks: Sequence[Mask | None], height: int, width: int) -> None:
-    """See that masks, None for one that gets the rest, divide the result among them.
-
-    Raises UserError if they overlap, do not cover it, or leave nothing to the one that gets the rest.
-    """
-    total = _total(masks, height, width)
-    over, under = (float(np.mean(part)) for part in (total > 1 + _TOLERANCE, total < 1 - _TOLERANCE))
-    rest = [number for number, mask in enumerate(masks) if mask is None]
-    if over:
-        raise UserError(
-            f"regions: the masks overlap on {_percent(over)} of the picture: expected grey values that sum to white at "
-            "most"
-        )
-    if rest and not under:
-        raise UserError(f"regions.{rest[0]}: the masks of the others leave nothing to it: expected fewer regions")
-    if under and not rest:
-        raise UserError(
-            f"regions: the masks leave {_percent(under)} of the picture without a style: expected masks that cover it, "
-            "or one region without a mask (content: null), which gets the rest"
-        )
-
-
-def _percent(share: float) -> str:
-    return "less than 0.1 %" if share < 0.001 else f"{100 * share:.1f} %"
-
-
-def _divided(masks: Sequence[Mask | None], height: int, width: int) -> list[Mask]:
-    """Masks that sum to 1 everywhere: the one that gets the rest is filled in, and what rounding left is divided."""
-    rest = np.clip(1 - _total(masks, height, width), 0, 1)
-    filled = [rest if mask is None else mask for mask in masks]
-    total = np.maximum(_total(filled, height, width), 1e-6)
-    return [mask / total for mask in filled]
-
-
-def _total(masks: Sequence[Mask | None], height: int, width: int) -> Mask:
-    return sum((mask for mask in masks if mask is not None), np.zeros((height, width)))

@@ -7,9 +7,10 @@ precision. Nothing is bound and no picture is read.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from styletransfer.config import Config, StyleTraining
 from styletransfer.config.values import names_gpu
 from styletransfer.engines import Choice, choose, installed
 from styletransfer.engines.choice import NAMES
+from styletransfer.feedforward import instant, stylize
 from styletransfer.feedforward.style_file import Style
 from styletransfer.losses.objective import GroupedLayer, LossWeights
 from styletransfer.losses.tiling import smallest_tile
@@ -186,7 +188,7 @@ def _expected_choice(config: ComputeSettings) -> Choice:
 
 
 def _workloads(config: Config, sizes: Sequence[Scale], choice: Choice, style: Style | None) -> list[Workload]:
-    """All scales, without tiles; at the first, the photograph gets a trained style."""
+    """All scales, without tiles; at the first, the initial image is made."""
     return [
         Workload(
             **vars(size),
@@ -197,11 +199,18 @@ def _workloads(config: Config, sizes: Sequence[Scale], choice: Choice, style: St
             tv=config.tv.used_kind,
             factors=choice.memory_factors,
             regions=len(config.used_regions),
-            transformer=style.spec if style and number == 0 else None,
+            start=_memory_of_start(config, style) if number == 0 else None,
             steps=steps,
         )
         for number, (size, steps) in enumerate(zip(sizes, config.steps[-len(sizes) :]))
     ]
+
+
+def _memory_of_start(config: Config, style: Style | None) -> Callable[[int, int], int] | None:
+    """The memory that the initial image takes, of its height and width; None for little."""
+    if style is not None:
+        return functools.partial(stylize.least_memory, style.spec)
+    return instant.least_memory if config.init.kind == "instant" and config.used_styles else None
 
 
 def _tiled(scale: Workload, asked: str | int, limit: int | None) -> Workload:
