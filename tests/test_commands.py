@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from processes import PROJECT
 
+from styletransfer.cli.guard import guarded
+from styletransfer.engines import load
 from styletransfer.support import errors
-from styletransfer.support.commands import guarded
 
 
 def raises(error):
@@ -75,6 +77,13 @@ def test_line_breaks_and_control_characters_are_not_shown(capsys, text, line):
     assert capsys.readouterr().err == f"error: {line}\n"
 
 
+@pytest.mark.parametrize("zeros", [np.zeros, load("torch").zeros], ids=["NumPy", "PyTorch"])
+def test_a_lack_of_memory_is_one_line(capsys, zeros):
+    assert guarded(lambda: zeros((1 << 50,))) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: out of memory; use a smaller size")
+
+
 @pytest.mark.parametrize("error", [ValueError("a mistake of ours"), ZeroDivisionError(), SystemExit(4)])
 def test_other_errors_are_not_hidden(error):
     with pytest.raises(type(error)):
@@ -85,7 +94,7 @@ def test_other_errors_are_not_hidden(error):
 def test_a_closed_pipe_is_silent(count):
     """Writing fails immediately or, for few lines, only at the flush."""
     command = f"guarded(lambda: print('x\\n' * {count}) or 0)"
-    code = f"import sys; from styletransfer.support.commands import guarded; sys.exit({command})"
+    code = f"import sys; from styletransfer.cli.guard import guarded; sys.exit({command})"
     pipe = subprocess.PIPE
     buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
     process = subprocess.Popen(

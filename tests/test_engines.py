@@ -9,7 +9,7 @@ import pytest
 import torch
 from helpers import ENGINE, mxnet, norm, number, relative_error, to_array, to_numpy
 
-from styletransfer.engines import Array, load
+from styletransfer.engines import Array, is_out_of_memory, load
 from styletransfer.engines.torch import engine
 
 CHUNK = 1 << 18  # values that the engines sum in float32
@@ -181,6 +181,33 @@ def test_an_image_is_filtered_channel_by_channel(shape):
         expected += kernel[:, row, column, None, None] * padded[:, row : row + 6, column : column + 8]
     found = ENGINE.filtered(to_array(image), to_array(kernel[:, None]))
     assert relative_error(to_numpy(found)[0], expected) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("message", "known"),
+    [
+        ("Check failed: e == cudaSuccess: out of memory", True),
+        ('File "cpu_device_storage.h", line 74\nMXNetError: Failed to allocate CPU Memory', True),
+        ("std::bad_alloc", True),
+        ("could not execute a primitive", True),
+        ("Shape inconsistent", False),
+    ],
+)
+def test_mxnet_running_out_of_memory_is_distinguished_from_bugs(message, known):
+    error = mxnet().MXNetError(message)
+    assert load("mxnet").is_out_of_memory(error) == is_out_of_memory(error) == known
+
+
+@pytest.mark.parametrize(
+    ("error", "known"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 1 bytes"), True),
+        (RuntimeError("out of memory"), False),
+    ],
+)
+def test_pytorch_running_out_of_memory_is_distinguished_from_bugs(error, known):
+    assert load("torch").is_out_of_memory(error) == is_out_of_memory(error) == known
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import ENGINE, mxnet, random_picture
+from helpers import ENGINE, random_picture
 from PIL import Image
 from processes import NSTYLE, PROJECT, output_of
 from test_config import KEYS, dotted
@@ -25,7 +25,6 @@ from test_config import KEYS, dotted
 from scripts.nstyle import main
 from styletransfer.pictures import images
 from styletransfer.session import curves, recorders
-from styletransfer.support.commands import guarded
 
 TINY = (
     "size=24", "scales=1", "stop.max_iterations=2", "output.save_every=0", "optimizer.name=sgd",
@@ -541,38 +540,6 @@ def test_too_little_memory_is_one_line(garden, tmp_path, megabytes):
     assert "Traceback" not in done.stderr and len(progress) <= 3
 
 
-@pytest.mark.parametrize(
-    ("error", "known"),
-    [
-        (MemoryError(), True),
-        (np.core._exceptions._ArrayMemoryError((3,), np.dtype(float)), True),
-        ("Check failed: e == cudaSuccess: out of memory", True),
-        ('File "cpu_device_storage.h", line 74\nMXNetError: Failed to allocate CPU Memory', True),
-        ("std::bad_alloc", True),
-        ("could not execute a primitive", True),
-        ("Shape inconsistent", False),
-        (RuntimeError("out of memory"), False),
-        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried 1 bytes"), True),
-        (type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory"), True),
-    ],
-)
-def test_running_out_of_memory_is_distinguished_from_bugs(capsys, error, known):
-    """Texts are messages of MXNet; errors of PyTorch have its names."""
-    if isinstance(error, str):
-        error = mxnet().MXNetError(error)
-
-    def command():
-        raise error
-
-    if known:
-        assert guarded(command) == 2
-        (line,) = capsys.readouterr().err.splitlines()
-        assert line.startswith("error: out of memory; use a smaller size")
-    else:
-        with pytest.raises(type(error)):
-            guarded(command)
-
-
 @pytest.mark.parametrize("tile", ["auto", "off"])
 def test_a_memory_limit_that_is_too_small_is_one_line_before_the_run_starts(garden, capsys, caplog, tile):
     assert assert_made_or_one_line(garden, command("memory=1MB", f"tile={tile}"), capsys, caplog) == 2
@@ -610,8 +577,8 @@ def test_closed_or_full_outputs_do_not_prevent_the_picture(garden, tmp_path, red
 
 def test_messages_are_shown_without_control_characters():
     found = output_of(
-        "import sys\nfrom styletransfer.support import commands, errors\n"
+        "import sys\nfrom styletransfer.cli.guard import guarded\nfrom styletransfer.support import errors\n"
         "def command():\n    raise errors.UserError('a\\nb\\x1b[2J\\ud800\\u202e')\n"
-        "sys.stderr = sys.stdout\ncommands.guarded(command)"
+        "sys.stderr = sys.stdout\nguarded(command)"
     )
     assert found == "error: a b?[2J??"

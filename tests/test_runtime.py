@@ -16,7 +16,7 @@ from reference.numpy_vgg import convolution
 from models import runtime
 from models.threads import InvalidSetting
 from styletransfer.api import calls
-from styletransfer.support import commands
+from styletransfer.cli.guard import guarded
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps import local
 
@@ -77,7 +77,7 @@ def test_mxnet_is_given_one_number_of_threads():
 )
 def test_a_value_that_would_end_or_corrupt_the_process_is_one_line(monkeypatch, capsys, name, value):
     monkeypatch.setenv(name, value)
-    assert commands.guarded(runtime.check_environment) == 2
+    assert guarded(runtime.check_environment) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {name}: ") and value in line and "; expected " in line
     with pytest.raises(InvalidSetting):

@@ -11,6 +11,7 @@ from typing import Any
 from models.threads import InvalidSetting
 from styletransfer.api.arguments import ConfigLike, Output, PictureLike, Request, Styles, understood
 from styletransfer.api.results import Diverged, Result, Step, Stopped, to_pillow
+from styletransfer.engines import is_out_of_memory
 from styletransfer.optimization.loop import Record
 from styletransfer.session import interrupts, recorders
 from styletransfer.session.picture import PictureTask
@@ -171,7 +172,7 @@ def plain_errors() -> Iterator[None]:
     except InvalidSetting as error:
         raise UserError(commands.one_line(str(error))) from None
     except Exception as error:
-        if not commands.is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         error.__traceback__ = None  # its frames refer to the large arrays
         raise UserError(commands.OUT_OF_MEMORY) from None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-from styletransfer.support import commands
+from styletransfer.cli.guard import guarded
 from styletransfer.support.errors import UserError, nearest
 
 COMMANDS = {
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None, program: str = "nstyle") -> int:
     if name in COMMANDS:
         return importlib.import_module(f"{__name__}.{name}").main(given[1:], f"{program} {name}")
     if name and not name.startswith("-"):
-        return commands.guarded(lambda: _reject(program, name))
+        return guarded(lambda: _reject(program, name))
 
     from styletransfer.cli import transfer
 

@@ -84,6 +84,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     options = parser(program).parse_args(given)
 
+    from styletransfer.cli.guard import guarded
     from styletransfer.support import commands
 
     def bench() -> int:
@@ -91,4 +92,4 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
 
         return command.run(options, commands.as_called(shlex.join(["python", "scripts/bench.py", *given])))
 
-    return commands.guarded(bench)
+    return guarded(bench)

@@ -17,9 +17,10 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
     parser.add_argument("--force", action="store_true", help="overwrite a file that this command has not written")
     options = parser.parse_args(arguments)
 
+    from styletransfer.cli.guard import guarded
     from styletransfer.pictures import marks
     from styletransfer.session import curves
-    from styletransfer.support import commands, overwriting
+    from styletransfer.support import overwriting
 
     def compare() -> int:
         paths = [path / "curve.csv" if path.is_dir() else path for path in (options.first, options.second)]
@@ -38,4 +39,4 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
             )
         return 1 if difference else 0
 
-    return commands.guarded(compare)
+    return guarded(compare)

@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
     parser.add_argument("--force", action="store_true", help="replace existing files")
     options = parser.parse_args(arguments)
 
-    from styletransfer.support import commands
+    from styletransfer.cli.guard import guarded
 
     def fetch() -> int:
         from styletransfer.support.errors import UserError
@@ -45,4 +45,4 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
             downloads.fetch(options.name, table, say, options.source, options.force)
         return 0
 
-    return commands.guarded(fetch)
+    return guarded(fetch)

@@ -37,7 +37,7 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None, program: str | None = None) -> int:
     options = parser(program).parse_args(arguments)
 
-    from styletransfer.support import commands
+    from styletransfer.cli.guard import guarded
 
     def measure() -> int:
         from styletransfer.config import find_input
@@ -62,4 +62,4 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
                 )
         return 0
 
-    return commands.guarded(measure)
+    return guarded(measure)

@@ -48,6 +48,7 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None, program: str | None = None) -> int:
     options = parser(program).parse_args(arguments)
 
+    from styletransfer.cli.guard import guarded
     from styletransfer.support import commands
 
     def print_verdicts() -> int:
@@ -77,7 +78,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
             verdicts.plot(options.plot, judged)
         return 0
 
-    return commands.guarded(print_verdicts)
+    return guarded(print_verdicts)
 
 
 def _row(verdict: Verdict) -> str:

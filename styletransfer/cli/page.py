@@ -45,7 +45,7 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None, program: str | None = None) -> int:
     options = parser(program).parse_args(arguments)
 
-    from styletransfer.support import commands
+    from styletransfer.cli.guard import guarded
 
     def page() -> int:
         from styletransfer.page import server
@@ -54,4 +54,4 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
         server.serve(options.host, options.port, options.output, options.python, not options.no_browser, say)
         return 0
 
-    return commands.guarded(page)
+    return guarded(page)

@@ -99,7 +99,8 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
 
     from threading import Event
 
-    from styletransfer.support import commands, overwriting
+    from styletransfer.cli.guard import guarded
+    from styletransfer.support import overwriting
 
     def stylize() -> int:
         from styletransfer.engines import choose
@@ -139,4 +140,4 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
             print(f"error: {problem}", file=sys.stderr)
         return 1 if problems else 0
 
-    return commands.guarded(stylize)
+    return guarded(stylize)

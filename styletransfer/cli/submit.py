@@ -113,9 +113,9 @@ _OPTIONS = {"options": "--option", "collect": "--no-collect"}
 def main(arguments: list[str] | None = None, program: str | None = None) -> int:
     options = parser(program).parse_args(arguments)
 
-    from styletransfer.support import commands
+    from styletransfer.cli.guard import guarded
 
-    return commands.guarded(lambda: _run(options))
+    return guarded(lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:

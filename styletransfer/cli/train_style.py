@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("styletransfer").setLevel(logging.INFO)
 
-    from styletransfer.support import commands
+    from styletransfer.cli.guard import guarded
 
     def train() -> int:
         from styletransfer import config
@@ -48,4 +48,4 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
         print(session.run(StyleTask(settings), options.force, options.resume, read))
         return 0
 
-    return commands.guarded(train)
+    return guarded(train)

@@ -115,7 +115,7 @@ def main(arguments: list[str] | None = None, program: str | None = None, more: s
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     logging.getLogger("styletransfer").setLevel(logging.INFO)
 
-    from styletransfer.support import commands
+    from styletransfer.cli.guard import guarded
 
     def transfer() -> int:
         from styletransfer import config
@@ -151,4 +151,4 @@ def main(arguments: list[str] | None = None, program: str | None = None, more: s
         print(session.run(PictureTask(settings), options.force, options.resume, read))
         return 0
 
-    return commands.guarded(transfer)
+    return guarded(transfer)

@@ -36,7 +36,7 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None, program: str | None = None) -> int:
     options = parser(program).parse_args(arguments)
 
-    from styletransfer.support import commands
+    from styletransfer.cli.guard import guarded
 
     def visualize() -> int:
         from styletransfer.judging import visualization
@@ -56,4 +56,4 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
         print(f"{output}: {len(patches)} {'patch' if len(patches) == 1 else 'patches'}; {strongest}")
         return 0
 
-    return commands.guarded(visualize)
+    return guarded(visualize)

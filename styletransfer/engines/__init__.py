@@ -7,7 +7,7 @@ other. Everything else asks :func:`load` for an engine.
 from __future__ import annotations
 
 from styletransfer.engines.base import Array, Bound, Engine, Head, Network, Scalar, Slices
-from styletransfer.engines.choice import Choice, choose, installed, load, memory_factors
+from styletransfer.engines.choice import Choice, choose, installed, is_out_of_memory, load, memory_factors
 from styletransfer.engines.numbers import Numbers
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Slices",
     "choose",
     "installed",
+    "is_out_of_memory",
     "load",
     "memory_factors",
 ]

@@ -301,4 +301,7 @@ class Engine(Protocol):
     def release(self) -> None:
         """Wait for pending operations and return freed memory to the system."""
 
+    def is_out_of_memory(self, error: Exception) -> bool:
+        """Return whether the framework failed to allocate memory."""
+
     def version(self) -> str: ...

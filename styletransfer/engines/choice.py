@@ -19,6 +19,7 @@ _TO_GET = {
     "mxnet": "MXNet installs on x86-64 Linux with Python up to 3.12 only: pip install mxnet==1.9.1",
     "torch": "pip install torch",
 }
+_loaded: dict[str, Engine] = {}  # the last of each name
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,22 @@ def load(name: str, device: str = "cpu") -> Engine:
     Raises UserError if it is not installed, or there is no such device.
     """
     _check_installed(name)
+    engine: Engine
     if name == "mxnet":
         from styletransfer.engines.mxnet.engine import MXNetEngine
 
-        return MXNetEngine(device)
-    from styletransfer.engines.torch.engine import TorchEngine
+        engine = MXNetEngine(device)
+    else:
+        from styletransfer.engines.torch.engine import TorchEngine
 
-    return TorchEngine(device)
+        engine = TorchEngine(device)
+    _loaded[name] = engine
+    return engine
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return whether Python, NumPy or an engine that is loaded failed to allocate memory."""
+    return isinstance(error, MemoryError) or any(engine.is_out_of_memory(error) for engine in _loaded.values())
 
 
 def _check_installed(name: str) -> None:

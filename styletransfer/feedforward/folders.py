@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
+from styletransfer.engines import is_out_of_memory
 from styletransfer.feedforward.jobs import Job, is_video
 from styletransfer.pictures import images, marks
 from styletransfer.pictures.folders import list_pictures
 from styletransfer.pictures.formats import JPEG, VIDEO_RESULT
 from styletransfer.pictures.images import Picture
 from styletransfer.support import overwriting
-from styletransfer.support.commands import is_out_of_memory
 from styletransfer.support.errors import UserError, reason_of
 from styletransfer.support.files import DISK
 

@@ -17,6 +17,14 @@ from styletransfer.engines.mxnet.network import MXNetNetwork
 from styletransfer.support.errors import UserError
 
 _CHUNK = 1 << 18  # values summed in float32; the relative error of MXNet's ``dot`` on 33 million values is 2e-5
+# Fragments of the messages of MXNet and oneDNN when an allocation fails.
+_OUT_OF_MEMORY = (
+    "Failed to allocate",
+    "Memory allocation failed",
+    "out of memory",
+    "bad_alloc",
+    "could not execute a primitive",
+)
 
 
 class MXNetEngine:
@@ -145,6 +153,9 @@ class MXNetEngine:
     def release(self) -> None:
         self._mx.nd.waitall()  # pending operations hold arrays
         trim()
+
+    def is_out_of_memory(self, error: Exception) -> bool:
+        return isinstance(error, self._mx.MXNetError) and any(words in str(error) for words in _OUT_OF_MEMORY)
 
     def version(self) -> str:
         return self._mx.__version__  # not metadata.version, as builds with CUDA have other package names

@@ -24,6 +24,7 @@ from styletransfer.engines.torch.network import TorchNetwork
 from styletransfer.support.errors import UserError
 
 _CHUNK = 1 << 18  # values summed in float32
+_OUT_OF_MEMORY = "DefaultCPUAllocator: can't allocate memory"  # of a RuntimeError; GPUs have an error of their own
 
 
 class TorchEngine:
@@ -145,6 +146,11 @@ class TorchEngine:
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
         trim()
+
+    def is_out_of_memory(self, error: Exception) -> bool:
+        return isinstance(error, torch.OutOfMemoryError) or (
+            isinstance(error, RuntimeError) and _OUT_OF_MEMORY in str(error)
+        )
 
     def version(self) -> str:
         return str(torch.__version__)  # a subclass, which cannot be written as YAML
