@@ -24,10 +24,10 @@ from styletransfer import config as configs
 from styletransfer import weights
 from styletransfer.bench import machine
 from styletransfer.config import Config
+from styletransfer.engines import choose
 from styletransfer.pictures import images
 from styletransfer.session import memory, session
 from styletransfer.session.picture import PictureTask
-from styletransfer.session.resolve import choice_of
 
 _MB = 10**6
 
@@ -80,7 +80,7 @@ class Case:
             styles=self.styles,
             optimizer=config.optimizer,
             tv=config.tv.kind,
-            factors=choice_of(config).memory_factors,
+            factors=choose(config.engine, config.device, config.precision).memory_factors,
             tile=self.tile,
             regions=self.regions,
         )

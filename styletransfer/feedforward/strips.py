@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from models.feedforward_spec import Layer, TransformerSpec
 from styletransfer.engines import Engine
-from styletransfer.engines.base import Parameters, Statistics
+from styletransfer.engines.base import Parameters, Statistics, StripLayer
 
 _BYTES = 4
 _WINDOW_ARRAYS = 12  # arrays of the size of a window's input and output that are held at a time; measured
@@ -58,11 +58,11 @@ def strips(rows: int, owned: int, halo: int) -> tuple[int, list[Strip]]:
     height = min(rows, owned + 2 * halo)
     if height == rows:
         return rows, [Strip(0, rows, 0)]
-    found = []
+    parts = []
     for begin in range(0, rows, owned):
         start = min(max(0, begin - halo), rows - height)
-        found.append(Strip(begin, min(begin + owned, rows), start))
-    return height, found
+        parts.append(Strip(begin, min(begin + owned, rows), start))
+    return height, parts
 
 
 def peak_memory(spec: TransformerSpec, height: int, width: int) -> int:
@@ -98,9 +98,9 @@ def run(
         keep = before is not None and before.name in later
         if before is not None and keep:
             kept[before.name] = np.empty(values.shape, np.float32)
-        segment = _Segment(engine, spec, before, layer, parameters, statistics, precision, keep)
-        values = segment.run(values, kept, window_memory)
-        before, statistics = layer, segment.statistics()
+        compute = engine.strip_layer(spec, parameters, before, layer, statistics, precision, keep)
+        values, statistics = _in_strips(compute, before, layer, values, kept, window_memory)
+        before = layer
     return values
 
 
@@ -124,51 +124,49 @@ def _held(spec: TransformerSpec, height: int, width: int) -> Iterator[tuple[str,
         before = layer
 
 
-class _Segment:
-    """The normalization and the activation of one layer, and the convolution of the next."""
+def _in_strips(
+    compute: StripLayer,
+    before: Layer | None,
+    layer: Layer,
+    values: NDArray[np.float32],
+    kept: dict[str, NDArray[np.float32]],
+    window_memory: int,
+) -> tuple[NDArray[np.float32], Statistics]:
+    """Compute one layer strip by strip.
 
-    def __init__(
-        self,
-        engine: Engine,
-        spec: TransformerSpec,
-        before: Layer | None,
-        layer: Layer,
-        parameters: Parameters,
-        statistics: Statistics | None,
-        precision: str,
-        keep: bool,
-    ) -> None:
-        self._before, self._layer, self._keep = before, layer, keep
-        self._compute = engine.strip_layer(spec, parameters, before, layer, statistics, precision, keep)
-        self._sums = np.zeros((2, layer.channels))
-        self._count = 0
+    Parameters
+    ----------
+    compute : StripLayer
+        The normalization and the activation of `before`, and the convolution of `layer`.
+    values : array (1, channels, height, width)
+        The convolution of `before`, or the image.
+    kept : dict of arrays
+        The outputs of layers that a later one adds; that of `before` is filled in if `compute` returns it.
 
-    def run(
-        self, values: NDArray[np.float32], kept: dict[str, NDArray[np.float32]], window_memory: int
-    ) -> NDArray[np.float32]:
-        """The convolution of the whole; with `keep`, the output of the layer before is filled into `kept`."""
-        before, layer = self._before, self._layer
-        _, channels, height, width = values.shape
-        rows, columns = height // layer.stride, width // layer.stride
-        output = np.empty((1, layer.channels, rows * layer.resize, columns * layer.resize), np.float32)
-        row_values = width * channels * layer.stride + layer.channels * layer.phases * columns
-        owned = max(_LEAST_ROWS, window_memory // (row_values * _BYTES * _WINDOW_ARRAYS))
-        halo = -(-layer.reach // layer.stride)
-        window, parts = strips(rows, owned, halo)
-        for strip in parts:
-            read = slice(strip.start * layer.stride, (strip.start + window) * layer.stride)
-            added = kept[before.adds][:, :, read] if before is not None and before.adds is not None else None
-            convolved, given = self._compute(values[:, :, read], added)
-            part = convolved[:, :, strip.owned_in_window(layer.resize)]
-            output[:, :, strip.owned(layer.resize)] = part
-            self._sums += [part.sum((0, 2, 3), np.float64), np.square(part, dtype=np.float64).sum((0, 2, 3))]
-            self._count += part[0, 0].size
-            if given is not None:
-                assert before is not None
-                kept[before.name][:, :, strip.owned(layer.stride)] = given[:, :, strip.owned_in_window(layer.stride)]
-        return output
-
-    def statistics(self) -> Statistics:
-        """The mean and the variance of every channel of the convolution."""
-        mean, square = self._sums / self._count
-        return mean, np.maximum(square - mean**2, 0)
+    Returns
+    -------
+    array (1, channels, height, width)
+        The convolution of `layer`.
+    statistics
+        Its mean and variance by channel.
+    """
+    _, channels, height, width = values.shape
+    rows, columns = height // layer.stride, width // layer.stride
+    output = np.empty((1, layer.channels, rows * layer.resize, columns * layer.resize), np.float32)
+    row_values = width * channels * layer.stride + layer.channels * layer.phases * columns
+    owned = max(_LEAST_ROWS, window_memory // (row_values * _BYTES * _WINDOW_ARRAYS))
+    halo = -(-layer.reach // layer.stride)
+    window, parts = strips(rows, owned, halo)
+    sums = np.zeros((2, layer.channels))
+    for strip in parts:
+        read = slice(strip.start * layer.stride, (strip.start + window) * layer.stride)
+        added = kept[before.adds][:, :, read] if before is not None and before.adds is not None else None
+        convolved, given = compute(values[:, :, read], added)
+        part = convolved[:, :, strip.owned_in_window(layer.resize)]
+        output[:, :, strip.owned(layer.resize)] = part
+        sums += [part.sum((0, 2, 3), np.float64), np.square(part, dtype=np.float64).sum((0, 2, 3))]
+        if given is not None:
+            assert before is not None
+            kept[before.name][:, :, strip.owned(layer.stride)] = given[:, :, strip.owned_in_window(layer.stride)]
+    mean, square = sums / output[0, 0].size
+    return output, (mean, np.maximum(square - mean**2, 0))

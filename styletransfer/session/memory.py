@@ -151,7 +151,7 @@ def predict(run: Workload) -> int:
 
 
 def for_pictures(peak: int, factors: MemoryFactors) -> int:
-    """The bytes that the pictures and networks of a run with that peak may take: without those of any process."""
+    """Subtract the memory of an idle process from a peak: what is left for pictures and networks."""
     return peak - factors.fixed
 
 
@@ -225,7 +225,7 @@ class _SegmentValues:
 
 
 def _segment_values(run: Workload, layers: Iterable[str], height: int, width: int) -> list[_SegmentValues]:
-    """Of all segments, for a picture of that size with `layers` tapped."""
+    """Count the values of all segments, for a picture of that size with `layers` tapped."""
     return [_values_of(run, segment) for segment in segments(run.spec, layers, height, width, run.tile)]
 
 

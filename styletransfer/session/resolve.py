@@ -1,6 +1,6 @@
-"""The config is resolved once, into the frozen plan of a run, which everything else reads in its place.
+"""The plan of a run, resolved once from the config and read by everything else in its place.
 
-Whatever depends on file headers, the processor or free memory is decided here: sizes and tiles at every scale, and the
+All that depends on file headers, the processor or free memory is decided here: sizes and tiles at every scale, and the
 precision. Nothing is bound and no picture is read.
 """
 
@@ -12,7 +12,6 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from styletransfer.config import Config, StyleTraining
 from styletransfer.config.values import names_gpu
@@ -33,7 +32,7 @@ LOGGER = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RunPlan:
-    """Everything about a run that is known before it starts.
+    """All facts about a run that are known before it starts.
 
     Attributes
     ----------
@@ -43,7 +42,7 @@ class RunPlan:
     trained_style : Style, or None
         The style in which the photograph is the start, for `init.kind` style.
     memory : int, or None
-        The memory limit in bytes, on a GPU what is free there; None if it is unknown.
+        The memory limit in bytes; on a GPU, its free memory; None if unknown.
     scales : tuple of Workload
         The smallest first.
     """
@@ -106,7 +105,10 @@ def resolve(config: Config, sizes: Sequence[Scale] | None = None, begun: ResumeS
         Of a run that is resumed, which keeps its engine, precision and tiles; by default, they are chosen.
     """
     sizes = picture_sizes.read_sizes(config) if sizes is None else sizes
-    choice = choice_of(config, begun)
+    if begun is None:
+        choice = choose(config.engine, config.device, config.precision)
+    else:
+        choice = choose_again(begun, config.device)
     limit = memory.limit(config.memory) if choice.device == "cpu" else choice.load().free_memory()
     style = style_start.read(config.init)
     scales = _workloads(config, sizes, choice, style)
@@ -137,7 +139,10 @@ def peak_memory(config: Config, smallest: bool = False) -> int | None:
         return None
     limit = memory.limit(config.memory) if config.memory else None
     try:
-        choice = _expected_choice(config)
+        if any(map(installed, NAMES)):
+            choice = choose(config.engine, config.device, config.precision)
+        else:  # as in the page's environment
+            choice = Choice("mxnet", "cpu", "float32", "no engine is installed here")
         if choice.device != "cpu":
             return None
         style = style_start.read(config.init)
@@ -151,40 +156,18 @@ def peak_memory(config: Config, smallest: bool = False) -> int | None:
     return max(map(memory.predict, scales))
 
 
-class ComputeSettings(Protocol):
-    """The keys of a config that decide what computes."""
+def choose_again(begun: ResumeState, device: str) -> Choice:
+    """Choose the engine and the precision with which a resumed run began.
 
-    @property
-    def engine(self) -> str: ...
-
-    @property
-    def device(self) -> str: ...
-
-    @property
-    def precision(self) -> str: ...
-
-
-def choice_of(config: ComputeSettings, begun: ResumeState | None = None) -> Choice:
-    """The engine, device and precision of a config; of a resumed run, the engine and precision it began with.
-
-    Raises a UserError if they are not available here.
+    Raises UserError if they are not available here.
     """
-    if begun is None:
-        return choose(config.engine, config.device, config.precision)
     try:
-        return choose(begun.engine, config.device, begun.precision)
+        return choose(begun.engine, device, begun.precision)
     except UserError as error:
         raise UserError(
             f"--resume: the run was started with {begun.engine} in {begun.precision}, which is not available here "
             f"({error}); resume it where it was started, or start over with --force"
         ) from None
-
-
-def _expected_choice(config: ComputeSettings) -> Choice:
-    """The choice of a config; where no engine is installed, as in the page's environment, that of MXNet."""
-    if any(map(installed, NAMES)):
-        return choice_of(config)
-    return Choice("mxnet", "cpu", "float32", "no engine is installed here")
 
 
 def _workloads(config: Config, sizes: Sequence[Scale], choice: Choice, style: Style | None) -> list[Workload]:
@@ -214,7 +197,7 @@ def _memory_of_start(config: Config, style: Style | None) -> Callable[[int, int]
 
 
 def _tiled(scale: Workload, asked: str | int, limit: int | None) -> Workload:
-    """The same with the tile asked for or, if tiles are automatic, with the largest that fits within `limit` bytes."""
+    """Set the tile that was asked for or, if tiles are automatic, the largest that fits within `limit` bytes."""
     if isinstance(asked, int):
         smallest = smallest_tile(scale.spec, scale.layers)
         if asked < smallest:

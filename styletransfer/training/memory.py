@@ -11,11 +11,11 @@ import dataclasses
 import math
 
 from styletransfer.config import StyleTraining, find_input
+from styletransfer.engines import choose
 from styletransfer.feedforward import stylize
 from styletransfer.pictures import images
 from styletransfer.session import memory
 from styletransfer.session.memory import Workload
-from styletransfer.session.resolve import choice_of
 from styletransfer.support.errors import UserError
 
 _FLOAT = 4  # bytes
@@ -27,7 +27,7 @@ def peak(config: StyleTraining) -> int | None:
     try:
         styles = [images.size(find_input(name)) for name in (config.style.images or {})]
         preview = images.size(find_input(config.output.preview))
-        choice = choice_of(config)
+        choice = choose(config.engine, config.device, config.precision)
     except UserError:
         return None
     if choice.device != "cpu":

@@ -18,7 +18,7 @@ from models import feedforward
 from styletransfer import weights
 from styletransfer.config import StyleTraining, find_input
 from styletransfer.config.normalizations import NORMALIZATIONS
-from styletransfer.engines import Array
+from styletransfer.engines import Array, choose
 from styletransfer.feedforward import style_file
 from styletransfer.feedforward.style_file import Style
 from styletransfer.feedforward.stylize import Stylizer
@@ -29,7 +29,7 @@ from styletransfer.optimization.loop import Record, StoppingRule, optimize
 from styletransfer.pictures import images, marks, pixels
 from styletransfer.pictures.images import Picture
 from styletransfer.session.picture_sizes import check_size
-from styletransfer.session.resolve import choice_of, loss_weights_of
+from styletransfer.session.resolve import choose_again, loss_weights_of
 from styletransfer.session.resume_state import ResumeState
 from styletransfer.session.task import Checksum, Task, checksum
 from styletransfer.support.errors import UserError
@@ -101,7 +101,11 @@ class StyleTask(Task):
         self._parameters = weights.load(config.spec, self.weights_file if config.weights else None)
 
     def resolve(self, state: ResumeState | None) -> None:
-        self.choice = choice_of(self.config, state)
+        config = self.config
+        if state is None:
+            self.choice = choose(config.engine, config.device, config.precision)
+        else:
+            self.choice = choose_again(state, config.device)
 
     def _style_pictures(self) -> list[tuple[float, Picture]]:
         """The style pictures at the size at which they are learned, with weights that sum to 1."""
