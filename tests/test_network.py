@@ -94,7 +94,7 @@ SGD = "optimizer={name: sgd, learning_rate: 0.3, clip_norm: 2000, bounds: none}"
 def losses_after(steps, precision):
     """The loss after the given number of steps, evaluated in float32."""
     config = shrunk(
-        "starry",
+        "slim",
         [
             "size=96",
             f"pooling={STABLE_POOLING}",

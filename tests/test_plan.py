@@ -23,7 +23,7 @@ from styletransfer.support.errors import UserError
 
 
 def scales_of(*changes):
-    return resolve(shrunk("starry", changes)).scales
+    return resolve(shrunk("slim", changes)).scales
 
 
 def test_every_scale_has_its_size_and_its_steps():
@@ -105,7 +105,7 @@ def test_on_a_gpu_the_free_memory_of_the_device_decides(monkeypatch):
 
 
 def test_the_estimate_is_that_of_the_memory_module():
-    settings = shrunk("starry", ["size=80", "content.weight=0", "tv.weight=0", "style.size=60"])
+    settings = shrunk("slim", ["size=80", "content.weight=0", "tv.weight=0", "style.size=60"])
     (sizes,) = read_sizes(settings)
     (scale,) = resolve(settings, [sizes]).scales
     run = memory.Workload(
@@ -123,10 +123,10 @@ def test_the_estimate_is_that_of_the_memory_module():
 
 
 def test_the_description_has_sizes_steps_memory_and_time():
-    settings = shrunk("starry", ["scales=[40, 80]", "size=80", "stop.max_iterations=[9, 3]"])
+    settings = shrunk("slim", ["scales=[40, 80]", "size=80", "stop.max_iterations=[9, 3]"])
     plan = resolve(settings)
     text = list(forecast.lines(plan, inputs.load_parameters(plan)))
-    assert text[0] == "VGG-slim, float32, lbfgs, into output/starry"
+    assert text[0] == "VGG-slim, float32, lbfgs, into output/slim"
     assert text[1].startswith("40 x 26 pixels: 9 steps at most") and text[2].startswith("80 x 53 pixels: 3 steps")
     assert re.fullmatch(r"memory: [\d.]+ GB at most, of [\d.e+]+ GB that may be used", text[3])
     assert re.fullmatch(r"time: about \d+ seconds?, estimated from a small trial", text[4])
@@ -135,8 +135,8 @@ def test_the_description_has_sizes_steps_memory_and_time():
 @pytest.mark.parametrize(
     ("name", "changes"),
     [
-        ("starry", ["scales=[40, 80]", "size=80"]),
-        ("starry", ["scales=3", "size=200", "style.size=100"]),
+        ("slim", ["scales=[40, 80]", "size=80"]),
+        ("slim", ["scales=3", "size=200", "style.size=100"]),
         ("starry_mxnet", ["style.size=match", "init={kind: image, image: input/night.jpg}"]),
         ("coursera_vgg19", ["scales=[45, 90]", "shape=[60, 90]"]),
         ("texture", []),
@@ -156,7 +156,7 @@ def test_pictures_have_the_planned_sizes(name, changes):
 def test_the_trial_is_small_for_every_run(monkeypatch):
     made, resize = [], images.resize
     monkeypatch.setattr(images, "resize", lambda picture, *size: made.append(size) or resize(picture, *size))
-    settings = shrunk("starry", ["shape=[64, 3000]", "size=3000", "style.size=3000"])
+    settings = shrunk("slim", ["shape=[64, 3000]", "size=3000", "style.size=3000"])
     plan = resolve(settings)
     *_, last = forecast.lines(plan, inputs.load_parameters(plan))
     assert last.startswith("time: about ") and set(made) == {(192, 192)}
@@ -174,7 +174,7 @@ def test_a_tiled_run_equals_an_untiled_one():
     curves = []
     for tile in (None, 200):
         settings = shrunk(
-            "starry", ["size=260", "stop.max_iterations=3", "init.kind=content", f"pooling={STABLE_POOLING}", SGD]
+            "slim", ["size=260", "stop.max_iterations=3", "init.kind=content", f"pooling={STABLE_POOLING}", SGD]
         )
         plan = resolve(settings, begun=ResumeState(ENGINE.name, "float32", (tile,)))
         pyramid = Pyramid(plan, inputs.read_pictures(plan), inputs.load_parameters(plan))
@@ -184,7 +184,7 @@ def test_a_tiled_run_equals_an_untiled_one():
 
 
 def test_a_state_keeps_the_tiles_of_its_run():
-    settings = shrunk("starry", ["size=260", "stop.max_iterations=2"])
+    settings = shrunk("slim", ["size=260", "stop.max_iterations=2"])
     plan = resolve(settings, begun=ResumeState(ENGINE.name, "float32", (200,)))
     pictures, parameters = inputs.read_pictures(plan), inputs.load_parameters(plan)
     first = Pyramid(plan, pictures, parameters)
@@ -195,7 +195,7 @@ def test_a_state_keeps_the_tiles_of_its_run():
 
 
 def test_the_tiles_of_a_resumed_run_are_kept_even_if_they_do_not_fit(monkeypatch, caplog):
-    settings = shrunk("starry", ["size=900", "optimizer={name: sgd}", "scales=2"])
+    settings = shrunk("slim", ["size=900", "optimizer={name: sgd}", "scales=2"])
 
     def begun_with(tiles, settings=settings):
         return resolve(settings, begun=ResumeState(ENGINE.name, "float32", tiles)).scales
@@ -217,14 +217,14 @@ def test_the_tiles_of_a_resumed_run_are_kept_even_if_they_do_not_fit(monkeypatch
 
 def test_a_dry_run_writes_nothing(tmp_path):
     settings = ["--set", "size=64", "--set", "scales=1", "--output", str(tmp_path / "run")]
-    done = python(NSTYLE, "--config", "configs/starry.yaml", *settings, "--dry-run")
+    done = python(NSTYLE, "--config", "configs/slim.yaml", *settings, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert "time: about" in done.stdout
     assert not (tmp_path / "run").exists()
 
 
 def test_the_memory_of_a_run_on_any_machine_does_not_depend_on_this_one(monkeypatch):
-    settings = shrunk("starry", ["size=900", "optimizer={name: sgd}"])
+    settings = shrunk("slim", ["size=900", "optimizer={name: sgd}"])
     expected = scales_of("size=900", "optimizer={name: sgd}", "tile=off")[0].memory
     monkeypatch.setattr(memory, "limit", lambda asked: 0 if asked is None else 10**9)
     assert peak_memory(settings) == expected

@@ -13,7 +13,7 @@ from styletransfer.session.provenance import checksums_in, provenance_of
 
 
 def test_the_checksums_of_all_inputs_are_read_back_from_a_saved_config():
-    config = shrunk("starry", ["init={kind: image, image: input/night.jpg}"])
+    config = shrunk("slim", ["init={kind: image, image: input/night.jpg}"])
     task = PictureTask(config)
     checksums = task.checksums()
     styles = {f"style.images {name}" for name in config.style.images}

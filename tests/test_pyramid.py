@@ -31,7 +31,7 @@ every_optimizer = pytest.mark.parametrize("optimizer", OPTIMIZERS)
 
 def pyramid_config(optimizer="sgd", *changes):
     scales = ["scales=[24, 40, 67]", "stop.max_iterations=[7, 6, 5]", f"optimizer={OPTIMIZERS[optimizer]}"]
-    return shrunk("starry", ["style.weight=60", "init.kind=content", *scales, *changes])
+    return shrunk("slim", ["style.weight=60", "init.kind=content", *scales, *changes])
 
 
 def pyramid_of(settings, state=None, **more):
@@ -44,14 +44,14 @@ def pictures_of(settings):
 
 
 def test_long_edges_double_up_to_that_of_the_result():
-    assert shrunk("starry", ["scales=3", "size=500"]).long_edges == [125, 250, 500]
-    assert shrunk("starry").long_edges == [67]
+    assert shrunk("slim", ["scales=3", "size=500"]).long_edges == [125, 250, 500]
+    assert shrunk("slim").long_edges == [67]
     assert shrunk("coursera_vgg19", ["scales=2", "shape=[60, 90]"]).long_edges == [45, 90]
 
 
 def test_steps_are_for_every_scale_or_for_each():
-    assert shrunk("starry", ["scales=3", "size=500", "stop.max_iterations=9"]).steps == [9, 9, 9]
-    assert shrunk("starry", ["scales=2", "size=500", "stop.max_iterations=[9, 3]"]).steps == [9, 3]
+    assert shrunk("slim", ["scales=3", "size=500", "stop.max_iterations=9"]).steps == [9, 9, 9]
+    assert shrunk("slim", ["scales=2", "size=500", "stop.max_iterations=[9, 3]"]).steps == [9, 3]
 
 
 @pytest.mark.parametrize(
@@ -67,23 +67,23 @@ def test_steps_are_for_every_scale_or_for_each():
 )
 def test_invalid_scales_are_rejected(changes, message):
     with pytest.raises(UserError) as error:
-        shrunk("starry", changes)
+        shrunk("slim", changes)
     assert message in str(error.value)
 
 
 def test_a_listed_scale_too_small_for_the_network_is_rejected():
     with pytest.raises(UserError, match="scales: a long edge of 8 gives 8 x 5 pixels, too small for the layer proj5_1"):
-        pictures_of(shrunk("starry", ["scales=[8, 67]"]))
+        pictures_of(shrunk("slim", ["scales=[8, 67]"]))
 
 
 def test_a_number_of_scales_omits_those_too_small():
-    settings = shrunk("starry", ["scales=4", "stop.max_iterations=[9, 8, 7, 6]"])
+    settings = shrunk("slim", ["scales=4", "stop.max_iterations=[9, 8, 7, 6]"])
     assert [scale.width for scale in resolve(settings).scales] == [34, 67]
     assert pyramid_of(settings).steps == [7, 6]
 
 
 def test_pictures_keep_their_proportions_at_every_scale():
-    settings = shrunk("starry", ["scales=[40, 80]", "size=80", "style.size=60"])
+    settings = shrunk("slim", ["scales=[40, 80]", "size=80", "style.size=60"])
     small, large = pictures_of(settings)
     assert max(large.content.shape) == 80 and max(small.content.shape) == 40
     assert max(large.styles[0][1].shape) == 60 and max(small.styles[0][1].shape) == 30
@@ -188,13 +188,13 @@ def test_a_stopping_rule_ends_a_scale_not_the_run():
 
 
 def test_one_scale_equals_a_run_without_scales():
-    plain, listed = shrunk("starry"), shrunk("starry", ["scales=[67]", "stop.max_iterations=[6]"])
+    plain, listed = shrunk("slim"), shrunk("slim", ["scales=[67]", "stop.max_iterations=[6]"])
     assert curve_of(plain).rows[-1][2] == curve_of(listed).rows[-1][2]
 
 
 def test_starting_at_small_scales_reaches_a_lower_loss():
-    alone = shrunk("starry", ["size=96", "stop.max_iterations=6"])
-    climbed = shrunk("starry", ["size=96", "scales=[48, 96]", "stop.max_iterations=[20, 6]"])
+    alone = shrunk("slim", ["size=96", "stop.max_iterations=6"])
+    climbed = shrunk("slim", ["size=96", "scales=[48, 96]", "stop.max_iterations=[20, 6]"])
     assert curve_of(climbed).rows[-1][2] < curve_of(alone).rows[-1][2]
 
 

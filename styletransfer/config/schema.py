@@ -51,7 +51,7 @@ class Style(Section):
         None,
         description="one or more paintings, or folders of them, with weights for averaging their Gram matrices",
     )
-    weight: NotNegative = Field(20.0, description="weight of the style loss")
+    weight: NotNegative = Field(10.0, description="weight of the style loss")
     layers: Layers | None = Field(None, description="style layers and their weights; null: the model's own")
     size: Side | Literal["match"] | None = Field(
         None,
@@ -122,7 +122,7 @@ class TV(Section):
 
 class Init(Section):
     kind: Literal["noise", "uniform", "content", "matched", "instant", "blend", "image", "style"] = Field(
-        "matched",
+        "instant",
         description="the initial image; content: the photograph; matched: the photograph with the mean and the "
         "covariance of the painting's colours; instant: the photograph in the style of the painting as "
         "`scripts/stylize.py` makes it; style: the photograph in a trained style",
@@ -211,7 +211,7 @@ class OptimizerSettings(Section):
 
 class Stop(Section):
     max_iterations: Count | Annotated[list[Count], Field(min_length=1, max_length=16)] = Field(
-        60, description="largest number of steps at each scale; a list: one number per scale"
+        12, description="largest number of steps at each scale; a list: one number per scale"
     )
     relative_change: NotNegative = Field(0.0, description="stop when |x - previous x| / |x| falls below this; 0: never")
 
@@ -242,7 +242,7 @@ class Output(Section):
 class Config(Section):
     """The settings of a run, as given by the user."""
 
-    model: one_of(models.names()) = Field("vgg_slim", description="the network")  # type: ignore[valid-type]
+    model: one_of(models.names()) = Field("vgg19_small", description="the network")  # type: ignore[valid-type]
     weights: FileName | None = Field(None, description="a file of weights; null: the model's own")
     pooling: Literal["avg", "max"] | None = Field(None, description="average or max pooling; null: the model's own")
     pixels: one_of(SPACES) = Field("rgb255", description="the pixel space in which the image is optimised")  # type: ignore[valid-type]
@@ -266,7 +266,7 @@ class Config(Section):
     )
     scales: Annotated[int, Field(ge=1, le=16), Whole] | Annotated[list[Side], Field(min_length=1, max_length=16)] = (
         Field(
-            2,
+            1,
             description="number of sizes at which the image is optimised, each twice the previous one, except those "
             "too small for the network; or a list of their long edges",
         )

@@ -23,7 +23,7 @@ RANGES: Mapping[str, tuple[float, float, float]] = {
     "style_weight": (5, 500, 5),
     "stroke_size": (50, 200, 10),
     "size": (96, 2048, 32),
-    "steps": (10, 300, 10),
+    "steps": (4, 300, 4),
     "smoothness": (0.0, 0.5, 0.01),
 }
 _PREVIEWS = 40  # intermediate pictures of a run, approximately
