@@ -26,12 +26,12 @@ _FLOAT32 = MemoryFactors(
     content=3.0,
     guided=1.0,
     masks=4.5,
-    stylised=2.4,
+    stylised=2.6,
     trained=1.8,
 )
 BY_PRECISION = {
     "float32": _FLOAT32,
     "bfloat16": dataclasses.replace(
-        _FLOAT32, tapped=0.5, largest_forward=0.5, layers=0.5, largest=1.0, style=0.5, stylised=1.0
+        _FLOAT32, tapped=0.5, largest_forward=0.5, layers=0.5, largest=1.0, style=0.5, stylised=1.2
     ),
 }
