@@ -1,4 +1,4 @@
-"""Neural style transfer by optimisation (Gatys et al. 2015) on MXNet's symbolic executors.
+"""Neural style transfer by optimisation (Gatys et al. 2015), with MXNet or PyTorch.
 
 From Python::
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from styletransfer.support.project import PROJECT_FOLDER
+from styletransfer.support.project import PROJECT_FOLDER, VERSION
 
 if TYPE_CHECKING:
     from styletransfer.api import (
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     )
 
 __all__ = ["Diverged", "Result", "Step", "Stopped", "StyleTransferError", "UserError", "steps", "stylize", "transfer"]
+
+__version__ = VERSION
 
 # The networks, `models`, are in the project folder, which is inside the package if that is installed.
 if str(PROJECT_FOLDER) not in sys.path:

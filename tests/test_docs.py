@@ -75,12 +75,13 @@ def parse(script: str, arguments: list[str], monkeypatch: pytest.MonkeyPatch) ->
     class Parsed(Exception):
         pass
 
-    original = argparse.ArgumentParser.parse_args
+    for name in ("parse_args", "parse_intermixed_args"):
+        original = getattr(argparse.ArgumentParser, name)
 
-    def parse_args(self, *_):
-        raise Parsed(original(self, arguments))
+        def parse_args(self, *_, original=original):
+            raise Parsed(original(self, arguments))
 
-    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_args)
+        monkeypatch.setattr(argparse.ArgumentParser, name, parse_args)
     with pytest.raises(Parsed) as parsed:
         importlib.import_module(f"scripts.{script}").main(arguments)
     monkeypatch.undo()
@@ -92,9 +93,11 @@ def check_config(options: argparse.Namespace, page: Path) -> None:
     values = {}
     if options.config:
         example = yaml.safe_load(next(iter(blocks(page, "yaml")), "null"))
-        values = configs.read_file(PROJECT / options.config) if options.config.startswith("configs/") else example
-    (photograph,) = options.content or (None,)
-    given = (("content", "image", photograph), ("style", "images", options.style))
+        file = PROJECT / configs.bundled(options.config, "configs", ".yaml")
+        values = configs.read_file(file) if file.is_file() else example
+    (photograph, *painting) = options.pictures or options.content or (None,)
+    assert not options.pictures or len(painting) == 1
+    given = (("content", "image", photograph), ("style", "images", painting or options.style))
     for section, key, value in (*given, ("output", "folder", options.output)):
         if value is not None:
             values = configs.put(values, [section, key], value, f"--{section}")

@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from PIL import Image
 from processes import PROJECT
 
+import styletransfer
 from styletransfer.cli import COMMANDS, main
 from styletransfer.feedforward import style_file
 from styletransfer.support import commands
@@ -94,7 +95,7 @@ def test_its_dependencies_are_those_of_the_requirements(wheel):
     with ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
         told = message_from_bytes(archive.read(name))
-    assert told["Requires-Python"] == ">=3.10"
+    assert told["Requires-Python"] == ">=3.10" and told["Version"] == styletransfer.__version__
     asked = [Requirement(line) for line in told.get_all("Requires-Dist")]
     always = [each for each in asked if "extra ==" not in str(each)]
     assert always == requirements("requirements.txt")
@@ -141,6 +142,10 @@ def test_the_makefile_says_which_python_is_needed(tmp_path):
     )
     assert done.returncode == 2 and "error: Python 3.10 or later with venv is needed" in done.stderr
     assert not (tmp_path / "new").exists()
+
+
+def test_the_version_is_printed(nstyle, tmp_path):
+    assert run(*nstyle, "--version", folder=tmp_path) == f"nstyle {styletransfer.__version__}\n"
 
 
 def test_help_names_the_command(nstyle, tmp_path):
@@ -229,13 +234,17 @@ def test_a_program_that_uses_it_sees_its_types(programs, tmp_path):
         assert line.startswith(expected), done.stdout
 
 
-def test_hints_name_the_installed_command(monkeypatch):
-    line = "run `python scripts/fetch.py vgg19`"
+@pytest.mark.parametrize(
+    ("script", "command"), [("fetch", "nstyle fetch"), ("nstyle", "nstyle"), ("compare_curves", "nstyle compare")]
+)
+def test_hints_name_the_installed_command(monkeypatch, script, command):
+    line = f"run `python scripts/{script}.py --help`"
     assert commands.as_called(line) == line
     monkeypatch.setattr(commands, "IS_INSTALLED", True)
-    assert commands.as_called(line) == "run `nstyle fetch vgg19`"
+    assert commands.as_called(line) == f"run `{command} --help`"
 
 
-def test_an_unknown_command_is_one_line(capsys):
-    assert main(["submti", "a.yaml"]) == 2
-    assert capsys.readouterr().err == "error: nstyle: unknown command 'submti'; did you mean 'submit'?\n"
+@pytest.mark.parametrize(("word", "meant"), [("submti", "submit"), ("train-style", "train_style"), ("cofee", "coffee")])
+def test_an_unknown_command_is_one_line(capsys, word, meant):
+    assert main([word, "a.yaml"]) == 2
+    assert capsys.readouterr().err == f"error: nstyle: unknown command {word!r}; did you mean {meant!r}?\n"

@@ -7,10 +7,12 @@ They import the library only after the command line has been parsed, so that ``-
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 from styletransfer.cli.guard import guarded
-from styletransfer.support.errors import UserError, nearest
+from styletransfer.support.errors import UserError, closest, nearest
+from styletransfer.support.project import PROJECT_FOLDER
 
 COMMANDS = {
     "page": "make pictures in the browser",
@@ -32,7 +34,7 @@ def main(arguments: list[str] | None = None, program: str = "nstyle") -> int:
     name = given[0] if given else ""
     if name in COMMANDS:
         return importlib.import_module(f"{__name__}.{name}").main(given[1:], f"{program} {name}")
-    if name and not name.startswith("-"):
+    if name and not name.startswith("-") and not _is_file(name):
         return guarded(lambda: _reject(program, name))
 
     from styletransfer.cli import transfer
@@ -41,5 +43,15 @@ def main(arguments: list[str] | None = None, program: str = "nstyle") -> int:
     return transfer.main(given, program, f"Further commands, each with its own --help: {listed}.")
 
 
+def _is_file(name: str) -> bool:
+    """Return whether a word is meant as a file: one of the project's pictures too, by its stem."""
+    return bool(set(name) & set("./~")) or os.path.exists(name) or name in _pictures()  # noqa: PTH110 - of any length
+
+
+def _pictures() -> list[str]:
+    return sorted(path.stem for path in (PROJECT_FOLDER / "input").glob("*.jpg"))
+
+
 def _reject(program: str, name: str) -> int:
-    raise UserError(f"{program}: unknown command {name!r}; {nearest(name, COMMANDS)}")
+    known = [*COMMANDS, *_pictures()] if closest(name, COMMANDS) is None else COMMANDS
+    raise UserError(f"{program}: unknown command {name!r}; {nearest(name, known)}")

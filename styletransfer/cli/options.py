@@ -68,3 +68,10 @@ def add_overrides(parser: argparse._ActionsContainer, what: str = "a config key"
         dest="assignments",
         help=f"override {what}, for example style.weight=50; repeatable",
     )
+
+
+def add_version(parser: argparse.ArgumentParser) -> None:
+    """Add ``--version``."""
+    from styletransfer.support.project import VERSION
+
+    parser.add_argument("--version", action="version", version=f"nstyle {VERSION}")

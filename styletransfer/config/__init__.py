@@ -2,6 +2,7 @@
 
 from styletransfer.config.loading import (
     PNG_KEY,
+    bundled,
     dump,
     dump_for_picture,
     find_input,
@@ -26,6 +27,7 @@ __all__ = [
     "Region",
     "Schedule",
     "StyleTraining",
+    "bundled",
     "dump",
     "dump_for_picture",
     "find_input",

@@ -15,7 +15,7 @@ from styletransfer.config.schema import Config
 from styletransfer.config.validation_errors import first_message
 from styletransfer.config.yaml_text import read_yaml, write_yaml
 from styletransfer.pictures.formats import PNG_SIGNATURE
-from styletransfer.support.errors import UserError, nearest, reason_of
+from styletransfer.support.errors import UserError, closest, nearest, reason_of
 from styletransfer.support.project import PROJECT_FOLDER
 
 PNG_KEY = "styletransfer config"  # the keyword of the text in a PNG
@@ -80,6 +80,20 @@ def find_input(name: str) -> Path:
         return inside if not path.exists() and inside.exists() else path
     except OSError as error:
         raise UserError(f"file {name}: {error.strerror}") from None
+
+
+def bundled(name: str, folder: str, suffix: str) -> str:
+    """A file's name as given, or, if there is no such file, that of the project's file with this stem in `folder`.
+
+    Raises UserError if there is neither, but a stem that is similar.
+    """
+    if os.path.exists(location(name)) or not name.isidentifier():  # noqa: PTH110 - False for names that are too long
+        return name
+    stems = {path.stem for path in (PROJECT_FOLDER / folder).glob(f"*{suffix}")}
+    meant = closest(name, sorted(stems - {name}))
+    if name not in stems and meant:
+        raise UserError(f"{name}: no such file; did you mean {meant!r}?")
+    return f"{folder}/{name}{suffix}" if name in stems else name
 
 
 def location(name: str) -> Path:

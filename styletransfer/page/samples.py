@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import models
-from styletransfer import config as configs
+from styletransfer.config import presets as presets_file
 from styletransfer.feedforward import style_file
 from styletransfer.page import choices
 from styletransfer.page.choices import Choices
@@ -93,8 +93,7 @@ def presets() -> list[Preset]:
 
     Raises UserError if the file is damaged.
     """
-    listed = configs.read_file(FOLDER / "presets.yaml")["presets"]
     return [
-        Preset(entry["name"], FOLDER / entry["picture"], entry["set"], entry.get("stroke_size", 100))
-        for entry in listed
+        Preset(preset.name, FOLDER / preset.picture, preset.values, preset.stroke_size)
+        for preset in presets_file.read()
     ]

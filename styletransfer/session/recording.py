@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from styletransfer.session.provenance import provenance_of
 from styletransfer.session.recorders import CurveRecorder, LossRecorder, PictureRecorder, Recorder
 from styletransfer.session.resume_state import ResumeState
 from styletransfer.session.task import Task
-from styletransfer.support.errors import reason_of
+from styletransfer.support import overwriting
+from styletransfer.support.errors import UserError, reason_of
 from styletransfer.support.files import atomic_write, remove
 from styletransfer.support.optional import optional
 
@@ -79,6 +81,54 @@ class Unrecorded:
 
     def close(self) -> None:
         """Unlock the folder."""
+
+
+class PictureFile(Unrecorded):
+    """Writes the picture of a task to a file, and nothing else.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    force : bool
+        Whether it may be overwritten.
+    read : dict of Path
+        Files that are read besides those named in the config, by the options that name them.
+    """
+
+    resumable = "; nothing was written, as only runs with --output FOLDER can be resumed"
+
+    def __init__(self, task: Task, path: Path, force: bool = False, read: Mapping[str, Path] | None = None) -> None:
+        super().__init__(task)
+        self._path, self._force, self._read = path, force, read or {}
+        self.into = f", into {path}"
+
+    def check(self) -> None:
+        check_picture_file(self._path, {**self.task.files(), **self._read}, self._force)
+
+    def earlier(self) -> None:
+        self._checksums = self.task.checksums()
+
+    def begin(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(self._path.parent, os.W_OK):
+            raise UserError(f"{self._path}: its folder is not writable")
+
+    def finish(self, diverged: bool = False) -> None:
+        task = self.task
+        task.write_picture(self._path, lambda: provenance_of(task.weights_file, task.choice, self._checksums))
+
+
+def check_picture_file(path: Path, inputs: Mapping[str, Path], force: bool) -> None:
+    """Check that a picture may be written to `path`.
+
+    Raises UserError if it is a folder, one of the `inputs`, or exists and may not be overwritten.
+    """
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; expected the name of a picture, such as {path / 'picture.png'}")
+    overwriting.check([path], inputs, force=True)
+    if path.exists() and not force:
+        raise UserError(f"{path} exists already; name another with -o, or add --force")
 
 
 class Recording(Unrecorded):

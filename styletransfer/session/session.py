@@ -13,7 +13,7 @@ from styletransfer.optimization.loop import Record
 from styletransfer.pictures.images import Picture
 from styletransfer.session import interrupts
 from styletransfer.session.recorders import LossRecorder, Recorder, progress
-from styletransfer.session.recording import Recording, Unrecorded
+from styletransfer.session.recording import PictureFile, Recording, Unrecorded
 from styletransfer.session.task import Task
 from styletransfer.support.errors import Diverged, Interrupted
 
@@ -41,15 +41,29 @@ def run(task: Task, force: bool = False, resume: bool = False, read: Mapping[str
     Path
         The result in the output folder.
     """
-    recording, stopped = Recording(task, force, resume, read), Event()
+    recording = Recording(task, force, resume, read)
+    _run(recording)
+    return recording.result
+
+
+def run_to_file(task: Task, path: Path, force: bool = False, read: Mapping[str, Path] | None = None) -> Path:
+    """Run a task and write its picture to `path`, and nothing else.
+
+    Errors and parameters are those of :func:`run`, except that nothing is saved on a signal.
+    """
+    _run(PictureFile(task, path, force, read))
+    return path
+
+
+def _run(recording: Unrecorded) -> None:
+    stopped = Event()
     with (
         interrupts.setting(stopped),
         opened(recording, stopped) as session,
-        contextlib.closing(session.records([progress(task.steps, session.done)], stopped)) as records,
+        contextlib.closing(session.records([progress(recording.task.steps, session.done)], stopped)) as records,
     ):
         for _ in records:
             pass
-    return recording.result
 
 
 class Session:

@@ -6,12 +6,16 @@ import re
 
 from styletransfer.support.project import IS_INSTALLED
 
+_INSTALLED = {"nstyle": "nstyle", "compare_curves": "nstyle compare"}  # the commands of scripts with another name
+
 OUT_OF_MEMORY = "out of memory; use a smaller size, a smaller tile, or tile: auto with memory set below the free memory"
 
 
 def as_called(text: str) -> str:
     """A text in which ``python scripts/fetch.py`` reads ``nstyle fetch`` if the package is installed."""
-    return re.sub(r"\bpython scripts/(\w+)\.py", r"nstyle \1", text) if IS_INSTALLED else text
+    if not IS_INSTALLED:
+        return text
+    return re.sub(r"\bpython scripts/(\w+)\.py", lambda match: _INSTALLED.get(match[1], f"nstyle {match[1]}"), text)
 
 
 def one_line(text: str) -> str:
