@@ -30,6 +30,7 @@ STEPS = 6
 TINY = {
     "size": 48,
     "scales": 1,
+    "model": "vgg_slim",
     "weights": "random.params",
     "optimizer": {"name": "sgd", "learning_rate": 1},
     "style.weight": 60,
@@ -117,7 +118,7 @@ def test_a_config_of_the_project_gives_the_picture_of_the_command(tmp_path, monk
     assert main(["--config", "configs/starry.yaml", "--output", "run", *arguments]) == 0
     found = transfer(config="configs/starry.yaml", **small)
     assert_same(found, tmp_path / "run")
-    assert found.config.style.weight == 20 and not (tmp_path / "output").exists()
+    assert found.config.style.weight == 10 and not (tmp_path / "output").exists()
 
 
 def test_the_output_folder_is_that_of_the_command(tmp_path):
@@ -592,7 +593,21 @@ def test_a_mistake_on_top_of_a_file_names_both(tmp_path):
 def test_the_line_is_that_of_the_command(capsys):
     keys = {"style.size": 15}
     assert (
-        main(["--content", "photo.png", "--style", "painting.png", "--set", "style.size=15", "--set", "size=48"]) == 2
+        main(
+            [
+                "--content",
+                "photo.png",
+                "--style",
+                "painting.png",
+                "--set",
+                "style.size=15",
+                "--set",
+                "size=48",
+                "--set",
+                "model=vgg_slim",
+            ]
+        )
+        == 2
     )
     with pytest.raises(UserError) as mistake:
         make(**keys)

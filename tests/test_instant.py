@@ -228,6 +228,21 @@ def test_the_size_of_the_painting_matters(painter: Instant, photograph: np.ndarr
     assert np.abs(small - PaintingStylizer(painter, [Painting(painting)])(photograph)).max() > 0.01
 
 
+def test_the_frames_of_a_shot_are_moved_as_its_first(painter: Instant, photograph: np.ndarray) -> None:
+    """So a part that two frames share looks the same in both, though the second has something bright beside it."""
+    bright = photograph.copy()
+    bright[:, 80:] = 1
+    stylizer = PaintingStylizer(painter, [Painting(images.read(PROJECT / "input/night.jpg"))], 0.8)
+    alone = stylizer(bright)
+    stylizer.begin_shot()
+    first, second = stylizer(photograph), stylizer(bright)
+    np.testing.assert_array_equal(first, PaintingStylizer.__call__(stylizer, photograph))
+    far = np.s_[:, :20]  # beyond what the networks see of the bright part, but for the deepest levels
+    assert np.abs(second[far] - first[far]).mean() < 0.3 * np.abs(alone[far] - first[far]).mean()
+    stylizer.begin_shot()
+    np.testing.assert_array_equal(stylizer(bright), alone)
+
+
 # The command and the call.
 
 

@@ -20,7 +20,15 @@ from styletransfer.session import session
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps import photographs
 
-TINY = ("weights=random.params", "size=40", "stop.max_iterations=1", "output.save_every=0", "optimizer.name=sgd")
+TINY = (
+    "model=vgg_slim",
+    "init.kind=matched",
+    "weights=random.params",
+    "size=40",
+    "stop.max_iterations=1",
+    "output.save_every=0",
+    "optimizer.name=sgd",
+)
 
 
 @pytest.fixture(autouse=True)

@@ -51,7 +51,13 @@ REST = {"style": {"painting1.png": "top.png"}}
 
 
 def config_of(*regions, **keys):
-    values = {"content": {"image": "photo.png"}, "regions": list(regions), "size": WIDTH, "weights": "random.params"}
+    values = {
+        "content": {"image": "photo.png"},
+        "regions": list(regions),
+        "size": WIDTH,
+        "model": "vgg_slim",
+        "weights": "random.params",
+    }
     return configs.parse({**values, "precision": "float32", **keys}, "test")
 
 
@@ -171,7 +177,13 @@ def test_the_mask_of_a_photograph_turned_by_its_camera_is_that_of_the_turned_one
 def made(folder, *changes, regions=(LEFT, REST)):
     """Make a tiny picture; the exit status and the output folder."""
     settings = (
-        *(f"regions={list(regions)!r}".replace("None", "null"), "weights=random.params", "size=80", "scales=2"),
+        *(
+            f"regions={list(regions)!r}".replace("None", "null"),
+            "model=vgg_slim",
+            "weights=random.params",
+            "size=80",
+            "scales=2",
+        ),
         *("optimizer.name=sgd", "style.weight=60", "stop.max_iterations=4", "precision=float32"),
     )
     arguments = ["--content", "photo.png", "--output", str(folder)]
@@ -245,7 +257,7 @@ def test_the_start_has_the_colours_of_the_paintings_in_their_regions():
     images.write("dark.png", 0.3 * images.read("painting0.png"))
     regions = {"content": "third.png", "style": "dark.png"}, REST
     ((third, rest),) = masks_of(*regions, scales=1)
-    (pictures,) = inputs.read_pictures(resolve(config_of(*regions, scales=1)))
+    (pictures,) = inputs.read_pictures(resolve(config_of(*regions, scales=1, init={"kind": "matched"})))
     (_, dark), (_, other) = pictures.styles
     for region, style, mask in ((third, dark, None), (rest, other, rest.paintings["painting1.png"][1])):
         found, wanted = moments(pictures.start, region.mask), moments(style, mask)

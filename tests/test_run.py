@@ -69,7 +69,9 @@ def command(folder, *changes, content="photo.png", style="painting.jpg"):
     tiny = (
         "size=48",
         "scales=1",
+        "model=vgg_slim",
         "weights=random.params",
+        "init.kind=matched",
         "optimizer.name=sgd",
         "optimizer.learning_rate=1",
         "style.weight=60",

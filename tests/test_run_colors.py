@@ -175,7 +175,14 @@ def test_every_network_takes_them(model, color):
 
 def command(folder, *changes):
     arguments = ["--content", "photo.png", "--style", "painting.png", "--output", str(folder)]
-    tiny = ("size=64", "scales=[48, 64]", "weights=random.params", "optimizer.name=adam", "optimizer.learning_rate=20")
+    tiny = (
+        "model=vgg_slim",
+        "size=64",
+        "scales=[48, 64]",
+        "weights=random.params",
+        "optimizer.name=adam",
+        "optimizer.learning_rate=20",
+    )
     more = ("stop.max_iterations=4", "output.save_every=2", "init.kind=blend")
     for change in (*tiny, *more, *changes):
         arguments += [change] if change.startswith("--") else ["--set", change]

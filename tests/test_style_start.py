@@ -67,7 +67,14 @@ def expected(network, height, width, memory=None):
 
 def command(folder, *changes):
     arguments = ["--content", "photo.png", "--style", "painting.png", "--output", str(folder)]
-    tiny = ("size=64", "scales=[48, 64]", "weights=random.params", "optimizer.name=adam", "optimizer.learning_rate=20")
+    tiny = (
+        "model=vgg_slim",
+        "size=64",
+        "scales=[48, 64]",
+        "weights=random.params",
+        "optimizer.name=adam",
+        "optimizer.learning_rate=20",
+    )
     for change in (*tiny, "stop.max_iterations=4", "output.save_every=0", START, *changes):
         arguments += [change] if change.startswith("--") else ["--set", change]
     return arguments

@@ -31,7 +31,9 @@ SWEEP = """
 base:
   content: {image: photo.png}
   style: {images: painting.png}
+  model: vgg_slim
   weights: random.params
+  init: {kind: matched}
   size: 40
   stop: {max_iterations: 2}
   output: {save_every: 0, checkpoint_every: 1}

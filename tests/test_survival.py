@@ -347,7 +347,7 @@ def halfway(studio, tmp_path_factory):
     return copied
 
 
-OWN_FILES = ("weights=random.params", "init={kind: image, image: start.png}")
+OWN_FILES = ("model=vgg_slim", "weights=random.params", "init={kind: image, image: start.png}")
 
 
 def cut(content):

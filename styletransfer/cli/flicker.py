@@ -1,4 +1,4 @@
-"""Measure how much trained styles flicker in videos."""
+"""Measure how much styles flicker in videos."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from styletransfer.cli.options import Parser, number, whole
 def parser(program: str | None = None) -> argparse.ArgumentParser:
     parser = Parser(
         prog=program,
-        description="Measure how much trained styles flicker in videos: the mean absolute difference, in grey levels "
+        description="Measure how much styles flicker in videos: the mean absolute difference, in grey levels "
         "of 0..255, between consecutive frames of a pan over each photograph, after the motion is undone; of the "
         "frames themselves, and of what each style makes of them.",
     )
-    parser.add_argument("styles", metavar="STYLE", nargs="*", help="bundled styles, or style files (default: all)")
+    parser.add_argument(
+        "styles", metavar="STYLE", nargs="*", help="bundled styles, style files or paintings (default: all)"
+    )
+    parser.add_argument("--strength", type=number(0, 1), help="share of the style, as of stylize.py")
     parser.add_argument(
         "--photographs",
         metavar="FILE",
@@ -42,22 +45,21 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
     def measure() -> int:
         from styletransfer.config import find_input
         from styletransfer.engines import choose
-        from styletransfer.feedforward import style_file
-        from styletransfer.feedforward.stylize import Stylizer
+        from styletransfer.feedforward import style_file, styles
         from styletransfer.judging.flicker import flicker
         from styletransfer.pictures import images
 
-        styles = [style_file.read(style_file.find(name)) for name in options.styles or style_file.names()]
+        chosen = [styles.read([name], None, None, None) for name in options.styles or style_file.names()]
         photographs = {name: images.read(find_input(name)) for name in options.photographs}
         print(f"{'style':20}{'photograph':20}{'frames':>8}{'style':>8}{'ratio':>8}", flush=True)
-        for style in styles:
+        for style in chosen:
             choice = choose(device="cpu")
-            stylizer = Stylizer(style, choice.load(), choice.precision)
+            stylizer = style.stylizer(choice.load(), choice.precision, options.strength, False, None)
             for name, photograph in photographs.items():
                 resized = images.resize_to(photograph, options.size)
                 before, after = flicker(resized, stylizer, options.frames, options.noise)
                 print(
-                    f"{style.record['name']:20}{Path(name).stem:20}{before:8.2f}{after:8.2f}{after / before:8.2f}",
+                    f"{style.name:20}{Path(name).stem:20}{before:8.2f}{after:8.2f}{after / before:8.2f}",
                     flush=True,
                 )
         return 0

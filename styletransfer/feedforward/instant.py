@@ -51,6 +51,7 @@ Features = NDArray[np.float32]  # (channels, height, width)
 
 
 Style = Mapping[str, Moments]  # of a painting's features, by layer
+Shot = dict[str, list[Moments]]  # of features of its first frame, for each region, by layer
 Regions = Sequence[tuple[NDArray | None, Style]]  # a mask (H, W), 0..1, and its style; None: all of the picture
 
 
@@ -115,7 +116,9 @@ class Instant:
         seen = self._encode(_entered(painting), decoders.LAYERS)
         return {layer: moments(_positions(features), _mask_for(features, mask)) for layer, features in seen.items()}
 
-    def __call__(self, photograph: Picture, regions: Regions, strength: float = 1.0) -> Picture:
+    def __call__(
+        self, photograph: Picture, regions: Regions, strength: float = 1.0, shot: Shot | None = None
+    ) -> Picture:
         """Paint a photograph.
 
         Parameters
@@ -126,6 +129,9 @@ class Instant:
         strength : float
             The share, at every level, of the features of the picture that enters it, 0..1; the rest are those of the
             photograph. Towards 0, moments move less too, so that 0 gives the photograph.
+        shot : dict, optional
+            The moments that features had in the first frame of a shot, by layer and region; filled in if empty. All
+            frames are moved as the first, or their colours would change with what comes into the picture.
 
         Returns
         -------
@@ -137,7 +143,12 @@ class Instant:
         held = {} if height * width > _HELD else self._encode(own, decoders.LAYERS)
         for layer in reversed(decoders.LAYERS):
             features = self._mixed(image, own, held.pop(layer, None), layer, strength)
-            _transform(features, [(mask, style[layer]) for mask, style in regions], 1 - (1 - strength) ** _STEEPNESS)
+            share = 1 - (1 - strength) ** _STEEPNESS
+            found = _transform(
+                features, [(mask, style[layer]) for mask, style in regions], share, (shot or {}).get(layer)
+            )
+            if shot is not None:
+                shot[layer] = found
             image = self._decode(features, layer)
             np.clip(image, low, high, out=image)
         inner = image[:, :, _MARGIN : _MARGIN + height, _MARGIN : _MARGIN + width]
@@ -204,13 +215,21 @@ def reach(nodes: Nodes) -> int:
     return found
 
 
-def _transform(features: Features, regions: Sequence[tuple[NDArray | None, Moments]], strength: float) -> None:
-    """Move the moments of features to those of styles, by `strength`, in place."""
+def _transform(
+    features: Features,
+    regions: Sequence[tuple[NDArray | None, Moments]],
+    strength: float,
+    given: Sequence[Moments] | None = None,
+) -> list[Moments]:
+    """Move the moments of features to those of styles, by `strength`, in place.
+
+    Returns the moments from which they were moved, for each region: those `given`, or their own.
+    """
     channels, height, width = features.shape
+    masks = [_mask_for(features, mask) for mask, _ in regions]
+    before = list(given) if given else [moments(_positions(features), mask) for mask in masks]
     maps = []
-    for mask, wanted in regions:
-        mask = _mask_for(features, mask)
-        found = moments(_positions(features), mask)
+    for mask, (_, wanted), found in zip(masks, regions, before):
         matrix = strength * least_map(found.covariance, wanted.covariance) + (1 - strength) * np.eye(channels)
         offset = strength * wanted.mean + (1 - strength) * found.mean - matrix @ found.mean
         maps.append((mask, matrix.astype(np.float32), offset.astype(np.float32)))
@@ -221,6 +240,7 @@ def _transform(features: Features, regions: Sequence[tuple[NDArray | None, Momen
             moved = (matrix @ flat + offset[:, None]).reshape(channels, -1, width)
             total = total + (moved if mask is None else moved * mask[rows].astype(np.float32))
         features[:, rows] = total
+    return before
 
 
 def _positions(features: Features) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from styletransfer.feedforward.instant import Instant, Regions, Style, blended
+from styletransfer.feedforward.instant import Instant, Regions, Shot, Style, blended
 from styletransfer.pictures import images, masks
 from styletransfer.pictures.images import Picture
 from styletransfer.pictures.masks import Mask
@@ -52,6 +52,11 @@ class PaintingStylizer:
         self._instant, self._paintings, self._strength = instant, paintings, strength
         self._size, self._regions = style_size, regions
         self._styles: OrderedDict[int, list[Style]] = OrderedDict()
+        self._shot: Shot | None = None
+
+    def begin_shot(self) -> None:
+        """Take the next photograph as the first frame of a shot: all that follow are moved as it is."""
+        self._shot = {}
 
     def __call__(self, photograph: Picture) -> Picture:
         """Paint a photograph, (H, W, 3), RGB, 0..1.
@@ -68,7 +73,7 @@ class PaintingStylizer:
             total = sum(painting.weight for painting in self._paintings)
             shares = [painting.weight / total for painting in self._paintings]
             regions = [(None, blended(list(zip(shares, styles))))]
-        return self._instant(photograph, regions, self._strength)
+        return self._instant(photograph, regions, self._strength, self._shot)
 
     def _at(self, long_edge: int) -> list[Style]:
         """Find the statistics of the paintings at a size."""

@@ -22,6 +22,30 @@ from styletransfer.support.files import hashed
 REST = "rest"  # in place of a mask: what the other masks leave
 
 
+class FrameStylizer(Protocol):
+    """Gives pictures, or the frames of a video in order, a style."""
+
+    @property
+    def begin_shot(self) -> Callable[[], None] | None:
+        """Is called before the first frame of every shot; None if shots make no difference."""
+
+    def __call__(self, picture: Picture) -> Picture:
+        """Give a picture (H, W, 3), RGB, 0..1, the style."""
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """Gives pictures a style, in the colours asked for; `begin_shot` is called before the first frame of a shot."""
+
+    stylizer: Callable[[Picture], Picture]
+    strength: float
+    keep_colors: bool
+    begin_shot: Callable[[], None] | None = None
+
+    def __call__(self, picture: Picture) -> Picture:
+        return finished(picture, self.stylizer(picture), self.strength, self.keep_colors)
+
+
 class AnyStyle(Protocol):
     """A style to give to pictures.
 
@@ -46,7 +70,7 @@ class AnyStyle(Protocol):
 
     def stylizer(
         self, engine: Engine, precision: str, strength: float | None, keep_colors: bool, memory: int | None
-    ) -> Callable[[Picture], Picture]:
+    ) -> FrameStylizer:
         """Make the function from a photograph to a picture, both (H, W, 3), RGB, 0..1.
 
         Parameters
@@ -84,10 +108,10 @@ class TrainedStyle:
 
     def stylizer(
         self, engine: Engine, precision: str, strength: float | None, keep_colors: bool, memory: int | None
-    ) -> Callable[[Picture], Picture]:
+    ) -> FrameStylizer:
         stylizer = Stylizer(self.style, engine, precision, memory)
         share = 1.0 if strength is None else strength
-        return lambda picture: finished(picture, stylizer(picture), share, keep_colors)
+        return _Finished(stylizer, share, keep_colors)
 
 
 @dataclass(frozen=True)
@@ -119,12 +143,12 @@ class PaintedStyle:
 
     def stylizer(
         self, engine: Engine, precision: str, strength: float | None, keep_colors: bool, memory: int | None
-    ) -> Callable[[Picture], Picture]:
+    ) -> FrameStylizer:
         paintings = [Painting(images.read(path), weight) for path, weight in zip(self.paths, self.weights)]
         masks = [None if mask is None else images.read_mask(mask) for mask in self.masks]
         share = STRENGTH if strength is None else strength
         stylizer = PaintingStylizer(Instant(engine, precision, tile_for(memory)), paintings, share, self.size, masks)
-        return lambda picture: finished(picture, stylizer(picture), 1.0, keep_colors)
+        return _Finished(stylizer, 1.0, keep_colors, stylizer.begin_shot)
 
 
 def read(

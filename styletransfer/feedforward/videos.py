@@ -31,6 +31,7 @@ from typing import Any
 
 import numpy as np
 
+from styletransfer.feedforward import shots
 from styletransfer.feedforward.folders import collect_errors
 from styletransfer.feedforward.jobs import RECORD, Job
 from styletransfer.feedforward.progress import FrameProgress
@@ -107,7 +108,7 @@ def _make(
             shown = UntilItFails("progress bar", lambda: FrameProgress(job.source.name, parts.finished, video.count))
             stack.callback(shown.close)
             try:
-                _make_frames(video, parts, stylise, stopped, shown)
+                _make_frames(job.source, video, parts, stylise, stopped, shown)
                 parts.end(job.source, job.target)
             except UserError:
                 if not parts.finished:
@@ -132,6 +133,7 @@ def _locked(job: Job) -> Iterator[Path]:
 
 
 def _make_frames(
+    path: Path,
     video: Reader,
     parts: _Parts,
     stylise: Callable[[Picture], Picture],
@@ -142,14 +144,24 @@ def _make_frames(
         parts.add(index, images.to_bytes(picture), time)
 
     done = parts.finished
+    begin = getattr(stylise, "begin_shot", None)
+    cuts = set(shots.starts(path)) if begin else set()
+    number = max((cut for cut in cuts if cut <= done), default=done)  # that frame is seen again, and tells of its shot
     with ThreadPoolExecutor(max_workers=1) as decoding, ThreadPoolExecutor(max_workers=1) as encoding:
-        frames = video.frames(skip=done)
+        frames = video.frames(skip=number)
         ahead: deque[Future[Frame | None]] = deque(decoding.submit(next, frames, None) for _ in range(_AHEAD))
         writing: deque[Future[None]] = deque()
         try:
             while not stopped.is_set() and (frame := ahead.popleft().result()) is not None:
                 ahead.append(decoding.submit(next, frames, None))
+                if begin and number in cuts:
+                    begin()
+                number += 1
+                if number <= done and number - 1 not in cuts:
+                    continue
                 result = stylise(frame.pixels.astype(np.float32) / 255)
+                if number <= done:
+                    continue
                 writing.append(encoding.submit(write, done, result, frame.time))
                 if len(writing) > _AHEAD:
                     writing.popleft().result()

@@ -47,7 +47,7 @@ def flicker(
     ----------
     photograph : array (H, W, 3), RGB, 0..1
     stylise : callable
-        From a frame to a picture of its size.
+        From a frame to a picture of its size; if it has a method ``begin_shot``, that is called first.
     noise : float
         As for :func:`pan`.
 
@@ -58,6 +58,8 @@ def flicker(
     """
     differences: list[tuple[float, float]] = []
     last: tuple[Picture, Picture] | None = None
+    if begin := getattr(stylise, "begin_shot", None):
+        begin()
     for frame, step in pan(photograph, frames, noise):
         now = frame, stylise(frame)
         if last is not None:
