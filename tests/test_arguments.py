@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 
 import pytest
+from processes import PROJECT
 
-from styletransfer.cli import COMMANDS
+from styletransfer.cli import COMMANDS, kinds, transfer
+from styletransfer.support.errors import UserError
 
 FILES = {"stylize": ["a.png", "--style", "night"], "submit": ["a.yaml"], "compare": ["a", "b"], "flicker": []}
 
@@ -50,3 +53,57 @@ def test_a_mistake_is_named(capsys: pytest.CaptureFixture, name: str, arguments:
 @pytest.mark.parametrize("arguments", [["", "b"], ["a", ""]])
 def test_nothing_is_no_file_name(capsys: pytest.CaptureFixture, arguments: list[str]) -> None:
     assert "'' is not a file name" in refused(capsys, "compare", *arguments)
+
+
+SWEEP, TRAINING, PICTURE = "configs/sweeps/gallery.yaml", "configs/train/night.yaml", "configs/gatys.yaml"
+TRAIN, SUBMIT = ("train_style.py --config", "the config of a training"), ("submit.py", "a sweep")
+NSTYLE, STYLE = ("nstyle.py --config", "the config of a picture"), ("stylize.py PHOTOGRAPH --style", "a trained style")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "file", "meant"),
+    [
+        ("transfer", ["--config"], SWEEP, SUBMIT),
+        ("transfer", ["--config"], TRAINING, TRAIN),
+        ("transfer", ["--config"], "models/styles/night.npz", STYLE),
+        ("transfer", ["a.jpg"], "mine.npz", STYLE),
+        ("transfer", ["--style"], PICTURE, NSTYLE),
+        ("transfer", ["a.jpg"], SWEEP, SUBMIT),
+        ("stylize", ["--style=night"], TRAINING, TRAIN),
+        ("stylize", ["--style=night"], PICTURE, NSTYLE),
+        ("stylize", ["--style=night"], "mine.npz", STYLE),
+        ("stylize", ["a.jpg", "--style"], SWEEP, SUBMIT),
+        ("train_style", ["--config"], PICTURE, NSTYLE),
+        ("train_style", ["--config"], SWEEP, SUBMIT),
+        ("submit", [], PICTURE, NSTYLE),
+        ("submit", [], "mine.npz", STYLE),
+    ],
+)
+def test_a_file_for_another_command_is_answered_with_that_command(
+    capsys: pytest.CaptureFixture, name: str, arguments: list[str], file: str, meant: tuple[str, str]
+) -> None:
+    module = importlib.import_module(f"styletransfer.cli.{name}")
+    assert module.main([*arguments, file], f"nstyle {name}") == 2
+    command, what = meant
+    expected = f"error: {file} is {what}; the command for it is python scripts/{command} {file}\n"
+    assert capsys.readouterr() == ("", expected)
+
+
+def test_a_video_is_for_stylize(capsys: pytest.CaptureFixture) -> None:
+    assert transfer.main(["clip.MP4", "night"], "nstyle") == 2
+    assert "the command for it is python scripts/stylize.py clip.MP4 --style STYLE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "configs").rglob("*.yaml")), ids=lambda path: path.name)
+def test_every_config_is_for_the_command_of_its_folder(path: Path) -> None:
+    kind = {"sweeps": "sweep", "train": "training"}.get(path.parent.name, "picture")
+    kinds.check([path], kind)
+    for other in {"sweep", "training", "picture"} - {kind}:
+        with pytest.raises(UserError, match="the command for it"):
+            kinds.check([path], other)
+
+
+def test_nothing_is_said_of_files_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("{")
+    (tmp_path / "other.yaml").write_text("output: here")
+    kinds.check([None, "", "absent.yaml", "photo.jpg", tmp_path / "broken.yaml", tmp_path / "other.yaml"])

@@ -154,7 +154,7 @@ def test_help_names_the_command(nstyle, tmp_path):
     assert text.startswith(f"usage: {title} [-h] ")
     for name in COMMANDS:
         assert f"{name} (" in text
-        assert run(*nstyle, name, "--help", folder=tmp_path).startswith(f"usage: {title} {name} [-h] ")
+        assert run(*nstyle, name, "--help", folder=tmp_path).startswith(f"usage: {title} {name} [-h]")
 
 
 def test_a_picture_is_made_in_an_empty_folder(nstyle, tmp_path):

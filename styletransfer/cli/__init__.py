@@ -20,6 +20,7 @@ COMMANDS = {
     "train_style": "train a network for one style",
     "submit": "make many pictures, on this machine or a cluster",
     "fetch": "download pretrained weights",
+    "doctor": "show versions, the engine in use, and what is missing",
     "compare": "compare two loss curves",
     "judge": "measure how close pictures are to style and content",
     "flicker": "measure how much trained styles flicker in videos",

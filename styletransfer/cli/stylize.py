@@ -6,6 +6,7 @@ import argparse
 import logging
 import sys
 
+from styletransfer.cli import kinds
 from styletransfer.cli.options import Parser, file_path, number, whole
 
 _DEVICE = "cpu"
@@ -109,6 +110,8 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
         from styletransfer.session import interrupts, memory
         from styletransfer.support.errors import UserError
 
+        kinds.check(options.files, "video")
+        kinds.check(options.style, "style")
         style = styles.read(options.style, options.style_weights, options.style_size, options.mask)
         jobs = folders.plan(options.files, options.output, style.name, options.force, options.resume)
         overwriting.check((job.target for job in jobs), style.files, force=True)

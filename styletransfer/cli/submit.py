@@ -6,6 +6,7 @@ import argparse
 import functools
 import sys
 
+from styletransfer.cli import kinds
 from styletransfer.cli.options import Parser, add_overrides, whole
 
 
@@ -129,6 +130,7 @@ def _run(options: argparse.Namespace) -> int:
     say = functools.partial(print, flush=True)
 
     def submit() -> int:
+        kinds.check(options.files, "sweep", "training")
         sweep = trainings.read(options.files, options.assignments, options.output)
         asked = {name: getattr(options, name, None) for name in Cluster.model_fields}
         given = [name for name, value in asked.items() if value is not None]

@@ -6,6 +6,7 @@ import argparse
 import logging
 import sys
 
+from styletransfer.cli import kinds
 from styletransfer.cli.options import Parser, add_overrides
 
 
@@ -35,6 +36,8 @@ def main(arguments: list[str] | None = None, program: str | None = None) -> int:
     def train() -> int:
         from styletransfer import config
 
+        options.config = config.bundled(options.config, "configs/train", ".yaml")
+        kinds.check([options.config], "training")
         values = config.read_file(config.find_input(options.config))
         if options.output is not None:
             values = config.put(values, ["output", "folder"], options.output, "--output")

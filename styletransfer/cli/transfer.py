@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from styletransfer.cli import kinds
 from styletransfer.cli.options import Parser, add_overrides, add_version, file_path, number, whole
 
 if TYPE_CHECKING:
@@ -150,6 +151,7 @@ def _take_pictures(options: argparse.Namespace) -> None:
     from styletransfer.support.errors import UserError
 
     given = options.pictures
+    kinds.check([*given, *(options.content or ()), *(options.style or ())])
     if given:
         if len(given) != 2 or options.content or options.style:
             raise UserError(
@@ -162,6 +164,7 @@ def _take_pictures(options: argparse.Namespace) -> None:
         setattr(options, name, [config.bundled(each, "input", ".jpg") for each in named] or None)
     if options.config is not None:
         options.config = config.bundled(options.config, "configs", ".yaml")
+        kinds.check([options.config], "picture")
 
 
 def _picture_alone(options: argparse.Namespace) -> Path | None:
