@@ -54,10 +54,10 @@ def test_what_follows_an_instant_picture_has_the_usual_steps(controller):
     until(lambda: state(controller.queue, name) == "done")
     images.write(controller.queue.folder / name / "image.png", random_picture(91, 128, 3))
     chosen = controller.choices_of(name)
-    assert (chosen.steps, chosen.start) == (60, "night")
+    assert (chosen.steps, chosen.start) == (12, "night")
     further = controller.go_on(name, chosen)
     config = controller.queue.config(further)
-    assert (config.init.kind, config.steps, config.style.images) == ("image", [60], {"painting.png": 1.0})
+    assert (config.init.kind, config.steps, config.style.images) == ("image", [12], {"painting.png": 1.0})
     end(controller.queue.folder, further)
 
 

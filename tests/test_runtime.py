@@ -82,7 +82,7 @@ def test_a_value_that_would_end_or_corrupt_the_process_is_one_line(monkeypatch, 
     assert line.startswith(f"error: {name}: ") and value in line and "; expected " in line
     with pytest.raises(InvalidSetting):
         runtime.load_mxnet.__wrapped__()
-    with pytest.raises(UserError, match=f"^{name}: "), calls._plain_errors():
+    with pytest.raises(UserError, match=f"^{name}: "), calls.plain_errors():
         runtime.check_environment()
     with pytest.raises(InvalidSetting):
         local.environment(2)

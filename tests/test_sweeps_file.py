@@ -96,7 +96,7 @@ def test_values_that_mean_the_same_are_one():
         ({"vary": {"size.x": [1]}}, "job x=1: size.x: size is not a section"),
         ({"vary": {"size": [64, "big"]}}, "sweep trial.yaml, job big: size: 'big': Input should be a valid integer"),
         ({"vary": {"content.imgae": ["a.jpg"]}}, "job a: unknown key 'content.imgae'; did you mean 'image'?"),
-        ({"jobs": [{}, {"content.layers": {"relu9_1": 1}}]}, "job relu9_1: content.layers: vgg_slim has no layer"),
+        ({"jobs": [{}, {"content.layers": {"relu9_1": 1}}]}, "job relu9_1: content.layers: vgg19_small has no layer"),
     ],
 )  # fmt: skip
 def test_an_error_is_one_line(keys, words):

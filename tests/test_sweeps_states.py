@@ -218,7 +218,7 @@ def test_every_input_is_read_once(monkeypatch):
     read, checksum = [], task.checksum
     monkeypatch.setattr(task, "checksum", lambda path: read.append(path.name) or checksum(path))
     check_settings(sweep)
-    assert sorted(read) == ["painting.png", "photo.png", "vgg_slim.params"]
+    assert sorted(read) == ["painting.png", "photo.png", "vgg19_small.params"]
 
 
 @pytest.mark.parametrize("status", [None, 0, 75, 2, 3, -9])
