@@ -15,7 +15,7 @@ from styletransfer.feedforward import folders as stylize
 from styletransfer.pictures import images
 from styletransfer.pictures.folders import list_pictures
 from styletransfer.support.errors import UserError
-from styletransfer.sweeps import photographs as sweeps
+from styletransfer.sweeps import sweep_file
 from styletransfer.training import photographs as training
 
 PICTURES = ["a.JPG", "b.jfif", "c.jpe", "d.avif", "e.heic", "f.jp2", "g", "h.dat", "i.tif"]
@@ -45,7 +45,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_all_commands_list_the_same(folder: Path, caplog: pytest.LogCaptureFixture, command: str) -> None:
     caplog.set_level(logging.INFO)
     found = {
-        "nstyle": lambda: sweeps.list_photographs(["photos"]),
+        "nstyle": lambda: sweep_file.list_photographs(["photos"]),
         "training": lambda: training.files_of(["photos"]),
         "stylize": lambda: [job.source for job in stylize.plan([Path("photos")], Path("out"), "night", False, False)],
     }[command]()

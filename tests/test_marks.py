@@ -65,13 +65,13 @@ def test_a_folder_of_photographs_is_one_without_results(place, caplog):
         images.write(f"folder/{number}.jpg", random_picture(9, 8, seed=1), mark=marks.RESULT if number else "")
     caplog.set_level("INFO")
     expected = [Path("folder", "0.jpg")]
-    assert list(map(Path, photographs.list_photographs(["folder"]))) == files_of(["folder"]) == expected
+    assert list(map(Path, sweep_file.list_photographs(["folder"]))) == files_of(["folder"]) == expected
     assert caplog.messages[0].endswith("skipped 4 results of this program (1.jpg, 2.jpg, 3.jpg, ...)")
     Path("folder/0.jpg").unlink()
-    for listed in (photographs.list_photographs, files_of):
+    for listed in (sweep_file.list_photographs, files_of):
         with pytest.raises(UserError, match=r"folder: no picture in this folder; 4 results of this program"):
             listed(["folder"])
-    assert photographs.list_photographs(["folder/1.jpg"]) == ["folder/1.jpg"]
+    assert sweep_file.list_photographs(["folder/1.jpg"]) == ["folder/1.jpg"]
 
 
 def test_several_photographs_made_again_are_the_same_ones(place, monkeypatch):

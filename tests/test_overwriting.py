@@ -34,6 +34,7 @@ JOB = ("job.yaml", "job.log", "job.status", "job.begun", *RUN)
 # Every command that writes files, with the files.
 WRITTEN = {
     "--config tiny.yaml --output out": [f"out/{name}" for name in RUN],
+    "--config tiny.yaml -o out.png": ["out.png"],
     "--config tiny.yaml --content photo.png other.png --output out": [
         "out/contact.png", "out/results.csv", *[f"out/photo/{name}" for name in JOB],
     ],
@@ -58,6 +59,7 @@ WRITTEN = {
 READ = (
     ("out/config.yaml", "tiny.yaml", "--config {} --output out"),
     ("out/image.png", "photo.png", "--config tiny.yaml --output out --content {}"),
+    ("out.png", "photo.png", "--config tiny.yaml -o out.png --style {}"),
     ("out/steps/000002.jpg", "photo.png", "--config tiny.yaml --output out --style {}"),
     ("out/checkpoint.npz", "random.params", "--config tiny.yaml --output out --set weights={}"),
     ("out/contact.png", "photo.png", "--config tiny.yaml --output out --content photo.png {}"),
@@ -130,7 +132,7 @@ def refused(capsys: pytest.CaptureFixture[str], command: str) -> str:
 
 def test_every_command_is_tested() -> None:
     commands = {command.split()[0] for command in WRITTEN if not command.startswith("-")}
-    assert commands | {"bench", "flicker", "page"} == cli.COMMANDS.keys()  # these three write no files by default
+    assert commands | {"bench", "doctor", "flicker", "page"} == cli.COMMANDS.keys()  # these four write no files by default
 
 
 @pytest.mark.parametrize(("command", "name"), [(command, name) for command, names in WRITTEN.items() for name in names])

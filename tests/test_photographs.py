@@ -18,7 +18,7 @@ from styletransfer import weights
 from styletransfer.pictures import images
 from styletransfer.session import session
 from styletransfer.support.errors import UserError
-from styletransfer.sweeps import photographs
+from styletransfer.sweeps import photographs, sweep_file
 
 TINY = (
     "model=vgg_slim",
@@ -43,18 +43,37 @@ def studio(tmp_path, monkeypatch):
 
 
 def test_a_folder_stands_for_the_pictures_in_it_by_name():
-    assert photographs.list_photographs(["photos"]) == ["photos/a.JPG", "photos/b.png"]
+    assert sweep_file.list_photographs(["photos"]) == ["photos/a.JPG", "photos/b.png"]
 
 
 def test_files_stay_in_their_order_and_count_once():
     given = ["z.png", "photos/b.png", "photos", "./z.png", str(Path("z.png").absolute()), "photos//a.JPG"]
-    assert photographs.list_photographs(given) == ["z.png", "photos/b.png", "photos/a.JPG"]
+    assert sweep_file.list_photographs(given) == ["z.png", "photos/b.png", "photos/a.JPG"]
 
 
 def test_a_folder_without_pictures_is_refused():
     Path("empty").mkdir()
-    with pytest.raises(UserError, match=r"^--content: empty: no picture in this folder$"):
-        photographs.list_photographs(["empty"])
+    with pytest.raises(UserError, match=r"^empty: no picture in this folder$"):
+        sweep_file.list_photographs(["empty"])
+
+
+@pytest.mark.parametrize(
+    ("given", "listed"),
+    [
+        (["photos/*"], ["photos/a.JPG", "photos/b.png", "photos/more", "photos/notes.txt"]),
+        (["photos/*.png", "photos/?.*"], ["photos/b.png", "photos/a.JPG"]),
+        (["input/cof*.jpg", None, None], ["input/coffee.jpg", None]),
+        (["[1].png"], ["[1].png"]),
+    ],
+)
+def test_a_pattern_stands_for_the_files_that_match_here_or_in_the_project(given, listed):
+    Path("[1].png").touch()
+    assert sweep_file.list_photographs(given) == listed
+
+
+def test_a_pattern_without_files_is_refused():
+    with pytest.raises(UserError, match=r"^sweep: photos/\*\.gif: no such files$"):
+        sweep_file.list_photographs(["photos/*.gif"], "sweep: ")
 
 
 @pytest.mark.parametrize("folder", [None, "out/holiday"])

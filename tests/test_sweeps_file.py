@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from helpers import random_picture
 from processes import PROJECT
 from sweeping import studio, sweep_of  # noqa: F401
 
 from styletransfer import config as configs
+from styletransfer.pictures import images
 from styletransfer.support.errors import UserError
 from styletransfer.sweeps import sweep_file
 
@@ -34,6 +36,20 @@ def test_every_combination_is_a_job_and_the_last_key_varies_fastest():
     assert last.config.size == 40 and last.config.output.folder == f"output/sweeps/trial/{last.name}" == str(
         last.folder
     )
+
+
+def test_photographs_vary_by_folder_and_pattern(studio):  # noqa: F811
+    (studio / "photos").mkdir()
+    for name in ("b.png", "a.png"):
+        images.write(studio / "photos" / name, random_picture(30, 40, seed=1))
+    sweep = sweep_of(vary={"seed": [1, 2], "content.image": ["photos", "p[ah]*.png", "photo.png"]})
+    assert [job.config.content.image for job in sweep.jobs[:4]] == [
+        "photos/a.png", "photos/b.png", "painting.png", "photo.png",
+    ]  # fmt: skip
+    assert sweep.columns == 4 and len(sweep.jobs) == 8
+    assert names(sweep_of(vary={"content.image": "photos"})) == ["a", "b"]
+    with pytest.raises(UserError, match=r"^sweep trial\.yaml: content\.image: none/\*: no such files$"):
+        sweep_of(vary={"content.image": ["none/*"]})
 
 
 def test_listed_jobs():

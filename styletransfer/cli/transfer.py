@@ -323,7 +323,7 @@ def main(arguments: list[str] | None = None, program: str | None = None, more: s
 
             if picture is not None:
                 raise UserError("several photographs: name a folder for the pictures with --output FOLDER, without -o")
-            plan = photographs.sweep(values, photographs.list_photographs(options.content), where, options.assignments)
+            plan = photographs.sweep(values, options.content, where, options.assignments)
             if not options.dry_run:
                 return _one_each(plan, read, options.force)
             for job in plan.jobs:

@@ -6,25 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from styletransfer import config as configs
 from styletransfer.config import Output
-from styletransfer.pictures import folders
-from styletransfer.sweeps.sweep_file import Sweep, SweepFile, sweep_of
-
-_KEY = "content.image"
-
-
-def list_photographs(given: Sequence[str]) -> list[str]:
-    """List the given photographs, each once; a folder stands for the pictures in it, in the order of their names.
-
-    Raises UserError if a folder cannot be read, or has no picture in it.
-    """
-    named: dict[Path, str] = {}
-    for name in given:
-        path = configs.find_input(name)
-        for picture in map(str, folders.list_pictures(path, "--content: ")) if path.is_dir() else [name]:
-            named.setdefault(configs.location(picture), picture)
-    return list(named.values())
+from styletransfer.sweeps.sweep_file import PHOTOGRAPH, Sweep, SweepFile, sweep_of
 
 
 def sweep(values: Mapping[str, Any], photographs: Sequence[str], where: str, assignments: Sequence[str] = ()) -> Sweep:
@@ -36,6 +19,8 @@ def sweep(values: Mapping[str, Any], photographs: Sequence[str], where: str, ass
     ----------
     values : mapping
         The config of all, as far as it is given.
+    photographs : sequence of str
+        Files, folders or patterns, as in a sweep file.
     where : str
         Where the config comes from; error messages open with it.
     assignments : sequence of str
@@ -44,5 +29,5 @@ def sweep(values: Mapping[str, Any], photographs: Sequence[str], where: str, ass
     output = values.get("output")
     folder = str(output.get("folder", "")) if isinstance(output, Mapping) else ""
     folder = folder or Output().folder
-    file = SweepFile.model_validate({"base": dict(values), "vary": {_KEY: list(photographs)}})
+    file = SweepFile.model_validate({"base": dict(values), "vary": {PHOTOGRAPH: list(photographs)}})
     return sweep_of(file, Path(folder).name, where, assignments, folder)

@@ -6,8 +6,10 @@ written.
 
 from __future__ import annotations
 
+import glob
 import itertools
 import math
+import os
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +21,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from styletransfer import config as configs
 from styletransfer.config.validation_errors import first_message
 from styletransfer.config.values import FileName, check_file_name
+from styletransfer.pictures import folders
 from styletransfer.support.errors import UserError
+from styletransfer.support.project import PROJECT_FOLDER
 from styletransfer.sweeps import names
 from styletransfer.sweeps.cluster import Cluster
 from styletransfer.sweeps.jobs import Job, PictureJob
 
 # In a sweep's folder, besides the folders of its jobs.
 CONTACT, RESULTS, SLURM = RESERVED = "contact.png", "results.csv", "slurm"
+PHOTOGRAPH = "content.image"  # the key whose values may be folders and patterns
 COLLECT = "collect.sbatch"  # in the folder `SLURM`
 _MOST_JOBS = 1000
 
@@ -38,7 +43,9 @@ class SweepFile(BaseModel):
     base: Any = Field({}, description="a config file, or its keys and values; the base of all jobs")
     common: dict[str, Any] = Field({}, alias="set", description="overrides for all jobs, by dotted key")
     vary: Annotated[dict[str, Annotated[list[Any], Field(min_length=1)]], Field(min_length=1)] | None = Field(
-        None, description="values by dotted key; every combination is a job"
+        None,
+        description="values by dotted key; every combination is a job. Of content.image, folders and patterns such as "
+        "photos/*.jpg too",
     )
     jobs: Annotated[list[dict[str, Any]], Field(min_length=1)] | None = Field(
         None, description="a list of jobs, each with its overrides by dotted key"
@@ -56,6 +63,14 @@ class SweepFile(BaseModel):
         if not isinstance(base, dict):
             raise ValueError("Input should be a config file, or keys and values")
         return base
+
+    @pydantic.field_validator("vary", mode="before")
+    @classmethod
+    def _one_or_several(cls, vary: Any) -> Any:
+        """Take a single name as a list of one, as it may stand for several photographs."""
+        if not isinstance(vary, Mapping):
+            return vary
+        return {key: [value] if isinstance(value, str) else value for key, value in vary.items()}
 
     @pydantic.model_validator(mode="after")
     def _one_of_two(self) -> SweepFile:
@@ -161,6 +176,9 @@ def sweep_of(
         As for :func:`read_sweep`.
     """
     check_output(output)
+    if file.vary and PHOTOGRAPH in file.vary:
+        listed = list_photographs(file.vary[PHOTOGRAPH], f"{where}: {PHOTOGRAPH}: ")
+        file = file.model_copy(update={"vary": {**file.vary, PHOTOGRAPH: listed}})
     count = len(file.jobs) if file.jobs else math.prod(map(len, (file.vary or {}).values()))
     if count > _MOST_JOBS:
         raise UserError(f"{where}: {count:,} jobs, but a sweep may have at most {_MOST_JOBS:,}")
@@ -189,6 +207,39 @@ def sweep_of(
         jobs.append(PictureJob(job_name, folder / job_name, job, parts, PictureJob.parse(changed, here)))
     columns = len(_each_once(list(file.vary.values())[-1])) if file.vary else None
     return Sweep(name, folder, keys, columns, tuple(jobs), file.cluster)
+
+
+def list_photographs(given: Sequence[Any], where: str = "") -> list[Any]:
+    """List the given photographs, each once, in the order of their names where one name stands for several.
+
+    A folder stands for the pictures in it, and a pattern such as ``photos/*.jpg`` for the files that match it, here or
+    else in the project. Values that are no names stay as they are.
+
+    Raises UserError if a folder cannot be read, or it has no picture in it, or no file matches.
+
+    Parameters
+    ----------
+    where : str
+        The start of error messages.
+    """
+    named: dict[Hashable, Any] = {}
+    for value in given:
+        for picture in _matching(value, where) if isinstance(value, str) and value else [value]:
+            named.setdefault(configs.location(picture) if isinstance(picture, str) else _meaning(picture), picture)
+    return list(named.values())
+
+
+def _matching(name: str, where: str) -> list[str]:
+    path = configs.location(name)
+    if os.path.isdir(path):  # noqa: PTH112 - False for names that are too long
+        return list(map(str, folders.list_pictures(configs.find_input(name), where)))
+    if not glob.has_magic(name) or os.path.exists(path):  # noqa: PTH110 - as above
+        return [name]
+    pattern = os.path.expanduser(name)  # noqa: PTH111 - leaves the ~ of an unknown user unchanged
+    matching = sorted(glob.glob(pattern) or glob.glob(pattern, root_dir=PROJECT_FOLDER))  # noqa: PTH207 - as it is given
+    if not matching:
+        raise UserError(f"{where}{name}: no such files")
+    return matching
 
 
 def check_output(output: str | None) -> None:
