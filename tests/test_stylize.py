@@ -154,6 +154,7 @@ def test_larger_photographs_are_reduced(place: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
+        (("photos/0.png", "photos/1.png"), "--output is missing: expected a folder"),
         (("photos/9.png", "--output", "a.png"), "picture photos/9.png: no such file"),
         (("photos/0.png", "--output", "a.bmp"), "--output a.bmp: expected .jpg or .jpeg or .png"),
         (("photos", "--output", "a.png"), "--output a.png: expected a folder"),
