@@ -91,16 +91,29 @@ def requirements(name):
     return [Requirement(line) for line in lines if line and not line.startswith("-r ")]
 
 
-def test_its_dependencies_are_those_of_the_requirements(wheel):
+def test_its_dependencies_are_ranges_around_the_requirements(wheel):
     with ZipFile(wheel) as archive:
         (name,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
         told = message_from_bytes(archive.read(name))
     assert told["Requires-Python"] == ">=3.10" and told["Version"] == styletransfer.__version__
     asked = [Requirement(line) for line in told.get_all("Requires-Dist")]
     always = [each for each in asked if "extra ==" not in str(each)]
-    assert always == requirements("requirements.txt")
-    (torch,) = (each for each in asked if 'extra == "torch"' in str(each))
-    assert torch.specifier == requirements("requirements-torch.txt")[0].specifier
+    assert_ranges_of(always, requirements("requirements.txt"))
+    for extra in ("torch", "page"):
+        found = [each for each in asked if f'extra == "{extra}"' in str(each)]
+        assert_ranges_of(found, requirements(f"requirements-{extra}.txt"))
+    assert (told["Name"], told["Author"]) == ("nstyle", "The nstyle authors")
+
+
+def assert_ranges_of(ranges, pins):
+    """Each range is of the package and for the machines of its pin, and allows it and later ones of its major."""
+    assert [each.name for each in ranges] == [each.name for each in pins]
+    for each, pin in zip(ranges, pins):
+        assert pin.marker is None or str(pin.marker) in str(each.marker)
+        for specifier in pin.specifier:
+            major = specifier.version.partition(".")[0]
+            allowed = (specifier.version, f"{major}.9999")
+            assert list(each.specifier.filter([*allowed, "0.0.1", f"{int(major) + 1}.0"])) == list(allowed)
 
 
 @pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13", "3.14", "3.15"])

@@ -42,7 +42,7 @@ def lacks(monkeypatch):
 
 @pytest.mark.parametrize("name", ["gradio", "uvicorn"])
 @pytest.mark.parametrize(
-    ("installed", "how"), [(True, "pip install 'styletransfer[page]'"), (False, "run make page, which installs it")]
+    ("installed", "how"), [(True, "pip install 'nstyle[page]'"), (False, "run make page, which installs it")]
 )
 def test_a_missing_package_is_told_in_a_line(tmp_path, monkeypatch, lacks, name, installed, how):
     lacks(name)

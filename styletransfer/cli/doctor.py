@@ -50,7 +50,9 @@ def _software() -> Iterator[tuple[str, str]]:
 
     yield "nstyle", f"{VERSION}, {PROJECT_FOLDER}"
     yield "Python", f"{platform.python_version()}, {sys.executable}, on {platform.system()} {platform.machine()}"
-    yield "engines", ", ".join(f"{name} {metadata.version(name)}" for name in NAMES if installed(name)) or "none"
+    packages = metadata.packages_distributions()  # builds with CUDA have other names
+    versions = [f"{name} {metadata.version(packages[name][0])}" for name in NAMES if installed(name)]
+    yield "engines", ", ".join(versions) or "none"
 
 
 def _machine() -> Iterator[tuple[str, str]]:

@@ -122,7 +122,7 @@ def python_of_runs(asked: str | None) -> str | None:
 def _check_gradio() -> None:
     missing = [name for name in ("gradio", "uvicorn") if importlib.util.find_spec(name) is None]
     if missing:
-        how = "pip install 'styletransfer[page]'" if IS_INSTALLED else "run make page, which installs it"
+        how = "pip install 'nstyle[page]'" if IS_INSTALLED else "run make page, which installs it"
         raise UserError(f"the page needs {missing[0]}, which is not installed: {how}")
 
 

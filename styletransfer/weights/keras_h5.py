@@ -36,7 +36,7 @@ def read(path: Path, spec: ModelSpec) -> dict[str, NDArray[np.float32]]:
     try:
         import h5py
     except ImportError:
-        raise ValueError("h5py is needed to read it: pip install h5py==3.14.0") from None
+        raise ValueError("h5py is needed to read it: pip install h5py") from None
     stored: dict[str, NDArray] = {}
     try:
         with h5py.File(path, "r", locking=False) as file:
