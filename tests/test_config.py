@@ -94,7 +94,7 @@ def rejected(values):
 def test_a_photograph_and_a_painting_are_enough():
     config = parsed()
     assert config.content.image == "photo.jpg" and config.style.images == {"painting.jpg": 1.0}
-    assert config.model == "vgg_slim" and config.pixels == "rgb255" and config.normalization == "balanced"
+    assert config.model == "vgg19_small" and config.pixels == "rgb255" and config.normalization == "balanced"
     assert config.engine == config.device == config.precision == "auto" and config.seed == 0
     assert config.output.folder == "output/mine"
 
@@ -372,7 +372,7 @@ def test_a_device_is_cpu_or_a_gpu(device):
         ({}, "content.image is missing"),
         ({"content": {"image": "a"}}, "style.images is missing"),
         ({"content": {"image": "a"}, "style": {"images": []}}, "style.images is missing"),
-        ({"style": {"images": "a"}, "content": {"weight": 0}}, "content.image is missing: init.kind matched starts"),
+        ({"style": {"images": "a"}, "content": {"weight": 0}}, "content.image is missing: init.kind instant starts"),
         ({**MINIMAL, "content": {"weight": 0}, "style": {"weight": 0}}, "both 0: there is nothing to optimise"),
         ({**MINIMAL, "init": {"kind": "image"}}, "kind: image requires `image`"),
         ({**MINIMAL, "regions": [{"style": "a.jpg"}]}, "style.images and regions both name paintings"),
