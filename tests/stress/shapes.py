@@ -177,6 +177,14 @@ def _stylize(draw: Draw, kind: str) -> tuple[dict[str, str], dict[str, tuple[int
     return {"network": "small", "precision": precision}, sizes, {}, " ".join(["stylize.py", *sizes, *options])
 
 
+def _instant(draw: Draw, kind: str) -> tuple[dict[str, str], dict[str, tuple[int, int]], dict[str, Any], str]:
+    precision = draw.precision()
+    sizes = {"content.png": draw.size(), "painting.png": draw.painting(), "other.png": draw.painting()}
+    options = ["--style", "painting.png", "--precision", precision, "--output", "result.png"]
+    options += draw.of.choice([[], ["--style", "other.png"], ["--style-size", str(draw.side())], ["--strength", "1"]])
+    return {"network": _BUNDLED, "precision": precision}, sizes, {}, " ".join(["stylize.py", "content.png", *options])
+
+
 # How each kind of case is drawn, and how often.
 _KINDS: Mapping[str, tuple[Callable[[Draw, str], Any], int]] = {
     "whole": (_picture, 7),
@@ -185,6 +193,7 @@ _KINDS: Mapping[str, tuple[Callable[[Draw, str], Any], int]] = {
     "start": (_picture, 1),
     "training": (_training, 3),
     "stylize": (_stylize, 3),
+    "instant": (_instant, 3),
 }
 
 
