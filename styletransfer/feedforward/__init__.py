@@ -1,7 +1,9 @@
-"""Feed-forward style transfer: networks trained for one style, style files, and their use on pictures.
+"""Styles at once, without optimisation: those of paintings, and those for which a network has been trained.
 
-- ``network``: a network bound for one size; ``strips``: the same for pictures larger than memory allows
-- ``style_file``: a trained network in one file, with what is known about it
-- ``stylize``: from picture to picture; ``jobs``, ``folders``: files and folders, and where results go
-- ``videos``: videos, frame by frame; ``progress``: how far they are
+- ``styles``: either, as the command names it
+- ``instant``: any painting, by moments of features and decoders; ``paintings``: one or several, blended or by masks
+- ``style_file``: a trained network in one file, with what is known about it; ``stylize``: from picture to picture with
+  it; ``strips``: for pictures larger than memory allows
+- ``jobs``, ``folders``: files and folders, and where results go
+- ``videos``: videos, frame by frame; ``shots``: their cuts; ``progress``: how far they are
 """
