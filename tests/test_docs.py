@@ -14,7 +14,7 @@ import yaml
 
 import models
 from styletransfer import config as configs
-from styletransfer.cli import submit, train_style, transfer
+from styletransfer.cli import COMMANDS, submit, train_style, transfer
 from styletransfer.config import table
 from styletransfer.config.normalizations import NORMALIZATIONS
 from styletransfer.sweeps import sweep_file, trainings
@@ -31,8 +31,8 @@ TESTS = "".join(path.read_text() for path in (PROJECT / "tests").glob("test_*.py
 FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")
 # Programs that are not part of the project, and whose arguments are not checked.
-OTHERS = {"cd", "git", "ldd", "module", "pip", "python3.11", "sbatch", "source", "srun"}
-OPTIONS_OF_OTHERS = {"--constraint"}
+OTHERS = {"cd", "docker", "git", "ldd", "module", "pip", "python3.11", "sbatch", "source", "srun"}
+OPTIONS_OF_OTHERS = {"--build-arg", "--constraint"}
 
 
 def name_of(path: Path) -> str:
@@ -60,7 +60,7 @@ def commands(page: Path) -> Iterator[str]:
     """All commands of a page: those in blocks, and those of the project in running text."""
     for block in blocks(page, ""):
         yield from (line.strip() for line in block.replace("\\\n", " ").splitlines() if line.strip())
-    yield from (code for code in inline_code(page) if re.match(r"(python|make) ", code))
+    yield from (code for code in inline_code(page) if re.match(r"(python|make|nstyle) ", code))
 
 
 def anchors(page: Path) -> set[str]:
@@ -191,12 +191,20 @@ def test_pictures_exist(page: Path) -> None:
     assert [picture for picture in found if not (page.parent / picture).is_file()] == []
 
 
+def as_script(words: list[str]) -> list[str]:
+    """A call of the installed command, as that of the script that it runs."""
+    if words[0] != "nstyle":
+        return words
+    name, *rest = words[1:] if words[1] in COMMANDS else ["nstyle", *words[1:]]
+    return ["python", f"scripts/{'compare_curves' if name == 'compare' else name}.py", *rest]
+
+
 @every_page
 def test_commands_are_valid(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are parsed as a shell would split them, and what they name exists."""
     makefile = (PROJECT / "Makefile").read_text()
     for command in commands(page):
-        program, *arguments = shlex.split(command, comments=True)
+        program, *arguments = as_script(shlex.split(command, comments=True))
         if program == "make":
             assert re.search(rf"^{arguments[0]}:", makefile, re.MULTILINE), command
         elif program == "python" and arguments[0] == "-c":

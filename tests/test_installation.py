@@ -22,6 +22,10 @@ from styletransfer.feedforward import style_file
 from styletransfer.support import commands
 
 LIBRARY, BESIDE = "styletransfer", ("configs", "input", "models", "scripts")
+FILES = (
+    *("pyproject.toml", "setup.py", "README.md", "LICENSE"),
+    *("requirements.txt", "requirements-page.txt", "requirements-torch.txt"),
+)
 INSIDE = f"{LIBRARY}/_project/"
 TINY = ("--set", "size=32", "--set", "scales=1", "--set", "stop.max_iterations=2", "--output", "made")
 
@@ -46,8 +50,7 @@ def run(*command, folder=None):
 def wheel(tmp_path_factory):
     """A wheel built from links to the project's files, so that the build leaves nothing in the project."""
     folder = tmp_path_factory.mktemp("source")
-    requirements = ("requirements.txt", "requirements-page.txt", "requirements-torch.txt")
-    for name in ("pyproject.toml", "setup.py", *requirements, "README.md", "LICENSE", LIBRARY, *BESIDE):
+    for name in (*FILES, LIBRARY, *BESIDE):
         (folder / name).symlink_to(PROJECT / name)
     options = ("--no-deps", "--no-build-isolation", "--no-index", "--quiet", "--wheel-dir", folder / "wheels")
     run(sys.executable, "-m", "pip", "wheel", *options, folder)
@@ -134,6 +137,15 @@ def test_every_machine_gets_one_engine_and_one_version_of_each_package(python, s
 def test_pytorch_has_one_version():
     (torch,) = requirements("requirements-torch.txt")
     assert torch.specifier in [each.specifier for each in requirements("requirements.txt") if each.name == "torch"]
+
+
+def test_the_image_is_built_from_the_files_of_the_wheel():
+    lines = (PROJECT / "Dockerfile").read_text().splitlines()
+    copied = {name for line in lines if line.startswith("COPY ") for name in line.split()[1:-1]}
+    ignored = (PROJECT / ".dockerignore").read_text().splitlines()
+    assert copied == {*FILES, LIBRARY, *BESIDE} and all((PROJECT / name).exists() for name in copied)
+    kept = {name for line in ignored if line.startswith("!") for name in PROJECT.glob(line[1:])}
+    assert {PROJECT / name for name in copied} <= kept
 
 
 @pytest.mark.parametrize("target", ["test-torch", "starry ENGINE=torch"])

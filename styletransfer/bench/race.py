@@ -94,7 +94,7 @@ def check_same(ours: float, theirs: float, what: str) -> None:
 
 
 def config_for(model: str, size: int, content: str, style: str, assignments: Sequence[str]) -> Config:
-    """The default preset for a network, a size and two pictures, with ``--set``.
+    """The default settings for a network, a size and two pictures, with ``--set``.
 
     Raises UserError if a key or value is invalid.
     """

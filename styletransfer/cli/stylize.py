@@ -71,9 +71,9 @@ def parser(program: str | None = None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--precision", choices=["auto", "float32", "bfloat16"], default="auto", help="arithmetic of the network"
     )
-    parser.add_argument("--force", action="store_true", help="overwrite results that are there")
+    parser.add_argument("--force", action="store_true", help="overwrite existing results")
     parser.add_argument(
-        "--resume", action="store_true", help="make only results that are not there, and continue unfinished videos"
+        "--resume", action="store_true", help="make only the missing results, and continue unfinished videos"
     )
     return parser
 

@@ -13,8 +13,7 @@ from styletransfer.cli.options import Parser, add_overrides
 def parser(program: str | None = None) -> argparse.ArgumentParser:
     parser = Parser(
         prog=program,
-        description="Train a feed-forward network for one style; stylize.py then gives that style to any picture in a "
-        "moment.",
+        description="Train a feed-forward network for one style, which stylize.py then gives to any picture at once.",
         epilog="Exit status: 0 done; 2 an error such as invalid input, reported in one line; 3 the training diverged; "
         "75 interrupted, the last line says how to resume.",
     )

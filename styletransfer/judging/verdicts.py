@@ -124,7 +124,7 @@ def judge(network: Judge, picture: Picture, photograph: Picture, painting: Pictu
 def judge_cases(
     wanted: Sequence[Case], size: int, assignments: Sequence[str], judges: Sequence[Judge], folder: Path | None
 ) -> Iterator[Verdict]:
-    """Judge pictures: the given ones, or new ones, made with the default preset and `assignments`.
+    """Judge pictures: the given ones, or new ones, made with the default settings and `assignments`.
 
     All are judged at the long edge `size`, the painting too, and written to `folder` if it is given.
 

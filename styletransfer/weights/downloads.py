@@ -1,7 +1,7 @@
 """Download pretrained weights and example images, verify them, convert them and put them in place.
 
 Files are written atomically, and a failed download leaves no partial file. They are put into the project, even if the
-package is installed; if it is not writable, one line says so, and a config may name weights that lie elsewhere.
+package is installed; if it is not writable, one line says so, and a config may name weights in another folder.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""L-BFGS, the optimiser of the default preset."""
+"""L-BFGS, the optimiser of the default settings."""
 
 from __future__ import annotations
 
