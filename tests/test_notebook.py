@@ -54,7 +54,7 @@ def test_a_result_shows_itself_below_a_progress_bar(executed):
     (picture,) = pictures_in(outputs)
     assert picture.size == (192, 128) and np.asarray(picture).std() > 20
     said = text_in(outputs, "stderr")
-    assert "120/120" in said and "loss" in said and "Warning" not in said
+    assert "12/12" in said and "loss" in said and "Warning" not in said
 
 
 def test_pictures_are_shown(executed):
