@@ -66,8 +66,9 @@ def test_a_config_that_is_opened_stays_as_it_is(path):
     size=st.integers(96, 2048),
     steps=st.integers(10, 300),
     smoothness=st.integers(0, 50),
+    strength=st.integers(0, 20),
 )
-def test_what_is_chosen_comes_back(style_weight, stroke_size, size, steps, smoothness):
+def test_what_is_chosen_comes_back(style_weight, stroke_size, size, steps, smoothness, strength):
     chosen = dataclasses.replace(
         CHOSEN,
         style_weight=5.0 * style_weight,
@@ -75,6 +76,7 @@ def test_what_is_chosen_comes_back(style_weight, stroke_size, size, steps, smoot
         size=size,
         steps=steps,
         smoothness=smoothness / 100,
+        strength=strength / 20,
     )
     config = choices.to_config(chosen, "output/a")
     back = choices.from_config(config.model_dump(mode="json"))
@@ -118,9 +120,10 @@ def test_going_on_starts_from_the_picture_at_its_size(edge, scales):
     ("change", "words"),
     [
         ({"content": None}, "choose a photograph"),
-        ({"styles": {}}, "choose at least one painting"),
+        ({"styles": {}}, "choose a painting"),
         ({"size": 4000}, "size: 4000 is out of range, expected 96 to 2048"),
         ({"steps": 0}, "steps: 0 is out of range"),
+        ({"strength": 1.5}, "strength: 1.5 is out of range, expected 0 to 1"),
         ({"style_weight": -1.0}, "style weight: -1 is out of range"),
         ({"style_weight": float("nan")}, "style weight: nan is out of range"),
         ({"content": "a\0b"}, "these settings"),
@@ -168,8 +171,11 @@ def test_presets_are_shown_as_what_they_make():
         with Image.open(preset.picture) as picture:
             assert max(picture.size) == job.config.size == 320
         assert preset.picture.stat().st_size <= 30_000
-        chosen = preset.applied("photo.png", {"a.png": 1.0}, 320)
-        assert (chosen.content, chosen.size, chosen.stroke_size) == ("photo.png", 320, preset.stroke_size)
+        before = dataclasses.replace(CHOSEN, size=320, strength=0.3, trained="night")
+        chosen = preset.applied(before)
+        for name in ("content", "styles", "size", "strength", "trained"):
+            assert getattr(chosen, name) == getattr(before, name)
+        assert chosen.stroke_size == preset.stroke_size
         config = choices.to_config(chosen, "output/a")
         made = job.config
         for key in ("weight", "size"):
@@ -195,15 +201,56 @@ def test_choices_are_empty_to_begin_with():
     assert Choices().content is None and Choices().styles == {}
 
 
-def test_where_to_start_is_chosen():
-    config = choices.to_config(dataclasses.replace(CHOSEN, start="night"), "output/a")
-    assert (config.init.kind, config.init.name) == ("style", "night")
+def init(chosen, **options):
+    return choices.to_config(chosen, "output/a", **options).init
+
+
+def test_a_run_starts_from_the_instant_picture():
+    assert init(CHOSEN) == Config.model_fields["init"].default
+    assert (init(CHOSEN).kind, init(CHOSEN).strength) == ("instant", USUAL.strength)
+    weak = init(dataclasses.replace(CHOSEN, strength=0.2))
+    assert (weak.kind, weak.strength) == ("instant", 0.2)
+    trained = dataclasses.replace(CHOSEN, trained="night")
+    assert (init(trained).kind, init(trained).name) == ("style", "night")
+    further = init(trained, picture_edge=512)
+    assert (further.kind, further.name) == ("image", None)
+
+
+def test_a_trained_style_comes_back_and_goes():
+    config = choices.to_config(dataclasses.replace(CHOSEN, trained="night"), "output/a")
     opened = choices.from_config(config.model_dump(mode="json"))
-    assert opened.start == "night" and choices.to_config(opened, "output/b").init == config.init
-    back = choices.to_config(dataclasses.replace(opened, start=None), "output/b")
-    assert settings(back) == settings(choices.to_config(CHOSEN, "output/b"))
-    further = choices.to_config(opened, "output/b", picture_edge=512)
-    assert (further.init.kind, further.init.name) == ("image", None)
+    assert opened.trained == "night" and init(opened) == config.init
+    assert init(dataclasses.replace(opened, trained=None)) == init(CHOSEN)
+
+
+@pytest.mark.parametrize("change", [{"content": "other.png"}, {"styles": {"b.png": 1.0}}, {"strength": 0.2}])
+def test_a_run_that_continued_from_a_picture_does_not_with_other_pictures(change):
+    opened = choices.from_config(choices.to_config(CHOSEN, "output/a", picture_edge=512).model_dump(mode="json"))
+    assert init(opened).kind == "image"
+    assert init(dataclasses.replace(opened, **change)).kind == "instant"
+
+
+def test_a_file_is_the_same_by_its_absolute_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    opened = choices.from_config({"content": {"image": "a.png"}, "regions": None, "style": {"images": {"b.png": 2}}})
+    absolute = dataclasses.replace(opened, content=str(tmp_path / "a.png"), styles={str(tmp_path / "b.png"): 2.0})
+    assert settings(choices.to_config(absolute, "output/a")) == settings(choices.to_config(opened, "output/a"))
+
+
+def test_what_an_instant_picture_is_made_of(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    chosen = dataclasses.replace(CHOSEN, size=1024, stroke_size=150, color="keep", strength=0.4)
+    assert choices.to_instant_request(chosen) == {
+        "content": str(tmp_path / "photo.png"), "styles": {str(tmp_path / "a.png"): 1.0}, "trained": None, "size": 512,
+        "stroke_size": 150, "color": "keep", "strength": 0.4,
+    }  # fmt: skip
+    assert choices.to_instant_request(dataclasses.replace(chosen, size=200, trained="night"))["size"] == 200
+    for missing, words in (
+        ({"content": None}, "choose a photograph first"),
+        ({"styles": {}}, "choose a painting first"),
+    ):
+        with pytest.raises(UserError, match=words):
+            choices.to_instant_request(dataclasses.replace(chosen, **missing))
 
 
 def test_an_opened_run_keeps_its_start():
@@ -212,20 +259,12 @@ def test_an_opened_run_keeps_its_start():
     assert choices.to_config(opened, "output/a").init.deviation == 7
 
 
-def test_an_instant_picture_is_a_run_without_steps():
-    config = choices.to_instant_config("photo.png", "a.png", "night", 700, "keep", "output/a")
-    assert (config.init.kind, config.init.name, config.long_edges, config.steps) == ("style", "night", [700], [0])
-    assert (config.content.image, config.style.images, config.color) == ("photo.png", {"a.png": 1.0}, "keep")
-    with pytest.raises(UserError, match="choose a photograph"):
-        choices.to_instant_config(None, "a.png", "night", 700, "keep", "output/a")
-
-
-def test_instant_styles_are_the_bundled_ones_with_their_paintings(tmp_path, monkeypatch):
+def test_trained_styles_are_the_bundled_ones_with_their_paintings(tmp_path, monkeypatch):
     monkeypatch.setattr(style_file, "FOLDER", tmp_path)
-    assert samples.instant_styles() == []
+    assert samples.trained_styles() == []
     style = random_style()
     style_file.write(tmp_path / "dark.npz", style)
     unknown = {**style.record, "paintings": {"unknown.jpg": "0" * 64}}
     style_file.write(tmp_path / "strange.npz", style_file.Style(style.spec, style.parameters, unknown))
-    (found,) = samples.instant_styles()
+    (found,) = samples.trained_styles()
     assert (found.name, found.painting) == ("dark", PROJECT / "input" / "night.jpg")

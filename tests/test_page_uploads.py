@@ -1,4 +1,4 @@
-"""Uploads: limited, decoded, written anew under names of ours."""
+"""Uploads: limited, decoded, written anew."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def place(tmp_path):
 @pytest.fixture
 def accept(place):
     taker = Uploads(place / "arrivals", place / "output")
-    return lambda name: taker.accept(place / "arrivals" / name, "photo")
+    return lambda name: taker.accept(place / "arrivals" / name, name)
 
 
 def send(place, name, size=(40, 30), **options):
@@ -44,14 +44,14 @@ def one_pixel_claiming(width, height):
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
-def test_a_picture_is_written_anew_under_a_name_of_ours(place, accept):
+def test_a_picture_is_written_anew_under_its_name(place, accept):
     exif = Image.Exif()
     exif[0x010E] = "where I live"
     send(place, "../arrivals/my holiday<script>.jpg", exif=exif, quality=95)
     before = images.read(place / "arrivals" / "my holiday<script>.jpg")
     path = accept("my holiday<script>.jpg")
-    assert path.parent == place / "output" / "uploads"
-    assert path.name.startswith("photo-") and path.suffix == ".jpg" and path.stem[6:].isalnum()
+    assert path.parent.parent == place / "output" / "uploads" and path.parent.name.isalnum()
+    assert path.name == "my-holiday-script.jpg"
     assert np.abs(images.read(path) - before).mean() < 0.02
     with Image.open(path) as image:
         assert len(image.getexif()) == 0 and b"where I live" not in path.read_bytes()
@@ -65,13 +65,32 @@ def test_the_orientation_of_the_camera_is_applied(place, accept):
     assert images.size(accept("a.jpg")) == (40, 30)
 
 
-def test_the_same_picture_has_the_same_name(place, accept):
+def test_the_same_upload_has_the_same_path(place, accept):
     send(place, "a.png")
     first = accept("a.png")
+    send(place, "a.png")
+    assert accept("a.png") == first
     send(place, "b.png")
-    assert accept("b.png") == first
-    send(place, "c.png", size=(41, 30))
-    assert accept("c.png") != first
+    assert accept("b.png") == first.with_name("b.jpg")
+    send(place, "a.png", size=(41, 30))
+    other = accept("a.png")
+    assert other.name == first.name and other != first
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("Zoë am Meer.jpeg", "Zoë-am-Meer"),
+        ("a/../../b.png", "b"),
+        ("...", "picture"),
+        ("", "picture"),
+        ("x" * 300, "x" * 60),
+    ],
+)
+def test_its_name_is_kept_as_far_as_a_file_can_have_it(place, name, kept):
+    send(place, "a.png")
+    path = Uploads(place / "arrivals", place / "output").accept(place / "arrivals" / "a.png", name)
+    assert path.name == f"{kept}.jpg" and path.parent.parent == place / "output" / "uploads"
 
 
 def test_a_large_picture_is_made_smaller(place, accept, monkeypatch):

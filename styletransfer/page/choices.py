@@ -7,7 +7,6 @@ steps: they are kept, because only the choices that differ from those of the ope
 from __future__ import annotations
 
 import copy
-import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,7 +24,9 @@ RANGES: Mapping[str, tuple[float, float, float]] = {
     "size": (96, 2048, 32),
     "steps": (4, 300, 4),
     "smoothness": (0.0, 0.5, 0.01),
+    "strength": (0.0, 1.0, 0.05),
 }
+_INSTANT_SIZE = 512  # pixels, the long edge of an instant picture at most
 _PREVIEWS = 40  # intermediate pictures of a run, approximately
 _CHECKPOINTS = 4  # and checkpoints, which are larger
 # The longest edge up to which the default number of scales gives strokes of the usual size; each doubling needs one
@@ -49,8 +50,11 @@ class Choices:
         The long edge of the paintings in percent of that of the result: `style.size`.
     steps : int
         The largest number of steps at each scale: `stop.max_iterations`.
-    start : str, or None
-        The trained style in which the photograph is the start: `init.name`; None: the photograph, or as `base` has it.
+    strength : float
+        The share of the style in the instant picture, from which a run starts: `init.strength`.
+    trained : str, or None
+        The trained style in place of that of the paintings in the instant picture, from which a run starts:
+        `init.name`.
     base : dict
         The config that these choices change: that of an opened run or a preset; empty for the defaults.
     """
@@ -63,7 +67,8 @@ class Choices:
     steps: int = 0
     smoothness: float = 0.0
     color: str = "style"
-    start: str | None = None
+    strength: float = 0.0
+    trained: str | None = None
     base: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -96,7 +101,8 @@ def from_config(values: Mapping[str, Any]) -> Choices:
         steps=int(max(steps)) if isinstance(steps, list) else int(steps),
         smoothness=float(_value(values, "tv.weight")),
         color=_value(values, "color"),
-        start=_value(values, "init.name"),
+        strength=float(_value(values, "init.strength")),
+        trained=_value(values, "init.name"),
         base=copy.deepcopy(values),
     )
 
@@ -121,9 +127,11 @@ def to_config(chosen: Choices, folder: str, picture_edge: int | None = None) -> 
         nonlocal values
         values = configs.put(values, key.split("."), value, "the page")
 
-    if chosen.content != before.content:
+    another_photograph = place(chosen.content) != place(before.content)
+    other_paintings = places(chosen.styles) != places(before.styles)
+    if another_photograph:
         put("content.image", chosen.content)
-    if dict(chosen.styles) != dict(before.styles):
+    if other_paintings:
         put("style.images", dict(chosen.styles))
         put("regions", None)
     if chosen.style_weight != before.style_weight:
@@ -142,8 +150,11 @@ def to_config(chosen: Choices, folder: str, picture_edge: int | None = None) -> 
         put("tv.weight", chosen.smoothness)
     if chosen.color != before.color:
         put("color", chosen.color)
-    if chosen.start != before.start:
-        put("init", {"kind": "style", "name": chosen.start} if chosen.start else {})
+    # A run that continued from a picture does not do so with other pictures.
+    continued = _value(values, "init.kind") == "image" and (another_photograph or other_paintings)
+    if continued or (chosen.trained, chosen.strength) != (before.trained, before.strength):
+        instant = {"kind": "instant", "strength": chosen.strength}
+        put("init", {"kind": "style", "name": chosen.trained} if chosen.trained else instant)
     if picture_edge is not None:
         put("init", {"kind": "image", "image": f"{folder}/{START}"})
         put("scales", min(_count_of_scales(values), scales_from(picture_edge, chosen.size)))
@@ -156,30 +167,21 @@ def to_config(chosen: Choices, folder: str, picture_edge: int | None = None) -> 
     return config.model_copy(update={"output": config.output.model_copy(update=saving)})
 
 
-def to_instant_config(content: str | None, painting: str, style: str, size: int, color: str, folder: str) -> Config:
-    """The config of a run without steps: its result is the photograph in a trained style.
+def to_instant_request(chosen: Choices) -> dict[str, Any]:
+    """What :class:`~styletransfer.page.instant_pictures.InstantPictures` is asked for.
 
-    Raises UserError as for :func:`to_config`.
-
-    Parameters
-    ----------
-    content : str, or None
-        The file of the photograph.
-    painting : str
-        That of the painting for which the style was trained; what goes on from the result uses it.
-    style : str
-        A bundled style.
-    size : int
-        Long edge in pixels.
-    color : str
-        The key `color`.
-    folder : str
-        Its output folder.
+    Raises UserError if something has not been chosen.
     """
-    usual = from_config({})
-    chosen = dataclasses.replace(usual, content=content, styles={painting: 1.0}, size=size, color=color, start=style)
-    values = to_config(chosen, folder).model_dump(mode="json", exclude={"provenance"})
-    return configs.parse(configs.override(values, ["scales=1", "stop.max_iterations=0"]), "these settings")
+    _check_chosen(chosen)
+    return {
+        "content": place(chosen.content),
+        "styles": places(chosen.styles),
+        "trained": chosen.trained,
+        "size": min(chosen.size, _INSTANT_SIZE),
+        "stroke_size": chosen.stroke_size,
+        "color": chosen.color,
+        "strength": chosen.strength,
+    }
 
 
 START = "start.png"  # in the folder of a run that continues from the picture of another
@@ -198,11 +200,14 @@ def scales_from(picture_edge: int, size: int) -> int:
 def others(base: Mapping[str, Any]) -> list[str]:
     """The keys of a config that differ from the defaults and are not shown on the page, as ``key: value``."""
     shown = {"content.image", "style.images", "style.weight", "style.size", "size", "scales", "stop.max_iterations"}
-    shown |= {"tv.weight", "color"}
+    shown |= {"tv.weight", "color", "init.strength", "init.image"}
+    trained = _value(base, "init.kind") == "style"
     kept = []
     for key, value in _flat(base):
         top = key.partition(".")[0]
-        if key in shown or top in ("output", "provenance", "init") or _is_default(base, key, value):
+        if key in shown or top in ("output", "provenance") or _is_default(base, key, value):
+            continue
+        if trained and top == "init":  # a tile
             continue
         kept.append(f"{key}: {value}")
     return kept
@@ -210,10 +215,9 @@ def others(base: Mapping[str, Any]) -> list[str]:
 
 def _check(chosen: Choices, before: Choices) -> None:
     """Raise a UserError with what is missing or out of range; what an opened run has may be larger."""
-    if not chosen.content and _value(chosen.base, "content.weight") > 0:
-        raise UserError("choose a photograph first")
-    if not chosen.styles and not _value(chosen.base, "regions") and chosen.style_weight > 0:
-        raise UserError("choose at least one painting first")
+    needs_photograph = _value(chosen.base, "content.weight") > 0
+    needs_paintings = not _value(chosen.base, "regions") and chosen.style_weight > 0
+    _check_chosen(chosen, needs_photograph, needs_paintings)
     for name, (least, most, _) in RANGES.items():
         value = getattr(chosen, name)
         if value != getattr(before, name) and not least <= value <= most:
@@ -221,6 +225,23 @@ def _check(chosen: Choices, before: Choices) -> None:
             raise UserError(f"{label}: {value:g} is out of range, expected {least:g} to {most:g}")
     if chosen.color not in colors():
         raise UserError(f"colours: {chosen.color!r}: expected one of: {', '.join(colors())}")
+
+
+def _check_chosen(chosen: Choices, needs_photograph: bool = True, needs_paintings: bool = True) -> None:
+    if needs_photograph and not chosen.content:
+        raise UserError("choose a photograph first")
+    if needs_paintings and not chosen.styles:
+        raise UserError("choose a painting first")
+
+
+def place(file: str | None) -> str | None:
+    """The absolute path of a file that a config names."""
+    return str(configs.location(file)) if file else None
+
+
+def places(files: Mapping[str, float]) -> dict[str, float]:
+    """The absolute paths of files, with their weights."""
+    return {str(configs.location(file)): weight for file, weight in files.items()}
 
 
 def _count_of_scales(values: Mapping[str, Any]) -> int:

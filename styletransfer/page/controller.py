@@ -1,4 +1,4 @@
-"""The actions of the page, without its looks: start, stop, continue, open and show a run."""
+"""The actions of the page, without its looks: make an instant picture; start, stop, continue, open and show a run."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from styletransfer import config as configs
 from styletransfer.config import Config
 from styletransfer.page import choices, progress, runs, status_html
 from styletransfer.page.choices import Choices
+from styletransfer.page.instant_pictures import InstantPictures
 from styletransfer.page.job_queue import JobQueue, Status
-from styletransfer.page.samples import InstantStyle
 from styletransfer.page.thumbnails import Thumbnails
 from styletransfer.page.uploads import Uploads
 from styletransfer.pictures import images
@@ -21,8 +21,18 @@ from styletransfer.session import picture_sizes
 from styletransfer.session.curves import Curve
 from styletransfer.session.output_folder import CONFIG
 from styletransfer.support.errors import UserError
+from styletransfer.sweeps import names
 
 _AT_WORK = ("waiting", "running", "stopping")
+
+
+@dataclass(frozen=True)
+class Preview:
+    """An instant picture with its photograph."""
+
+    picture: Path
+    photograph: Path
+    title: str
 
 
 @dataclass(frozen=True)
@@ -37,15 +47,15 @@ class View:
         The newest.
     compared : pair of Path, or None
         The photograph and the picture, of the same size; None while the picture is being made.
-    downloads : pair of Path, or None
-        The picture and its config, under names of their own; None while the picture is being made.
+    downloads : pair of (Path, or None)
+        The picture and its config, under names of their own; no picture while it is being made.
     """
 
     status: str = status_html.NOTHING
     picture: Path | None = None
     curve: Curve | None = None
     compared: tuple[Path, Path] | None = None
-    downloads: tuple[Path, Path] | None = None
+    downloads: tuple[Path | None, Path | None] = (None, None)
     can_stop: bool = False
     can_go_on: bool = False
 
@@ -55,14 +65,16 @@ class PageController:
 
     Parameters
     ----------
+    queue : JobQueue
+    instant : InstantPictures
     cache : Path
         An existing folder for thumbnails and copies; removed with the server.
     arrivals : Path
         The folder in which the server puts uploads.
     """
 
-    def __init__(self, queue: JobQueue, cache: Path, arrivals: Path) -> None:
-        self.queue = queue
+    def __init__(self, queue: JobQueue, instant: InstantPictures, cache: Path, arrivals: Path) -> None:
+        self.queue, self._instant = queue, instant
         self.thumbnails = Thumbnails(cache)
         self.uploads = Uploads(arrivals, queue.folder)
         self._cache = cache
@@ -78,17 +90,19 @@ class PageController:
         self.queue.add(name, config)
         return name
 
-    def instant(self, content: str | None, style: InstantStyle, size: int, color: str) -> str:
-        """Put a run without steps, a photograph in a trained style, first in line and return its name.
+    def instant(self, chosen: Choices, tab: str) -> Preview | None:
+        """Make an instant picture; None if the tab has asked for another meanwhile.
 
-        Raises UserError as for :meth:`start`.
+        Raises UserError if something has not been chosen or cannot be used.
         """
-        painting = str(style.painting)
-        name = runs.new_name(self.queue.folder, content, [painting])
-        config = choices.to_instant_config(content, painting, style.name, size, color, self._folder(name))
-        picture_sizes.read_sizes(config)
-        self.queue.add(name, config, first=True)
-        return name
+        request = choices.to_instant_request(chosen)
+        picture = self._instant.make(request, tab)
+        title = runs.title(chosen.content, chosen.styles if chosen.trained is None else [chosen.trained])
+        return None if picture is None else Preview(picture, Path(request["content"]), title)
+
+    def forget_instant(self, tab: str) -> None:
+        """Make the picture obsolete that a tab is waiting for."""
+        self._instant.forget(tab)
 
     def go_on(self, name: str, chosen: Choices) -> str:
         """Go on with a run; return the name of the run that does.
@@ -100,7 +114,7 @@ class PageController:
         """
         state, config = self._state(name), self.queue.config(name)
         before = choices.from_config(config.model_dump(mode="json"))
-        same = _without_steps(chosen) == _without_steps(before)
+        same = _goes_on(chosen) == _goes_on(before)
         if state.name == "stopped" and same:
             stop = config.stop
             if chosen.steps != before.steps:
@@ -124,18 +138,17 @@ class PageController:
         self.queue.stop(name)
 
     def choices_of(self, name: str) -> Choices:
-        """The settings of a run, to make another; after one without steps, with the usual number of them.
+        """The settings of a run, to make another.
 
         Raises UserError if they cannot be read.
         """
-        chosen = choices.from_config(self.queue.config(name).model_dump(mode="json"))
-        return chosen if chosen.steps else dataclasses.replace(chosen, steps=choices.from_config({}).steps)
+        return choices.from_config(self.queue.config(name).model_dump(mode="json"))
 
-    def view(self, name: str | None) -> View:
-        """Collect what the page shows of a run; an empty view for None or a run that is gone."""
+    def view(self, name: str | None, preview: Preview | None) -> View:
+        """Collect what the page shows of a run, or without one of an instant picture, which a run starts from."""
         state = self.queue.status(name) if name else None
         if name is None or state is None:
-            return View()
+            return self._view_of(preview) if preview else View()
         config = self.queue.config(name)
         folder = self.queue.folder / name
         now = progress.read(folder, config)
@@ -146,12 +159,20 @@ class PageController:
             before = self.title(ahead[0]) if ahead[0] else ""
         return View(
             status_html.status(self.title(name), state, now, before),
-            now.picture,
+            now.picture or (preview.picture if preview else None),
             now.curve,
             None if at_work else self._compared(config.content.image, now.picture),
-            None if at_work else self._downloads(name, folder, now.picture),
+            (None, None) if at_work else self._downloads(name, folder, now.picture),
             can_stop=state.name in ("waiting", "running"),
             can_go_on=now.picture is not None and state.name not in ("waiting", "stopping"),
+        )
+
+    def _view_of(self, preview: Preview) -> View:
+        return View(
+            status_html.instant(preview.title),
+            preview.picture,
+            compared=self._compared(str(preview.photograph), preview.picture),
+            downloads=(self._named(preview.picture, names.safe_name(preview.title) or "picture"), None),
         )
 
     def line(self) -> str:
@@ -209,20 +230,22 @@ class PageController:
         except (OSError, UserError):  # the photograph is gone, or is none any more
             return None
 
-    def _downloads(self, name: str, folder: Path, picture: Path | None) -> tuple[Path, Path] | None:
-        """Copies, so that what is saved from the browser has a name that tells what it is."""
+    def _downloads(self, name: str, folder: Path, picture: Path | None) -> tuple[Path | None, Path | None]:
         config = folder / CONFIG
         if picture is None or not config.exists():
-            return None
-        places = []
-        for path in (picture, config):
-            facts = path.stat()
-            place = self._cache / f"{facts.st_mtime_ns}" / f"{Path(name).name}{path.suffix}"
+            return None, None
+        return self._named(picture, Path(name).name), self._named(config, Path(name).name)
+
+    def _named(self, path: Path, name: str) -> Path | None:
+        """A copy, so that what is saved from the browser has a name that tells what it is; None if the file is gone."""
+        try:
+            place = self._cache / f"{path.stat().st_mtime_ns}" / f"{name}{path.suffix}"
             if not place.exists():
                 place.parent.mkdir(exist_ok=True)
                 shutil.copyfile(path, place)
-            places.append(place)
-        return places[0], places[1]
+        except OSError:
+            return None
+        return place
 
     def _state(self, name: str) -> Status:
         state = self.queue.status(name)
@@ -237,6 +260,9 @@ class PageController:
         return str(self.queue.folder / name)
 
 
-def _without_steps(chosen: Choices) -> Choices:
-    """Leave out the choices that may differ when a run goes on: steps, and where it started."""
-    return dataclasses.replace(chosen, base={}, steps=0, start=None)
+def _goes_on(chosen: Choices) -> Choices:
+    """The choices that make another run of one that goes on: all but the number of steps, and where it started."""
+    return dataclasses.replace(
+        chosen, content=choices.place(chosen.content), styles=choices.places(chosen.styles), base={}, steps=0,
+        strength=0.0, trained=None,
+    )  # fmt: skip

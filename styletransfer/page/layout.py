@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import functools
 import html
+import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pandas as pd
 
 from styletransfer.page import choices, samples
 from styletransfer.page.choices import RANGES, Choices
-from styletransfer.page.controller import PageController, View
+from styletransfer.page.controller import PageController, Preview, View
 from styletransfer.page.uploads import MOST_BYTES
 from styletransfer.session.curves import Curve
 from styletransfer.support.errors import UserError, reason_of
@@ -23,6 +24,7 @@ from styletransfer.support.errors import UserError, reason_of
 _STYLES = Path(__file__).parent / "page.css"
 _EVERY = 1.0  # seconds between two looks at the runs
 _CHOSEN = "✓ "
+_MOST_WEIGHTED = 6  # paintings of a blend
 _COLORS = {
     "style": "of the painting",
     "keep": "of the photograph",
@@ -34,6 +36,7 @@ _SHOW_RESULT = """() => {
   const result = document.getElementById("result"), top = result.getBoundingClientRect().top;
   if (top < 0 || top > innerHeight / 2) result.scrollIntoView({behavior: "smooth"});
 }"""
+_PARALLEL = 8  # requests of all tabs to one function
 _NEVER = object()  # seen before
 Updates = dict[Any, Any]  # the changes of the page, by component
 _PRIVATE: Mapping[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
@@ -92,26 +95,36 @@ def _reported(function: Callable[..., Any]) -> Callable[..., Any]:
 class _Page:
     """The components of the page and what they do.
 
-    What a browser tab has chosen is kept in its states: the photograph, the paintings with their weights, all paintings
-    that are offered, the config that the settings change, the run that is shown, and what of it has been sent already.
+    What a browser tab has chosen is kept in its states: the photograph, the paintings with their weights or a trained
+    style, all photographs and paintings that are offered, the config that the settings change, the run or the instant
+    picture that is shown, and what of it has been sent already.
     """
 
     def __init__(self, controller: PageController) -> None:
         self.controller = controller
         self.presets = samples.presets()
-        self.photographs = samples.paths(samples.PHOTOGRAPHS)
-        self.instant_styles = samples.instant_styles()
+        self.trained_styles = samples.trained_styles()
         with gr.Blocks(title="nstyle", analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as blocks:
-            self.content, self.styles, self.base = gr.State(None), gr.State({}), gr.State({})
-            self.offered = gr.State([str(path) for path in samples.paths(samples.PAINTINGS)])
-            self.name, self.seen, self.arrived = gr.State(None), gr.State({}), gr.State(None)
-            self.opened = gr.State([])
-            gr.HTML("<h1>nstyle</h1><p>A photograph, painted in the style of a painting.</p>", elem_id="head")
-            with gr.Row():
-                with gr.Column(scale=4, min_width=280):
+            self.content, self.styles, self.trained, self.base = (
+                gr.State(None),
+                gr.State({}),
+                gr.State(None),
+                gr.State({}),
+            )
+            self.photographs = gr.State([str(path) for path in samples.paths(samples.PHOTOGRAPHS)])
+            self.paintings = gr.State([str(path) for path in samples.paths(samples.PAINTINGS)])
+            self.name, self.preview, self.seen = gr.State(None), gr.State(None), gr.State({})
+            self.arrived, self.opened = gr.State(None), gr.State([])
+            gr.HTML(
+                "<h1>nstyle</h1><p>A photograph, painted in the style of a painting.</p>", padding=False, elem_id="head"
+            )
+            with gr.Row(elem_id="work"):
+                with gr.Column(min_width=280, elem_id="choose"):
                     self._build_choices()
-                with gr.Column(scale=6, min_width=280, elem_id="result"):
+                with gr.Column(min_width=280, elem_id="result"):
                     self._build_result()
+                with gr.Column(min_width=280, elem_id="settings"):
+                    self._build_settings()
             self.earlier = gr.HTML("<h2>Earlier pictures</h2>", visible=False, elem_id="earlier")
             self.gallery = gr.Gallery(
                 show_label=False, columns=6, height="auto", object_fit="cover", allow_preview=False,
@@ -122,284 +135,326 @@ class _Page:
         self.blocks = blocks
 
     def _build_choices(self) -> None:
-        def thumbnails(paths: list[Path]) -> list[tuple[str, str]]:
-            return [(str(self.controller.thumbnails.small(path)), path.stem) for path in paths]
+        def drop(elem_id: str, placeholder: str) -> gr.Image:
+            return gr.Image(
+                type="filepath", sources=["upload"], buttons=[], show_label=False, height=104,
+                elem_id=elem_id, elem_classes="drop", placeholder=placeholder, scale=0, min_width=112,
+            )  # fmt: skip
 
-        options: dict[str, Any] = {
-            "allow_preview": False, "interactive": False, "buttons": [], "object_fit": "cover", "height": "auto",
-        }  # fmt: skip
-        drop: dict[str, Any] = {"type": "filepath", "sources": ["upload", "clipboard"], "buttons": []}
-        gr.HTML("<h2>Photograph</h2>")
-        with gr.Column(elem_classes="part"):
-            self.photo = gr.Image(
-                show_label=False, height=240, elem_id="photo", placeholder="Drop a photograph here\n- or -\nclick",
-                alt_text="the photograph", **drop,
-            )  # fmt: skip
-            self.photo_samples = gr.Gallery(
-                thumbnails(self.photographs), show_label=False, columns=4, elem_id="photo-samples",
-                elem_classes="samples", **options,
-            )  # fmt: skip
-        gr.HTML("<h2>Paintings <small>one, or several to blend</small></h2>")
-        with gr.Column(elem_classes="part"):
-            self.paintings = gr.Gallery(
-                self._paintings(self.offered.value, {}), show_label=False, columns=4,
-                elem_id="paintings", elem_classes="samples", **options,
-            )  # fmt: skip
-            self.painting = gr.Image(
-                show_label=False, height=96, elem_id="painting", placeholder="Drop a painting of yours, or click",
-                **drop,
-            )  # fmt: skip
-        if self.instant_styles:
-            gr.HTML("<h2>Instant <small>the photograph in a trained style, in a few seconds</small></h2>")
-        paintings = [style.painting for style in self.instant_styles]
-        names = [f"Instant: {style.name.capitalize()}" for style in self.instant_styles]
-        self.instant = gr.Gallery(
-            [(picture, name) for (picture, _), name in zip(thumbnails(paintings), names)], show_label=False, columns=3,
-            elem_id="instant", elem_classes="samples", visible=bool(self.instant_styles), **options,
-        )  # fmt: skip
-        gr.HTML("<h2>Settings</h2>")
-        self.preset_samples = gr.Gallery(
-            [(str(preset.picture), preset.name) for preset in self.presets], show_label=False,
-            columns=3, elem_id="presets", elem_classes="samples", **options,
-        )  # fmt: skip
-        with gr.Group():
-            usual = choices.from_config({})
-
-            def slider(name: str, label: str, info: str) -> gr.Slider:
-                least, most, step = RANGES[name]
-                return gr.Slider(
-                    least, most, getattr(usual, name), step=step, label=label, info=info, elem_id=name.replace("_", "-")
-                )
-
-            self.style_weight = slider("style_weight", "Style", "more: closer to the painting")
-            self.stroke_size = slider("stroke_size", "Stroke size, percent", "more: larger strokes")
-            self.size = slider("size", "Size, pixels", "of the long edge; twice the size takes four times as long")
-            self.color = gr.Radio(
-                [(_COLORS.get(color, color), color) for color in choices.colors()],
-                value=usual.color, label="Colours", elem_id="color",
-            )  # fmt: skip
-            self.start_from = self._start_from(usual.start)
-        with gr.Accordion("More settings", open=False, elem_id="more"):
-            self.steps = slider("steps", "Steps", "at each scale; more: more finished")
-            self.smoothness = slider("smoothness", "Smoothness", "more: less noise")
-        self.note = gr.HTML(elem_id="note")
-        self.estimate = gr.HTML(elem_id="estimate")
-        self.start = gr.Button("Start", variant="primary", elem_id="start")
+        gr.HTML("<h2>Photograph</h2>", padding=False)
+        with gr.Row(elem_classes="shelf"):
+            self.photo = drop("photo", "Drop yours")
+            self.photo_tiles = _tiles(self._photo_tiles(self.photographs.value, None), "photographs")
+        with gr.Row(elem_classes="head"):
+            gr.HTML("<h2>Painting</h2>", padding=False)
+            self.blend = gr.Checkbox(label="Blend several", elem_id="blend", container=False, scale=0, min_width=130)
+        with gr.Row(elem_classes="shelf"):
+            self.painting = drop("painting", "Drop yours")
+            self.painting_tiles = _tiles(self._painting_tiles(self.paintings.value, {}, None), "paintings")
+        self.weights = [
+            gr.Slider(0.1, 4, 1, step=0.1, visible=False, elem_classes="weight") for _ in range(_MOST_WEIGHTED)
+        ]
 
     def _build_result(self) -> None:
-        self.status = gr.HTML(View().status, elem_id="status")
+        self.status = gr.HTML(View().status, padding=False, elem_id="status")
         with gr.Tabs(elem_id="views"):
             with gr.Tab("Picture", id="picture"):
                 self.picture = gr.Image(
-                    show_label=False, interactive=False, buttons=["fullscreen"], elem_id="picture", height=480,
+                    show_label=False, interactive=False, buttons=["fullscreen"], elem_id="picture", height=430,
                     alt_text="the picture as it is now",
                 )  # fmt: skip
             with gr.Tab("Before and after", id="compare"):
                 self.compared = gr.ImageSlider(
-                    show_label=False, interactive=False, buttons=[], elem_id="compared", max_height=480
+                    show_label=False, interactive=False, buttons=[], elem_id="compared", max_height=430
                 )
+        least, most, step = RANGES["strength"]
+        self.strength = gr.Slider(
+            least, most, choices.from_config({}).strength, step=step, label="Strength of the painting",
+            elem_id="strength",
+        )  # fmt: skip
         with gr.Row(elem_id="actions"):
+            self.refine = gr.Button("Refine", variant="primary", elem_id="refine", min_width=90)
             self.stop = gr.Button("Stop", variant="stop", interactive=False, elem_id="stop", min_width=90)
             self.go_on = gr.Button("Go on", interactive=False, elem_id="go-on", min_width=90)
-            self.save_picture = gr.DownloadButton("Save picture", interactive=False, elem_id="save", min_width=120)
-            self.save_config = gr.DownloadButton("Save config", interactive=False, elem_id="save-config", min_width=120)
-        self.curve = gr.LinePlot(
-            x="step", y="loss", color="part", color_title="", color_map=_LINES, x_title="step",
-            y_title="weighted loss, log 10", label="Losses", height=340,
-            buttons=[], visible=False, elem_id="curve",
-        )  # fmt: skip
-        self.line = gr.HTML(elem_id="line")
+            self.save_picture = gr.DownloadButton("Save picture", interactive=False, elem_id="save", min_width=110)
+            self.save_config = gr.DownloadButton("Save config", interactive=False, elem_id="save-config", min_width=110)
+        self.line = gr.HTML(padding=False, elem_id="line")
         self.follow = gr.Button("Show the picture that is being made", visible=False, elem_id="follow", size="sm")
+        with gr.Accordion("Losses", open=False, visible=False, elem_id="losses") as self.losses:
+            self.curve = gr.LinePlot(
+                x="step", y="loss", color="part", color_title="", color_map=_LINES, x_title="step",
+                y_title="weighted loss, log 10", show_label=False, height=340, buttons=[], elem_id="curve",
+            )  # fmt: skip
+
+    def _build_settings(self) -> None:
+        usual = choices.from_config({})
+
+        def slider(name: str, label: str, info: str) -> gr.Slider:
+            least, most, step = RANGES[name]
+            return gr.Slider(
+                least, most, getattr(usual, name), step=step, label=label, info=info, elem_id=name.replace("_", "-")
+            )
+
+        with gr.Accordion("Settings", open=False, elem_id="fold"):
+            self.size = slider("size", "Size, pixels", "of the long edge; twice the size takes four times as long")
+            self.style_weight = slider("style_weight", "Style", "more: Refine goes closer to the painting")
+            self.stroke_size = slider("stroke_size", "Stroke size, percent", "more: larger strokes")
+            self.smoothness = slider("smoothness", "Smoothness", "more: less noise")
+            self.steps = slider("steps", "Steps", "at each scale; more: more finished")
+            with gr.Accordion("More", open=False, elem_id="more"):
+                self.color = gr.Radio(
+                    [(_COLORS.get(color, color), color) for color in choices.colors()],
+                    value=usual.color, label="Colours", elem_id="color",
+                )  # fmt: skip
+                gr.HTML("<h2>Settings to begin with</h2>", padding=False)
+                self.preset_tiles = _tiles([(str(each.picture), each.name) for each in self.presets], "presets")
+            self.estimate = gr.HTML(elem_id="estimate")
+        self.note = gr.HTML(elem_id="note")
 
     def _connect(self, blocks: gr.Blocks) -> None:
         settings = [
-            *(self.content, self.styles, self.style_weight, self.stroke_size),
-            *(self.size, self.steps, self.smoothness, self.color, self.start_from, self.base),
+            *(self.content, self.styles, self.style_weight, self.stroke_size, self.size, self.steps),
+            *(self.smoothness, self.color, self.strength, self.trained, self.base),
         ]
-        filled = [*settings, self.photo, self.paintings, self.offered, self.note]
+        chosen = [self.paintings, self.styles, self.trained, self.painting_tiles, self.strength, *self.weights]
+        offered = [self.photographs, self.paintings]
+        filled = [*settings, *offered, self.photo_tiles, self.painting_tiles, *self.weights, self.blend, self.note]
         watched = [
-            *(self.seen, self.status, self.picture, self.compared, self.curve, self.stop, self.go_on),
+            *(self.seen, self.status, self.picture, self.compared, self.losses, self.curve, self.stop, self.go_on),
             *(self.save_picture, self.save_config, self.line, self.follow, self.earlier, self.gallery, self.opened),
         ]
-        watching: dict[str, Any] = {"inputs": [self.name, self.seen], "outputs": watched, **_PRIVATE}
+        watching: dict[str, Any] = {
+            "inputs": [self.name, self.preview, self.seen], "outputs": watched, "concurrency_limit": _PARALLEL,
+            **_PRIVATE,
+        }  # fmt: skip
 
-        blocks.load(self._load, None, [self.name, self.seen, *filled], **_PRIVATE)
-        self.timer.tick(self._watch, concurrency_limit=8, **watching)
+        def then_instant(event: Any) -> None:
+            event.success(
+                self._instant, settings, [self.name, self.preview], concurrency_limit=_PARALLEL,
+                trigger_mode="multiple", api_visibility="private", show_progress="minimal",
+                show_progress_on=self.picture,
+            ).success(self._watch, **watching)  # fmt: skip
+
+        blocks.load(self._load, offered, [self.name, self.seen, *filled], **_PRIVATE)
+        self.timer.tick(self._watch, **watching)
 
         gr.on(
             [component.change for component in settings[:-1]], self._estimate, settings, self.estimate,
             trigger_mode="always_last", **_PRIVATE,
         )  # fmt: skip
 
-        self.photo.upload(self._take_photo, self.photo, [self.photo, self.content], preprocess=False, **_PRIVATE)
-        self.photo.clear(lambda: None, None, self.content, **_PRIVATE)
-        self.photo_samples.select(self._select_photo, None, [self.photo, self.content, self.photo_samples], **_PRIVATE)
-        self.painting.upload(
-            self._take_painting, self.painting, [self.painting, self.arrived], preprocess=False, **_PRIVATE
-        ).then(
-            self._add_painting, [self.arrived, self.offered, self.styles],
-            [self.offered, self.styles, self.paintings, self.arrived], **_PRIVATE,
-        )  # fmt: skip
-        self.paintings.select(
-            self._toggle_painting, [self.offered, self.styles], [self.offered, self.styles, self.paintings], **_PRIVATE
-        )
-        self.preset_samples.select(
-            self._select_preset, [self.content, self.styles, self.offered, self.size],
-            [self.preset_samples, *filled], **_PRIVATE,
-        )  # fmt: skip
-
-        for button, function in ((self.start, self._start), (self.go_on, self._go_on)):
-            button.click(function, [self.name, *settings], self.name, **_PRIVATE).success(
-                self._watch, js=_SHOW_RESULT if button is self.start else None, **watching
+        photograph = [self.photographs, self.content, self.photo_tiles]
+        choice = [self.paintings, self.styles, self.trained, self.blend]
+        for drop, add, inputs, outputs in (
+            (self.photo, self._add_photograph, [self.photographs], photograph),
+            (self.painting, self._add_painting, choice, chosen),
+        ):
+            taken = drop.upload(self._take, drop, self.arrived, preprocess=False, **_PRIVATE)
+            taken.failure(lambda: None, None, drop, **_PRIVATE)
+            then_instant(taken.success(add, [self.arrived, *inputs], [drop, *outputs], **_PRIVATE))
+        then_instant(self.photo_tiles.select(self._choose_photograph, self.photographs, photograph, **_PRIVATE))
+        then_instant(self.painting_tiles.select(self._choose_painting, choice, chosen, **_PRIVATE))
+        then_instant(self.blend.input(self._toggle_blend, choice, chosen, **_PRIVATE))
+        for slider in self.weights:
+            then_instant(
+                slider.input(
+                    self._weigh, [self.styles, *self.weights], self.styles, trigger_mode="always_last", **_PRIVATE
+                )
             )
-        self.instant.select(
-            self._make_instant, [self.content, self.offered, self.size, self.color],
-            [self.name, self.instant, self.offered, self.styles, self.paintings], **_PRIVATE,
-        ).success(self._watch, js=_SHOW_RESULT, **watching)  # fmt: skip
+        for component in (self.strength, self.stroke_size, self.color, self.size):
+            then_instant(component.input(lambda: None, trigger_mode="always_last", **_PRIVATE))
+        then_instant(
+            self.preset_tiles.select(
+                self._select_preset, [*offered, *settings], [self.preset_tiles, *filled], **_PRIVATE
+            )
+        )
+
+        for button, function in ((self.refine, self._refine), (self.go_on, self._go_on)):
+            button.click(function, [self.name, *settings], self.name, **_PRIVATE).success(
+                self._watch, js=_SHOW_RESULT if button is self.refine else None, **watching
+            )
         self.stop.click(self._stop, self.name, None, **_PRIVATE).success(self._watch, **watching)
-        self.follow.click(self._follow, None, [self.name, *filled], **_PRIVATE).success(self._watch, **watching)
+        self.follow.click(self._follow, None, [self.name, self.preview], **_PRIVATE).success(self._watch, **watching)
         self.gallery.select(
-            self._open, self.opened, [self.name, self.gallery, *filled], **_PRIVATE
+            self._open, [self.opened, *offered], [self.name, self.preview, self.gallery, *filled], **_PRIVATE
         ).success(self._watch, js=_SHOW_RESULT, **watching)  # fmt: skip
 
     # What is chosen.
 
     @_reported
-    def _take_photo(self, payload: Any) -> Updates:
-        path = self._taken(payload, "photo")
-        return {self.photo: path and gr.Image(value=path), self.content: path}
+    def _take(self, payload: Any) -> str:
+        """Take an upload as a file of ours."""
+        sent = payload if isinstance(payload, Mapping) else {}
+        path = Path(str(sent.get("path") or ""))
+        return str(self.controller.uploads.accept(path, str(sent.get("orig_name") or path.name)))
 
-    def _take_painting(self, payload: Any) -> Updates:
-        return {self.painting: None, self.arrived: self._taken(payload, "painting")}
+    def _add_photograph(self, arrived: str, photographs: list[str]) -> Updates:
+        """Choose an upload in place of what was chosen."""
+        return {self.photo: None, **self._chosen_photograph(_with(photographs, arrived), arrived)}
 
-    def _taken(self, payload: Any, kind: str) -> str | None:
-        """An upload as a file of ours; None, with a message on the page, if it cannot be used."""
-        sent = payload.get("path") if isinstance(payload, Mapping) else None
-        try:
-            return str(self.controller.uploads.accept(Path(str(sent or "")), kind))
-        except UserError as error:
-            gr.Warning(html.escape(str(error)), duration=12, title="This picture cannot be used")
-            return None
+    def _choose_photograph(self, photographs: list[str], event: gr.SelectData) -> Updates:
+        return self._chosen_photograph(photographs, photographs[event.index])
 
-    def _select_photo(self, event: gr.SelectData) -> Updates:
-        path = str(self.photographs[event.index])
-        return {self.photo: path, self.content: path, self.photo_samples: gr.Gallery(selected_index=None)}
+    def _chosen_photograph(self, photographs: list[str], content: str | None) -> Updates:
+        tiles = gr.Gallery(value=self._photo_tiles(photographs, content), selected_index=None)
+        return {self.photographs: photographs, self.content: content, self.photo_tiles: tiles}
 
-    def _add_painting(self, arrived: str | None, offered: list[str], styles: dict[str, float]) -> Updates:
-        if arrived is not None:
-            offered = list(dict.fromkeys([*offered, arrived]))
-            styles = {**styles, arrived: 1.0}
-        return {self.arrived: None, **self._chosen(offered, styles)}
+    def _add_painting(
+        self, arrived: str, paintings: list[str], styles: dict[str, float], trained: str | None, blend: bool
+    ) -> Updates:
+        """Choose an upload in place of what was chosen, or besides it in a blend."""
+        before = styles if blend and trained is None else {}
+        return {self.painting: None, **self._chosen(_with(paintings, arrived), {**before, arrived: 1.0})}
 
-    def _toggle_painting(self, offered: list[str], styles: dict[str, float], event: gr.SelectData) -> Updates:
-        name = offered[event.index]
-        styles = {other: weight for other, weight in styles.items() if other != name}
-        if not event.value["caption"].startswith(_CHOSEN):
-            styles[name] = 1.0
-        return self._chosen(offered, styles)
+    @_reported
+    def _choose_painting(
+        self, paintings: list[str], styles: dict[str, float], trained: str | None, blend: bool, event: gr.SelectData
+    ) -> Updates:
+        if event.index >= len(paintings):
+            style = self.trained_styles[event.index - len(paintings)]
+            if blend:
+                raise UserError("a trained style cannot be blended; turn Blend several off to choose it")
+            return self._chosen(paintings, {str(style.painting): 1.0}, style.name)
+        name = paintings[event.index]
+        if not blend or trained is not None:
+            return self._chosen(paintings, {name: 1.0})
+        if name not in styles:
+            return self._chosen(paintings, {**styles, name: 1.0})
+        rest = {other: weight for other, weight in styles.items() if other != name}
+        return self._chosen(paintings, rest or styles)
 
-    def _chosen(self, offered: list[str], styles: Mapping[str, float]) -> Updates:
-        """The paintings that are offered, and those of them that are chosen."""
-        gallery = gr.Gallery(value=self._paintings(offered, styles), selected_index=None)
-        return {self.offered: offered, self.styles: styles, self.paintings: gallery}
+    def _toggle_blend(
+        self, paintings: list[str], styles: dict[str, float], trained: str | None, blend: bool
+    ) -> Updates:
+        """Without a blend, the first of its paintings remains."""
+        return self._chosen(paintings, styles if blend else dict(list(styles.items())[:1]), trained)
 
-    def _paintings(self, offered: list[str], styles: Mapping[str, float]) -> list[tuple[str, str]]:
-        items = []
-        for name in offered:
-            mark = _CHOSEN if name in styles else ""
-            items.append((str(self.controller.thumbnails.small(Path(name))), mark + Path(name).stem))
-        return items
+    def _weigh(self, styles: dict[str, float], *weights: float) -> dict[str, float]:
+        return {**styles, **dict(zip(styles, weights))}
 
+    def _chosen(self, paintings: list[str], styles: Mapping[str, float], trained: str | None = None) -> Updates:
+        """The paintings that are offered, and those of them, or the trained style, that are chosen."""
+        tiles = gr.Gallery(value=self._painting_tiles(paintings, styles, trained), selected_index=None)
+        updates = {
+            self.paintings: paintings,
+            self.styles: dict(styles),
+            self.trained: trained,
+            self.painting_tiles: tiles,
+        }
+        updates[self.strength] = gr.Slider(interactive=trained is None)
+        blended = list(styles.items()) if len(styles) > 1 else []
+        for slider, (name, weight) in itertools.zip_longest(
+            self.weights, blended[:_MOST_WEIGHTED], fillvalue=(None, 1.0)
+        ):
+            label = name and f"Weight of {Path(name).stem}"
+            updates[slider] = gr.Slider(value=weight, maximum=max(4, weight), label=label, visible=name is not None)
+        return updates
+
+    def _photo_tiles(self, photographs: list[str], content: str | None) -> list[tuple[str, str]]:
+        return [self._tile(file, Path(file).stem, file == content) for file in photographs]
+
+    def _painting_tiles(
+        self, paintings: list[str], styles: Mapping[str, float], trained: str | None
+    ) -> list[tuple[str, str]]:
+        tiles = [self._tile(file, Path(file).stem, file in styles and trained is None) for file in paintings]
+        return tiles + [
+            self._tile(str(style.painting), f"{style.name} (trained)", style.name == trained)
+            for style in self.trained_styles
+        ]
+
+    def _tile(self, file: str, name: str, chosen: bool) -> tuple[str, str]:
+        return str(self.controller.thumbnails.small(Path(file))), (_CHOSEN if chosen else "") + name
+
+    @_reported
     def _select_preset(
-        self, content: str | None, styles: dict[str, float], offered: list[str], size: float, event: gr.SelectData
+        self, event: gr.SelectData, photographs: list[str], paintings: list[str], *settings: Any
     ) -> Updates:
         preset = self.presets[event.index]
         if preset.unavailable:
-            raise _shown(UserError(preset.unavailable))
-        chosen = preset.applied(content, styles, int(size))
-        return {self.preset_samples: gr.Gallery(selected_index=None), **self._filled(chosen, offered)}
+            raise UserError(preset.unavailable)
+        chosen = preset.applied(_choices(*settings))
+        return {self.preset_tiles: gr.Gallery(selected_index=None), **self._filled(chosen, photographs, paintings)}
 
-    def _start_from(self, start: str | None) -> gr.Radio:
-        """The choice of where to start, hidden where there is only the photograph."""
-        names = dict.fromkeys([*(style.name for style in self.instant_styles), *([start] if start else [])])
-        return gr.Radio(
-            [("photograph", ""), *((Path(name).stem, name) for name in names)], value=start or "", label="Start from",
-            info="the photograph, or the photograph in a trained style", elem_id="start-from", visible=bool(names),
-        )  # fmt: skip
-
-    def _filled(self, chosen: Choices, offered: list[str]) -> Updates:
-        """The controls with these settings."""
-        present = {name: weight for name, weight in chosen.styles.items() if Path(name).is_file()}
-        photo = chosen.content if chosen.content and Path(chosen.content).is_file() else None
+    def _filled(self, chosen: Choices, photographs: list[str], paintings: list[str]) -> Updates:
+        """The controls with these settings; pictures of theirs are offered besides the others, each once."""
+        content = None
+        if chosen.content:
+            (content,), photographs = _offered([chosen.content], photographs)
+        files, paintings = _offered(chosen.styles, paintings)
+        styles = {file: weight for file, weight in zip(files, chosen.styles.values()) if file}
         others = choices.others(chosen.base)
-        note = f"Also as in that run: {', '.join(others)}" if others else ""
-        updates = self._chosen(list(dict.fromkeys([*offered, *present])), present)
-        for name in ("style_weight", "stroke_size", "size", "steps", "smoothness"):
+        updates = self._chosen_photograph(photographs, content) | self._chosen(paintings, styles, chosen.trained)
+        for name in ("style_weight", "stroke_size", "size", "steps", "smoothness", "strength"):
             (least, most, _), value = RANGES[name], getattr(chosen, name)
             updates[getattr(self, name)] = gr.Slider(value=value, minimum=min(least, value), maximum=max(most, value))
+        updates[self.strength] = gr.Slider(value=chosen.strength, interactive=chosen.trained is None)
         return {
             **updates,
-            self.photo: photo,
-            self.content: photo,
             self.color: chosen.color,
-            self.start_from: self._start_from(chosen.start),
+            self.blend: len(styles) > 1,
             self.base: dict(chosen.base),
-            self.note: html.escape(note),
+            self.note: html.escape(f"Also as in that run: {', '.join(others)}" if others else ""),
         }
 
     # What is done.
 
     @_reported
-    def _start(self, name: str | None, *settings: Any) -> str:
+    def _instant(self, request: gr.Request, *settings: Any) -> Updates:
+        """Make an instant picture of what is chosen, if both are, and show it."""
+        chosen = _choices(*settings)
+        if not chosen.content or not chosen.styles:
+            return {self.preview: gr.skip()}
+        preview = self.controller.instant(chosen, str(request.session_hash))
+        return {self.preview: gr.skip()} if preview is None else {self.name: None, self.preview: preview}
+
+    @_reported
+    def _refine(self, request: gr.Request, name: str | None, *settings: Any) -> str:
+        self.controller.forget_instant(str(request.session_hash))
         return self.controller.start(_choices(*settings))
 
     @_reported
-    def _go_on(self, name: str | None, *settings: Any) -> str:
+    def _go_on(self, request: gr.Request, name: str | None, *settings: Any) -> str:
+        self.controller.forget_instant(str(request.session_hash))
         if name is None:
             raise UserError("there is no picture to continue from")
         return self.controller.go_on(name, _choices(*settings))
-
-    @_reported
-    def _make_instant(
-        self, content: str | None, offered: list[str], size: float, color: str | None, event: gr.SelectData
-    ) -> Updates:
-        style = self.instant_styles[event.index]
-        name = self.controller.instant(content, style, int(size), color or "style")
-        offered = list(dict.fromkeys([*offered, str(style.painting)]))
-        chosen = self._chosen(offered, {str(style.painting): 1.0})
-        return {self.name: name, self.instant: gr.Gallery(selected_index=None), **chosen}
 
     def _stop(self, name: str | None) -> None:
         if name is not None:
             self.controller.stop(name)
 
-    def _load(self) -> Updates:
+    def _load(self, photographs: list[str], paintings: list[str]) -> Updates:
         name = self.controller.queue.latest
-        return {self.name: name, self.seen: {}, **self._of_run(name)}
+        return {self.name: name, self.seen: {}, **self._of_run(name, photographs, paintings)}
 
-    def _follow(self) -> Updates:
-        name = self.controller.queue.current
-        return {self.name: name or gr.skip(), **self._of_run(name)}
+    def _follow(self, request: gr.Request) -> Updates:
+        """Show the run that is being made; what is chosen stays."""
+        self.controller.forget_instant(str(request.session_hash))
+        return {self.name: self.controller.queue.current or gr.skip(), self.preview: None}
 
     @_reported
-    def _open(self, opened: list[str], event: gr.SelectData) -> Updates:
+    def _open(
+        self, opened: list[str], photographs: list[str], paintings: list[str], event: gr.SelectData, request: gr.Request
+    ) -> Updates:
+        self.controller.forget_instant(str(request.session_hash))
         name = opened[event.index]
         self.controller.choices_of(name)
-        return {self.name: name, self.gallery: gr.Gallery(selected_index=None), **self._of_run(name)}
+        shown = {self.name: name, self.preview: None, self.gallery: gr.Gallery(selected_index=None)}
+        return {**shown, **self._of_run(name, photographs, paintings)}
 
-    def _of_run(self, name: str | None) -> Updates:
+    def _of_run(self, name: str | None, photographs: list[str], paintings: list[str]) -> Updates:
         """The controls with the settings of a run; none for None, or one that cannot be read."""
         try:
             chosen = self.controller.choices_of(name) if name else None
         except UserError:
             chosen = None
-        return self._filled(chosen, [str(path) for path in samples.paths(samples.PAINTINGS)]) if chosen else {}
+        return self._filled(chosen, photographs, paintings) if chosen else {}
 
     # What is seen.
 
-    def _watch(self, name: str | None, seen: dict[str, Any]) -> Updates:
+    def _watch(self, name: str | None, preview: Preview | None, seen: dict[str, Any]) -> Updates:
         """Update the components that have changed since the last look."""
-        view = self.controller.view(name)
+        view = self.controller.view(name, preview)
         runs = self.controller.gallery()
         current = self.controller.queue.current
         follow = current is not None and current != name
@@ -412,6 +467,7 @@ class _Page:
                 view.compared and tuple(map(_mark, view.compared)),
                 lambda: view.compared and tuple(map(str, view.compared)),
             ),
+            self.losses: (view.curve is not None, lambda: gr.Accordion(visible=view.curve is not None)),
             self.curve: ((name, view.curve and len(view.curve.rows)), lambda: _plot(view.curve)),
             self.stop: (view.can_stop, lambda: gr.Button(interactive=view.can_stop)),
             self.go_on: (view.can_go_on, lambda: gr.Button(interactive=view.can_go_on)),
@@ -423,7 +479,7 @@ class _Page:
                 lambda: gr.Gallery(value=self._thumbnails(runs), visible=bool(runs)),
             ),
         }
-        for button, path in zip((self.save_picture, self.save_config), view.downloads or (None, None)):
+        for button, path in zip((self.save_picture, self.save_config), view.downloads):
             file = path and str(path)
             shown[button] = file, functools.partial(gr.DownloadButton, value=file, interactive=file is not None)
         now = {component.elem_id: mark for component, (mark, _) in shown.items()}
@@ -454,13 +510,37 @@ def _choices(
     steps: float,
     smoothness: float,
     color: str | None,
-    start: str | None,
+    strength: float,
+    trained: str | None,
     base: Mapping[str, Any],
 ) -> Choices:
     return Choices(
         content, dict(styles), float(style_weight), int(stroke_size), int(size), int(steps), float(smoothness),
-        color or "style", start or None, dict(base),
+        color or "style", float(strength), trained, dict(base),
     )  # fmt: skip
+
+
+def _tiles(items: list[tuple[str, str]], elem_id: str) -> gr.Gallery:
+    """Pictures to choose from."""
+    return gr.Gallery(
+        items, show_label=False, columns=4, elem_id=elem_id, elem_classes="tiles", allow_preview=False,
+        interactive=False, buttons=[], object_fit="cover", height="auto",
+    )  # fmt: skip
+
+
+def _with(offered: list[str], file: str) -> list[str]:
+    """The files that are offered, with another first."""
+    return [file, *(other for other in offered if other != file)]
+
+
+def _offered(files: Iterable[str], offered: list[str]) -> tuple[list[str | None], list[str]]:
+    """The names under which files are offered, None for those that are gone, and all that are offered with them."""
+    known = {choices.place(file): file for file in offered}
+    for file in files:
+        path = choices.place(file)
+        if path and Path(path).is_file():
+            known.setdefault(path, path)
+    return [known.get(choices.place(file)) for file in files], list(known.values())
 
 
 def _mark(path: Path | None) -> tuple[str, int] | None:

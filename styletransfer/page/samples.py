@@ -48,17 +48,15 @@ class Preset:
             return None
         return f"{self.name}: the weights of {spec.title} are not here yet: {spec.how_to_get}"
 
-    def applied(self, content: str | None, styles: Mapping[str, float], size: int) -> Choices:
-        """The choices with this preset, these pictures and this size."""
-        chosen = choices.from_config(self.values)
-        return dataclasses.replace(
-            chosen, content=content, styles=dict(styles), size=size, stroke_size=self.stroke_size
-        )
+    def applied(self, chosen: Choices) -> Choices:
+        """The choices with this preset, and the pictures, the strength and the size that have been chosen."""
+        kept = {name: getattr(chosen, name) for name in ("content", "styles", "size", "strength", "trained")}
+        return dataclasses.replace(choices.from_config(self.values), stroke_size=self.stroke_size, **kept)
 
 
 @dataclass(frozen=True)
-class InstantStyle:
-    """A bundled style, which gives a photograph the style of a painting in a moment.
+class TrainedStyle:
+    """A bundled style.
 
     Attributes
     ----------
@@ -70,7 +68,7 @@ class InstantStyle:
     painting: Path
 
 
-def instant_styles() -> list[InstantStyle]:
+def trained_styles() -> list[TrainedStyle]:
     """The bundled styles whose paintings are there.
 
     Raises UserError if one is damaged.
@@ -79,7 +77,7 @@ def instant_styles() -> list[InstantStyle]:
     for name in style_file.names():
         record = style_file.read(style_file.FOLDER / f"{name}{style_file.SUFFIX}").record
         paintings = paths(tuple(f"input/{file}" for file in record["paintings"]))
-        styles += [InstantStyle(name, painting) for painting in paintings[:1]]
+        styles += [TrainedStyle(name, painting) for painting in paintings[:1]]
     return styles
 
 

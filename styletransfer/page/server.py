@@ -16,6 +16,7 @@ from pathlib import Path
 
 from models.runtime import check_environment
 from styletransfer.page.guard import Guard
+from styletransfer.page.instant_pictures import InstantPictures
 from styletransfer.page.job_queue import JobQueue
 from styletransfer.support.errors import UserError, reason_of
 from styletransfer.support.project import IS_INSTALLED, PROJECT_FOLDER
@@ -62,12 +63,13 @@ def serve(host: str, port: int, output: Path, python: str | None, browse: bool, 
         from styletransfer.page import layout
         from styletransfer.page.controller import PageController
 
-        copies, arrivals = Path(cache) / "copies", Path(cache) / "arrivals"
-        for folder in (copies, arrivals):
+        copies, arrivals, made = (Path(cache) / name for name in ("copies", "arrivals", "instant"))
+        for folder in (copies, arrivals, made):
             folder.mkdir()
-        queue = JobQueue(output, variables, runner)
-        with contextlib.closing(queue), contextlib.closing(listening):
-            app = Guard(layout.application(PageController(queue, copies, arrivals)), _names_of_this_machine(host))
+        queue, instant = JobQueue(output, variables, runner), InstantPictures(made, variables, runner)
+        with contextlib.closing(queue), contextlib.closing(instant), contextlib.closing(listening):
+            controller = PageController(queue, instant, copies, arrivals)
+            app = Guard(layout.application(controller), _names_of_this_machine(host))
             port = listening.getsockname()[1]
             url = f"http://{_as_written(host)}:{port}"
             for line in announcement(host, url):

@@ -36,10 +36,7 @@ def status(title: str, state: Status, progress: Progress, before: str = "") -> s
     if state.name in ("running", "stopping"):
         value = f' value="{progress.step}" max="{progress.steps}"' if progress.steps and progress.curve else ""
         bar = f'<progress{value} aria-label="steps made"></progress>'
-    return (
-        f'<div class="state {state.name}" data-state="{state.name}"><strong>{head}</strong> '
-        f"<em>{html.escape(title)}</em><span>{html.escape(text)}</span>{bar}</div>"
-    )
+    return _line(state.name, head, title, text, bar)
 
 
 def _sentence(state: Status, progress: Progress, before: str) -> str:
@@ -54,8 +51,6 @@ def _sentence(state: Status, progress: Progress, before: str) -> str:
     if state.name == "stopping":
         return "finishing this step and saving the state"
     if state.name == "done":
-        if progress.curve is not None and progress.step == 0:
-            return "no steps were made; Go on makes them from here"
         took = "" if progress.curve is None else f" in {format_duration(progress.curve.column('seconds')[-1])}"
         return f"{progress.step} steps{took}"
     if state.name == "stopped":
@@ -85,7 +80,16 @@ def estimate(memory: int | None, seconds: float | None) -> str:
     return "; ".join(parts)
 
 
-NOTHING = (
-    '<div class="state empty" data-state="empty"><strong>No picture yet</strong>'
-    "<span>Choose a photograph and a painting, and press Start.</span></div>"
-)
+def instant(title: str) -> str:
+    """The state of an instant picture as HTML."""
+    return _line("instant", "Instant picture", title, "Refine makes the final one from it")
+
+
+def _line(state: str, head: str, title: str, text: str, more: str = "") -> str:
+    return (
+        f'<div class="state {state}" data-state="{state}"><strong>{head}</strong> '
+        f"<em>{html.escape(title)}</em><span>{html.escape(text)}</span>{more}</div>"
+    )
+
+
+NOTHING = _line("empty", "No picture yet", "", "Choose a photograph and a painting.")

@@ -1,6 +1,6 @@
-"""Pictures that come from a browser: limited, decoded, and saved again under a new name.
+"""Pictures that come from a browser: limited, decoded, and saved again.
 
-Nothing of an upload is kept but its pixels: not its name, not its metadata, not a byte of the file.
+Nothing of an upload is kept but its pixels and, without unusual characters, its name: no metadata, no byte of the file.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from PIL import Image
 from styletransfer.pictures import images
 from styletransfer.support.errors import UserError
 from styletransfer.support.files import hashed
+from styletransfer.sweeps import names
 
 MOST_BYTES = 32 * 10**6
 MOST_PIXELS = 60 * 10**6  # decoded, three numbers of four bytes each
 LONGEST_EDGE = 4096  # larger pictures are reduced; twice the largest picture that the page makes
 FOLDER = "uploads"
+_LONGEST_NAME = 60  # characters
 
 
 class Uploads:
@@ -37,7 +39,7 @@ class Uploads:
         self._arrivals, self._folder = arrivals, output / FOLDER
         self._decoding = threading.Lock()  # one picture at a time: it takes much memory
 
-    def accept(self, file: Path, kind: str) -> Path:
+    def accept(self, file: Path, name: str) -> Path:
         """Take an upload; the file that was sent is removed.
 
         Raises UserError if it is too large, is not a picture, or is damaged.
@@ -46,31 +48,34 @@ class Uploads:
         ----------
         file : Path
             The upload, under whatever name.
-        kind : str
-            What its new name begins with, such as photo.
+        name : str
+            Its name in the browser.
 
         Returns
         -------
         Path
-            The picture as a JPEG file; the same upload always gives the same name.
+            The picture as a JPEG file of that name, in a folder named after what was sent: the same upload always gives
+            the same path.
         """
         if not (file.resolve().is_relative_to(self._arrivals.resolve()) and file.is_file()):
             raise UserError("the file has not arrived; send it again")
         try:
-            return self._accept(file, kind)
+            return self._accept(file, name)
         finally:
             file.unlink(missing_ok=True)
 
-    def _accept(self, file: Path, kind: str) -> Path:
+    def _accept(self, file: Path, name: str) -> Path:
         size = file.stat().st_size
         if size > MOST_BYTES:
             most = f"{MOST_BYTES / 1e6:.0f} MB at most"
             raise UserError(f"the file has {size / 1e6:.0f} MB; expected a picture of {most}")
-        path = self._folder / f"{kind}-{hashed(file, hashlib.sha256())[:8]}.jpg"
+        stem = names.safe_name(Path(name).stem)[:_LONGEST_NAME] or "picture"
+        path = self._folder / hashed(file, hashlib.sha256())[:8] / f"{stem}.jpg"
         with self._decoding:
             if not path.exists():
-                self._folder.mkdir(parents=True, exist_ok=True)
-                images.write(path, _limited(_read(file)))
+                picture = _limited(_read(file))
+                path.parent.mkdir(parents=True, exist_ok=True)
+                images.write(path, picture)
         return path
 
 

@@ -109,7 +109,7 @@ class Tab:
 
     def open(self, address: str) -> Tab:
         self.driver.get(address)
-        until("the page", lambda: self.all("#start") and self.all("#status .state"))
+        until("the page", lambda: self.all("#refine") and self.all("#status .state"))
         return self
 
     def show(self) -> Tab:

@@ -24,6 +24,7 @@ from styletransfer.page.uploads import MOST_BYTES
 pytestmark = pytest.mark.page
 
 PHOTO, ROCKET, MOSAIC = (PROJECT / "input" / f"{name}.jpg" for name in ("chelsea", "rocket", "mosaic"))
+MOSAIC_TILE = '#paintings .thumbnail-item:has(img[alt$="mosaic"])'
 TOAST = ".toast-body, [data-testid=toast-body]"
 
 
@@ -50,7 +51,7 @@ def tab(browser, address, runs):
     tab = Tab(browser).open(address)
     if runs():
         until("the latest run to be shown", lambda: tab.state != "empty")
-        tab.has("#photo img")
+        tab.has('#photographs img[alt^="✓"]')
     return tab
 
 
@@ -76,22 +77,41 @@ def earlier(folder):
     return place
 
 
-def prepare(tab, steps, size=128):
+def prepare(tab, steps, size=256):
     """A photograph of our own, a painting of the project, a small picture."""
-    tab.send("#photo", PHOTO)
-    until("the upload", lambda: "photo-" in tab.one("#photo img").get_attribute("src"))
-    if not tab.all('#paintings img[alt^="✓"]'):
-        tab.click("#paintings .thumbnail-item", 0)
-    tab.has('#paintings img[alt^="✓"]')
-    show_all_settings(tab)
+    upload(tab, "#photo", PHOTO, "#photographs")
+    tab.click(MOSAIC_TILE)
+    until("the instant picture", lambda: tab.state == "instant" and "mosaic" in tab.said)
+    show_settings(tab)
     set_all(tab, {"#size": size, "#steps": steps})
     until("the estimate", lambda: "memory" in tab.one("#estimate").text)
 
 
-def show_all_settings(tab):
+def upload(tab, place, path, tiles):
+    """Send a picture, which becomes the first tile and is chosen."""
+    tab.send(place, path)
+    until("the upload", lambda: captions(tab, tiles)[0] == f"✓ {path.stem}")
+
+
+def captions(tab, tiles):
+    return [image.get_attribute("alt") for image in tab.all(f"{tiles} .thumbnail-item img")]
+
+
+def chosen(tab, tiles):
+    return [caption[2:] for caption in captions(tab, tiles) if caption.startswith("✓ ")]
+
+
+def show_settings(tab):
     if not tab.all("#steps input[type=number]"):
-        tab.click("#more button")
+        tab.click("#fold > button")
         tab.has("#steps input[type=number]")
+
+
+def show_more(tab):
+    show_settings(tab)
+    if not tab.all("#color input"):
+        tab.click("#more > button")
+        tab.has("#color input")
 
 
 def set_all(tab, values):
@@ -101,35 +121,42 @@ def set_all(tab, values):
     time.sleep(3)  # the page sends a value a moment after it is typed, later on a busy machine
 
 
+def refine(tab, runs):
+    """Start a run; its folder."""
+    before = runs()
+    tab.click("#refine")
+    return until("another run", lambda: runs()[-1] if len(runs()) > len(before) else None)
+
+
 def start(tab, runs):
     """Start a run, which makes steps then; its folder."""
-    before = runs()
-    tab.click("#start")
-    until("another run", lambda: len(runs()) > len(before))
+    run = refine(tab, runs)
     tab.reaches("running")
     tab.says("left")
-    return runs()[-1]
+    return run
 
 
 def test_an_upload_becomes_a_picture_that_is_watched_and_saved(tab, folder, runs):
-    prepare(tab, steps=60)
-    assert {path.name[:6] for path in (folder / "output" / "uploads").iterdir()} == {"photo-"}
+    prepare(tab, steps=100)
+    assert {path.name for path in (folder / "output" / "uploads").glob("*/*")} == {"chelsea.jpg"}
     run = start(tab, runs)
     first = tab.picture()
-    tab.says("of 120")
+    tab.says("of 100")
     until("a newer picture", lambda: tab.picture() != first)
+    tab.click("#losses > button")
     tab.has("#curve svg")
     until("the legend", lambda: {"total", "content", "style", "tv"} <= set(tab.one("#curve svg").text.split()))
     below = [tab.one(part).rect for part in ("#curve", "#curve svg")]
     assert below[1]["y"] + below[1]["height"] <= below[0]["y"] + below[0]["height"]  # the legend is not cut off
     tab.reaches("done")
-    assert (run / "image.png").is_file() and "120 steps" in tab.said
+    assert (run / "image.png").is_file() and "100 steps" in tab.said
 
     with Image.open(run / "image.png") as image:
-        assert max(image.size) == 128
+        assert max(image.size) == 256
     config = yaml.safe_load((run / "config.yaml").read_text())
-    assert config["content"]["image"].startswith("output/uploads/photo-")
-    assert (config["size"], config["stop"]["max_iterations"]) == (128, 60)
+    assert config["content"]["image"].startswith("output/uploads/")
+    assert (config["init"]["kind"], config["init"]["strength"]) == ("instant", 0.6)
+    assert (config["size"], config["stop"]["max_iterations"]) == (256, 100)
 
     tab.click("#views button[role=tab]", 1)
     tab.has("#compared img", 2)
@@ -177,9 +204,9 @@ def test_two_tabs_see_the_same_runs(tab, address, browser, runs):
     try:
         other.reaches("running")
         until("the size of the run", lambda: other.value("#size") == 192)
-        other.has('#paintings img[alt^="✓"]')
+        assert chosen(other, "#paintings") == ["mosaic"]
         other.has("#picture img")
-        other.click("#start")
+        other.click("#refine")
         other.reaches("waiting")
         other.says("number 1 in line")
         tab.show()
@@ -207,19 +234,20 @@ BROKEN = pytest.mark.parametrize(
 
 def send_broken(tab, folder, place, content):
     """Send a broken file; the page tells it in a line, and nothing is kept."""
-    count = len(list(folder.glob("output/uploads/*")))
+    before, count = (chosen(tab, "#photographs"), chosen(tab, "#paintings")), len(list(folder.glob("output/uploads/*")))
     (folder / "broken.jpg").write_bytes(content)
     tab.send(place, folder / "broken.jpg")
     said = until("a message", lambda: tab.one(TOAST).text)
     assert "the file" in said and "Traceback" not in said and str(folder) not in said
     assert len(list(folder.glob("output/uploads/*"))) == count
+    time.sleep(1)
+    assert (chosen(tab, "#photographs"), chosen(tab, "#paintings")) == before
 
 
 @BROKEN
 def test_a_broken_photograph_is_told_in_a_line(tab, folder, content):
     send_broken(tab, folder, "#photo", content)
-    tab.click("#start")
-    until("a message", lambda: any("choose a photograph" in toast.text for toast in tab.all(TOAST)))
+    until("another can be sent", lambda: tab.all("#photo input[type=file]"))
 
 
 @BROKEN
@@ -231,14 +259,55 @@ def test_a_broken_painting_is_told_in_a_line(tab, folder, content):
     assert len(tab.all("#paintings .thumbnail-item")) == offered
 
 
-def test_a_painting_of_ones_own_is_chosen(tab, folder):
-    tab.has("#paintings .thumbnail-item")
-    count = len(tab.all("#paintings .thumbnail-item"))
-    path = folder / "own.png"
+def test_an_instant_picture_follows_the_choice(tab, folder, runs):
+    prepare(tab, steps=20)
+    count, first = len(runs()), tab.picture()
+    tab.set("#strength", 0.3)
+    until("a weaker one", lambda: tab.picture() != first)
+    second = tab.picture()
+    tab.click('#paintings .thumbnail-item:has(img[alt$="wave"])')
+    until("one of another painting", lambda: tab.picture() != second and "wave" in tab.said)
+    assert chosen(tab, "#paintings") == ["wave"] and tab.value("#strength") == 0.3
+    tab.click("#views button[role=tab]", 1)
+    tab.has("#compared img", 2)
+    tab.click("#save")
+    until("the download", lambda: (folder / "downloads" / "chelsea-wave.jpg").exists())
+    assert len(runs()) == count
+    config = yaml.safe_load((refine(tab, runs) / "job.yaml").read_text())
+    assert (config["init"]["kind"], config["init"]["strength"]) == ("instant", 0.3)
+    tab.reaches("done")
+
+
+def test_an_upload_takes_the_place_of_the_choice_and_a_blend_is_asked_for(tab, folder):
+    prepare(tab, steps=20)
+    path = folder / "my own.png"
     Image.effect_mandelbrot((64, 48), (-3, -2.5, 2, 2.5), 100).convert("RGB").save(path)  # which no run has
     tab.send("#painting", path)
-    until("another painting", lambda: len(tab.all("#paintings .thumbnail-item")) == count + 1)
-    assert len(tab.all('#paintings img[alt^="✓ painting-"]')) == 1
+    until("the upload", lambda: chosen(tab, "#paintings") == ["my-own"])
+    tab.click("#blend input")
+    tab.click(MOSAIC_TILE)
+    until("both", lambda: chosen(tab, "#paintings") == ["my-own", "mosaic"])
+    until("the blend", lambda: "my-own+mosaic" in tab.said)
+    first = tab.picture()
+    until("their weights", lambda: [each.is_displayed() for each in tab.all(".weight")][:2] == [True, True])
+    tab.set(".weight", 3)
+    until("another blend", lambda: tab.picture() != first)
+    tab.click("#blend input")
+    until("the first", lambda: chosen(tab, "#paintings") == ["my-own"])
+
+
+@pytest.mark.skipif(not style_file.names(), reason="no style is bundled")
+def test_a_trained_style_is_a_choice_like_paintings(tab, runs):
+    prepare(tab, steps=10)
+    first, name = tab.picture(), style_file.names()[0]
+    tab.click(f'#paintings .thumbnail-item:has(img[alt="{name} (trained)"])')
+    until("the choice", lambda: chosen(tab, "#paintings") == [f"{name} (trained)"])
+    until("its picture", lambda: tab.state == "instant" and tab.picture() != first)
+    config = yaml.safe_load((refine(tab, runs) / "job.yaml").read_text())
+    assert (config["init"]["kind"], config["init"]["name"]) == ("style", name)
+    tab.reaches("done")
+    tab.click(MOSAIC_TILE)
+    until("the painting", lambda: chosen(tab, "#paintings") == ["mosaic"])
 
 
 def test_an_earlier_picture_opens_with_its_settings(earlier, tab):
@@ -249,13 +318,14 @@ def test_an_earlier_picture_opens_with_its_settings(earlier, tab):
     tab.reaches("done")
     tab.says("rocket", "3 steps")
     until("the size of the run", lambda: tab.value("#size") == 96)
-    tab.has('#paintings img[alt^="✓ mosaic"]')
-    tab.has("#photo img")
-    show_all_settings(tab)
+    until("its pictures", lambda: chosen(tab, "#photographs") == ["rocket"] and chosen(tab, "#paintings") == ["mosaic"])
+    assert captions(tab, "#paintings").count("✓ mosaic") == 1 and "mosaic" not in captions(tab, "#paintings")
+    show_settings(tab)
     until("the steps of the run", lambda: tab.value("#steps") == 3)
 
 
 def test_a_preset_moves_the_sliders(tab):
+    show_more(tab)
     tab.has("#presets .thumbnail-item", 6)
     tab.click('#presets .thumbnail-item:has(img[alt="gentle"])')
     until("the style weight", lambda: tab.value("#style-weight") == 5)
@@ -264,54 +334,34 @@ def test_a_preset_moves_the_sliders(tab):
     assert tab.value("#style-weight") != 5
 
 
-@pytest.mark.skipif(not style_file.names(), reason="no style is bundled")
-def test_an_instant_picture_and_runs_that_start_from_it(tab, runs):
-    def made_by(selector):
-        """The config of the run that a click makes."""
-        count = len(runs())
-        tab.click(selector)
-        until("another run", lambda: len(runs()) > count)
-        until("its picture", lambda: (runs()[-1] / "image.png").exists())
-        return yaml.safe_load((runs()[-1] / "config.yaml").read_text())
-
-    prepare(tab, steps=10)
-    name = style_file.names()[0]
-    config = made_by(f'#instant .thumbnail-item:has(img[alt="Instant: {name.capitalize()}"])')
-    assert (config["init"]["name"], config["size"], config["stop"]["max_iterations"]) == (name, 128, 0)
-    tab.reaches("done")
-    tab.says("no steps", "Go on")
-    assert tab.picture()
-
-    config = made_by("#go-on")
-    assert (config["init"]["kind"], config["stop"]["max_iterations"]) == ("image", 10)
-
-    tab.click(f'#start-from input[value="{name}"]')
-    until("the choice", lambda: tab.one("#start-from input:checked").get_attribute("value") == name)
-    time.sleep(1)
-    config = made_by("#start")
-    assert (config["init"]["name"], config["stop"]["max_iterations"]) == (name, 10)
-
-
-@pytest.mark.skipif(bool(style_file.names()), reason="styles are bundled")
-def test_without_bundled_styles_nothing_is_offered_for_them(tab):
-    tab.has("#presets .thumbnail-item", 6)
-    assert not any(part.is_displayed() for part in tab.all("#instant, #start-from"))
-
-
-def test_on_a_telephone_nothing_is_cut_off(earlier, tab):
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+def test_the_first_screen_has_all_that_is_needed(earlier, tab, width, height):
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     try:
-        for width in (390, 1280):
-            size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": False}
-            tab.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-            tab.open(tab.driver.current_url)
-            tab.has("#gallery .thumbnail-item")
-            tab.has("#photo-samples img")
-            assert tab.driver.execute_script("return innerWidth") == width
-            time.sleep(0.5)
-            assert tab.driver.execute_script("return document.documentElement.scrollWidth") <= width
-            for part in ("#start", "#paintings", "#photo-samples", "#presets", "#color", "#actions", "#status"):
-                place = tab.one(part).rect
-                assert place["x"] >= 0 and place["x"] + place["width"] <= width, part
+        tab.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        tab.open(tab.driver.current_url)
+        tab.has("#gallery .thumbnail-item")
+        tab.has("#photographs img")
+        assert tab.driver.execute_script("return innerWidth") == width
+        time.sleep(0.5)
+        assert tab.driver.execute_script("return document.documentElement.scrollWidth") <= width
+        for part in (
+            "#photo",
+            "#photographs",
+            "#painting",
+            "#paintings",
+            "#status",
+            "#picture",
+            "#strength",
+            "#refine",
+        ):
+            place = tab.one(part).rect
+            assert place["x"] >= 0 and place["x"] + place["width"] <= width, part
+            assert place["y"] + place["height"] <= height, part
+        for part in ("#photo", "#painting"):
+            assert tab.one(part).rect["width"] > 60, part
+        assert not tab.all("#steps input[type=number]")
+        assert all(captions(tab, "#photographs") + captions(tab, "#paintings") + captions(tab, "#gallery"))
     finally:
         tab.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
