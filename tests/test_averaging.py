@@ -149,6 +149,7 @@ def pyramid_of(steps):
     values = {
         "content": {"image": "-", "layers": {"relu2_1": 1}},
         "style": {"images": "-", "layers": {"relu1_1": 1, "relu2_1": 1}},
+        "model": "vgg_slim",
         "size": 48,
         "scales": [24, 48],
         "init": {"kind": "noise"},

@@ -440,7 +440,7 @@ def test_a_limit_on_the_size_of_files_is_one_line(garden, tmp_path):
     *progress, last = done.stderr.splitlines()
     assert last == f"error: {folder / 'checkpoint.npz'}: File too large"
     assert f"{folder / 'curve.png'}: not drawn: File too large" in progress
-    assert all(line.startswith(("VGG-slim", ENGINE.name, "48 x ", "step ", str(folder))) for line in progress)
+    assert all(line.startswith(("VGG-19", ENGINE.name, "48 x ", "step ", str(folder))) for line in progress)
     assert not list(folder.rglob(".*"))
 
 
@@ -550,7 +550,7 @@ def test_a_picture_that_is_far_too_large_is_rejected_before_any_is_read(garden, 
     monkeypatch.delattr(images, "read")
     assert main(command("size=20000", "scales=2", "memory=2GB", f"tile={tile}")) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("error: 20000 x 15000 pixels with vgg_slim and ") and "2,000 MB may be used" in line
+    assert line.startswith("error: 20000 x 15000 pixels with vgg19_small and ") and "2,000 MB may be used" in line
 
 
 # Closed and full outputs.
