@@ -47,7 +47,7 @@ def test_pictures_with_the_same_name_are_distinguished():
         ["x.jpg", "a/x.jpg", "b/x.jpg"],
         ["p/a/x.jpg", "q/a/x.jpg", "r/a/x.jpg"],
         ["a/x.jpg", "a/x.png", "a/x.webp"],
-        ["a b.jpg", "a?b.jpg", "a-b.jpg"],
+        ["a b.jpg", "a%b.jpg", "a-b.jpg"],
         ["x.jpg", "X.jpg", "x.JPG"],
     ],
 )
