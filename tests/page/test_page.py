@@ -203,6 +203,7 @@ def test_two_tabs_see_the_same_runs(tab, address, browser, runs):
     other = Tab(browser).open(address)
     try:
         other.reaches("running")
+        show_settings(other)
         until("the size of the run", lambda: other.value("#size") == 192)
         assert chosen(other, "#paintings") == ["mosaic"]
         other.has("#picture img")
@@ -214,6 +215,7 @@ def test_two_tabs_see_the_same_runs(tab, address, browser, runs):
         browser.refresh()
         tab.reaches("running")
         tab.has("#picture img")
+        show_settings(tab)
         until("the size of the run", lambda: tab.value("#size") == 192)
         other.show()
         other.click("#stop")
@@ -317,10 +319,10 @@ def test_an_earlier_picture_opens_with_its_settings(earlier, tab):
     tab.click(item)
     tab.reaches("done")
     tab.says("rocket", "3 steps")
+    show_settings(tab)
     until("the size of the run", lambda: tab.value("#size") == 96)
     until("its pictures", lambda: chosen(tab, "#photographs") == ["rocket"] and chosen(tab, "#paintings") == ["mosaic"])
     assert captions(tab, "#paintings").count("✓ mosaic") == 1 and "mosaic" not in captions(tab, "#paintings")
-    show_settings(tab)
     until("the steps of the run", lambda: tab.value("#steps") == 3)
 
 
