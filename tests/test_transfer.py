@@ -14,7 +14,7 @@ from PIL import Image
 from styletransfer.cli import main, transfer
 from styletransfer.config import Config, presets
 from styletransfer.optimization.loop import Record
-from styletransfer.page import samples
+from styletransfer.page import choices, samples
 from styletransfer.page.choices import scales_for
 from styletransfer.session import session
 
@@ -101,7 +101,7 @@ def test_the_project_s_files_have_short_names_unless_there_are_files(config: Any
 @pytest.mark.parametrize("preset", presets.read(), ids=lambda preset: preset.name)
 def test_presets_are_those_of_the_page(config: Any, preset: presets.Preset) -> None:
     (shown,) = [other for other in samples.presets() if other.name == preset.name]
-    chosen = shown.applied("input/coffee.jpg", {"input/night.jpg": 1.0}, 512)
+    chosen = shown.applied(choices.from_config({}))
     found = config("--preset", preset.name)
     assert (found.style.weight, found.color) == (chosen.style_weight, chosen.color)
     assert found.style.size in (512 * chosen.stroke_size // 100, None)
