@@ -171,16 +171,17 @@ def test_presets_are_shown_as_what_they_make():
         with Image.open(preset.picture) as picture:
             assert max(picture.size) == job.config.size == 320
         assert preset.picture.stat().st_size <= 30_000
-        before = dataclasses.replace(CHOSEN, size=320, strength=0.3, trained="night")
+        before = dataclasses.replace(CHOSEN, size=320, strength=0.3)
         chosen = preset.applied(before)
-        for name in ("content", "styles", "size", "strength", "trained"):
+        for name in ("content", "styles", "size"):
             assert getattr(chosen, name) == getattr(before, name)
         assert chosen.stroke_size == preset.stroke_size
+        assert preset.applied(dataclasses.replace(before, trained="night")).trained == "night"
         config = choices.to_config(chosen, "output/a")
         made = job.config
         for key in ("weight", "size"):
             assert getattr(config.style, key) == getattr(made.style, key)
-        assert config.color == made.color and config.model == made.model
+        assert config.color == made.color and config.model == made.model and config.init == made.init
 
 
 def test_a_preset_whose_network_has_no_weights_says_how_to_get_them(monkeypatch, tmp_path):

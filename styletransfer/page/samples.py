@@ -49,8 +49,8 @@ class Preset:
         return f"{self.name}: the weights of {spec.title} are not here yet: {spec.how_to_get}"
 
     def applied(self, chosen: Choices) -> Choices:
-        """The choices with this preset, and the pictures, the strength and the size that have been chosen."""
-        kept = {name: getattr(chosen, name) for name in ("content", "styles", "size", "strength", "trained")}
+        """The choices with this preset, and the pictures and the size that have been chosen."""
+        kept = {name: getattr(chosen, name) for name in ("content", "styles", "size", "trained")}
         return dataclasses.replace(choices.from_config(self.values), stroke_size=self.stroke_size, **kept)
 
 
