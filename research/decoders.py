@@ -31,7 +31,7 @@ _SIDE, _COUNT = 256, 2  # of a batch: pixels, contents and styles
 _LEARNING_RATE, _WARM_UP = 1.5e-3, 100
 _AVERAGED = 0.998  # of the average of the weights, which is the result
 _PIXELS, _FEATURES, _TRANSFORMED, _VARIATION = 1.0, 0.3, 1.0, 0.02  # weights of the losses
-_INPUT, _OUTPUT = 1 / 64, 64.0  # the scale of images that suits Adam
+_OUTPUT = 64.0  # the scale of images that suits Adam
 _REPORT_EVERY, _SAVE_EVERY = 50, 250
 _LEAST = 1e-5  # of an eigenvalue, share of the largest
 
@@ -111,7 +111,7 @@ def losses(
         _error(rebuilt, content),
         torch.stack(features).mean(),
         _error(seen[layer][len(content) :], target),
-        variation / 64**2,
+        variation / _OUTPUT**2,
     ]
 
 

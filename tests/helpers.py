@@ -189,6 +189,23 @@ def fill_studio(folder: Path) -> None:
     images.write(folder / "other.png", random_picture(48, 64, seed=3))
 
 
+def two_scales(folder: Path, *changes: str) -> list[str]:
+    """The arguments of a tiny run at two scales in the studio; `changes` are ``key=value`` or options."""
+    arguments = ["--content", "photo.png", "--style", "painting.png", "--output", str(folder)]
+    tiny = (
+        "model=vgg_slim",
+        "size=64",
+        "scales=[48, 64]",
+        "weights=random.params",
+        "optimizer.name=adam",
+        "optimizer.learning_rate=20",
+        "stop.max_iterations=4",
+    )
+    for change in (*tiny, *changes):
+        arguments += [change] if change.startswith("--") else ["--set", change]
+    return arguments
+
+
 TINY_RUN = {  # the config of a run of a moment, with pictures that the test makes
     "content": {"image": "photo.png"},
     "style": {"images": ["painting.png"], "weight": 60},

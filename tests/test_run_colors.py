@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import TINY_RUN, fill_studio, random_parameters, to_numpy
+from helpers import TINY_RUN, fill_studio, random_parameters, to_numpy, two_scales
 from PIL import Image
 from skimage.color import rgb2yiq
 from test_colors import covariance, mean
@@ -174,19 +174,7 @@ def test_every_network_takes_them(model, color):
 
 
 def command(folder, *changes):
-    arguments = ["--content", "photo.png", "--style", "painting.png", "--output", str(folder)]
-    tiny = (
-        "model=vgg_slim",
-        "size=64",
-        "scales=[48, 64]",
-        "weights=random.params",
-        "optimizer.name=adam",
-        "optimizer.learning_rate=20",
-    )
-    more = ("stop.max_iterations=4", "output.save_every=2", "init.kind=blend")
-    for change in (*tiny, *more, *changes):
-        arguments += [change] if change.startswith("--") else ["--set", change]
-    return arguments
+    return two_scales(folder, "output.save_every=2", "init.kind=blend", *changes)
 
 
 def test_every_picture_that_is_written_has_the_photographs_chroma(tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 from feedforward_helpers import random_style
-from helpers import ENGINE, TINY_RUN, random_picture, to_numpy
+from helpers import ENGINE, TINY_RUN, random_picture, to_numpy, two_scales
 from PIL import Image
 from processes import output_of
 from skimage.color import rgb2yiq
@@ -66,18 +66,7 @@ def expected(network, height, width, memory=None):
 
 
 def command(folder, *changes):
-    arguments = ["--content", "photo.png", "--style", "painting.png", "--output", str(folder)]
-    tiny = (
-        "model=vgg_slim",
-        "size=64",
-        "scales=[48, 64]",
-        "weights=random.params",
-        "optimizer.name=adam",
-        "optimizer.learning_rate=20",
-    )
-    for change in (*tiny, "stop.max_iterations=4", "output.save_every=0", START, *changes):
-        arguments += [change] if change.startswith("--") else ["--set", change]
-    return arguments
+    return two_scales(folder, "output.save_every=0", START, *changes)
 
 
 # What a run starts from.

@@ -13,8 +13,7 @@ from styletransfer.api.results import to_pillow
 from styletransfer.engines import choose
 from styletransfer.feedforward import styles
 from styletransfer.feedforward.instant import Instant, tile_for
-from styletransfer.feedforward.paintings import STRENGTH, Painting, PaintingStylizer
-from styletransfer.feedforward.stylize import finished
+from styletransfer.feedforward.paintings import Painting
 from styletransfer.pictures import images
 from styletransfer.session import memory as memories
 from styletransfer.session.picture_sources import PictureSources
@@ -76,21 +75,19 @@ def stylize(
         sources = PictureSources(held.pictures)
         choice = choose(engine, device, precision)
         allowed = memories.for_pictures(memories.limit(memory), choice.memory_factors)
-        picture = sources.read(name)
-        height, width = picture.shape[:2]
-        if size is not None and max(height, width) > size:
-            picture = images.resize(picture, *images.fit(height, width, size))
+        picture = images.reduce_to(sources.read(name), size)
         if isinstance(style, (str, os.PathLike)) and styles.is_trained(os.fspath(style)):
             places = [styles.REST if mask is None else mask for mask in regions]
             chosen = styles.read([os.fspath(style)], None, style_size, places or None)
             return to_pillow(chosen.stylizer(choice.load(), choice.precision, strength, keep_colors, allowed)(picture))
         if regions and len(regions) != len(paintings):
             raise UserError(f"stylize(): masks: {len(regions)} for {len(paintings)} paintings; expected one for each")
-        stylizer = PaintingStylizer(
+        stylizer = styles.of_paintings(
             Instant(choice.load(), choice.precision, tile_for(allowed)),
             [Painting(sources.read(each), weight) for each, weight in paintings.items()],
-            STRENGTH if strength is None else strength,
             style_size,
             [None if mask is None else sources.read_mask(mask) for mask in regions],
+            strength,
+            keep_colors,
         )
-        return to_pillow(finished(picture, stylizer(picture), keep_colors=keep_colors))
+        return to_pillow(stylizer(picture))

@@ -130,10 +130,7 @@ def make(
     """
 
     def read(job: Job) -> Picture:
-        picture = images.read(job.source)
-        if long_edge is None or max(picture.shape[:2]) <= long_edge:
-            return picture
-        return images.resize_to(picture, long_edge)
+        return images.reduce_to(images.read(job.source), long_edge)
 
     def write(job: Job, picture: Picture) -> None:
         job.target.parent.mkdir(parents=True, exist_ok=True)

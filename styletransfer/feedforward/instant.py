@@ -56,8 +56,9 @@ Regions = Sequence[tuple[NDArray | None, Style]]  # a mask (H, W), 0..1, and its
 
 
 def blended(parts: Sequence[tuple[float, Style]]) -> Style:
-    """Blend styles that have the given shares, which sum to 1: the moments of all their features together."""
-    return {layer: mixed([(share, style[layer]) for share, style in parts]) for layer in decoders.LAYERS}
+    """Blend styles by weight: the moments of all their features together."""
+    total = sum(weight for weight, _ in parts)
+    return {layer: mixed([(weight / total, style[layer]) for weight, style in parts]) for layer in decoders.LAYERS}
 
 
 def least_map(found: NDArray, wanted: NDArray) -> NDArray[np.float64]:

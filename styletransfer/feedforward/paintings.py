@@ -70,9 +70,7 @@ class PaintingStylizer:
             masks.check(resized, height, width)
             regions: Regions = list(zip(masks.divided(resized, height, width), styles))
         else:
-            total = sum(painting.weight for painting in self._paintings)
-            shares = [painting.weight / total for painting in self._paintings]
-            regions = [(None, blended(list(zip(shares, styles))))]
+            regions = [(None, blended([(each.weight, style) for each, style in zip(self._paintings, styles)]))]
         return self._instant(photograph, regions, self._strength, self._shot)
 
     def _at(self, long_edge: int) -> list[Style]:
@@ -80,10 +78,8 @@ class PaintingStylizer:
         if long_edge not in self._styles:
             while len(self._styles) >= _SIZES:
                 self._styles.popitem(last=False)
-            self._styles[long_edge] = [self._style(painting.picture, long_edge) for painting in self._paintings]
+            self._styles[long_edge] = [
+                self._instant.style(images.resize_to(painting.picture, long_edge)) for painting in self._paintings
+            ]
         self._styles.move_to_end(long_edge)
         return self._styles[long_edge]
-
-    def _style(self, picture: Picture, long_edge: int) -> Style:
-        height, width = picture.shape[:2]
-        return self._instant.style(images.resize(picture, *images.fit(height, width, long_edge)))

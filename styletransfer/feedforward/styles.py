@@ -16,6 +16,7 @@ from styletransfer.feedforward.paintings import STRENGTH, Painting, PaintingStyl
 from styletransfer.feedforward.stylize import Stylizer, finished
 from styletransfer.pictures import images
 from styletransfer.pictures.images import Picture
+from styletransfer.pictures.masks import Mask
 from styletransfer.support.errors import UserError
 from styletransfer.support.files import hashed
 
@@ -146,9 +147,21 @@ class PaintedStyle:
     ) -> FrameStylizer:
         paintings = [Painting(images.read(path), weight) for path, weight in zip(self.paths, self.weights)]
         masks = [None if mask is None else images.read_mask(mask) for mask in self.masks]
-        share = STRENGTH if strength is None else strength
-        stylizer = PaintingStylizer(Instant(engine, precision, tile_for(memory)), paintings, share, self.size, masks)
-        return _Finished(stylizer, 1.0, keep_colors, stylizer.begin_shot)
+        painter = Instant(engine, precision, tile_for(memory))
+        return of_paintings(painter, paintings, self.size, masks, strength, keep_colors)
+
+
+def of_paintings(
+    painter: Instant,
+    paintings: Sequence[Painting],
+    size: int | None,
+    masks: Sequence[Mask | None],
+    strength: float | None,
+    keep_colors: bool,
+) -> FrameStylizer:
+    """Give pictures the style of paintings; see :class:`PaintedStyle` and :meth:`AnyStyle.stylizer`."""
+    stylizer = PaintingStylizer(painter, paintings, STRENGTH if strength is None else strength, size, masks)
+    return _Finished(stylizer, 1.0, keep_colors, stylizer.begin_shot)
 
 
 def read(

@@ -146,7 +146,7 @@ def _make_frames(
     done = parts.finished
     begin = getattr(stylise, "begin_shot", None)
     cuts = set(shots.starts(path)) if begin else set()
-    number = max((cut for cut in cuts if cut <= done), default=done)  # that frame is seen again, and tells of its shot
+    number = max((cut for cut in cuts if cut <= done), default=done)  # of the frame; a shot's first is seen again
     with ThreadPoolExecutor(max_workers=1) as decoding, ThreadPoolExecutor(max_workers=1) as encoding:
         frames = video.frames(skip=number)
         ahead: deque[Future[Frame | None]] = deque(decoding.submit(next, frames, None) for _ in range(_AHEAD))
@@ -156,17 +156,15 @@ def _make_frames(
                 ahead.append(decoding.submit(next, frames, None))
                 if begin and number in cuts:
                     begin()
+                if number >= done or number in cuts:
+                    result = stylise(frame.pixels.astype(np.float32) / 255)
+                if number >= done:
+                    writing.append(encoding.submit(write, done, result, frame.time))
+                    if len(writing) > _AHEAD:
+                        writing.popleft().result()
+                    done += 1
+                    shown.update(done)
                 number += 1
-                if number <= done and number - 1 not in cuts:
-                    continue
-                result = stylise(frame.pixels.astype(np.float32) / 255)
-                if number <= done:
-                    continue
-                writing.append(encoding.submit(write, done, result, frame.time))
-                if len(writing) > _AHEAD:
-                    writing.popleft().result()
-                done += 1
-                shown.update(done)
             while writing:
                 writing.popleft().result()
         except BaseException:

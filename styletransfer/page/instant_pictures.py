@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from styletransfer.support.errors import UserError
+from styletransfer.support.errors import UserError, system_line
 from styletransfer.support.project import PROJECT_FOLDER
 
 PATIENCE = 120.0  # seconds for an answer; the machine may be busy with a run, and the engine not yet loaded
@@ -112,7 +112,7 @@ class InstantPictures:
             except UserError as error:
                 problem = error
             except OSError as error:
-                problem = UserError(f"{error.filename or 'the system'}: {error.strerror}")
+                problem = UserError(system_line(error))
             with self._change:
                 if future.done():  # obsolete
                     continue

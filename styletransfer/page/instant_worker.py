@@ -23,7 +23,7 @@ from styletransfer.feedforward.stylize import Stylizer, finished
 from styletransfer.pictures import colors, images
 from styletransfer.pictures.images import Picture
 from styletransfer.support import commands
-from styletransfer.support.errors import StyleTransferError, reason_of
+from styletransfer.support.errors import StyleTransferError, system_line
 
 
 class Painter:
@@ -47,10 +47,7 @@ class Painter:
         else:
             edge = max(1, round(max(photograph.shape) * request["stroke_size"] / 100))
             matched = photograph if request["color"] == "match" else None
-            total = sum(request["styles"].values())
-            style = blended(
-                [(weight / total, self._style(file, edge, matched)) for file, weight in request["styles"].items()]
-            )
+            style = blended([(weight, self._style(file, edge, matched)) for file, weight in request["styles"].items()])
             stylised = self.instant(photograph, [(None, style)], request["strength"])
         picture = finished(photograph, stylised, keep_colors=request["color"] == "keep")
         images.write(request["target"], picture)
@@ -85,10 +82,7 @@ def _version(file: str) -> tuple[str, int]:
 def _picture(file: str, changed: int, edge: int, reduce_only: bool = False) -> Picture:
     """A picture with that long edge."""
     picture = images.read(file)
-    height, width = picture.shape[:2]
-    if reduce_only:
-        edge = min(edge, max(height, width))
-    return images.resize(picture, *images.fit(height, width, edge))
+    return images.reduce_to(picture, edge) if reduce_only else images.resize_to(picture, edge)
 
 
 def answer(painter: Painter, request: Mapping[str, Any]) -> dict[str, str]:
@@ -98,7 +92,7 @@ def answer(painter: Painter, request: Mapping[str, Any]) -> dict[str, str]:
     except (StyleTransferError, InvalidSetting) as error:
         return {"error": commands.one_line(commands.as_called(str(error)))}
     except OSError as error:
-        return {"error": commands.one_line(f"{error.filename or 'the system'}: {reason_of(error)}")}
+        return {"error": commands.one_line(system_line(error))}
     except Exception as error:
         if not is_out_of_memory(error):
             raise

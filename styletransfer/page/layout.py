@@ -19,7 +19,7 @@ from styletransfer.page.choices import RANGES, Choices
 from styletransfer.page.controller import PageController, Preview, View
 from styletransfer.page.uploads import MOST_BYTES
 from styletransfer.session.curves import Curve
-from styletransfer.support.errors import UserError, reason_of
+from styletransfer.support.errors import UserError, system_line
 
 _STYLES = Path(__file__).parent / "page.css"
 _EVERY = 1.0  # seconds between two looks at the runs
@@ -87,7 +87,7 @@ def _reported(function: Callable[..., Any]) -> Callable[..., Any]:
         except UserError as error:
             raise _shown(error) from None
         except OSError as error:
-            raise _shown(UserError(f"{error.filename or 'the system'}: {reason_of(error)}")) from None
+            raise _shown(UserError(system_line(error))) from None
 
     return wrapper
 

@@ -213,6 +213,11 @@ def resize_to(picture: Picture, long_edge: int) -> Picture:
     return resize(picture, *fit(picture.shape[0], picture.shape[1], long_edge))
 
 
+def reduce_to(picture: Picture, long_edge: int | None) -> Picture:
+    """Resize to a long edge if the picture's is longer; None: never."""
+    return picture if long_edge is None or max(picture.shape[:2]) <= long_edge else resize_to(picture, long_edge)
+
+
 def enlarged(array: NDArray, height: int, width: int) -> NDArray[np.float32]:
     """Resize an array (1, channels, H, W) of arbitrary values by bilinear interpolation."""
     from skimage import transform

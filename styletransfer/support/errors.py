@@ -36,6 +36,11 @@ def reason_of(error: BaseException) -> str:
     return str(said) or type(error).__name__
 
 
+def system_line(error: OSError) -> str:
+    """An error of the system with the file that it is about, in one line."""
+    return f"{error.filename or 'the system'}: {reason_of(error)}"
+
+
 def closest(name: str, valid: Iterable[str]) -> str | None:
     """The valid name most similar to `name`, or None if none is similar."""
     matches = difflib.get_close_matches(name, list(valid), n=1)
